@@ -1,0 +1,86 @@
+"""Checks of what a caller hands in: each failure names the argument, its value and its range."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import numpy as np
+
+
+def is_concrete(value: Any) -> bool:
+    """Whether a hyperparameter's value can be read now: neither a schedule nor a tracer."""
+    return not callable(value) and not isinstance(value, jax.core.Tracer)
+
+
+def check_number(
+    name: str,
+    value: Any,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    open_low: bool = False,
+    open_high: bool = False,
+    scheduled: bool = True,
+) -> None:
+    """Refuse a concrete `value` that is no finite scalar between `low` and `high`.
+
+    A schedule (a callable, where `scheduled` allows one) and a traced value pass unread.
+
+    Raises:
+        TypeError: `value` is not a number.
+        ValueError: `value` is not a scalar, not finite, or out of range.
+    """
+    allowed = _describe(low, high, open_low, open_high)
+    if callable(value) and not scheduled:
+        raise TypeError(f"{name}={value!r}: must be {allowed}, not a schedule")
+    if not is_concrete(value):
+        return
+    is_array = isinstance(value, np.ndarray | np.generic | jax.Array)
+    if isinstance(value, bool) or not (isinstance(value, numbers.Real) or is_array):
+        raise TypeError(f"{name}={value!r}: must be {allowed}")
+    if np.ndim(value) != 0:
+        raise ValueError(
+            f"{name} has shape {np.shape(value)}: must be {allowed}; to try many values at once, "
+            "use jax.vmap or adamlab.sweep"
+        )
+    number = float(value)
+    too_low = number < low or (open_low and number == low)
+    too_high = number > high or (open_high and number == high)
+    if not math.isfinite(number) or too_low or too_high:
+        raise ValueError(f"{name}={number:g}: must be {allowed}")
+
+
+def check_count(name: str, value: Any, *, low: int = 1) -> None:
+    """Refuse a `value` that is no whole number of at least `low`.
+
+    Raises:
+        TypeError: `value` is not an integer.
+        ValueError: `value` is less than `low`.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name}={value!r}: must be a whole number >= {low}")
+    if value < low:
+        raise ValueError(f"{name}={value}: must be a whole number >= {low}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown `name`: the nearest known one, or all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    if close:
+        return f"did you mean {close[0]!r}? (known: {', '.join(names)})"
+    return f"known: {', '.join(names) or 'none'}"
+
+
+def _describe(low: float, high: float, open_low: bool, open_high: bool) -> str:
+    if math.isinf(low) and math.isinf(high):
+        return "a finite number"
+    if math.isinf(high):
+        return f"a finite number {'>' if open_low else '>='} {low:g}"
+    left, right = "(" if open_low else "[", ")" if open_high else "]"
+    return f"a number in {left}{low:g}, {high:g}{right}"

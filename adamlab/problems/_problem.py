@@ -1,0 +1,76 @@
+"""Problem: what is trained, as a handful of pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from adamlab._checks import check_count, check_number
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A training problem: pure functions of a key, parameters and a batch.
+
+    Every function also gets the problem's own `hyperparameters` as keywords, so that a sweep can
+    vary them. Only `init` and `loss` are needed:
+
+        Problem("valley", init=lambda key: jnp.ones(2), loss=lambda params, batch: ...)
+
+    Raises:
+        TypeError: a field has the wrong type.
+        ValueError: `name` is empty, `optimum`, `target` or a hyperparameter is not finite, or
+            `version` is below 1.
+    """
+
+    name: str
+    init: Callable[..., Any]
+    """`init(key, **hyperparameters)` -> parameters."""
+    loss: Callable[..., Any]
+    """`loss(params, batch, **hyperparameters)` -> scalar: what the gradient is taken of."""
+    batch: Callable[..., Any] | None = None
+    """`batch(key, step, **hyperparameters)` -> batch; `key` is new each step, `step` counts from
+    0. None where the loss needs no data: its batch is then None."""
+    objective: Callable[..., Any] | None = None
+    """`objective(params, **hyperparameters)` -> scalar: the loss without the batch's noise. None
+    where the loss itself is that."""
+    metrics: Callable[..., Mapping[str, Any]] | None = None
+    """`metrics(params, **hyperparameters)` -> named values, computed once at the end."""
+    project: Callable[..., Any] | None = None
+    """`project(params, **hyperparameters)` -> the nearest parameters that are allowed."""
+    optimum: float = 0.0
+    """The least value of the objective, or a bound below it."""
+    target: float | None = None
+    """The objective at which a run counts as converged; None to go by `tolerance`."""
+    tolerance: float = 1e-3
+    """Without a `target`: the share of the initial distance to the optimum that may be left."""
+    hyperparameters: Mapping[str, float] = field(default_factory=dict)
+    """The problem's own hyperparameters and their defaults."""
+    version: int = 1
+    """Raised whenever the numbers change; a stored sweep refuses to go on with another version."""
+    description: str = ""
+    """One line: the data, the model, the source."""
+
+    def __post_init__(self) -> None:
+        """Check what the fields hold."""
+        if not isinstance(self.name, str) or not self.name:
+            raise ValueError(f"name={self.name!r}: must be a non-empty string")
+        for part in ("init", "loss", "batch", "objective", "metrics", "project"):
+            function = getattr(self, part)
+            optional = part not in ("init", "loss")
+            if not callable(function) and not (optional and function is None):
+                raise TypeError(f"{part}={function!r}: must be a function")
+        check_number("optimum", self.optimum, scheduled=False)
+        if self.target is not None:
+            check_number("target", self.target, low=self.optimum, scheduled=False)
+        check_number("tolerance", self.tolerance, low=0, high=1, open_low=True, scheduled=False)
+        for name, value in self.hyperparameters.items():
+            check_number(name, value, scheduled=False)
+        check_count("version", self.version)
+
+    def target_loss(self, initial: Any) -> Any:
+        """The loss at which a run that starts at the loss `initial` counts as converged."""
+        if self.target is not None:
+            return self.target
+        return self.optimum + self.tolerance * (initial - self.optimum)

@@ -1,0 +1,119 @@
+"""chain: stages in order, with their kinds checked when the chain is built."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import optax
+
+from adamlab.stages._kinds import (
+    DirectionToDirection,
+    GradientToDirection,
+    GradientToGradient,
+    Kind,
+    Stage,
+    name_of,
+)
+
+_WHOLE: dict[tuple[Kind, Kind], type[Stage]] = {
+    (whole.takes, whole.gives): whole
+    for whole in (GradientToGradient, GradientToDirection, DirectionToDirection)
+}
+
+_PHRASE: dict[Kind | None, str] = {
+    "gradient": "a gradient",
+    "moments": "moments",
+    "direction": "a direction",
+}
+
+
+def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
+    """Apply `stages` in order, as `optax.chain` does, after checking that each fits the next.
+
+    A stage takes a gradient, moments or a direction and gives one of them. A gradient may stand
+    where a direction is asked for (that is gradient descent). Optax's own transforms know no
+    kinds: they fit anywhere but between `track_moments` and `precondition`, where they would act
+    on the averages and the step count alike. The chain is again a stage.
+
+    Each stage's `init` sees what the one before hands on, so that a second moment kept in blocks
+    keeps its blocks.
+
+    Raises:
+        TypeError: one of `stages` is no gradient transformation.
+        ValueError: there are no stages, two neighbours do not fit, or the chain starts or ends
+            in moments.
+    """
+    takes, gives = _check_kinds(stages)
+    extended = [optax.with_extra_args_support(stage) for stage in stages]
+
+    def init(params: optax.Params) -> tuple[Any, ...]:
+        states, value = [], params
+        for stage in extended:
+            state = stage.init(value)
+            states.append(state)
+            if isinstance(stage, Stage) and stage.gives == "moments":
+                value, _ = jax.eval_shape(stage.update, value, state, params)
+            else:
+                value = params
+        return tuple(states)
+
+    def update(
+        updates: optax.Updates, state: Any, params: optax.Params | None = None, **extra_args: Any
+    ) -> tuple[optax.Updates, Any]:
+        if not isinstance(state, tuple) or len(state) != len(extended):
+            raise ValueError(
+                f"state={state!r}: must be what this chain's init returned, one state for each of "
+                f"its {len(extended)} stages"
+            )
+        states = []
+        for stage, old in zip(extended, state, strict=True):
+            updates, new = stage.update(updates, old, params, **extra_args)
+            states.append(new)
+        return updates, tuple(states)
+
+    if takes is None or gives is None:
+        return optax.GradientTransformationExtraArgs(init, update)
+    return _WHOLE[takes, gives](init, update)
+
+
+def _check_kinds(
+    stages: tuple[optax.GradientTransformation, ...],
+) -> tuple[Kind | None, Kind | None]:
+    """What the chain takes and gives; None for both where no stage knows its kinds."""
+    if not stages:
+        raise ValueError("chain() got no stages: it needs at least one")
+    takes: Kind | None = None
+    flowing: Kind | None = None
+    for place, stage in enumerate(stages, start=1):
+        if not isinstance(stage, optax.GradientTransformation):
+            name = getattr(stage, "__name__", repr(stage))
+            hint = f"; call it: {name}(...)" if callable(stage) else ""
+            raise TypeError(f"stage {place} of the chain, {name}, is no stage{hint}")
+        here = f"stage {place} of the chain, {name_of(stage)},"
+        if not isinstance(stage, Stage):
+            if flowing == "moments":
+                raise ValueError(
+                    f"{here} knows nothing of moments and would act on mu, nu and the count alike; "
+                    f"put it before track_moments or after precondition"
+                )
+            continue
+        if takes is None:
+            if stage.takes == "moments":
+                raise ValueError(
+                    f"{here} takes moments, but the chain is fed with gradients; "
+                    "put track_moments() before it"
+                )
+            takes = flowing = stage.takes
+        if flowing != stage.takes and (flowing, stage.takes) != ("gradient", "direction"):
+            before = name_of(stages[place - 2])
+            raise ValueError(
+                f"{here} takes {_PHRASE[stage.takes]}, but {before} gives {_PHRASE[flowing]}"
+            )
+        flowing = stage.gives
+    if flowing == "moments":
+        raise ValueError(
+            f"the chain ends in moments, after {name_of(stages[-1])}; "
+            "put precondition() after it to make them a direction"
+        )
+    return takes, flowing

@@ -1,0 +1,69 @@
+"""The decay rate of a running average, in whatever form it is given, and the weight gathered."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adamlab._checks import check_number, is_concrete
+
+Scalar = float | jax.Array | np.ndarray
+
+
+class OneMinus(NamedTuple):
+    """A decay rate b given by its complement: `b2=OneMinus(1e-3)` is b2 = 0.999.
+
+    float32 holds 1 - b to seven digits but b = 0.99999 to only two digits of 1 - b, so a traced
+    or swept decay rate is carried this way. `value` is a scalar in (0, 1].
+    """
+
+    value: Any
+
+
+DecayRate = Scalar | OneMinus | Callable[[jax.Array], Any]
+"""A decay rate: a number in [0, 1), an `OneMinus`, or a schedule that gives either.
+
+A schedule is called with the number of steps already done.
+"""
+
+
+class Decay(NamedTuple):
+    """A decay rate b as the two quantities that are computed with."""
+
+    complement: Scalar
+    """1 - b."""
+    log: Scalar
+    """log b."""
+
+
+def check_decay(name: str, rate: Any) -> None:
+    """Refuse a concrete decay rate outside [0, 1)."""
+    if isinstance(rate, OneMinus):
+        check_number(f"{name}=OneMinus: 1-{name}", rate.value, low=0, high=1, open_low=True)
+    else:
+        check_number(name, rate, low=0, high=1, open_high=True)
+
+
+def decay_at(rate: DecayRate, steps_done: jax.Array) -> Decay:
+    """`rate` at a step, in Python floats where it is a Python number: float32 would round 1 - b."""
+    given = rate(steps_done) if callable(rate) else rate
+    is_complement = isinstance(given, OneMinus)
+    value = given.value if isinstance(given, OneMinus) else given
+    if is_concrete(value) and not isinstance(value, jax.Array):
+        complement = float(value) if is_complement else 1.0 - float(value)
+        if complement == 1.0:
+            return Decay(1.0, -math.inf)
+        return Decay(complement, math.log1p(-complement) if is_complement else math.log(value))
+    if is_complement:
+        return Decay(value, jnp.log1p(-value))
+    return Decay(1 - value, jnp.log(value))
+
+
+def mass_of(log_decay_sum: jax.Array) -> jax.Array:
+    """The weight an average has gathered, 1 - b_1 b_2 ... b_t, from the sum of the logs."""
+    return -jnp.expm1(log_decay_sum)

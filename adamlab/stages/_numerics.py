@@ -1,0 +1,38 @@
+"""Arithmetic that several stages share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+def widen(x: jax.Array) -> jax.Array:
+    """`x` in float32 or wider: float16 and bfloat16 lose too much under a square."""
+    return x.astype(wide_dtype(x))
+
+
+def wide_dtype(x: jax.Array | jax.ShapeDtypeStruct) -> Any:
+    """The dtype of `widen(x)`."""
+    return jnp.promote_types(x.dtype, jnp.float32)
+
+
+def average_dtype() -> Any:
+    """The dtype of masses and other scalars: float64 where JAX has it enabled, else float32."""
+    return jnp.result_type(float)
+
+
+@jax.custom_jvp
+def sqrt(x: jax.Array) -> jax.Array:
+    """The square root, with derivative 0 at 0 so that a zero gradient gives no NaN meta-gradient."""
+    return jnp.sqrt(x)
+
+
+@sqrt.defjvp
+def _sqrt_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    (x,), (dx,) = primals, tangents
+    root = sqrt(x)
+    positive = root > 0
+    slope = jnp.where(positive, 0.5 / jnp.where(positive, root, 1), 0)
+    return root, slope * dx
