@@ -188,7 +188,9 @@ def split_hyperparameters(
     parameters = inspect.signature(optimizer).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     named = {
-        name: p for name, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        name: p
+        for name, p in parameters.items()
+        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
     }
     for_optimizer: dict[str, Any] = {}
     for_problem: dict[str, Any] = dict(problem.hyperparameters)
@@ -203,7 +205,9 @@ def split_hyperparameters(
             for_problem[name] = value
         elif plain in named or takes_any:
             if plain in for_optimizer:
-                raise ValueError(f"hyperparameter {plain!r} is given twice, as {plain} and 1-{plain}")
+                raise ValueError(
+                    f"hyperparameter {plain!r} is given twice, as {plain} and 1-{plain}"
+                )
             for_optimizer[plain] = value if name == plain else OneMinus(value)
         else:
             hint = nearest(name, [*named, *problem.hyperparameters])
@@ -223,7 +227,15 @@ def split_hyperparameters(
 def _empty_statistics(like: jax.Array) -> _Statistics:
     zero, never = jnp.zeros_like(like), jnp.full([], -1, jnp.int32)
     return _Statistics(
-        jnp.where(jnp.isfinite(like), like, jnp.inf), like, zero, zero, zero, zero, zero, never, never
+        jnp.where(jnp.isfinite(like), like, jnp.inf),
+        like,
+        zero,
+        zero,
+        zero,
+        zero,
+        zero,
+        never,
+        never,
     )
 
 

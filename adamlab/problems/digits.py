@@ -33,9 +33,9 @@ def digits_mlp(hidden: int = 32, batch_size: int = 64) -> Problem:
     check_count("hidden", hidden)
     check_count("batch_size", batch_size)
     return Problem(
-        name="digits-mlp" if (hidden, batch_size) == (32, 64) else (
-            f"digits-mlp(hidden={hidden}, batch_size={batch_size})"
-        ),
+        name="digits-mlp"
+        if (hidden, batch_size) == (32, 64)
+        else (f"digits-mlp(hidden={hidden}, batch_size={batch_size})"),
         init=partial(_init, hidden),
         loss=partial(_loss, hidden),
         batch=partial(_batch, batch_size),

@@ -81,8 +81,10 @@ def add_independent_decay(
         updates: optax.Updates, state: AddIndependentDecayState, params: Any = None, **_: Any
     ) -> tuple[optax.Updates, AddIndependentDecayState]:
         if params is None:
-            raise ValueError("params=None: add_independent_decay needs the parameters; pass them "
-                             "to update(updates, state, params)")
+            raise ValueError(
+                "params=None: add_independent_decay needs the parameters; pass them "
+                "to update(updates, state, params)"
+            )
         share = weight_decay if multiplier is None else multiplier(state.count) * weight_decay
         decayed = jax.tree.map(lambda u, p: u - jnp.asarray(share, p.dtype) * p, updates, params)
         return decayed, AddIndependentDecayState(optax.safe_increment(state.count))
@@ -92,7 +94,9 @@ def add_independent_decay(
     return decay if mask is None else DirectionToDirection.from_optax(optax.masked(decay, mask))
 
 
-def trace(decay: Any, nesterov: bool = False, accumulator_dtype: Any = None) -> DirectionToDirection:
+def trace(
+    decay: Any, nesterov: bool = False, accumulator_dtype: Any = None
+) -> DirectionToDirection:
     """Heavy-ball momentum: a running sum `m = g + decay * m` (`optax.trace`).
 
     Polyak 1964; with `nesterov`, Sutskever et al. 2013, equations 3 and 4.

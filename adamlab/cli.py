@@ -1,0 +1,172 @@
+"""The command `adamlab`: draw a map, list what there is, draw a stored map again."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from adamlab._checks import nearest
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    import xarray as xr
+
+_DEFAULT_AXES = ("learning_rate=1e-5:1:64:log", "1-b2=1e-4:1:64:log", "1-decay=1e-4:1:64:log")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="adamlab")
+def main() -> None:
+    """Why does Adam fail to converge here? Maps of where it does and where it does not."""
+
+
+@main.command("map")
+@click.argument("axes", nargs=-1, metavar="[NAME=VALUES]...")
+@click.option("--problem", default="digits-mlp", show_default=True, help="What is trained.")
+@click.option("--optimizer", default="adam", show_default=True, help="What trains it.")
+@click.option("--seeds", default=1, show_default=True, help="Runs at each point.")
+@click.option("--steps", default=400, show_default=True, help="Updates in a run.")
+@click.option("--curve", is_flag=True, help="Keep each run's losses at 64 checkpoints.")
+@click.option("--memory", default=1.0, show_default=True, help="GiB that one block may take.")
+@click.option("--output", metavar="STEM", help="Where STEM.zarr, STEM.png and STEM.svg go.  "
+              "[default: out/PROBLEM-OPTIMIZER]")  # fmt: skip
+@click.option("--resume", is_flag=True, help="Go on with the sweep at STEM.zarr if there is one.")
+@click.option("--dask", metavar="ADDRESS", help="Compute on the Dask cluster at this address.")
+def map_command(
+    axes: tuple[str, ...], problem: str, optimizer: str, seeds: int, steps: int, curve: bool,
+    memory: float, output: str | None, resume: bool, dask: str | None,
+) -> None:  # fmt: skip
+    """Train at every point of a grid and draw what became of each run.
+
+    Each NAME=VALUES is an axis: learning_rate=1e-5:1:64:log (64 values, evenly on a log scale),
+    b1=0:0.9:10 (evenly), b1=0,0.5,0.9 (these); or a fixed value, eps=1e-6. A name is a
+    hyperparameter of the optimizer or the problem; 1-b2 sweeps b2 by its complement. Without axes:
+    learning_rate=1e-5:1:64:log 1-b2=1e-4:1:64:log, as far as the optimizer has them.
+    """
+    with _readable_errors():
+        from adamlab.maps import convergence_map
+        from adamlab.sweep import parse_axes
+
+        build = _optimizer(optimizer)
+        what = _problem(problem)
+        grid, fixed = parse_axes(axes)
+        if not grid:
+            names = inspect.signature(build).parameters
+            defaults, _ = parse_axes(_DEFAULT_AXES)
+            grid = {n: v for n, v in defaults.items() if n.removeprefix("1-") in names}
+            grid = {n: v for n, v in grid.items() if n.removeprefix("1-") not in fixed}
+        stem = Path(output or f"out/{problem}-{optimizer}")
+        with _executor(dask) as executor:
+            dataset = convergence_map(
+                what, build, grid, fixed=fixed, seeds=seeds, steps=steps, curve=curve,
+                store=stem.with_name(stem.name + ".zarr"), resume=resume, executor=executor,
+                memory=int(memory * 2**30), progress=True,
+            )  # fmt: skip
+        _report(dataset, stem)
+
+
+@main.command("list")
+@click.argument("what", type=click.Choice(["optimizers", "problems"]), required=False)
+def list_command(what: str | None) -> None:
+    """List the optimizers and problems, with their hyperparameters."""
+    from adamlab import optimizers
+    from adamlab.problems import PROBLEMS
+
+    if what != "problems":
+        click.echo("optimizers")
+        for name in optimizers.__all__:
+            build = getattr(optimizers, name)
+            first_line = (inspect.getdoc(build) or "").splitlines()[0]
+            click.echo(f"  {name:<20}{first_line}")
+            click.echo(f"  {'':<20}{', '.join(inspect.signature(build).parameters)}")
+    if what != "optimizers":
+        click.echo("problems")
+        for name, make in PROBLEMS.items():
+            problem = make()
+            click.echo(f"  {name:<20}{problem.description}")
+            own = ", ".join(f"{n}={v:g}" for n, v in problem.hyperparameters.items())
+            click.echo(f"  {'':<20}{own or 'no hyperparameters'}")
+
+
+@main.command("plot")
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option("--output", metavar="STEM", help="Where STEM.png and STEM.svg go.  [default: beside "
+              "STORE]")  # fmt: skip
+def plot_command(store: Path, output: str | None) -> None:
+    """Draw the map in STORE, finished or not, and print its summary."""
+    with _readable_errors():
+        from adamlab.maps import with_outcomes
+        from adamlab.sweep import open_sweep
+
+        stem = Path(output) if output else store.with_suffix("")
+        _report(with_outcomes(open_sweep(store)), stem)
+
+
+def _report(dataset: xr.Dataset, stem: Path) -> None:
+    """Print the summary and draw the picture."""
+    from adamlab.maps import summarize
+    from adamlab.plot import plot_map, save
+
+    click.echo(str(summarize(dataset)))
+    pictures = [stem.with_name(f"{stem.name}.{ending}") for ending in ("png", "svg")]
+    save(plot_map(dataset), pictures)
+    click.echo(f"picture: {pictures[0]} and .svg")
+    click.echo(f"dataset: {stem.with_name(stem.name + '.zarr')}")
+
+
+def _optimizer(name: str) -> Callable[..., Any]:
+    from adamlab import optimizers
+
+    if name not in optimizers.__all__:
+        raise ValueError(f"--optimizer {name}: unknown; {nearest(name, optimizers.__all__)}")
+    build: Callable[..., Any] = getattr(optimizers, name)
+    return build
+
+
+def _problem(name: str) -> Any:
+    from adamlab.problems import PROBLEMS
+
+    if name not in PROBLEMS:
+        raise ValueError(f"--problem {name}: unknown; {nearest(name, PROBLEMS)}")
+    return PROBLEMS[name]()
+
+
+@contextmanager
+def _executor(address: str | None) -> Iterator[Executor | None]:
+    """Dask's executor at `address`, or None for this process."""
+    if address is None:
+        yield None
+        return
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ValueError(
+            "--dask needs the extra 'dask', which is not installed: pip install 'adamlab[dask]'"
+        ) from None
+    with Client(address, timeout=10) as client:
+        yield client.get_executor()
+
+
+@contextmanager
+def _readable_errors() -> Iterator[None]:
+    """Errors of the user's input or machine as one line, with what is safe; no traceback."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        _say("interrupted", error)
+        sys.exit(130)
+    except (ValueError, TypeError, OSError) as error:
+        _say(f"error: {error}", error)
+        sys.exit(1)
+
+
+def _say(text: str, error: BaseException) -> None:
+    for line in (text, *getattr(error, "__notes__", ())):
+        click.echo(line, err=True)

@@ -1,0 +1,87 @@
+"""The converged band: from where to where along an axis runs converge, and its border."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from adamlab._checks import nearest
+from adamlab.maps.outcomes import Outcome
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+class Band(NamedTuple):
+    """Ends of the converged band along an axis, over the map's other axes but the seeds."""
+
+    low: xr.DataArray
+    """The axis's value where the band begins; NaN where nothing converged."""
+    high: xr.DataArray
+    """The axis's value where the band ends; NaN where nothing converged."""
+    decades: xr.DataArray
+    """log10(high / low); 0 where nothing converged, NaN on an axis that reaches 0 or below."""
+
+
+def majority(dataset: xr.Dataset) -> xr.DataArray:
+    """The most frequent outcome over the seeds; of several, the one with the lowest code.
+
+    A point of which some seeds are missing goes by the others; -1 where all are.
+    """
+    outcome = dataset["outcome"]
+    if "seed" not in outcome.dims:
+        return outcome
+    counts = np.stack([(outcome == code).sum("seed").values for code in sorted(Outcome)])
+    codes = np.where(counts.sum(0) > 0, counts.argmax(0), -1).astype(np.int8)
+    return outcome.isel(seed=0, drop=True).copy(data=codes)
+
+
+def converged_band(dataset: xr.Dataset, axis: str) -> Band:
+    """The longest stretch along `axis` on which the majority of seeds converges.
+
+    Raises:
+        ValueError: the map has no such axis.
+    """
+    outcome = majority(dataset)
+    if axis not in outcome.dims:
+        raise ValueError(
+            f"axis={axis!r}: the map has no such axis; {nearest(axis, map(str, outcome.dims))}"
+        )
+    converged = (outcome == Outcome.CONVERGED).transpose(..., axis)
+    values = dataset[axis].values
+    flat = converged.values.reshape(-1, len(values))
+    ends = np.array([_longest_run(row) for row in flat]).reshape(-1, 2)
+    found = ends[:, 0] >= 0
+    low = np.where(found, values[ends[:, 0]], np.nan)
+    high = np.where(found, values[ends[:, 1]], np.nan)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        decades = np.log10(high / low) if values.min() > 0 else np.full(low.shape, np.nan)
+    decades = np.where(found, decades, 0.0)
+    template = converged.isel({axis: 0}, drop=True)
+    return Band(*(template.copy(data=v.reshape(template.shape)) for v in (low, high, decades)))
+
+
+def border(dataset: xr.Dataset) -> xr.DataArray:
+    """Whether a point converged and a neighbour along some axis did not: the band's inner edge."""
+    converged = majority(dataset) == Outcome.CONVERGED
+    edge = np.zeros(converged.shape, bool)
+    for axis in range(converged.ndim):
+        padded = np.pad(
+            converged.values, [(int(a == axis),) * 2 for a in range(converged.ndim)], mode="edge"
+        )
+        length = converged.shape[axis]
+        for shift in (0, 2):
+            neighbour = padded.take(range(shift, shift + length), axis=axis)
+            edge |= converged.values & ~neighbour
+    return converged.copy(data=edge)
+
+
+def _longest_run(row: np.ndarray) -> tuple[int, int]:
+    """First and last index of the longest run of True; (-1, -1) without one."""
+    edges = np.flatnonzero(np.diff(np.r_[False, row, False].astype(np.int8)))
+    starts, stops = edges[::2], edges[1::2]
+    if len(starts) == 0:
+        return -1, -1
+    longest = int((stops - starts).argmax())
+    return int(starts[longest]), int(stops[longest]) - 1

@@ -1,0 +1,182 @@
+"""convergence_map: trainings over a grid of hyperparameters, with the outcome of each."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping
+from functools import partial
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from adamlab._checks import check_count, check_number
+from adamlab.maps.outcomes import Criteria, with_outcomes
+from adamlab.problems import Problem
+from adamlab.stages import OneMinus
+from adamlab.sweep import check_axes, sweep
+from adamlab.training import (
+    OptimizerFactory,
+    checkpoint_steps,
+    split_hyperparameters,
+    train,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_SEED = "seed"
+
+
+def convergence_map(
+    problem: Problem,
+    optimizer: OptimizerFactory,
+    axes: Mapping[str, Any],
+    *,
+    fixed: Mapping[str, Any] | None = None,
+    seeds: int = 1,
+    steps: int = 300,
+    checkpoints: int = 64,
+    curve: bool = False,
+    criteria: Criteria | None = None,
+    **sweep_options: Any,
+) -> xr.Dataset:
+    """Train `problem` with `optimizer` at every point of a grid and say what became of each run.
+
+    Args:
+        problem: what to train.
+        optimizer: a function such as `adamlab.adam`; to send runs to other processes it must be
+            importable there.
+        axes: values by name of the optimizer's and the problem's hyperparameters; `1-b2` sweeps
+            b2 by its complement. An axis `seed` lists seeds; otherwise they are 0 to `seeds` - 1.
+        fixed: values of hyperparameters that are not swept.
+        seeds: number of runs at each point, each from its own initial parameters and batches.
+        steps: updates in a run, >= 8.
+        checkpoints: observations of the loss in a run, >= 8; see `adamlab.training.train`.
+        curve: whether to keep the losses at the checkpoints, as the variable `curve`.
+        criteria: the numbers in the outcomes' definitions.
+        sweep_options: `store`, `resume`, `executor`, `lanes`, `memory`, `paired` and `progress`,
+            as for `adamlab.sweep`.
+
+    Returns:
+        A dataset over the axes with the fields of `adamlab.training.Trace`, the problem's
+        metrics, `done` and `outcome`; what determined it is in the attributes.
+
+    Raises:
+        ValueError: a hyperparameter is unknown, missing, given twice or out of range, or as for
+            `adamlab.sweep`.
+        TypeError: an argument is of the wrong type.
+        OSError: as for `adamlab.sweep`.
+    """
+    check_count("seeds", seeds)
+    constants = dict(fixed or {})
+    grid = dict(axes)
+    grid.setdefault(_SEED, np.arange(seeds))
+    grid = check_axes(grid)
+    both = [name for name in grid if name in constants]
+    if both:
+        raise ValueError(f"hyperparameter {both[0]!r} is both an axis and fixed")
+    _check_hyperparameters(problem, optimizer, grid, constants)
+    marks = checkpoint_steps(steps, checkpoints)
+    dataset = sweep(
+        partial(_run, problem, optimizer, constants, steps, checkpoints, curve),
+        grid,
+        settings=_settings(problem, optimizer, grid, constants, steps, checkpoints, curve),
+        dims={"curve": {"step": marks}},
+        **sweep_options,
+    )
+    return with_outcomes(dataset, criteria)
+
+
+def _run(
+    problem: Problem,
+    optimizer: OptimizerFactory,
+    fixed: Mapping[str, Any],
+    steps: int,
+    checkpoints: int,
+    curve: bool,
+    key: jax.Array,
+    **swept: Any,
+) -> dict[str, Any]:
+    """One run's Trace, flat."""
+    trace = train(
+        problem, optimizer, key, {**fixed, **swept},
+        steps=steps, checkpoints=checkpoints, curve=curve,
+    )  # fmt: skip
+    fields = trace._asdict()
+    metrics = fields.pop("metrics")
+    clash = sorted(set(metrics) & set(fields))
+    if clash:
+        raise ValueError(
+            f"the problem's metric {clash[0]!r} has the name of a statistic: rename it"
+        )
+    if not curve:
+        del fields["curve"]
+    return {**fields, **metrics}
+
+
+def _check_hyperparameters(
+    problem: Problem,
+    optimizer: OptimizerFactory,
+    axes: Mapping[str, np.ndarray],
+    fixed: Mapping[str, Any],
+) -> None:
+    """Build the optimizer at every value of every axis, where a bad value still has its name."""
+    for name, value in fixed.items():
+        if name in problem.hyperparameters:
+            check_number(name, value, scheduled=False)
+    swept = {name: values for name, values in axes.items() if name != _SEED}
+    first = {name: values[0].item() for name, values in swept.items()}
+    for name, values in swept.items():
+        for value in values:
+            chosen, _ = split_hyperparameters(
+                problem, optimizer, {**fixed, **first, name: value.item()}
+            )
+            optimizer(**chosen)
+    if not swept:
+        optimizer(**split_hyperparameters(problem, optimizer, fixed)[0])
+
+
+def _settings(
+    problem: Problem,
+    optimizer: OptimizerFactory,
+    axes: Mapping[str, np.ndarray],
+    fixed: Mapping[str, Any],
+    steps: int,
+    checkpoints: int,
+    curve: bool,
+) -> dict[str, Any]:
+    """All that determines the numbers beside the axes, as JSON values."""
+    values = {name: 0.0 for name in axes if name != _SEED}
+    chosen, for_problem = split_hyperparameters(problem, optimizer, {**values, **fixed})
+    defaults = {
+        name: p.default
+        for name, p in inspect.signature(optimizer).parameters.items()
+        if p.default is not p.empty and name not in chosen
+    }
+    constants = {**defaults, **for_problem, **chosen}
+    swept = {name.removeprefix("1-") for name in axes}
+    return {
+        "problem": problem.name,
+        "problem_version": problem.version,
+        "optimum": problem.optimum,
+        "optimizer": getattr(optimizer, "__name__", repr(optimizer)),
+        "fixed": {n: _json(v) for n, v in sorted(constants.items()) if n not in swept},
+        "steps": steps,
+        "checkpoints": checkpoints,
+        "curve": curve,
+        "adamlab": version("adamlab"),
+    }
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, OneMinus):
+        return f"1-{_json(value.value)}"
+    if np.ndim(value) == 0 and isinstance(value, np.generic | jax.Array):
+        return np.asarray(value).item()
+    try:
+        return json.loads(json.dumps(value))
+    except TypeError:
+        return getattr(value, "__name__", type(value).__name__)

@@ -1,0 +1,111 @@
+"""Outcomes: what became of a run, as a code with a definition in numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from adamlab._checks import check_number
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+class Outcome(IntEnum):
+    """What became of a run. The first definition that holds, in this order, decides.
+
+    Excess is a loss less the problem's optimum; late and earlier are a run's last quarter and the
+    quarter before it; the numbers are those of `Criteria`.
+    """
+
+    NON_FINITE = 5
+    """A loss was NaN or infinite at some point."""
+    CONVERGED = 0
+    """The mean late loss is at or below the target."""
+    DIVERGED = 4
+    """The mean late excess is at least `rise` times the initial one."""
+    SLOW = 1
+    """Still falling: from the earlier part to the late the mean excess has lost at least `fall` of
+    itself, and more than `clarity` times the late loss's standard deviation."""
+    OSCILLATING = 3
+    """The late loss has a standard deviation of at least `spread` times its mean excess."""
+    STALLED = 2
+    """None of these: the loss rests above its target."""
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """The numbers in the definitions of the outcomes.
+
+    Raises:
+        ValueError: one of them is out of range.
+    """
+
+    rise: float = 1.5
+    """Least growth of the excess, from the initial one, that is divergence; > 1."""
+    fall: float = 1e-3
+    """Least share of the excess lost from the earlier part to the late that is progress; (0, 1)."""
+    clarity: float = 2.0
+    """How many late standard deviations progress must exceed, so as not to be chance; a steady
+    line exceeds 3.4; >= 0."""
+    spread: float = 0.05
+    """Least late standard deviation, as a share of the late excess, that is oscillation; > 0."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        check_number("rise", self.rise, low=1, open_low=True, scheduled=False)
+        check_number(
+            "fall", self.fall, low=0, high=1, open_low=True, open_high=True, scheduled=False
+        )
+        check_number("clarity", self.clarity, low=0, scheduled=False)
+        check_number("spread", self.spread, low=0, open_low=True, scheduled=False)
+
+
+def classify(
+    losses: Mapping[str, Any], *, optimum: float = 0.0, criteria: Criteria | None = None
+) -> np.ndarray:
+    """The outcome of every run, as int8 codes of `Outcome`.
+
+    Args:
+        losses: arrays of one shape under the names of `adamlab.training.Trace`: initial_loss,
+            target_loss, earlier_loss, late_loss, late_spread, nonfinite_step.
+        optimum: the least value that the loss can have.
+        criteria: the numbers to go by.
+    """
+    rule = criteria or Criteria()
+    initial, target, earlier, late, spread = (
+        np.asarray(losses[name], dtype=np.float64)
+        for name in ("initial_loss", "target_loss", "earlier_loss", "late_loss", "late_spread")
+    )
+    broken = (np.asarray(losses["nonfinite_step"]) >= 0) | ~np.isfinite(late)
+    with np.errstate(invalid="ignore", over="ignore"):
+        excess, before = late - optimum, earlier - optimum
+        fallen = before - excess
+        conditions = {
+            Outcome.NON_FINITE: broken,
+            Outcome.CONVERGED: late <= target,
+            Outcome.DIVERGED: excess >= rule.rise * (initial - optimum),
+            Outcome.SLOW: (fallen >= rule.fall * before) & (fallen > rule.clarity * spread),
+            Outcome.OSCILLATING: spread >= rule.spread * excess,
+        }
+    codes = np.select(list(conditions.values()), list(conditions), Outcome.STALLED)
+    return codes.astype(np.int8)
+
+
+def with_outcomes(dataset: xr.Dataset, criteria: Criteria | None = None) -> xr.Dataset:
+    """`dataset` with the variable `outcome`: a code of `Outcome`, or -1 where nothing was computed.
+
+    Raises:
+        ValueError: `dataset` holds no training runs.
+    """
+    lacking = [name for name in ("initial_loss", "late_loss", "done") if name not in dataset]
+    if lacking:
+        raise ValueError(f"dataset has no {lacking[0]!r}: it must come from convergence_map")
+    codes = classify(dataset, optimum=dataset.attrs.get("optimum", 0.0), criteria=criteria)  # type: ignore[arg-type]
+    codes = np.where(dataset["done"].transpose(*dataset["late_loss"].dims), codes, -1)
+    meanings = {outcome.name.lower(): int(outcome) for outcome in sorted(Outcome)}
+    return dataset.assign(outcome=(dataset["late_loss"].dims, codes.astype(np.int8), meanings))

@@ -1,0 +1,87 @@
+"""A map in a few lines: the share of each outcome, the best point, the converged band."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from adamlab.maps.band import border, converged_band
+from adamlab.maps.outcomes import Outcome
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a map shows, in numbers; `str` makes it a short text."""
+
+    runs: int
+    missing: int
+    shares: dict[Outcome, float]
+    """Share of the computed runs, for each outcome."""
+    best: dict[str, float] | None
+    """Coordinates of the point with the least late loss, the median over its seeds."""
+    best_loss: float
+    bands: dict[str, tuple[float, float, float]]
+    """By axis: median low end, high end and width in decades, where anything converged."""
+    border_share: float
+    """Share of the converged points that lie on the border."""
+
+    def __str__(self) -> str:
+        """The summary as text."""
+        lines = [
+            f"{self.runs} runs" + (f", {self.missing} of them missing" if self.missing else "")
+        ]
+        for outcome, share in self.shares.items():
+            if share:
+                lines.append(f"  {outcome.name.lower().replace('_', '-'):<12}{share:7.1%}")
+        if self.best is not None:
+            place = ", ".join(f"{name} = {value:.3g}" for name, value in self.best.items())
+            lines.append(f"best: late loss {self.best_loss:.3g} at {place}")
+        if not self.bands:
+            lines.append("border: nothing converged")
+        for axis, (low, high, decades) in self.bands.items():
+            width = "" if np.isnan(decades) else f", {decades:.2f} decades"
+            lines.append(
+                f"border: converges for {axis} from {low:.3g} to {high:.3g}{width} (median)"
+            )
+        return "\n".join(lines)
+
+
+def summarize(dataset: xr.Dataset) -> Summary:
+    """The summary of a convergence map."""
+    outcome = dataset["outcome"].values
+    done = outcome >= 0
+    shares = {o: float((outcome[done] == o).mean()) if done.any() else 0.0 for o in sorted(Outcome)}
+    late = dataset["late_loss"]
+    typical = late.median("seed") if "seed" in late.dims else late
+    finite = np.isfinite(typical.values)
+    best, best_loss = None, float("nan")
+    if finite.any():
+        place = np.unravel_index(np.where(finite, typical.values, np.inf).argmin(), typical.shape)
+        best = {
+            str(dim): float(dataset[dim].values[i])
+            for dim, i in zip(typical.dims, place, strict=True)
+        }
+        best_loss = float(typical.values[place])
+    bands = {}
+    for dim in typical.dims:
+        low, high, decades = (part.values.ravel() for part in converged_band(dataset, str(dim)))
+        there = np.isfinite(low)
+        if there.any():
+            bands[str(dim)] = tuple(float(np.median(v[there])) for v in (low, high, decades))
+    edge = border(dataset).values
+    converged = int((outcome == Outcome.CONVERGED).sum())
+    points = edge.sum() * (outcome.size // max(edge.size, 1))
+    return Summary(
+        runs=outcome.size,
+        missing=int((~done).sum()),
+        shares=shares,
+        best=best,
+        best_loss=best_loss,
+        bands=bands,  # type: ignore[arg-type]
+        border_share=float(points / converged) if converged else 0.0,
+    )

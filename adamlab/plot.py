@@ -1,0 +1,185 @@
+"""Pictures of maps: they read datasets and never train."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from adamlab.maps import Outcome, majority, summarize
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe & Ito's palette, which people with any of the common colour vision deficiencies can read.
+COLORS: dict[Outcome, str] = {
+    Outcome.CONVERGED: "#009E73",
+    Outcome.SLOW: "#56B4E9",
+    Outcome.STALLED: "#999999",
+    Outcome.OSCILLATING: "#E69F00",
+    Outcome.DIVERGED: "#D55E00",
+    Outcome.NON_FINITE: "#000000",
+}
+_MISSING = "#FFFFFF"
+_PALEST = 0.6
+FORMATS = ("png", "svg", "pdf")
+
+
+def plot_map(dataset: xr.Dataset) -> Figure:
+    """Draw a convergence map of one or two axes, beside any number of seeds.
+
+    Colour is the outcome of the majority of seeds; within a colour, paler means a higher late
+    loss. A map of one axis is drawn as its losses.
+
+    Raises:
+        ValueError: the dataset is no convergence map, or has more than two axes besides `seed`.
+    """
+    from matplotlib.figure import Figure
+
+    if "outcome" not in dataset:
+        raise ValueError("dataset has no 'outcome': it must come from convergence_map")
+    axes = [str(dim) for dim in dataset["outcome"].dims if dim != "seed"]
+    if len(axes) > 2:
+        raise ValueError(
+            f"dataset has the axes {', '.join(axes)}: a picture holds two; choose a value on the "
+            f"others, such as dataset.isel({{{axes[2]!r}: [0]}}).squeeze({axes[2]!r})"
+        )
+    figure = Figure(figsize=(8.4, 5.4) if len(axes) == 2 else (8.4, 4.4), layout="constrained")
+    ax = figure.add_subplot()
+    if len(axes) == 2:
+        _draw_plane(ax, dataset, axes)
+    else:
+        _draw_line(ax, dataset, axes)
+    ax.set_title(_title(dataset), fontsize=11, loc="left")
+    _add_legend(figure, ax, dataset, shaded=len(axes) == 2)
+    return figure
+
+
+def save(figure: Figure, paths: Sequence[str | os.PathLike[str]]) -> None:
+    """Write `figure` to each of `paths`, in the format that its ending names.
+
+    Raises:
+        ValueError: an ending is not one of png, svg and pdf.
+        OSError: a file cannot be written.
+    """
+    for path in map(Path, paths):
+        if path.suffix.lstrip(".") not in FORMATS:
+            raise ValueError(f"path={str(path)!r}: must end in one of .{', .'.join(FORMATS)}")
+    for path in map(Path, paths):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=160)
+
+
+def _draw_plane(ax: Axes, dataset: xr.Dataset, axes: Sequence[str]) -> None:
+    x, y = axes
+    codes = majority(dataset).transpose(y, x).values
+    shade = _shade(dataset).transpose(y, x).values
+    (x_edges, x_log), (y_edges, y_log) = (_edges(dataset[name].values) for name in axes)
+    for name, is_log, scale in ((x, x_log, ax.set_xscale), (y, y_log, ax.set_yscale)):
+        if is_log:
+            scale("log")
+        del name
+    ax.pcolormesh(x_edges, y_edges, _colors(codes, shade), rasterized=True)
+    ax.set_xlabel(x)
+    ax.set_ylabel(y)
+
+
+def _draw_line(ax: Axes, dataset: xr.Dataset, axes: Sequence[str]) -> None:
+    name = axes[0] if axes else "seed"
+    late = dataset["late_loss"]
+    typical = late if name == "seed" or "seed" not in late.dims else late.median("seed")
+    codes = dataset["outcome"].values if name == "seed" else majority(dataset).values
+    values = dataset[name].values
+    finite = np.isfinite(typical.values)
+    ax.plot(values[finite], typical.values[finite], color="#CCCCCC", zorder=1)
+    for outcome in sorted(Outcome):
+        chosen = (codes == outcome) & finite
+        ax.scatter(values[chosen], typical.values[chosen], color=COLORS[outcome], zorder=2, s=22)
+    broken = values[~finite & (codes >= 0)]
+    ax.scatter(broken, np.ones(len(broken)), color=COLORS[Outcome.NON_FINITE], marker="x",
+               transform=ax.get_xaxis_transform(), clip_on=False)  # fmt: skip
+    if _edges(values)[1]:
+        ax.set_xscale("log")
+    if (typical.values[finite] > 0).all():
+        ax.set_yscale("log")
+    ax.set_xlabel(name)
+    ax.set_ylabel("late loss")
+
+
+def _shade(dataset: xr.Dataset) -> xr.DataArray:
+    """0 for the least late loss to 1 for the greatest, on a log scale, outliers cut off."""
+    late = dataset["late_loss"] - dataset.attrs.get("optimum", 0.0)
+    typical = late.median("seed") if "seed" in late.dims else late
+    values = typical.values.astype(np.float64)
+    usable = np.isfinite(values) & (values > 0)
+    shade = np.where(np.isfinite(values), 0.0, 1.0)
+    if usable.any():
+        logs = np.log10(np.where(usable, values, 1.0))
+        low, high = np.percentile(logs[usable], [2, 98])
+        scaled = np.clip((logs - low) / max(high - low, 1e-12), 0, 1)
+        shade = np.where(usable, scaled, shade)
+    return typical.copy(data=shade)
+
+
+def _colors(codes: np.ndarray, shade: np.ndarray) -> np.ndarray:
+    from matplotlib.colors import to_rgb
+
+    table = np.array([to_rgb(COLORS[o]) for o in sorted(Outcome)] + [to_rgb(_MISSING)])
+    full = table[codes]
+    paleness = np.where(codes == Outcome.NON_FINITE, 0.0, _PALEST * shade)[..., None]
+    return full + (1 - full) * paleness
+
+
+def _edges(values: np.ndarray) -> tuple[np.ndarray, bool]:
+    """The cells' edges half-way between values, and whether the values lie on a log scale."""
+    values = values.astype(np.float64)
+    is_log = False
+    if len(values) > 1 and values.min() > 0:
+        steps, ratios = np.diff(values), np.diff(np.log(values))
+        is_log = bool(np.ptp(ratios) / abs(ratios).max() < np.ptp(steps) / abs(steps).max())
+    scaled = np.log(values) if is_log else values
+    if len(scaled) == 1:
+        edges = scaled[0] + np.array([-0.5, 0.5])
+    else:
+        middle = (scaled[1:] + scaled[:-1]) / 2
+        edges = np.r_[2 * scaled[0] - middle[0], middle, 2 * scaled[-1] - middle[-1]]
+    return (np.exp(edges) if is_log else edges), is_log
+
+
+def _title(dataset: xr.Dataset) -> str:
+    about = dataset.attrs
+    seeds = dataset.sizes.get("seed", 1)
+    parts = [
+        f"{about.get('problem', '?')} · {about.get('optimizer', '?')}",
+        f"{about.get('steps', '?')} steps, {seeds} seed{'s' if seeds > 1 else ''}",
+    ]
+    fixed = about.get("fixed", {})
+    shown = [f"{n}={v:g}" for n, v in fixed.items() if isinstance(v, float | int) and v]
+    return "  ·  ".join(parts) + ("\n" + ", ".join(shown) if shown else "")
+
+
+def _add_legend(figure: Figure, ax: Axes, dataset: xr.Dataset, *, shaded: bool) -> None:
+    from matplotlib.patches import Patch
+
+    summary = summarize(dataset)
+    handles: list[Any] = [
+        Patch(facecolor=COLORS[o], label=f"{o.name.lower().replace('_', '-')}  {share:.0%}")
+        for o, share in summary.shares.items()
+    ]
+    if summary.missing:
+        handles.append(Patch(facecolor=_MISSING, edgecolor="#999999", label="not computed"))
+    figure.legend(handles=handles, loc="outside right upper", frameon=False, title="outcome")
+    if shaded:
+        key = figure.add_axes((0.845, 0.14, 0.022, 0.25))
+        key.imshow(np.linspace(_PALEST, 0, 64)[:, None] * 0.6 + 0.4, cmap="gray", vmin=0.2, vmax=1,
+                   aspect="auto")  # fmt: skip
+        key.set_xticks([])
+        key.set_yticks([0, 63], ["high", "low"], fontsize=9)
+        key.yaxis.tick_right()
+        key.set_title("late loss", fontsize=9, loc="left")
+    del ax

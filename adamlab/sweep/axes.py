@@ -1,0 +1,110 @@
+"""Axes: the named values a sweep runs over, checked, and read from text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from adamlab._checks import check_count
+
+SEED = "seed"
+"""The axis of this name reaches the function as `key`, a random key made from it."""
+
+Axes = Mapping[str, np.ndarray]
+
+
+def check_axes(axes: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """`axes` with their values as one-dimensional arrays: float64, or int32 for whole numbers.
+
+    Raises:
+        TypeError: `axes` is no mapping, or an axis holds something other than numbers.
+        ValueError: there are no axes, or one of them is empty, not one-dimensional, holds a
+            value twice or one that is not finite, or is a seed that is not a whole number >= 0.
+    """
+    if not isinstance(axes, Mapping):
+        raise TypeError(f"axes={axes!r}: must map each axis's name to its values")
+    if not axes:
+        raise ValueError("axes={}: a sweep needs at least one axis")
+    return {name: _check_axis(name, values) for name, values in axes.items()}
+
+
+def _check_axis(name: str, values: Any) -> np.ndarray:
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"axis name {name!r}: must be a non-empty string")
+    try:
+        array = np.asarray(list(values) if isinstance(values, Iterable) else values)
+    except ValueError as error:
+        raise ValueError(f"axis {name!r}: must be a flat list of numbers ({error})") from error
+    if array.ndim != 1:
+        raise ValueError(f"axis {name!r} has shape {array.shape}: must have one dimension")
+    if array.size == 0:
+        raise ValueError(f"axis {name!r} is empty: must hold at least one value")
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"axis {name!r} holds {array.dtype} values: must hold numbers")
+    if not np.isfinite(array).all():
+        bad = array[~np.isfinite(array)][0]
+        raise ValueError(f"axis {name!r} holds {bad}: must hold finite numbers")
+    distinct, counts = np.unique(array, return_counts=True)
+    if (counts > 1).any():
+        raise ValueError(f"axis {name!r} holds {distinct[counts > 1][0]:g} more than once")
+    if name == SEED and (array.dtype.kind == "f" or array.min() < 0):
+        raise ValueError(f"axis 'seed' holds {array.min()}: must hold whole numbers >= 0")
+    if array.dtype.kind == "f":
+        return array.astype(np.float64)
+    if not -(2**31) <= array.min() <= array.max() < 2**31:
+        raise ValueError(f"axis {name!r}: whole numbers must lie in [-2**31, 2**31)")
+    return array.astype(np.int32)
+
+
+def parse_axes(texts: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """Axes and fixed values from texts such as `learning_rate=1e-5:1:64:log`.
+
+    `name=low:high:count` spaces evenly, `:log` on a log scale; `name=a,b,c` lists values; and
+    `name=a` is a fixed value, not an axis.
+
+    Raises:
+        ValueError: a text is of none of these forms, or a name is given twice.
+    """
+    axes: dict[str, np.ndarray] = {}
+    fixed: dict[str, float] = {}
+    for text in texts:
+        name, equals, body = text.partition("=")
+        if not equals or not name or not body:
+            raise ValueError(f"axis {text!r}: must be {_FORMS}")
+        if name in axes or name in fixed:
+            raise ValueError(f"axis {name!r} is given more than once")
+        if ":" in body:
+            axes[name] = _parse_range(text, name, body.split(":"))
+        elif "," in body:
+            axes[name] = np.array([_number(text, part) for part in body.split(",")])
+        else:
+            fixed[name] = _number(text, body)
+    return axes, fixed
+
+
+_FORMS = "name=low:high:count, name=low:high:count:log, name=a,b,c or name=a"
+
+
+def _parse_range(text: str, name: str, parts: list[str]) -> np.ndarray:
+    if len(parts) not in (3, 4) or (len(parts) == 4 and parts[3] not in ("log", "linear")):
+        raise ValueError(f"axis {text!r}: must be {_FORMS}")
+    low, high = _number(text, parts[0]), _number(text, parts[1])
+    try:
+        count = int(parts[2])
+    except ValueError:
+        raise ValueError(f"axis {text!r}: count={parts[2]!r} must be a whole number >= 1") from None
+    check_count(f"axis {text!r}: count", count)
+    if parts[3:] != ["log"]:
+        return np.linspace(low, high, count)
+    if low <= 0 or high <= 0:
+        raise ValueError(f"axis {text!r}: a log axis {name} must run between numbers > 0")
+    return np.geomspace(low, high, count)
+
+
+def _number(text: str, part: str) -> float:
+    try:
+        return float(part)
+    except ValueError:
+        raise ValueError(f"axis {text!r}: {part!r} is not a number; must be {_FORMS}") from None

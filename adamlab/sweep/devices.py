@@ -1,0 +1,36 @@
+"""The devices that lanes are spread over."""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+import jax
+
+
+def use_all_cores() -> None:
+    """Ask JAX for one CPU device per core, as long as its backend is not up yet.
+
+    Lanes vmapped on one CPU device leave the other cores idle. A number of devices that was
+    chosen already is left alone. Where the backend is up with a single CPU device, one warning
+    says what to do.
+    """
+    cores = _cores()
+    chosen_by_flag = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if cores == 1 or chosen_by_flag or jax.config.jax_num_cpu_devices >= 0:
+        return
+    try:
+        jax.config.update("jax_num_cpu_devices", cores)
+    except RuntimeError:
+        if jax.default_backend() == "cpu" and jax.device_count() == 1:
+            warnings.warn(
+                f"JAX was started with one CPU device, so this sweep uses one of {cores} cores; "
+                f'call jax.config.update("jax_num_cpu_devices", {cores}) before JAX\'s first use',
+                stacklevel=3,
+            )
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,228 @@
+"""sweep: a pure function over named axes, block by block, into a labelled dataset."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+
+from adamlab._checks import check_count, nearest
+from adamlab.sweep.axes import SEED, Axes, check_axes
+from adamlab.sweep.devices import use_all_cores
+from adamlab.sweep.plan import Plan, cut
+from adamlab.sweep.program import Program, Work, compile_program, run_block
+from adamlab.sweep.provenance import provenance
+from adamlab.sweep.store import Store
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+DEFAULT_MEMORY = 2**30
+"""Bytes that one block may take on all devices together: 1 GiB."""
+
+_BLOCKS = 16
+_FEWEST_LANES = 64
+_MOST_LANES = 2**16
+
+
+def sweep(
+    fn: Callable[..., Any],
+    axes: Mapping[str, Any],
+    *,
+    store: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    executor: Executor | None = None,
+    lanes: int | None = None,
+    memory: int = DEFAULT_MEMORY,
+    paired: bool = True,
+    settings: Mapping[str, Any] | None = None,
+    dims: Mapping[str, Mapping[str, Any]] | None = None,
+    progress: bool = False,
+) -> xr.Dataset:
+    """Compute `fn` at every point of a grid.
+
+    The grid is cut into blocks; one program, compiled once, is vmapped over the points of a block
+    and spread over all devices. What a point gives depends on its coordinates alone, never on
+    blocks, order or number of devices.
+
+    Args:
+        fn: a pure function that JAX can trace, called as `fn(name=value, ...)` with one scalar
+            for each axis; an axis named `seed` arrives as `key`, a random key made from it. It
+            returns an array, or several by name.
+        axes: the values along each axis, by name.
+        store: where to keep the results as Zarr; None for memory alone. Each finished block is
+            on disk before the next is counted, so a sweep can be killed at any time.
+        resume: go on with the sweep in `store` if there is one. Only what is missing is computed;
+            other axes or settings are refused.
+        executor: where blocks are computed: any `concurrent.futures.Executor`, such as a process
+            pool, Dask's `client.get_executor()` or submitit's. None for this process. A pool of
+            processes needs an `fn` that can be pickled and the start method "spawn".
+        lanes: the most points in a block; None for a sixteenth of the grid, as far as `memory`
+            goes.
+        memory: bytes a block may take on all devices together, by the compiled program's own
+            analysis.
+        paired: whether points that share a seed share their key, so that they can be compared
+            pair by pair; otherwise every point's key comes from all its coordinates.
+        settings: what else determines the results, as JSON values, such as the version of what is
+            computed. Kept in the attributes, and compared on resuming.
+        dims: for outputs that are arrays, `{output: {dimension: coordinates}}`.
+        progress: whether to show a progress bar on standard error.
+
+    Returns:
+        A dataset in memory with a variable for each output over the axes, and `done`.
+
+    Raises:
+        ValueError: an axis is unknown to `fn`, empty or holds bad values; `store` holds another
+            sweep; `memory` does not hold a single point per device.
+        FileExistsError: `store` exists and `resume` is false.
+        OSError: the store cannot be written; blocks already done are safe.
+    """
+    grid = check_axes(axes)
+    _check_arguments(fn, grid)
+    if lanes is not None:
+        check_count("lanes", lanes)
+    check_count("memory", memory)
+    path = None if store is None else Path(store)
+    known = {
+        "function": _name(fn),
+        "paired": paired,
+        "dtype": "float64" if jax.config.jax_enable_x64 else "float32",
+        **(settings or {}),
+    }
+    if path is not None and path.exists():
+        if not resume:
+            raise FileExistsError(
+                f"store={str(path)!r} exists: go on with it (resume=True, --resume) or choose "
+                "another path"
+            )
+        target = Store.open(path, mode="r+")
+        target.check_same(grid, known)
+        if not target.missing():
+            return target.dataset()
+        work = _work(fn, grid, paired, executor)
+    else:
+        work = _work(fn, grid, paired, executor)
+        plan, program, compiles = _plan(work, grid, lanes, memory)
+        attributes = {**provenance(), "compiles": compiles, "block_memory": program.memory}
+        target = Store.create(path, plan, program.outputs, known, attributes, dims or {})
+    _run_missing(target, work, executor, progress)
+    return target.dataset()
+
+
+def open_sweep(store: str | os.PathLike[str]) -> xr.Dataset:
+    """The sweep in `store`, finished or not, as a dataset in memory.
+
+    Raises:
+        FileNotFoundError: there is nothing at `store`.
+        ValueError: what is there is no sweep.
+    """
+    return Store.open(Path(store)).dataset()
+
+
+def _work(fn: Callable[..., Any], axes: Axes, paired: bool, executor: Executor | None) -> Work:
+    if executor is None:
+        use_all_cores()
+    integers = {name: values.dtype.kind == "i" for name, values in axes.items()}
+    return Work(fn, integers, paired, bool(jax.config.jax_enable_x64))
+
+
+def _plan(work: Work, axes: Axes, lanes: int | None, memory: int) -> tuple[Plan, Program, int]:
+    """Blocks that fit `memory`, by compiling; more than once only where the first are too large."""
+    points = math.prod(len(values) for values in axes.values())
+    most = lanes or min(max(-(-points // _BLOCKS), _FEWEST_LANES), _MOST_LANES)
+    for compiles in range(1, 10):
+        plan = cut(axes, most)
+        program = compile_program(work, plan.block_points)
+        if program.memory <= memory:
+            return plan, program, compiles
+        if program.lanes <= jax.device_count():
+            break
+        fitting = int(0.9 * plan.block_points * memory / program.memory)
+        most = max(min(fitting, plan.block_points - 1), 1)
+    raise ValueError(
+        f"memory={memory}: one point on each device takes {program.memory} bytes; allow that much"
+    )
+
+
+def _run_missing(target: Store, work: Work, executor: Executor | None, progress: bool) -> None:
+    from tqdm import tqdm
+
+    plan = target.plan
+    missing = target.missing()
+    sizes = {place: math.prod(plan.region_shape(place)) for place in missing}
+    todo = sum(sizes.values())
+    bar = tqdm(
+        total=plan.points, initial=plan.points - todo, unit="run", disable=not progress,
+        smoothing=0.1, dynamic_ncols=True,
+    )  # fmt: skip
+    try:
+        with bar, _pool(executor) as pool:
+            places = {
+                pool.submit(run_block, work, dict(plan.lanes(p)), plan.block_points): p
+                for p in missing
+            }
+            try:
+                for future in as_completed(places):
+                    place = places[future]
+                    target.write(place, future.result())
+                    bar.update(sizes[place])
+            finally:
+                for future in places:
+                    future.cancel()
+    except BaseException as error:
+        left = len(target.missing())
+        safe = plan.blocks_count - left
+        if target.where != "memory":
+            error.add_note(
+                f"{safe} of {plan.blocks_count} blocks are safe in {target.where}; "
+                "resume to compute the others"
+            )
+        raise
+
+
+@contextmanager
+def _pool(executor: Executor | None) -> Iterator[Executor]:
+    """The caller's executor, or one thread, so that a block is written while the next computes."""
+    if executor is not None:
+        yield executor
+        return
+    with ThreadPoolExecutor(max_workers=1) as own:
+        yield own
+
+
+def _check_arguments(fn: Callable[..., Any], axes: Axes) -> None:
+    if not callable(fn):
+        raise TypeError(f"fn={fn!r}: must be a function")
+    try:
+        parameters = inspect.signature(fn).parameters.values()
+    except (TypeError, ValueError):
+        return
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    names = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    for axis in axes:
+        argument = "key" if axis == SEED else axis
+        if argument not in names:
+            raise ValueError(
+                f"axis {axis!r}: the function {_name(fn)} has no argument {argument!r}; "
+                f"{nearest(argument, names)}"
+            )
+    bound = {"key" if axis == SEED else axis for axis in axes}
+    for p in parameters:
+        if p.name in names - bound and p.default is p.empty:
+            raise ValueError(
+                f"argument {p.name!r}: the function {_name(fn)} needs it; give it an axis"
+                + (" named 'seed'" if p.name == "key" else "")
+            )
+
+
+def _name(fn: Callable[..., Any]) -> str:
+    inner = getattr(fn, "func", fn)
+    return str(getattr(inner, "__qualname__", type(inner).__qualname__))

@@ -1,0 +1,81 @@
+"""Plan: a grid cut into equal rectangular blocks, one compiled program's work each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from adamlab.sweep.axes import Axes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A grid and the block it is cut into; blocks at the far edges may stick out."""
+
+    axes: Axes
+    block: tuple[int, ...]
+    """Length of a block along each axis."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of the grid along each axis."""
+        return tuple(len(values) for values in self.axes.values())
+
+    @property
+    def points(self) -> int:
+        """Number of points in the grid."""
+        return math.prod(self.shape)
+
+    @property
+    def blocks_shape(self) -> tuple[int, ...]:
+        """Number of blocks along each axis."""
+        return tuple(-(-n // b) for n, b in zip(self.shape, self.block, strict=True))
+
+    @property
+    def block_points(self) -> int:
+        """Number of points in a block that does not stick out."""
+        return math.prod(self.block)
+
+    @property
+    def blocks_count(self) -> int:
+        """Number of blocks."""
+        return math.prod(self.blocks_shape)
+
+    def blocks(self) -> Iterator[tuple[int, ...]]:
+        """The place of every block, in order."""
+        yield from np.ndindex(self.blocks_shape)
+
+    def region(self, place: tuple[int, ...]) -> tuple[slice, ...]:
+        """The part of the grid that the block at `place` covers."""
+        return tuple(
+            slice(i * b, min((i + 1) * b, n))
+            for i, b, n in zip(place, self.block, self.shape, strict=True)
+        )
+
+    def region_shape(self, place: tuple[int, ...]) -> tuple[int, ...]:
+        """Number of points along each axis of the block at `place`."""
+        return tuple(part.stop - part.start for part in self.region(place))
+
+    def lanes(self, place: tuple[int, ...]) -> Mapping[str, np.ndarray]:
+        """The coordinates of every point of the block at `place`, flattened in order."""
+        values = [v[part] for v, part in zip(self.axes.values(), self.region(place), strict=True)]
+        grids = np.meshgrid(*values, indexing="ij")
+        return {name: grid.ravel() for name, grid in zip(self.axes, grids, strict=True)}
+
+
+def cut(axes: Axes, most_lanes: int) -> Plan:
+    """The plan whose blocks hold at most `most_lanes` points: the last axes stay whole.
+
+    The axis that has to be cut is cut into pieces of nearly equal length, so that the last block
+    wastes little.
+    """
+    room, block = max(most_lanes, 1), []
+    for length in [len(values) for values in reversed(axes.values())]:
+        pieces = -(-length // min(room, length))
+        piece = -(-length // pieces)
+        block.append(piece)
+        room = room // piece if piece == length else 1
+    return Plan(axes, tuple(reversed(block)))

@@ -1,0 +1,226 @@
+"""Store: a sweep's results in a Zarr group that xarray reads, safe to kill and resume."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import jax
+import numpy as np
+
+from adamlab.sweep.axes import Axes
+from adamlab.sweep.plan import Plan
+
+if TYPE_CHECKING:
+    import xarray as xr
+    import zarr
+
+_FORMAT = 1
+_DONE = "done_blocks"
+
+
+class Store:
+    """One array per output over the grid's axes, and one flag per block, set after its data.
+
+    A block is one Zarr chunk of every array and is written by one writer, whole.
+    """
+
+    def __init__(self, group: zarr.Group, where: str) -> None:
+        """Read the plan of the sweep in `group`."""
+        self._group = group
+        self.where = where
+        attributes = dict(group.attrs)
+        axes = {name: np.asarray(group[name][...]) for name in attributes["axes"]}  # type: ignore[index, union-attr]
+        self.plan = Plan(axes, tuple(attributes["block"]))  # type: ignore[arg-type]
+        self.settings: dict[str, Any] = attributes["settings"]  # type: ignore[assignment]
+
+    @classmethod
+    def create(
+        cls,
+        path: Path | None,
+        plan: Plan,
+        outputs: Mapping[str, jax.ShapeDtypeStruct],
+        settings: Mapping[str, Any],
+        attributes: Mapping[str, Any],
+        dims: Mapping[str, Mapping[str, Any]],
+    ) -> Store:
+        """A new store at `path`, in memory where that is None; it appears there all at once.
+
+        Raises:
+            FileExistsError: there is something at `path`.
+            OSError: it cannot be written.
+        """
+        import zarr
+
+        if path is None:
+            group = zarr.create_group(zarr.storage.MemoryStore())
+            _lay_out(group, plan, outputs, settings, attributes, dims)
+            return cls(group, "memory")
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, "there is a file or folder already", str(path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
+        try:
+            _lay_out(zarr.create_group(draft), plan, outputs, settings, attributes, dims)
+            draft.rename(path)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+        return cls(zarr.open_group(path, mode="r+"), str(path))
+
+    @classmethod
+    def open(cls, path: Path, *, mode: str = "r") -> Store:
+        """The store at `path`.
+
+        Raises:
+            FileNotFoundError: there is nothing at `path`.
+            ValueError: what is there is no sweep of this library's.
+        """
+        import zarr
+
+        if not path.exists():
+            raise FileNotFoundError(errno.ENOENT, "there is no sweep", str(path))
+        try:
+            group = zarr.open_group(path, mode=mode)  # type: ignore[arg-type]
+            found = group.attrs.get("adamlab_store")
+        except (FileNotFoundError, ValueError, OSError):
+            found = None
+        if found != _FORMAT:
+            raise ValueError(f"store={str(path)!r}: is no sweep of adamlab's (format {_FORMAT})")
+        return cls(group, str(path))
+
+    def check_same(self, axes: Axes, settings: Mapping[str, Any]) -> None:
+        """Refuse to go on with other axes or settings than the store was made with.
+
+        Raises:
+            ValueError: they differ; the message says in what.
+        """
+        old, new = list(self.plan.axes), list(axes)
+        if old != new:
+            raise self._other("axes", old, new)
+        for name, values in axes.items():
+            there = self.plan.axes[name]
+            if there.dtype != values.dtype or not np.array_equal(there, values):
+                raise self._other(f"axis {name!r}", _describe(there), _describe(values))
+        given = json.loads(json.dumps(settings))
+        for name in {**self.settings, **given}:
+            if self.settings.get(name) != given.get(name):
+                raise self._other(name, self.settings.get(name), given.get(name))
+
+    def _other(self, what: str, old: Any, new: Any) -> ValueError:
+        return ValueError(
+            f"store={self.where!r}: was made with {what} {old}, this sweep has {new}; nothing was "
+            "changed. Give the same settings to resume it, or another store"
+        )
+
+    def missing(self) -> list[tuple[int, ...]]:
+        """The places of the blocks that are not done."""
+        done = np.asarray(self._group[_DONE][...])  # type: ignore[index]
+        return [place for place in self.plan.blocks() if not done[place]]
+
+    def write(self, place: tuple[int, ...], values: Mapping[str, np.ndarray]) -> None:
+        """Put the block at `place` in the store, then mark it done.
+
+        Raises:
+            OSError: the disk is full, or cannot be written; blocks already done are safe.
+        """
+        region = self.plan.region(place)
+        shape = self.plan.region_shape(place)
+        try:
+            for name, value in values.items():
+                self._group[name][region] = value.reshape(shape + value.shape[1:])  # type: ignore[index, union-attr]
+            self._group[_DONE][place] = True  # type: ignore[index]
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise OSError(
+                    error.errno, "the disk is full; make room and resume", self.where
+                ) from error
+            raise
+
+    def dataset(self) -> xr.Dataset:
+        """Everything as a dataset in memory.
+
+        `done` tells computed points from missing ones, which are NaN (-1 or False in arrays of
+        whole numbers or booleans); NaN in a done point is a result.
+        """
+        import xarray as xr
+
+        done = np.asarray(self._group[_DONE][...])  # type: ignore[index]
+        for axis, (length, size) in enumerate(zip(self.plan.block, self.plan.shape, strict=True)):
+            done = np.repeat(done, length, axis=axis).take(range(size), axis=axis)
+        variables = {}
+        for name, array in sorted(self._group.arrays()):
+            if name == _DONE:
+                continue
+            values = np.asarray(array[...])
+            dims = array.metadata.dimension_names
+            if dims[: done.ndim] == tuple(self.plan.axes):
+                there = done.reshape(done.shape + (1,) * (values.ndim - done.ndim))
+                values = np.where(there, values, _missing(values.dtype))
+            variables[name] = (dims, values, dict(array.attrs))
+        variables["done"] = (tuple(self.plan.axes), done, {})
+        coordinates = [name for name, (dims, *_) in variables.items() if dims == (name,)]
+        attributes = {**self.settings, **dict(self._group.attrs)}
+        for internal in ("settings", "axes", "block", "adamlab_store"):
+            attributes.pop(internal, None)
+        return xr.Dataset(variables, attrs=attributes).set_coords(coordinates)
+
+
+def _lay_out(
+    group: zarr.Group,
+    plan: Plan,
+    outputs: Mapping[str, jax.ShapeDtypeStruct],
+    settings: Mapping[str, Any],
+    attributes: Mapping[str, Any],
+    dims: Mapping[str, Mapping[str, Any]],
+) -> None:
+    axes = tuple(plan.axes)
+    for name, values in plan.axes.items():
+        group.create_array(name, data=values, dimension_names=(name,))
+    for name, output in outputs.items():
+        if name in axes:
+            raise ValueError(f"output {name!r} has the name of an axis: rename it")
+        own = dict(dims.get(name, {}))
+        if len(own) != len(output.shape):
+            own = {f"{name}_{i}": np.arange(n) for i, n in enumerate(output.shape)}
+        for dim, values in own.items():
+            if dim not in group:
+                group.create_array(dim, data=np.asarray(values), dimension_names=(dim,))
+        group.create_array(
+            name,
+            shape=plan.shape + output.shape,
+            chunks=plan.block + tuple(max(n, 1) for n in output.shape),
+            dtype=output.dtype,
+            fill_value=_missing(output.dtype),
+            dimension_names=axes + tuple(own),
+        )
+    group.create_array(
+        _DONE,
+        shape=plan.blocks_shape,
+        chunks=(1,) * len(axes),
+        dtype="bool",
+        fill_value=False,
+        dimension_names=tuple(f"{name}_block" for name in axes),
+    )
+    group.attrs.update(
+        adamlab_store=_FORMAT,
+        axes=list(axes),
+        block=list(plan.block),
+        settings=json.loads(json.dumps(settings)),
+        **attributes,
+    )
+
+
+def _missing(dtype: np.dtype[Any]) -> Any:
+    """What stands where nothing has been computed."""
+    return {"f": np.nan, "c": np.nan, "i": -1}.get(np.dtype(dtype).kind, 0)
+
+
+def _describe(values: np.ndarray) -> str:
+    return f"{len(values)} values from {values[0]:g} to {values[-1]:g}"
