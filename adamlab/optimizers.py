@@ -7,13 +7,12 @@ of range is a ValueError that names it.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import optax
 
 from adamlab.stages import (
     DecayRate,
-    Stage,
     add_decayed_weights,
     add_l2,
     amsgrad_max,
@@ -26,7 +25,7 @@ from adamlab.stages import (
     track_moments,
 )
 
-Optimizer = optax.GradientTransformationExtraArgs
+Optimizer: TypeAlias = optax.GradientTransformationExtraArgs
 
 __all__ = [
     "adam",
@@ -125,7 +124,7 @@ def adamw(
     weight_decay: Any = 1e-4,
     mask: Any = None,
 ) -> Optimizer:
-    """Adam with decoupled decay: `theta -= learning_rate * (adam_direction + weight_decay * theta)`.
+    """Adam with decoupled decay: `theta -= learning_rate * (direction + weight_decay * theta)`.
 
     Loshchilov & Hutter 2019, algorithm 2. The update of `optax.adamw` and `torch.optim.AdamW`;
     PyTorch's default weight_decay is 1e-2.

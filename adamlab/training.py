@@ -127,7 +127,9 @@ def train(
 
     def to_checkpoint(carry: Any, span: tuple[jax.Array, jax.Array]) -> tuple[Any, Any]:
         params, state, stats = jax.lax.fori_loop(*span, one_step, carry)
-        loss = observe(params, span[1]) if at_checkpoints or curve else None
+        if not (at_checkpoints or curve):
+            return (params, state, stats), None
+        loss = observe(params, span[1])
         if at_checkpoints:
             stats = _record(stats, loss, span[1], steps, target)
         return (params, state, stats), loss if curve else None

@@ -66,7 +66,10 @@ class Criteria:
 
 
 def classify(
-    losses: Mapping[str, Any], *, optimum: float = 0.0, criteria: Criteria | None = None
+    losses: Mapping[str, Any] | xr.Dataset,
+    *,
+    optimum: float = 0.0,
+    criteria: Criteria | None = None,
 ) -> np.ndarray:
     """The outcome of every run, as int8 codes of `Outcome`.
 
@@ -105,7 +108,7 @@ def with_outcomes(dataset: xr.Dataset, criteria: Criteria | None = None) -> xr.D
     lacking = [name for name in ("initial_loss", "late_loss", "done") if name not in dataset]
     if lacking:
         raise ValueError(f"dataset has no {lacking[0]!r}: it must come from convergence_map")
-    codes = classify(dataset, optimum=dataset.attrs.get("optimum", 0.0), criteria=criteria)  # type: ignore[arg-type]
+    codes = classify(dataset, optimum=dataset.attrs.get("optimum", 0.0), criteria=criteria)
     codes = np.where(dataset["done"].transpose(*dataset["late_loss"].dims), codes, -1)
     meanings = {outcome.name.lower(): int(outcome) for outcome in sorted(Outcome)}
     return dataset.assign(outcome=(dataset["late_loss"].dims, codes.astype(np.int8), meanings))

@@ -67,12 +67,16 @@ def summarize(dataset: xr.Dataset) -> Summary:
             for dim, i in zip(typical.dims, place, strict=True)
         }
         best_loss = float(typical.values[place])
-    bands = {}
+    bands: dict[str, tuple[float, float, float]] = {}
     for dim in typical.dims:
         low, high, decades = (part.values.ravel() for part in converged_band(dataset, str(dim)))
         there = np.isfinite(low)
         if there.any():
-            bands[str(dim)] = tuple(float(np.median(v[there])) for v in (low, high, decades))
+            bands[str(dim)] = (
+                float(np.median(low[there])),
+                float(np.median(high[there])),
+                float(np.median(decades[there])),
+            )
     edge = border(dataset).values
     converged = int((outcome == Outcome.CONVERGED).sum())
     points = edge.sum() * (outcome.size // max(edge.size, 1))
@@ -82,6 +86,6 @@ def summarize(dataset: xr.Dataset) -> Summary:
         shares=shares,
         best=best,
         best_loss=best_loss,
-        bands=bands,  # type: ignore[arg-type]
+        bands=bands,
         border_share=float(points / converged) if converged else 0.0,
     )

@@ -1,4 +1,4 @@
-"""Moments, the value that travels between stages, and the types of stage by what they take and give."""
+"""Moments, the value that travels between stages, and the types of stage by their two doors."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Moments(NamedTuple):
     """Scalar: the total weight `mu` has gathered, `1 - b1**t` for a constant b1."""
     nu_mass: jax.Array | None
     """Scalar: the total weight `nu` has gathered, `1 - b2**t` for a constant b2."""
-    count: jax.Array
-    """Scalar int32: the number of this step, from 1."""
+    count: Any
+    """Scalar int32 array: the number of this step, from 1."""
 
 
 class Stage(optax.GradientTransformationExtraArgs):

@@ -25,7 +25,7 @@ def average_dtype() -> Any:
 
 @jax.custom_jvp
 def sqrt(x: jax.Array) -> jax.Array:
-    """The square root, with derivative 0 at 0 so that a zero gradient gives no NaN meta-gradient."""
+    """The square root, with derivative 0 at 0: a zero gradient gives no NaN meta-gradient."""
     return jnp.sqrt(x)
 
 

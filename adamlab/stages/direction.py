@@ -42,7 +42,8 @@ def precondition_epsilon_hat(eps: Any = 1e-7, eps_root: Any = 0.0) -> MomentsToD
     """
 
     def eps_hat(eps_now: jax.Array, moments: Moments) -> jax.Array:
-        return eps_now / jnp.sqrt(moments.nu_mass.astype(eps_now.dtype))
+        mass = jnp.asarray(moments.nu_mass, eps_now.dtype)
+        return eps_now / jnp.sqrt(mass)
 
     return _divide("precondition_epsilon_hat", eps, eps_root, eps_hat)
 

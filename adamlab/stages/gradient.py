@@ -1,4 +1,4 @@
-"""gradient -> gradient: Optax's own transforms, with their arguments checked and their kind known."""
+"""gradient -> gradient: Optax's own transforms, arguments checked and kinds known."""
 
 from __future__ import annotations
 

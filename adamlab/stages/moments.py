@@ -17,7 +17,7 @@ from adamlab.stages._numerics import average_dtype, wide_dtype, widen
 class TrackMomentsState(NamedTuple):
     """State of `track_moments`."""
 
-    count: jax.Array
+    count: Any
     mu: Any
     nu: Any
     mu_log_decay: jax.Array | None

@@ -49,7 +49,7 @@ def add_decayed_weights(weight_decay: Any, mask: Any = None) -> DirectionToDirec
 class AddIndependentDecayState(NamedTuple):
     """State of `add_independent_decay`."""
 
-    count: jax.Array
+    count: Any
 
 
 def add_independent_decay(

@@ -6,6 +6,8 @@ import os
 import warnings
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 
 def use_all_cores() -> None:
@@ -17,7 +19,7 @@ def use_all_cores() -> None:
     """
     cores = _cores()
     chosen_by_flag = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if cores == 1 or chosen_by_flag or jax.config.jax_num_cpu_devices >= 0:
+    if cores == 1 or chosen_by_flag or jax.config.read("jax_num_cpu_devices") >= 0:
         return
     try:
         jax.config.update("jax_num_cpu_devices", cores)
@@ -34,3 +36,8 @@ def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def float_dtype() -> str:
+    """The name of JAX's float type: float64 where it is enabled, else float32."""
+    return np.dtype(jnp.result_type(float)).name

@@ -15,7 +15,7 @@ import jax
 
 from adamlab._checks import check_count, nearest
 from adamlab.sweep.axes import SEED, Axes, check_axes
-from adamlab.sweep.devices import use_all_cores
+from adamlab.sweep.devices import float_dtype, use_all_cores
 from adamlab.sweep.plan import Plan, cut
 from adamlab.sweep.program import Program, Work, compile_program, run_block
 from adamlab.sweep.provenance import provenance
@@ -93,7 +93,7 @@ def sweep(
     known = {
         "function": _name(fn),
         "paired": paired,
-        "dtype": "float64" if jax.config.jax_enable_x64 else "float32",
+        "dtype": float_dtype(),
         **(settings or {}),
     }
     if path is not None and path.exists():
@@ -130,7 +130,7 @@ def _work(fn: Callable[..., Any], axes: Axes, paired: bool, executor: Executor |
     if executor is None:
         use_all_cores()
     integers = {name: values.dtype.kind == "i" for name, values in axes.items()}
-    return Work(fn, integers, paired, bool(jax.config.jax_enable_x64))
+    return Work(fn, integers, paired, float_dtype())
 
 
 def _plan(work: Work, axes: Axes, lanes: int | None, memory: int) -> tuple[Plan, Program, int]:

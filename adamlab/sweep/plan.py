@@ -73,7 +73,7 @@ def cut(axes: Axes, most_lanes: int) -> Plan:
     wastes little.
     """
     room, block = max(most_lanes, 1), []
-    for length in [len(values) for values in reversed(axes.values())]:
+    for length in [len(values) for values in reversed(list(axes.values()))]:
         pieces = -(-length // min(room, length))
         piece = -(-length // pieces)
         block.append(piece)

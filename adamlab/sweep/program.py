@@ -26,7 +26,8 @@ class Work:
     integers: Mapping[str, bool] = field(compare=False)
     """For each axis, whether its values are whole numbers."""
     paired: bool = field(compare=False)
-    x64: bool = field(compare=False)
+    dtype: str = field(compare=False)
+    """float32 or float64: what JAX's floats are, in the workers as well."""
     token: str = field(default_factory=lambda: uuid4().hex)
     """Tells one sweep's work from another's, after pickling too."""
 
@@ -47,7 +48,7 @@ def run_block(work: Work, coordinates: Mapping[str, np.ndarray], lanes: int) -> 
     """Compute the points at `coordinates`, at most `lanes` of them: arrays by output name."""
     points = len(next(iter(coordinates.values())))
     program = compile_program(work, lanes)
-    with jax.enable_x64(work.x64):
+    with jax.enable_x64(work.dtype == "float64"):
         padded = {
             name: np.pad(values, (0, program.lanes - points), mode="edge").astype(
                 _dtype(work, name)
@@ -61,7 +62,7 @@ def run_block(work: Work, coordinates: Mapping[str, np.ndarray], lanes: int) -> 
 @lru_cache(maxsize=4)
 def compile_program(work: Work, lanes: int) -> Program:
     """Compile `work` for at least `lanes` points: as many as fill all devices evenly."""
-    with jax.enable_x64(work.x64):
+    with jax.enable_x64(work.dtype == "float64"):
         devices = jax.devices()
         lanes = -(-lanes // len(devices)) * len(devices)
         spread = PartitionSpec(_LANES)
@@ -116,4 +117,4 @@ def _words(value: jax.Array) -> list[jax.Array]:
 
 
 def _dtype(work: Work, name: str) -> Any:
-    return np.dtype(np.int32) if work.integers[name] else np.dtype(jnp.result_type(float))
+    return np.dtype(np.int32 if work.integers[name] else work.dtype)

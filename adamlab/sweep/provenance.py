@@ -23,7 +23,6 @@ def provenance() -> dict[str, Any]:
         "commit": _commit(),
         "device": f"{len(devices)} x {devices[0].device_kind}",
         "platform": f"{platform.system()} {platform.machine()}",
-        "dtype": "float64" if jax.config.jax_enable_x64 else "float32",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

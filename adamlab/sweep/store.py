@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 import jax
@@ -35,10 +34,10 @@ class Store:
         """Read the plan of the sweep in `group`."""
         self._group = group
         self.where = where
-        attributes = dict(group.attrs)
-        axes = {name: np.asarray(group[name][...]) for name in attributes["axes"]}  # type: ignore[index, union-attr]
-        self.plan = Plan(axes, tuple(attributes["block"]))  # type: ignore[arg-type]
-        self.settings: dict[str, Any] = attributes["settings"]  # type: ignore[assignment]
+        attributes: dict[str, Any] = dict(group.attrs)
+        axes = {name: np.asarray(self._array(name)[...]) for name in attributes["axes"]}
+        self.plan = Plan(axes, tuple(attributes["block"]))
+        self.settings: Mapping[str, Any] = attributes["settings"]
 
     @classmethod
     def create(
@@ -75,7 +74,7 @@ class Store:
         return cls(zarr.open_group(path, mode="r+"), str(path))
 
     @classmethod
-    def open(cls, path: Path, *, mode: str = "r") -> Store:
+    def open(cls, path: Path, *, mode: Literal["r", "r+"] = "r") -> Store:
         """The store at `path`.
 
         Raises:
@@ -87,7 +86,7 @@ class Store:
         if not path.exists():
             raise FileNotFoundError(errno.ENOENT, "there is no sweep", str(path))
         try:
-            group = zarr.open_group(path, mode=mode)  # type: ignore[arg-type]
+            group = zarr.open_group(path, mode=mode)
             found = group.attrs.get("adamlab_store")
         except (FileNotFoundError, ValueError, OSError):
             found = None
@@ -119,9 +118,12 @@ class Store:
             "changed. Give the same settings to resume it, or another store"
         )
 
+    def _array(self, name: str) -> Any:
+        return self._group[name]
+
     def missing(self) -> list[tuple[int, ...]]:
         """The places of the blocks that are not done."""
-        done = np.asarray(self._group[_DONE][...])  # type: ignore[index]
+        done = np.asarray(self._array(_DONE)[...])
         return [place for place in self.plan.blocks() if not done[place]]
 
     def write(self, place: tuple[int, ...], values: Mapping[str, np.ndarray]) -> None:
@@ -134,8 +136,8 @@ class Store:
         shape = self.plan.region_shape(place)
         try:
             for name, value in values.items():
-                self._group[name][region] = value.reshape(shape + value.shape[1:])  # type: ignore[index, union-attr]
-            self._group[_DONE][place] = True  # type: ignore[index]
+                self._array(name)[region] = value.reshape(shape + value.shape[1:])
+            self._array(_DONE)[place] = True
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise OSError(
@@ -151,7 +153,7 @@ class Store:
         """
         import xarray as xr
 
-        done = np.asarray(self._group[_DONE][...])  # type: ignore[index]
+        done = np.asarray(self._array(_DONE)[...])
         for axis, (length, size) in enumerate(zip(self.plan.block, self.plan.shape, strict=True)):
             done = np.repeat(done, length, axis=axis).take(range(size), axis=axis)
         variables = {}
@@ -159,7 +161,7 @@ class Store:
             if name == _DONE:
                 continue
             values = np.asarray(array[...])
-            dims = array.metadata.dimension_names
+            dims = _dimension_names(array)
             if dims[: done.ndim] == tuple(self.plan.axes):
                 there = done.reshape(done.shape + (1,) * (values.ndim - done.ndim))
                 values = np.where(there, values, _missing(values.dtype))
@@ -224,3 +226,7 @@ def _missing(dtype: np.dtype[Any]) -> Any:
 
 def _describe(values: np.ndarray) -> str:
     return f"{len(values)} values from {values[0]:g} to {values[-1]:g}"
+
+
+def _dimension_names(array: Any) -> tuple[str, ...]:
+    return tuple(array.metadata.dimension_names)
