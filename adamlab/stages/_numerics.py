@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 def widen(x: jax.Array) -> jax.Array:
@@ -15,7 +16,8 @@ def widen(x: jax.Array) -> jax.Array:
 
 def wide_dtype(x: jax.Array | jax.ShapeDtypeStruct) -> Any:
     """The dtype of `widen(x)`."""
-    return jnp.promote_types(x.dtype, jnp.float32)
+    narrow = jnp.issubdtype(x.dtype, jnp.floating) and jnp.finfo(x.dtype).bits < 32
+    return np.dtype(np.float32) if narrow else x.dtype
 
 
 def average_dtype() -> Any:

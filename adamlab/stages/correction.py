@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from adamlab.stages._kinds import Moments, MomentsToMoments, require_moments
+from adamlab.stages._numerics import wide_dtype
 
 
 def correct_bias() -> MomentsToMoments:
@@ -100,5 +101,5 @@ def require_second_moment(stage: str, value: Any) -> Moments:
 
 
 def _zeros(x: Any) -> jax.Array:
-    wide = jnp.promote_types(jnp.real(jnp.zeros([], x.dtype)).dtype, jnp.float32)
-    return jnp.zeros(x.shape, wide)
+    real = jax.ShapeDtypeStruct(x.shape, jnp.finfo(x.dtype).dtype)
+    return jnp.zeros(real.shape, wide_dtype(real))

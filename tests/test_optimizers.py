@@ -1,0 +1,209 @@
+"""Every optimizer against its oracle, against Optax, and float32 against float64."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import oracles
+import pytest
+
+import adamlab as al
+
+LR, B1, B2, EPS, DECAY = oracles.LR, oracles.B1, oracles.B2, oracles.EPS, oracles.DECAY
+STEPS = 200
+
+
+def _compose(*middle, after=()):
+    return al.chain(al.track_moments(B1, B2), *middle, al.scale_by_learning_rate(LR), *after)
+
+
+ORACLES = {
+    "sgd": (al.sgd(LR), oracles.sgd),
+    "sgd-momentum": (al.sgd(LR, momentum=0.9), oracles.sgd_momentum),
+    "sgd-nesterov": (al.sgd(LR, momentum=0.9, nesterov=True), oracles.sgd_nesterov),
+    "rmsprop": (al.rmsprop(LR), oracles.rmsprop),
+    "rmsprop-outside": (al.rmsprop(LR, eps_in_sqrt=False), oracles.rmsprop_outside),
+    "rmsprop-corrected": (al.rmsprop(LR, bias_correction=True), oracles.rmsprop_corrected),
+    "rmsprop-centered": (
+        al.rmsprop(LR, centered=True, initial_scale=1.0), oracles.rmsprop_centered),
+    "rmsprop-momentum": (al.rmsprop(LR, momentum=0.9), oracles.rmsprop_momentum),
+    "adam": (al.adam(LR, B1, B2), oracles.adam),
+    "adam-complement": (al.adam(LR, al.OneMinus(0.1), al.OneMinus(0.01)), oracles.adam),
+    "adam-eps-root": (al.adam(LR, B1, B2, eps_root=1e-2), oracles.adam_eps_root),
+    "adam-epsilon-hat": (
+        _compose(al.correct_bias(), al.precondition_epsilon_hat(1e-3)), oracles.adam_epsilon_hat),
+    "adam-scheduled": (al.adam(LR, B1, lambda n: 1 - 1 / (n.astype(float) + 2)), oracles.adam_scheduled),
+    "adam-scheduled-complement": (
+        al.adam(LR, B1, lambda n: al.OneMinus(1 / (n.astype(float) + 2))), oracles.adam_scheduled),
+    "adam-uncorrected": (_compose(al.precondition(EPS)), oracles.adam_without_correction),
+    "adamw": (al.adamw(LR, B1, B2, weight_decay=DECAY), oracles.adamw),
+    "adam-independent-decay": (
+        _compose(al.correct_bias(), al.precondition(EPS), after=[al.add_independent_decay(DECAY)]),
+        oracles.adam_independent),
+    "adam-l2": (al.adam_l2(LR, B1, B2, weight_decay=DECAY), oracles.adam_l2),
+    "amsgrad": (al.amsgrad(LR, B1, B2), oracles.amsgrad),
+    "amsgrad-torch": (al.amsgrad_torch(LR, B1, B2), oracles.amsgrad_torch),
+}  # fmt: skip
+
+OPTAX = {
+    "sgd": (al.sgd(1e-3), optax.sgd(1e-3)),
+    "sgd-momentum": (al.sgd(1e-3, 0.9), optax.sgd(1e-3, 0.9)),
+    "sgd-nesterov": (al.sgd(1e-3, 0.9, True), optax.sgd(1e-3, 0.9, True)),
+    "rmsprop": (al.rmsprop(1e-3), optax.rmsprop(1e-3)),
+    "rmsprop-options": (
+        al.rmsprop(1e-3, 0.95, 1e-6, 0.5, False, False, 0.9, True),
+        optax.rmsprop(1e-3, 0.95, 1e-6, 0.5, False, False, 0.9, True)),
+    "rmsprop-corrected": (
+        al.rmsprop(1e-3, bias_correction=True), optax.rmsprop(1e-3, bias_correction=True)),
+    "rmsprop-centered": (
+        al.rmsprop(1e-3, initial_scale=1.0, centered=True),
+        optax.rmsprop(1e-3, initial_scale=1.0, centered=True)),
+    "adam": (al.adam(1e-3), optax.adam(1e-3)),
+    "adamw": (al.adamw(1e-3), optax.adamw(1e-3)),
+    "amsgrad": (al.amsgrad(1e-3), optax.amsgrad(1e-3)),
+    "scale_by_adam": (al.scale_by_adam(), optax.scale_by_adam()),
+    "scale_by_amsgrad": (al.scale_by_amsgrad(), optax.scale_by_amsgrad()),
+}  # fmt: skip
+
+
+def _gradients(steps: int, size: int = 24) -> np.ndarray:
+    """Gradients whose elements differ in scale from 1e-4 to 1e3, and change sign."""
+    draw = np.random.default_rng(7)
+    return draw.normal(size=(steps, size)) * np.geomspace(1e-4, 1e3, size)
+
+
+def _trajectory(tx, theta, grads):
+    def step(carry, g):
+        params, state = carry
+        updates, state = tx.update(g, state, params)
+        params = optax.apply_updates(params, updates)
+        return (params, state), params
+
+    return np.asarray(jax.jit(lambda c: jax.lax.scan(step, c, grads)[1])((theta, tx.init(theta))))
+
+
+def _distance(ours: np.ndarray, theirs: np.ndarray, start: np.ndarray) -> float:
+    """Largest difference relative to the largest displacement."""
+    return float(np.abs(ours - theirs).max() / np.abs(theirs - start).max())
+
+
+@pytest.fixture(scope="module")
+def float64_trajectories():
+    with jax.enable_x64(True):
+        start, grads = np.linspace(-2, 2, 24), _gradients(STEPS)
+        ours = {
+            name: _trajectory(tx, jnp.asarray(start), jnp.asarray(grads))
+            for name, (tx, _) in ORACLES.items()
+        }
+        theirs = {
+            name: np.stack(list(oracle(start, grads))) for name, (_, oracle) in ORACLES.items()
+        }
+    return start, ours, theirs
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_float64_agrees_with_the_oracle(float64_trajectories, name):
+    start, ours, theirs = float64_trajectories
+    assert _distance(ours[name], theirs[name], start) <= 1e-12
+
+
+def test_no_optimizer_passes_for_another(float64_trajectories):
+    """The test of the test above: a wrong formula would be seen, by a factor of 1000 at least."""
+    start, ours, theirs = float64_trajectories
+    for name, (_, oracle) in ORACLES.items():
+        for other, (_, other_oracle) in ORACLES.items():
+            if oracle is not other_oracle:
+                assert _distance(ours[name], theirs[other], start) > 1e-9, (name, other)
+
+
+@pytest.mark.parametrize("name", OPTAX)
+def test_float32_agrees_with_optax(name):
+    ours, theirs = OPTAX[name]
+    grads = jnp.asarray(_gradients(STEPS), jnp.float32)
+    params = jnp.linspace(-2, 2, 24)
+
+    def updates_of(tx):
+        def step(state, g):
+            updates, state = tx.update(g, state, params)
+            return state, updates
+
+        return jax.jit(lambda state: jax.lax.scan(step, state, grads)[1])(tx.init(params))
+
+    mine = updates_of(ours)
+    with jax.numpy_dtype_promotion("standard"):  # Optax raises a float to an int32's power
+        optaxs = updates_of(theirs)
+    scale = jnp.abs(optaxs).max(axis=0, keepdims=True)
+    assert float((jnp.abs(mine - optaxs) / scale).max()) <= 1e-5
+
+
+@pytest.mark.parametrize("b2", [0.999, 0.9999, 0.99999])
+def test_float32_stays_with_float64(b2):
+    """Relative to the update's norm, at every one of 10,000 steps; Optax is 7e-4 off."""
+
+    def updates(dtype):
+        with jax.enable_x64(dtype == "float64"):
+            tx, params = al.adam(1.0, b2=b2), jnp.zeros(256, dtype)
+
+            def step(state, t):
+                key = jax.random.fold_in(jax.random.key(1), t)
+                g = jax.random.normal(key, (256,), jnp.float32).astype(dtype)
+                updates, state = tx.update(g, state, params)
+                return state, updates
+
+            steps = jnp.arange(10_000, dtype=jnp.int32)
+            run = jax.jit(lambda state: jax.lax.scan(step, state, steps)[1])
+            return np.asarray(run(tx.init(params)), np.float64)
+
+    narrow, wide = updates("float32"), updates("float64")
+    off = np.linalg.norm(narrow - wide, axis=1) / np.linalg.norm(wide, axis=1)
+    assert off.max() <= 1e-6
+
+
+def test_argument_names_are_optaxs():
+    import inspect
+
+    for name in ("sgd", "rmsprop", "adam", "adamw", "amsgrad", "scale_by_adam", "scale_by_amsgrad"):
+        ours = inspect.signature(getattr(al, name)).parameters
+        theirs = inspect.signature(getattr(optax, name)).parameters
+        shared = [n for n in theirs if n in ours]
+        assert list(ours) == shared
+        for n in shared:
+            assert ours[n].default == theirs[n].default, (name, n)
+
+
+BAD = [
+    (lambda: al.adam(-1e-3), "learning_rate=-0.001: must be a finite number >= 0"),
+    (lambda: al.adam(float("nan")), "learning_rate=nan: must be a finite number >= 0"),
+    (lambda: al.adam(float("inf")), "learning_rate=inf"),
+    (lambda: al.adam("0.1"), "learning_rate='0.1'"),
+    (lambda: al.adam(True), "learning_rate=True"),
+    (lambda: al.adam(np.array([0.1, 0.2])), "learning_rate has shape"),
+    (lambda: al.adam(jnp.array([0.1, 0.2])), "adamlab.sweep"),
+    (lambda: al.adam(1e-3, b1=1.0), "b1=1: must be a number in [0, 1)"),
+    (lambda: al.adam(1e-3, b2=-0.1), "b2=-0.1: must be a number in [0, 1)"),
+    (lambda: al.adam(1e-3, b2=al.OneMinus(0.0)), "1-b2=0: must be a number in (0, 1]"),
+    (lambda: al.adam(1e-3, b2=al.OneMinus(1.5)), "1-b2=1.5"),
+    (lambda: al.adam(1e-3, eps=-1.0), "eps=-1"),
+    (lambda: al.adam(1e-3, eps_root=np.float32(-1.0)), "eps_root=-1"),
+    (lambda: al.adamw(1e-3, weight_decay=-1.0), "weight_decay=-1"),
+    (lambda: al.adam_l2(1e-3, weight_decay=float("inf")), "weight_decay=inf"),
+    (lambda: al.sgd(1e-3, momentum=1.0), "decay=1: must be a number in [0, 1)"),
+    (lambda: al.rmsprop(1e-3, initial_scale=-1.0), "initial_nu=-1"),
+    (lambda: al.track_moments(None, None), "b1=None, b2=None"),
+    (lambda: al.clip(0.0), "max_delta=0: must be a finite number > 0"),
+    (lambda: al.clip_by_global_norm(-1), "max_norm=-1"),
+    (lambda: al.clip_by_global_norm(lambda n: 1.0), "not a schedule"),
+    (lambda: al.adaptive_grad_clip(0.1, eps=0.0), "eps=0"),
+    (lambda: al.add_noise(-1.0, 0.5, jax.random.key(0)), "eta=-1"),
+    (lambda: al.add_noise(1.0, -0.5, jax.random.key(0)), "gamma=-0.5"),
+    (lambda: al.add_independent_decay(-0.5), "weight_decay=-0.5"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("build", "message"), BAD, ids=[m for _, m in BAD])
+def test_bad_hyperparameters_are_named(build, message):
+    with pytest.raises((ValueError, TypeError)) as caught:
+        build()
+    assert message in str(caught.value)
