@@ -34,7 +34,8 @@ ORACLES = {
     "adam-eps-root": (al.adam(LR, B1, B2, eps_root=1e-2), oracles.adam_eps_root),
     "adam-epsilon-hat": (
         _compose(al.correct_bias(), al.precondition_epsilon_hat(1e-3)), oracles.adam_epsilon_hat),
-    "adam-scheduled": (al.adam(LR, B1, lambda n: 1 - 1 / (n.astype(float) + 2)), oracles.adam_scheduled),
+    "adam-scheduled": (
+        al.adam(LR, B1, lambda n: 1 - 1 / (n.astype(float) + 2)), oracles.adam_scheduled),
     "adam-scheduled-complement": (
         al.adam(LR, B1, lambda n: al.OneMinus(1 / (n.astype(float) + 2))), oracles.adam_scheduled),
     "adam-uncorrected": (_compose(al.precondition(EPS)), oracles.adam_without_correction),

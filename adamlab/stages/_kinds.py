@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import wraps
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import jax
@@ -43,10 +42,20 @@ class Stage(optax.GradientTransformationExtraArgs):
     gives: ClassVar[Kind]
 
     @classmethod
-    def from_optax(cls, transform: optax.GradientTransformation) -> Self:
-        """The same transformation with this type's kinds."""
+    def from_optax(cls, name: str, transform: optax.GradientTransformation) -> Self:
+        """The same transformation as a stage called `name`, which keeps the updates' dtypes."""
         extended = optax.with_extra_args_support(transform)
-        return cls(extended.init, wraps(transform.update)(extended.update))
+
+        def update(
+            updates: optax.Updates, state: Any, params: Any = None, **extra_args: Any
+        ) -> tuple[optax.Updates, Any]:
+            # Optax counts on standard promotion, which users of adamlab may have switched off.
+            with jax.numpy_dtype_promotion("standard"):
+                new, state = extended.update(updates, state, params, **extra_args)
+            return jax.tree.map(lambda u, old: u.astype(old.dtype), new, updates), state
+
+        update.__qualname__ = name
+        return cls(extended.init, update)
 
 
 class GradientToGradient(Stage):

@@ -23,7 +23,7 @@ def correct_bias() -> MomentsToMoments:
     def correct(average: Any, mass: jax.Array | None) -> Any:
         if mass is None:
             return None
-        return jax.tree.map(lambda x: x / mass.astype(x.real.dtype), average)
+        return jax.tree.map(lambda x: x / mass.astype(x.dtype), average)
 
     def update(
         updates: Any, state: optax.EmptyState, params: Any = None, **extra_args: Any

@@ -64,7 +64,8 @@ def _divide(name: str, eps: Any, eps_root: Any, adjust: Any) -> MomentsToDirecti
             under = jnp.asarray(_at(eps_root, steps_done), dtype)
             beside = adjust(jnp.asarray(_at(eps, steps_done), dtype), moments)
             size = sqrt(v + under) + beside
-            return (widen(m) / jnp.where(size > 0, size, 1)).astype(g.dtype)
+            wide = widen(m)
+            return (wide / jnp.where(size > 0, size, 1).astype(wide.dtype)).astype(g.dtype)
 
         numerator = moments.grad if moments.mu is None else moments.mu
         return jax.tree.map(direction, moments.grad, numerator, moments.nu), state

@@ -18,7 +18,7 @@ def clip(max_delta: Any) -> GradientToGradient:
         ValueError: `max_delta` is not a finite number > 0.
     """
     check_number("max_delta", max_delta, low=0, open_low=True, scheduled=False)
-    return GradientToGradient.from_optax(optax.clip(max_delta))
+    return GradientToGradient.from_optax("clip", optax.clip(max_delta))
 
 
 def clip_by_global_norm(max_norm: Any) -> GradientToGradient:
@@ -30,7 +30,7 @@ def clip_by_global_norm(max_norm: Any) -> GradientToGradient:
         ValueError: `max_norm` is not a finite number > 0.
     """
     check_number("max_norm", max_norm, low=0, open_low=True, scheduled=False)
-    return GradientToGradient.from_optax(optax.clip_by_global_norm(max_norm))
+    return GradientToGradient.from_optax("clip_by_global_norm", optax.clip_by_global_norm(max_norm))
 
 
 def adaptive_grad_clip(clipping: Any, eps: Any = 1e-3) -> GradientToGradient:
@@ -44,7 +44,9 @@ def adaptive_grad_clip(clipping: Any, eps: Any = 1e-3) -> GradientToGradient:
     """
     check_number("clipping", clipping, low=0, open_low=True, scheduled=False)
     check_number("eps", eps, low=0, open_low=True, scheduled=False)
-    return GradientToGradient.from_optax(optax.adaptive_grad_clip(clipping, eps))
+    return GradientToGradient.from_optax(
+        "adaptive_grad_clip", optax.adaptive_grad_clip(clipping, eps)
+    )
 
 
 def add_noise(eta: Any, gamma: Any, key: jax.Array) -> GradientToGradient:
@@ -62,7 +64,7 @@ def add_noise(eta: Any, gamma: Any, key: jax.Array) -> GradientToGradient:
     """
     check_number("eta", eta, low=0, scheduled=False)
     check_number("gamma", gamma, low=0, scheduled=False)
-    return GradientToGradient.from_optax(optax.add_noise(eta, gamma, key))
+    return GradientToGradient.from_optax("add_noise", optax.add_noise(eta, gamma, key))
 
 
 def add_l2(weight_decay: Any) -> GradientToGradient:
@@ -75,7 +77,7 @@ def add_l2(weight_decay: Any) -> GradientToGradient:
         ValueError: `weight_decay` is negative or not finite.
     """
     check_number("weight_decay", weight_decay, low=0)
-    return GradientToGradient.from_optax(optax.add_decayed_weights(weight_decay))
+    return GradientToGradient.from_optax("add_l2", optax.add_decayed_weights(weight_decay))
 
 
 def centralize() -> GradientToGradient:
@@ -83,4 +85,4 @@ def centralize() -> GradientToGradient:
 
     Yong et al. 2020, equation 1 (`optax.centralize`).
     """
-    return GradientToGradient.from_optax(optax.centralize())
+    return GradientToGradient.from_optax("centralize", optax.centralize())

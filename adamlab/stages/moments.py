@@ -95,7 +95,7 @@ def _average(
 
     def fold(average: jax.Array, x: jax.Array) -> jax.Array:
         average, x = widen(average), widen(x)
-        return average + jnp.asarray(decay.complement, x.real.dtype) * (x - average)
+        return average + jnp.asarray(decay.complement, x.dtype) * (x - average)
 
     averaged = jax.tree.map(fold, old, new)
     log_decay = jnp.asarray(decay.log, average_dtype())

@@ -25,7 +25,7 @@ def scale_by_learning_rate(learning_rate: Any, *, flip_sign: bool = True) -> Dir
     """
     check_number("learning_rate", learning_rate, low=0)
     return DirectionToDirection.from_optax(
-        optax.scale_by_learning_rate(learning_rate, flip_sign=flip_sign)
+        "scale_by_learning_rate", optax.scale_by_learning_rate(learning_rate, flip_sign=flip_sign)
     )
 
 
@@ -43,7 +43,9 @@ def add_decayed_weights(weight_decay: Any, mask: Any = None) -> DirectionToDirec
         ValueError: `weight_decay` is negative or not finite.
     """
     check_number("weight_decay", weight_decay, low=0)
-    return DirectionToDirection.from_optax(optax.add_decayed_weights(weight_decay, mask))
+    return DirectionToDirection.from_optax(
+        "add_decayed_weights", optax.add_decayed_weights(weight_decay, mask)
+    )
 
 
 class AddIndependentDecayState(NamedTuple):
@@ -91,7 +93,11 @@ def add_independent_decay(
 
     update.__qualname__ = "add_independent_decay"
     decay = DirectionToDirection(init, update)
-    return decay if mask is None else DirectionToDirection.from_optax(optax.masked(decay, mask))
+    return (
+        decay
+        if mask is None
+        else DirectionToDirection.from_optax("add_independent_decay", optax.masked(decay, mask))
+    )
 
 
 def trace(
@@ -105,4 +111,4 @@ def trace(
         ValueError: `decay` is outside [0, 1).
     """
     check_number("decay", decay, low=0, high=1, open_high=True, scheduled=False)
-    return DirectionToDirection.from_optax(optax.trace(decay, nesterov, accumulator_dtype))
+    return DirectionToDirection.from_optax("trace", optax.trace(decay, nesterov, accumulator_dtype))

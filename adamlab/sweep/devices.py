@@ -19,7 +19,7 @@ def use_all_cores() -> None:
     """
     cores = _cores()
     chosen_by_flag = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if cores == 1 or chosen_by_flag or jax.config.read("jax_num_cpu_devices") >= 0:
+    if cores == 1 or chosen_by_flag or jax.config.values["jax_num_cpu_devices"] >= 0:
         return
     try:
         jax.config.update("jax_num_cpu_devices", cores)

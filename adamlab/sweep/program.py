@@ -104,10 +104,18 @@ def _at_point(work: Work, values: Mapping[str, jax.Array]) -> dict[str, jax.Arra
     outputs = work.fn(**arguments)
     if not isinstance(outputs, Mapping):
         outputs = {"result": outputs}
-    for name, output in outputs.items():
-        if not isinstance(name, str) or not hasattr(jnp.asarray(output), "shape"):
-            raise TypeError(f"the function's output {name!r} must be an array under a string")
-    return {name: jnp.asarray(output) for name, output in outputs.items()}
+    return {name: _as_array(name, output) for name, output in outputs.items()}
+
+
+def _as_array(name: Any, output: Any) -> jax.Array:
+    try:
+        if isinstance(name, str):
+            return jnp.asarray(output)
+    except (TypeError, ValueError):
+        pass
+    raise TypeError(
+        f"the function's output {name!r} is {output!r}: must be an array, and its name a string"
+    )
 
 
 def _words(value: jax.Array) -> list[jax.Array]:

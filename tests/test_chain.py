@@ -1,0 +1,183 @@
+"""What fits together in a chain, what does not, and what the errors say."""
+
+from __future__ import annotations
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+
+import adamlab as al
+from adamlab.stages import (
+    DirectionToDirection,
+    GradientToDirection,
+    GradientToGradient,
+    GradientToMoments,
+    MomentsToMoments,
+)
+
+PARAMS = {"w": jnp.ones((3, 2)), "b": jnp.zeros(2)}
+GRADS = {"w": jnp.full((3, 2), 0.5), "b": jnp.array([1.0, -2.0])}
+
+
+def test_the_readmes_chain_is_a_whole_optimizer():
+    tx = al.chain(
+        al.clip_by_global_norm(1.0),
+        al.track_moments(b1=0.9, b2=0.999),
+        al.correct_bias(),
+        al.amsgrad_max(),
+        al.precondition(eps=1e-8),
+        al.add_decayed_weights(1e-2),
+        al.scale_by_learning_rate(1e-3),
+    )
+    assert isinstance(tx, GradientToDirection)
+    by_hand = optax.chain(
+        optax.clip_by_global_norm(1.0),
+        optax.scale_by_amsgrad(),
+        optax.add_decayed_weights(1e-2),
+        optax.scale_by_learning_rate(1e-3),
+    )
+    with jax.numpy_dtype_promotion("standard"):
+        expected, _ = by_hand.update(GRADS, by_hand.init(PARAMS), PARAMS)
+    updates, _ = tx.update(GRADS, tx.init(PARAMS), PARAMS)
+    chex.assert_trees_all_close(updates, expected, rtol=2e-5)
+
+
+MISFITS = {
+    "ends in moments": (
+        lambda: al.chain(al.track_moments(), al.correct_bias()),
+        "the chain ends in moments, after correct_bias; put precondition() after it",
+    ),
+    "starts with a correction": (
+        lambda: al.chain(al.correct_bias(), al.precondition()),
+        "stage 1 of the chain, correct_bias, takes moments, but the chain is fed with gradients",
+    ),
+    "correction fed with gradients": (
+        lambda: al.chain(al.clip(1.0), al.correct_bias()),
+        "stage 2 of the chain, correct_bias, takes moments, but clip gives a gradient",
+    ),
+    "moments of a direction": (
+        lambda: al.chain(
+            al.track_moments(), al.precondition(), al.track_moments(), al.precondition()
+        ),
+        "stage 3 of the chain, track_moments, takes a gradient, but precondition gives a direction",
+    ),
+    "learning rate before precondition": (
+        lambda: al.chain(al.track_moments(), al.scale_by_learning_rate(1.0), al.precondition()),
+        "stage 2 of the chain, scale_by_learning_rate, takes a direction, but track_moments gives "
+        "moments",
+    ),
+    "Optax's clip among moments": (
+        lambda: al.chain(al.track_moments(), optax.clip(1.0), al.precondition()),
+        "stage 2 of the chain, clip, knows nothing of moments",
+    ),
+    "Optax's scale among moments": (
+        lambda: al.chain(al.track_moments(), optax.scale(2.0), al.precondition()),
+        "stage 2 of the chain, scale, knows nothing of moments",
+    ),
+    "Optax's mask among moments": (
+        lambda: al.chain(
+            al.track_moments(), optax.masked(al.amsgrad_max(), True), al.precondition()
+        ),
+        "stage 2 of the chain, masked, knows nothing of moments",
+    ),
+    "a stage not called": (
+        lambda: al.chain(al.track_moments, al.precondition()),
+        "stage 1 of the chain, track_moments, is no stage; call it: track_moments(...)",
+    ),
+    "something else": (lambda: al.chain(al.track_moments(), 3), "stage 2 of the chain, 3, is no"),
+    "nothing": (lambda: al.chain(), "chain() got no stages"),
+    "center without mu": (
+        lambda: _step(al.chain(al.track_moments(b1=None), al.center_nu(), al.precondition())),
+        "center_nu needs the first moment",
+    ),
+    "precondition without nu": (
+        lambda: _step(al.chain(al.track_moments(b2=None), al.precondition())),
+        "precondition needs the second moment; give track_moments a b2",
+    ),
+    "correction under optax.chain": (
+        lambda: _step(optax.chain(al.correct_bias(), al.precondition())),
+        "correct_bias takes the moments that track_moments hands on, but got a dict",
+    ),
+    "scale under optax.chain": (
+        lambda: _step(optax.chain(al.track_moments(), optax.scale(0.5), al.precondition())),
+        "precondition got moments whose count is no longer an integer",
+    ),
+    "foreign state": (
+        lambda: al.adam(1e-3).update(GRADS, optax.EmptyState(), PARAMS),
+        "must be what this chain's init returned",
+    ),
+    "decay without parameters": (
+        lambda: _step(al.chain(al.add_independent_decay(0.1)), params=None),
+        "params=None: add_independent_decay needs the parameters",
+    ),
+}
+
+
+def _step(tx, params=PARAMS):
+    with jax.numpy_dtype_promotion("standard"):
+        return tx.update(GRADS, tx.init(PARAMS), params)
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_a_misfit_is_a_sentence(name):
+    build, message = MISFITS[name]
+    with pytest.raises((ValueError, TypeError)) as caught:
+        build()
+    assert message in str(caught.value)
+
+
+def test_a_chain_knows_its_own_kind():
+    assert isinstance(al.chain(al.clip(1.0)), GradientToGradient)
+    assert isinstance(al.chain(al.scale_by_learning_rate(1.0)), DirectionToDirection)
+    assert isinstance(al.sgd(0.1, momentum=0.9), DirectionToDirection)
+    assert isinstance(al.track_moments(), GradientToMoments)
+    assert isinstance(al.amsgrad_max(), MomentsToMoments)
+    assert isinstance(al.chain(al.clip(1.0), al.adam(1e-3)), GradientToDirection)
+    assert not isinstance(al.chain(optax.clip(1.0)), al.Stage)
+
+
+def test_optax_transforms_fit_outside_the_moments():
+    tx = al.chain(
+        optax.clip(1.0), al.scale_by_adam(), optax.scale_by_trust_ratio(), optax.scale(-1.0)
+    )
+    updates, _ = tx.update(GRADS, tx.init(PARAMS), PARAMS)
+    chex.assert_trees_all_equal_shapes_and_dtypes(updates, PARAMS)
+
+
+def test_a_gradient_may_stand_for_a_direction():
+    tx = al.chain(al.clip_by_global_norm(1e9), al.scale_by_learning_rate(0.5))
+    updates, _ = tx.update(GRADS, tx.init(PARAMS))
+    chex.assert_trees_all_close(updates, jax.tree.map(lambda g: -0.5 * g, GRADS))
+
+
+def test_init_of_a_later_stage_sees_the_shape_of_what_comes():
+    """A second moment kept per row stays per row in AMSGrad's maximum."""
+
+    def per_row(updates, state, params=None, **_):
+        moments, state = tracker.update(updates, state, params)
+        nu = jax.tree.map(lambda v: v.mean(axis=-1, keepdims=True), moments.nu)
+        return moments._replace(nu=nu), state
+
+    tracker = al.track_moments()
+    tx = al.chain(GradientToMoments(tracker.init, per_row), al.amsgrad_max(), al.precondition())
+    state = tx.init({"w": jnp.ones((3, 2))})
+    assert state[1].nu_max["w"].shape == (3, 1)
+    updates, new = tx.update({"w": jnp.ones((3, 2))}, state)
+    chex.assert_trees_all_equal_shapes_and_dtypes(state, new)
+    assert updates["w"].shape == (3, 2)
+
+
+def test_extra_arguments_reach_the_stages_that_ask():
+    seen = []
+
+    def update(updates, state, params=None, *, value, **_):
+        seen.append(value)
+        return updates, state
+
+    tx = al.chain(
+        optax.GradientTransformationExtraArgs(optax.init_empty_state, update), al.sgd(1.0)
+    )
+    tx.update(GRADS, tx.init(PARAMS), PARAMS, value=3.0)
+    assert seen == [3.0]

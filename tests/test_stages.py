@@ -1,0 +1,383 @@
+"""A table: every stage and optimizer against every law."""
+
+from __future__ import annotations
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import adamlab as al
+
+KEY = jax.random.key(0)
+
+
+def _whole(*middle):
+    """`middle` between gradient and direction, so that every stage can be run as an optimizer."""
+    return al.chain(al.track_moments(), *middle)
+
+
+TRANSFORMS = {
+    "clip": al.clip(0.1),
+    "clip_by_global_norm": al.clip_by_global_norm(0.1),
+    "adaptive_grad_clip": al.adaptive_grad_clip(0.1),
+    "add_noise": al.add_noise(1e-2, 0.5, KEY),
+    "add_l2": al.add_l2(1e-2),
+    "centralize": al.centralize(),
+    "track_moments": _whole(al.precondition()),
+    "track_moments(no mu)": al.chain(al.track_moments(b1=None), al.precondition()),
+    "track_moments(scheduled)": al.chain(
+        al.track_moments(b2=optax.constant_schedule(0.99)), al.correct_bias(), al.precondition()
+    ),
+    "correct_bias": _whole(al.correct_bias(), al.precondition()),
+    "amsgrad_max": _whole(al.amsgrad_max(), al.precondition()),
+    "center_nu": _whole(al.center_nu(), al.precondition(eps_root=1e-3)),
+    "precondition": _whole(al.precondition(eps=1e-3, eps_root=1e-4)),
+    "precondition_epsilon_hat": _whole(al.correct_bias(), al.precondition_epsilon_hat()),
+    "add_decayed_weights": al.chain(al.add_decayed_weights(1e-2)),
+    "add_decayed_weights(mask)": al.chain(
+        al.add_decayed_weights(1e-2, lambda tree: jax.tree.map(lambda x: x.ndim > 1, tree))
+    ),
+    "add_independent_decay": al.chain(
+        al.add_independent_decay(1e-2, optax.linear_schedule(1.0, 0.0, 10))
+    ),
+    "scale_by_learning_rate": al.chain(al.scale_by_learning_rate(1e-3)),
+    "scale_by_learning_rate(scheduled)": al.chain(
+        al.scale_by_learning_rate(optax.linear_schedule(1e-2, 0.0, 10))
+    ),
+    "trace": al.chain(al.trace(0.9)),
+    "sgd": al.sgd(1e-3),
+    "rmsprop": al.rmsprop(1e-3),
+    "adam": al.adam(1e-3),
+    "adamw": al.adamw(1e-3),
+    "adam_l2": al.adam_l2(1e-3),
+    "amsgrad": al.amsgrad(1e-3),
+    "amsgrad_torch": al.amsgrad_torch(1e-3),
+}
+# Optax computes norms and noise leaf by leaf in ways that these trees do not allow.
+NEEDS_PARAMS_OF_RANK = {"adaptive_grad_clip"}
+RANDOM = {"add_noise"}
+ELEMENTWISE = sorted(
+    set(TRANSFORMS) - RANDOM - {"clip_by_global_norm", "adaptive_grad_clip", "centralize"}
+)
+every_transform = pytest.mark.parametrize("name", TRANSFORMS)
+
+
+def _params(dtype=jnp.float32):
+    return {
+        "matrix": jnp.linspace(-1, 1, 12, dtype=dtype).reshape(4, 3),
+        "layers": (jnp.linspace(0.5, 2, 5, dtype=dtype), jnp.array([0.3], dtype)),
+    }
+
+
+def _grads(t, like=None):
+    like = _params() if like is None else like
+    leaves, tree = jax.tree.flatten(like)
+    keys = jax.random.split(jax.random.fold_in(KEY, t), len(leaves))
+    return tree.unflatten(
+        [jax.random.normal(k, x.shape, x.dtype) for k, x in zip(keys, leaves, strict=True)]
+    )
+
+
+def _bits(tree):
+    """The tree's leaves as NumPy arrays, random keys included."""
+    return jax.tree.map(
+        lambda x: np.array(
+            jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x
+        ),
+        tree,
+    )
+
+
+def _run(tx, params, steps=3, update=None):
+    update = tx.update if update is None else update
+    state, out = tx.init(params), []
+    for t in range(steps):
+        updates, state = update(_grads(t, params), state, params)
+        out.append(updates)
+    return out, state
+
+
+@every_transform
+def test_state_and_updates_keep_structure_shape_and_dtype(name):
+    tx = TRANSFORMS[name]
+    for dtype in (jnp.float32, jnp.bfloat16, jnp.float16):
+        params = _params(dtype)
+        first = tx.init(params)
+        out, last = _run(tx, params)
+        chex.assert_trees_all_equal_shapes_and_dtypes(first, last)
+        chex.assert_trees_all_equal_shapes_and_dtypes(out[-1], params)
+        chex.assert_tree_all_finite(out)
+
+
+@every_transform
+def test_second_moment_is_float32_or_wider(name):
+    state = TRANSFORMS[name].init(_params(jnp.bfloat16))
+    for nu in jax.tree.leaves(optax.tree.get_all_with_path(state, "nu")):
+        assert not hasattr(nu, "dtype") or nu.dtype == jnp.float32
+
+
+@every_transform
+def test_same_under_jit_and_scan(name):
+    tx, params = TRANSFORMS[name], _params()
+    plain, _ = _run(tx, params)
+    jitted, _ = _run(tx, params, update=jax.jit(tx.update))
+
+    def step(state, t):
+        updates, state = tx.update(_grads(t), state, params)
+        return state, updates
+
+    _, scanned = jax.lax.scan(step, tx.init(params), jnp.arange(3))
+    stacked = jax.tree.map(lambda *u: jnp.stack(u), *plain)
+    chex.assert_trees_all_close(jitted, plain, rtol=1e-5, atol=1e-7)
+    chex.assert_trees_all_close(scanned, stacked, rtol=1e-5, atol=1e-7)
+
+
+@every_transform
+def test_vmapped_lanes_are_single_runs(name):
+    tx, params = TRANSFORMS[name], _params()
+    lanes = jax.tree.map(lambda p: jnp.stack([p, 2 * p]), params)
+
+    @jax.jit
+    def last(p):
+        return _run(tx, p)[0][-1]
+
+    both = jax.jit(jax.vmap(last))(lanes)
+    single = [last(jax.tree.map(lambda p, i=i: p[i], lanes)) for i in range(2)]
+    stacked = jax.tree.map(lambda *u: jnp.stack(u), *single)
+    chex.assert_trees_all_close(both, stacked, rtol=1e-5, atol=1e-7)
+
+
+@every_transform
+def test_pure(name):
+    tx, params = TRANSFORMS[name], _params()
+    state, grads = tx.init(params), _grads(0)
+    before = _bits((params, state, grads))
+    first = tx.update(grads, state, params)
+    second = tx.update(grads, state, params)
+    chex.assert_trees_all_equal(_bits(first), _bits(second))
+    chex.assert_trees_all_equal(_bits((params, state, grads)), before)
+
+
+@every_transform
+@pytest.mark.parametrize(
+    "tree", [{}, {"x": None, "y": jnp.ones(2)}, jnp.ones(2), {"empty": jnp.ones((0, 3))}],
+    ids=["empty", "none", "bare", "zero-size"],
+)  # fmt: skip
+def test_unusual_trees(name, tree):
+    out, last = _run(TRANSFORMS[name], tree)
+    chex.assert_trees_all_equal_shapes_and_dtypes(out[-1], tree)
+    chex.assert_trees_all_equal_structs(last, TRANSFORMS[name].init(tree))
+
+
+@every_transform
+def test_scalar_parameters(name):
+    if name in NEEDS_PARAMS_OF_RANK:
+        pytest.skip("Optax's unit-wise norm treats a scalar by its own rule; covered in Optax")
+    out, _ = _run(TRANSFORMS[name], jnp.float32(0.5))
+    assert out[-1].shape == ()
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_elementwise_ones_commute_with_permutation(name):
+    tx, params = TRANSFORMS[name], jnp.linspace(-1, 1, 8).reshape(2, 4)
+    order = np.array([3, 0, 2, 1])
+    grads = [_grads(t, params) for t in range(3)]
+
+    def last(columns):
+        state = tx.init(params[:, columns])
+        for g in grads:
+            updates, state = tx.update(g[:, columns], state, params[:, columns])
+        return updates
+
+    chex.assert_trees_all_equal(last(order), last(np.arange(4))[:, order])
+
+
+@pytest.mark.parametrize("name", sorted(set(TRANSFORMS) - RANDOM))
+def test_zero_gradients_at_the_origin_move_nothing(name):
+    tx, zeros = TRANSFORMS[name], jax.tree.map(jnp.zeros_like, _params())
+    state = tx.init(zeros)
+    for _ in range(3):
+        updates, state = tx.update(zeros, state, zeros)
+        chex.assert_trees_all_equal(updates, zeros)
+
+
+@every_transform
+def test_count_saturates_instead_of_overflowing(name):
+    tx, params = TRANSFORMS[name], _params()
+    top = jnp.iinfo(jnp.int32).max
+
+    def to_top(path, leaf):
+        is_count = "count" in jax.tree_util.keystr(path[-1:])
+        return jnp.full_like(leaf, top) if is_count else leaf
+
+    state = jax.tree_util.tree_map_with_path(to_top, tx.init(params))
+    updates, state = tx.update(_grads(0), state, params)
+    chex.assert_tree_all_finite(updates)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        if "count" in jax.tree_util.keystr(path[-1:]):
+            assert int(leaf) == top
+
+
+HYPERPARAMETERS = {
+    "learning_rate": (1e-3, lambda v: al.adam(v)),
+    "learning_rate of sgd": (1e-3, lambda v: al.sgd(v, 0.9)),
+    "b1": (0.1, lambda v: al.adam(1e-3, b1=al.OneMinus(v))),
+    "b2": (1e-3, lambda v: al.adam(1e-3, b2=al.OneMinus(v))),
+    "eps": (1e-4, lambda v: al.adam(1e-3, eps=v)),
+    "eps_root": (1e-6, lambda v: al.adam(1e-3, eps_root=v)),
+    "eps of epsilon hat": (
+        1e-4,
+        lambda v: _whole(al.correct_bias(), al.precondition_epsilon_hat(v)),
+    ),
+    "weight_decay": (1e-2, lambda v: al.adamw(1e-3, weight_decay=v)),
+    "weight_decay of l2": (1e-2, lambda v: al.adam_l2(1e-3, weight_decay=v)),
+}
+
+
+@pytest.mark.parametrize("name", HYPERPARAMETERS)
+def test_constant_traced_vmapped_and_scheduled_values_agree(name):
+    value, build = HYPERPARAMETERS[name]
+    params = _params()
+
+    def last(v):
+        tx = build(v)
+        return _run(tx, params)[0][-1]
+
+    constant = jax.jit(lambda: last(value))()
+    traced = jax.jit(last)(jnp.float32(value))
+    vmapped = jax.jit(jax.vmap(last))(jnp.full(2, value))
+
+    def schedule(count):
+        del count
+        return jnp.float32(value)
+
+    scheduled = jax.jit(lambda: _run(_scheduled(name, schedule), params)[0][-1])()
+    chex.assert_trees_all_close(traced, constant, rtol=1e-6, atol=1e-10)
+    chex.assert_trees_all_close(
+        jax.tree.map(lambda u: u[1], vmapped), constant, rtol=1e-6, atol=1e-10
+    )
+    chex.assert_trees_all_close(scheduled, constant, rtol=1e-6, atol=1e-10)
+
+
+def _scheduled(name, schedule):
+    _, build = HYPERPARAMETERS[name]
+    if name == "b1":
+        return al.adam(1e-3, b1=lambda n: al.OneMinus(schedule(n)))
+    if name == "b2":
+        return al.adam(1e-3, b2=lambda n: al.OneMinus(schedule(n)))
+    return build(schedule)
+
+
+def test_a_zero_gradient_leaves_meta_gradients_finite():
+    def after_two_steps(rate):
+        tx, params = al.adam(rate), jnp.array([1.0, 2.0])
+        state = tx.init(params)
+        for _ in range(2):
+            grads = params * jnp.array([0.0, 1.0])
+            updates, state = tx.update(grads, state, params)
+            params = optax.apply_updates(params, updates)
+        return params.sum()
+
+    assert np.isfinite(jax.grad(after_two_steps)(0.1))
+
+
+def test_mu_dtype_is_kept_and_bfloat16_nu_is_not_frozen():
+    tx = al.adam(1e-3, mu_dtype=jnp.bfloat16)
+    state = tx.init(jnp.zeros(3))
+    assert optax.tree.get(state, "mu").dtype == jnp.bfloat16
+    _, state = jax.jit(tx.update)(jnp.ones(3), state)
+    assert optax.tree.get(state, "mu").dtype == jnp.bfloat16
+
+    params = jnp.zeros(3, jnp.bfloat16)
+    tx = al.scale_by_adam(b2=0.999)
+    state = tx.init(params)
+    _, state = tx.update(jnp.ones_like(params), state)
+    after_one = optax.tree.get(state, "nu")
+    for _ in range(50):
+        _, state = tx.update(jnp.zeros_like(params), state)
+    assert (optax.tree.get(state, "nu") < 0.97 * after_one).all()
+
+
+def test_states_are_read_by_name():
+    _, state = _run(al.amsgrad(1e-3), _params())
+    assert int(optax.tree.get(state, "count")) == 3
+    for field in ("mu", "nu", "nu_max"):
+        chex.assert_trees_all_equal_shapes(optax.tree.get(state, field), _params())
+
+
+def test_complex_parameters_step_like_optaxs():
+    params = jnp.array([1.0 + 2.0j, -0.5j], jnp.complex64)
+    grads = jnp.array([0.3 - 0.1j, 2.0 + 0.0j], jnp.complex64)
+    ours, theirs = al.scale_by_amsgrad(), optax.scale_by_amsgrad()
+    updates, state = ours.update(grads, ours.init(params))
+    with jax.numpy_dtype_promotion("standard"):
+        expected, _ = theirs.update(grads, theirs.init(params))
+    assert optax.tree.get(state, "nu").dtype == jnp.float32
+    chex.assert_trees_all_close(updates, expected, rtol=2e-5)
+
+
+def test_masked_and_partitioned():
+    params = {"w": jnp.ones(3), "b": jnp.ones(2)}
+    grads = jax.tree.map(jnp.ones_like, params)
+    masked = optax.masked(al.adam(0.1), {"w": True, "b": False})
+    updates, _ = masked.update(grads, masked.init(params), params)
+    chex.assert_trees_all_close(updates, {"w": jnp.full(3, -0.1), "b": jnp.ones(2)}, rtol=1e-5)
+
+    parts = optax.partition({"fast": al.sgd(1.0), "slow": al.adam(0.1)}, {"w": "slow", "b": "fast"})
+    updates, _ = parts.update(grads, parts.init(params), params)
+    chex.assert_trees_all_close(updates, {"w": jnp.full(3, -0.1), "b": -jnp.ones(2)}, rtol=1e-5)
+
+
+def test_in_an_nnx_optimizer():
+    from flax import nnx
+
+    model = nnx.Linear(3, 1, rngs=nnx.Rngs(0))
+    optimizer = nnx.Optimizer(model, al.amsgrad(0.05), wrt=nnx.Param)
+    x = jax.random.normal(KEY, (32, 3))
+    y = x.sum(axis=1, keepdims=True)
+
+    @nnx.jit
+    def step(model, optimizer):
+        loss, grads = nnx.value_and_grad(lambda m: ((m(x) - y) ** 2).mean())(model)
+        optimizer.update(model, grads)
+        return loss
+
+    losses = [float(step(model, optimizer)) for _ in range(150)]
+    assert losses[-1] < 1e-2 * losses[0]
+
+
+@given(
+    shape=st.lists(st.integers(0, 4), max_size=3).map(tuple),
+    scale=st.sampled_from([1e-30, 1e-12, 1.0, 1e12, 1e18]),
+    seed=st.integers(0, 2**31 - 1),
+)
+def test_adams_first_step_has_the_learning_rates_length(shape, scale, seed):
+    """|update| <= learning_rate at t = 1, and equal to it where |g| is far above eps."""
+    g = jax.random.normal(jax.random.key(seed), shape) * scale
+    tx = al.adam(0.1)
+    updates, _ = tx.update(g, tx.init(g))
+    chex.assert_tree_all_finite(updates)
+    assert (jnp.abs(updates) <= 0.1 * (1 + 1e-6)).all()
+    large = np.abs(np.asarray(g)) > 1e-3
+    np.testing.assert_allclose(
+        np.asarray(updates)[large], -0.1 * np.sign(np.asarray(g)[large]), rtol=1e-4
+    )
+
+
+@given(seed=st.integers(0, 2**31 - 1), factor=st.sampled_from([-4.0, 0.25, 1024.0]))
+def test_without_eps_adam_ignores_the_gradients_scale_and_follows_its_sign(seed, factor):
+    tx = al.adam(0.1, eps=0.0)
+    grads = jax.random.normal(jax.random.key(seed), (3, 4))
+
+    def last(scale):
+        state = tx.init(grads[0])
+        for g in grads:
+            updates, state = tx.update(scale * g, state)
+        return updates
+
+    np.testing.assert_allclose(last(factor), np.sign(factor) * last(1.0), rtol=1e-5)

@@ -1,0 +1,476 @@
+"""Sweeps: axes, plans, equality whatever the cut, stores that survive, executors, bad input."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import killed_sweep
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+from sweep_functions import nan_where_negative, product, walk
+
+import adamlab as al
+from adamlab.sweep.plan import cut
+from adamlab.sweep.store import Store
+
+AXES = {"rate": [0.1, 0.2, 0.3, 0.7, 0.9], "decay": [0.2, 0.5, 0.8], "seed": [0, 1, 5, 9]}
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return al.sweep(walk, AXES)
+
+
+def _same(one: xr.Dataset, other: xr.Dataset) -> None:
+    xr.testing.assert_identical(one.drop_attrs(), other.drop_attrs())
+
+
+def test_a_sweep_is_a_labelled_dataset(whole):
+    assert dict(whole.sizes) == {"rate": 5, "decay": 3, "seed": 4, "final_0": 5, "sign_0": 5}
+    assert whole["mean"].dims == ("rate", "decay", "seed")
+    assert whole["mean"].dtype == np.float32
+    assert whole["sign"].dtype == np.int32
+    assert bool(whole["done"].all())
+    point = whole["mean"].sel(rate=0.7, decay=0.5, seed=5)
+    alone = jax.jit(walk)(jax.random.key(5), jnp.float32(0.7), jnp.float32(0.5))
+    np.testing.assert_allclose(point, alone["mean"], rtol=1e-4)
+
+
+def test_provenance_is_in_the_attributes(whole):
+    about = whole.attrs
+    assert about["function"] == "walk"
+    assert about["compiles"] == 1
+    assert about["dtype"] == "float32"
+    assert about["device"] == "2 x cpu"
+    assert {"python", "adamlab", "jax", "jaxlib", "optax", "numpy"} <= set(about["versions"])
+    assert about["block_memory"] > 0
+    assert {"date", "platform", "commit"} <= set(about)
+
+
+@pytest.mark.parametrize("lanes", [1, 4, 7, 60])
+def test_chunked_equals_unchunked(whole, lanes):
+    _same(al.sweep(walk, AXES, lanes=lanes), whole)
+
+
+def test_permuted_equals_ordered(whole):
+    axes = {
+        "decay": AXES["decay"][::-1], "seed": [5, 0, 9, 1], "rate": [0.9, 0.1, 0.7, 0.3, 0.2],
+    }  # fmt: skip
+    permuted = al.sweep(walk, axes, lanes=5).sel(AXES)
+    _same(permuted.transpose("rate", "decay", "seed", ...), whole)
+
+
+def test_a_subgrid_equals_its_part(whole):
+    part = al.sweep(walk, {"rate": [0.3], "decay": AXES["decay"], "seed": [9, 5]})
+    _same(part, whole.sel(rate=[0.3], seed=[9, 5]))
+
+
+def test_one_device_equals_two(whole, tmp_path):
+    code = """
+import pickle, sys, jax
+jax.config.update("jax_num_cpu_devices", 1)
+import adamlab as al
+from sweep_functions import walk
+assert jax.device_count() == 1
+al.sweep(walk, pickle.load(open(sys.argv[1], "rb")), store=sys.argv[2])
+"""
+    (tmp_path / "axes").write_bytes(pickle.dumps(AXES))
+    store = tmp_path / "one.zarr"
+    subprocess.run([sys.executable, "-c", code, tmp_path / "axes", store], cwd=HERE, check=True)
+    _same(al.open_sweep(store), whole)
+
+
+def test_points_share_a_seeds_key_unless_told_otherwise():
+    def noise(key, rate):
+        return jax.random.normal(key) + 0 * rate
+
+    axes = {"rate": [0.1, 0.2, 0.3], "seed": [0, 1]}
+    paired = al.sweep(noise, axes)["result"].values
+    assert (paired == paired[0]).all()
+    assert len(np.unique(paired)) == 2
+    alone = al.sweep(noise, axes, paired=False)
+    assert len(np.unique(alone["result"].values)) == 6
+    permuted = al.sweep(noise, {"seed": [1, 0], "rate": [0.3, 0.1, 0.2]}, paired=False)
+    _same(permuted.sel(axes).transpose("rate", "seed"), alone)
+
+
+def test_float64(x64):
+    out = al.sweep(product, {"a": [1 / 3], "b": [3.0, 1e-20]})
+    assert out["result"].dtype == np.float64
+    assert out.attrs["dtype"] == "float64"
+    np.testing.assert_array_equal(out["result"], [[1.0, 1 / 3 * 1e-20]])
+
+
+def test_own_dimensions_have_coordinates():
+    def powers(a):
+        return {"power": a ** jnp.arange(3)}
+
+    with jax.numpy_dtype_promotion("standard"):
+        out = al.sweep(powers, {"a": [2.0, 3.0]}, dims={"power": {"exponent": [0, 1, 2]}})
+    assert out["power"].dims == ("a", "exponent")
+    np.testing.assert_allclose(out["power"].sel(exponent=2), [4.0, 9.0])
+
+
+# Plans -----------------------------------------------------------------------------------------
+
+
+@given(
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4),
+    most=st.integers(1, 200),
+)
+def test_every_point_is_in_exactly_one_block(lengths, most):
+    axes = {f"x{i}": np.arange(n) for i, n in enumerate(lengths)}
+    plan = cut(axes, most)
+    assert plan.block_points <= max(most, 1)
+    seen = np.zeros(plan.shape, int)
+    for place in plan.blocks():
+        seen[plan.region(place)] += 1
+        lanes = plan.lanes(place)
+        corner = [part.start for part in plan.region(place)]
+        assert [lanes[name][0] for name in axes] == corner
+        assert len(lanes["x0"]) == np.prod(plan.region_shape(place))
+    assert (seen == 1).all()
+
+
+def test_blocks_shrink_to_the_memory_allowed():
+    def heavy(a):
+        return (jnp.outer(jnp.arange(100.0) + a, jnp.arange(100.0)) @ jnp.ones(100)).max()
+
+    axes = {"a": np.linspace(0, 1, 4096)}
+    roomy = al.sweep(heavy, axes)
+    tight = al.sweep(heavy, axes, memory=2**20)
+    assert roomy.attrs["block_memory"] > 2**20
+    assert tight.attrs["block_memory"] <= 2**20
+    assert tight.attrs["compiles"] == 2
+    np.testing.assert_allclose(tight["result"], roomy["result"], rtol=1e-6)
+    with pytest.raises(ValueError, match=r"memory=10: one point on each device takes \d+ bytes"):
+        al.sweep(heavy, axes, memory=10)
+
+
+def test_a_map_is_one_compiled_program():
+    counted = []
+
+    def count(event, duration, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            counted.append(duration)
+
+    jax.monitoring.register_event_duration_secs_listener(count)
+    try:
+        for points in (40, 400):
+            counted.clear()
+            al.sweep(walk, {"rate": np.linspace(0, 1, points), "decay": [0.5], "seed": [0, 1]})
+            assert len(counted) == 1
+    finally:
+        jax.monitoring.unregister_event_duration_listener(count)
+
+
+# Stores ----------------------------------------------------------------------------------------
+
+
+def test_a_store_is_plain_zarr_that_xarray_reads(whole, tmp_path):
+    store = tmp_path / "deep" / "s.zarr"
+    _same(al.sweep(walk, AXES, store=store), whole)
+    _same(al.open_sweep(store), whole)
+    plain = xr.open_zarr(store, consolidated=False)
+    xr.testing.assert_equal(plain["mean"].load(), whole["mean"])
+    assert [p.name for p in store.parent.iterdir()] == ["s.zarr"]
+
+
+def test_an_existing_store_is_not_touched_without_resume(tmp_path):
+    store = tmp_path / "s.zarr"
+    al.sweep(product, {"a": [1.0], "b": [2.0]}, store=store)
+    before = {p: p.read_bytes() for p in store.rglob("*") if p.is_file()}
+    with pytest.raises(FileExistsError, match="resume=True"):
+        al.sweep(product, {"a": [1.0], "b": [3.0]}, store=store)
+    others = {
+        "axes": ({"b": [2.0], "a": [1.0]}, {}, r"axes \['a', 'b'\], this sweep has \['b', 'a'\]"),
+        "axis 'b'": ({"a": [1.0], "b": [3.0]}, {}, "axis 'b' 1 values from 2 to 2"),
+        "settings": ({"a": [1.0], "b": [2.0]}, {"version": 2}, "version None, this sweep has 2"),
+        "keys": ({"a": [1.0], "b": [2.0]}, {"paired": False}, "paired True, this sweep has False"),
+    }
+    for axes, settings, message in others.values():
+        with pytest.raises(ValueError, match=message):
+            al.sweep(product, axes, store=store, resume=True, settings=settings)
+    assert {p: p.read_bytes() for p in store.rglob("*") if p.is_file()} == before
+
+
+def test_another_function_does_not_resume(tmp_path):
+    store = tmp_path / "s.zarr"
+    al.sweep(product, {"a": [1.0]} | {"b": [2.0]}, store=store)
+    with pytest.raises(ValueError, match="function product, this sweep has"):
+        al.sweep(lambda a, b: a + b, {"a": [1.0], "b": [2.0]}, store=store, resume=True)
+
+
+def test_only_a_sweep_is_opened(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no sweep"):
+        al.open_sweep(tmp_path / "none")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("not a sweep")
+    for name in ("folder", "file"):
+        with pytest.raises(ValueError, match="is no sweep of adamlab's"):
+            al.open_sweep(tmp_path / name)
+        with pytest.raises(ValueError, match="is no sweep of adamlab's"):
+            al.sweep(product, {"a": [1.0], "b": [1.0]}, store=tmp_path / name, resume=True)
+    assert (tmp_path / "file").read_text() == "not a sweep"
+
+
+def test_a_finished_sweep_is_not_computed_again(tmp_path):
+    calls = []
+
+    def counted(a):
+        calls.append(1)
+        return a
+
+    first = al.sweep(counted, {"a": [1.0]}, store=tmp_path / "s")
+    traced = len(calls)
+    _same(al.sweep(counted, {"a": [1.0]}, store=tmp_path / "s", resume=True), first)
+    assert len(calls) == traced
+
+
+def test_missing_differs_from_not_finite(tmp_path):
+    """A sweep whose disk fills up keeps what it has, says so, and goes on later."""
+    store, axes = tmp_path / "s", {"a": [-1.0, 4.0, 9.0, -4.0]}
+    real, left = Store.write, [2]
+
+    def full(self, place, values):
+        if left[0] == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        left[0] -= 1
+        real(self, place, values)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Store, "write", full)
+        with pytest.raises(OSError, match="No space left") as caught:
+            al.sweep(nan_where_negative, axes, store=store, lanes=1)
+    assert any("2 of 4 blocks are safe" in note for note in caught.value.__notes__)
+    half = al.open_sweep(store)
+    assert int(half["done"].sum()) == 2
+    assert half["result"].isnull().values[~half["done"].values].all()
+    full_set = al.sweep(nan_where_negative, axes, store=store, lanes=1, resume=True)
+    assert full_set["done"].all()
+    np.testing.assert_array_equal(full_set["result"], [np.nan, 2.0, 3.0, np.nan])
+
+
+def test_a_full_disk_is_named(tmp_path):
+    """On a file system of 64 KiB, where the machine lets us have one."""
+    mount = tmp_path / "small"
+    mount.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", mount], capture_output=True, check=False
+    )
+    if made.returncode:
+        pytest.skip("needs the right to mount a file system")
+    try:
+        axes = {"a": np.random.default_rng(0).normal(size=60_000), "b": [1.0]}
+        with pytest.raises(OSError, match=r"No space left|the disk is full") as caught:
+            al.sweep(product, axes, store=mount / "s")
+        assert caught.value.errno == errno.ENOSPC
+    finally:
+        subprocess.run(["umount", mount], check=True)
+
+
+@pytest.mark.slow
+def test_killed_at_ten_random_moments_and_resumed_equals_uninterrupted(tmp_path):
+    """SIGKILL ten times over one store, while it is written; the result is the same to the bit."""
+    store, chance, done = tmp_path / "s.zarr", np.random.default_rng(2), [0]
+    for _ in range(10):
+        command = [sys.executable, HERE / "killed_sweep.py", str(store)]
+        process = subprocess.Popen(command, cwd=HERE)
+        _wait_for(lambda: _blocks_done(store) > done[-1], process)
+        time.sleep(float(chance.uniform(0, 0.05)))
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        done.append(_blocks_done(store))
+    assert done == sorted(set(done))
+    assert done[-1] < killed_sweep.BLOCKS
+    _same(killed_sweep.run(str(store)), killed_sweep.run(None))
+
+
+@pytest.mark.slow
+def test_killed_before_the_first_block(tmp_path):
+    """At any moment of the start-up there is no store, or a whole one without results."""
+    store = tmp_path / "s.zarr"
+    for wait in (0.3, 1.0, 1.5, 2.0):
+        process = subprocess.Popen([sys.executable, HERE / "killed_sweep.py", str(store)], cwd=HERE)
+        time.sleep(wait)
+        process.kill()
+        process.wait()
+        if store.exists():
+            assert al.open_sweep(store).sizes["rate"] == 40
+
+
+def _blocks_done(store: Path) -> int:
+    return len([p for p in (store / "done_blocks").rglob("*") if p.is_file()])
+
+
+def _wait_for(condition, process, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not condition() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.002)
+
+
+# Executors -------------------------------------------------------------------------------------
+
+
+def test_threads(whole):
+    with ThreadPoolExecutor(2) as pool:
+        _same(al.sweep(walk, AXES, lanes=8, executor=pool), whole)
+
+
+@pytest.mark.slow
+def test_a_process_pool(whole):
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(2, mp_context=spawn) as pool:
+        _same(al.sweep(walk, AXES, lanes=15, executor=pool), whole)
+
+
+@pytest.mark.slow
+def test_a_broken_process_pool_keeps_what_is_done(whole, tmp_path):
+    """A worker dies half-way: the sweep fails with a note, and resumes to the same result."""
+    store, spawn = tmp_path / "s", multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        victim = pool.submit(os.getpid).result()
+        pool.submit = _killing_submit(pool, victim, store)
+        with pytest.raises(Exception, match="terminated abruptly") as caught:
+            al.sweep(walk, AXES, lanes=4, store=store, executor=pool)
+    assert any("are safe in" in note for note in caught.value.__notes__)
+    half = al.open_sweep(store)
+    assert 0 < int(half["done"].sum()) < half["done"].size
+    _same(al.sweep(walk, AXES, store=store, resume=True), whole)
+
+
+def _killing_submit(pool, victim, store):
+    submit, killed = pool.submit, []
+
+    def then(done: Future):
+        if not killed and _blocks_done(store) >= 1:
+            killed.append(os.kill(victim, signal.SIGKILL))
+
+    def hooked(*args, **kwargs):
+        future = submit(*args, **kwargs)
+        future.add_done_callback(then)
+        return future
+
+    return hooked
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_dask_goes_on_when_a_worker_is_killed(whole, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    store = tmp_path / "s"
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        client.run(lambda path: sys.path.insert(0, path), str(HERE))
+        pids = list(client.run(os.getpid).values())
+        executor = client.get_executor()
+        executor.submit = _killing_submit(executor, pids[0], store)
+        result = al.sweep(walk, AXES, lanes=4, store=store, executor=executor)
+        assert pids[0] not in client.run(os.getpid).values()
+    _same(result, whole)
+
+
+# Bad input -------------------------------------------------------------------------------------
+
+BAD_AXES = {
+    "no axes": ({}, "axes={}"),
+    "no mapping": ([("a", [1.0])], "axes=.*must map"),
+    "empty axis": ({"a": [], "b": [1.0]}, "axis 'a' is empty"),
+    "duplicate value": ({"a": [1.0, 1.0], "b": [1.0]}, "axis 'a' holds 1 more than once"),
+    "infinite value": ({"a": [1.0, np.inf], "b": [1.0]}, "axis 'a' holds inf"),
+    "two dimensions": ({"a": np.ones((2, 2)), "b": [1.0]}, "axis 'a' has shape"),
+    "a scalar": ({"a": 1.0, "b": [1.0]}, "axis 'a' has shape"),
+    "text": ({"a": ["x"], "b": [1.0]}, "axis 'a' holds <U1 values"),
+    "ragged": ({"a": [[1.0], [1.0, 2.0]], "b": [1.0]}, "axis 'a': must be a flat list"),
+    "unknown": (
+        {"a": [1.0], "bb": [1.0]},
+        "axis 'bb': the function product has no argument 'bb'; did you mean 'b'"),
+    "missing": ({"a": [1.0]}, "argument 'b': the function product needs it"),
+    "a seed that is none": (
+        {"a": [1.0], "b": [1.0], "seed": [0]}, "axis 'seed'.*no argument 'key'"),
+    "large integer": ({"a": [2**40], "b": [1.0]}, "axis 'a': whole numbers must lie"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_AXES)
+def test_bad_axes_are_named(name):
+    axes, message = BAD_AXES[name]
+    with pytest.raises((ValueError, TypeError), match=message):
+        al.sweep(product, axes)
+
+
+@pytest.mark.parametrize("seeds", [[-1], [0.5], [1.0]])
+def test_seeds_are_whole_numbers(seeds):
+    with pytest.raises(ValueError, match="axis 'seed' holds"):
+        al.sweep(walk, {"rate": [0.1], "decay": [0.1], "seed": seeds})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"lanes": 0}, "lanes=0"), ({"lanes": 1.5}, "lanes=1.5"), ({"memory": -1}, "memory=-1")],
+)
+def test_bad_options_are_named(options, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        al.sweep(product, {"a": [1.0], "b": [1.0]}, **options)
+
+
+def test_an_output_may_not_be_called_like_an_axis():
+    with pytest.raises(ValueError, match="output 'a' has the name of an axis"):
+        al.sweep(lambda a: {"a": a}, {"a": [1.0]})
+
+
+def test_outputs_are_arrays():
+    with pytest.raises(TypeError, match="output 'text' is 'no': must be an array"):
+        al.sweep(lambda a: {"text": "no"}, {"a": [1.0]})
+
+
+GOOD_TEXTS = {
+    "x=1:2:3": np.linspace(1, 2, 3),
+    "x=1e-5:1:6:log": np.geomspace(1e-5, 1, 6),
+    "x=3,1,2": np.array([3.0, 1.0, 2.0]),
+}
+
+
+@pytest.mark.parametrize("text", GOOD_TEXTS)
+def test_axes_from_text(text):
+    axes, fixed = al.parse_axes([text, "y=0.5"])
+    np.testing.assert_array_equal(axes["x"], GOOD_TEXTS[text])
+    assert fixed == {"y": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["x"], "axis 'x': must be name=low:high:count"),
+        (["x="], "axis 'x=': must be"),
+        (["x=1:2"], "axis 'x=1:2': must be"),
+        (["x=1:2:3:cubic"], "must be name=low:high:count"),
+        (["x=0:1:3:log"], "must run between numbers > 0"),
+        (["x=1:2:0"], "count=0: must be a whole number >= 1"),
+        (["x=1:2:2.5"], "count='2.5' must be a whole number"),
+        (["x=1,b"], "'b' is not a number"),
+        (["x=1:2:3", "x=4"], "axis 'x' is given more than once"),
+    ],
+)
+def test_bad_axis_texts_are_named(texts, message):
+    with pytest.raises(ValueError, match=message):
+        al.parse_axes(texts)
