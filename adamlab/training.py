@@ -39,6 +39,9 @@ class Trace(NamedTuple):
     """Mean over the late part."""
     late_spread: jax.Array
     """Standard deviation over the late part."""
+    average_loss: jax.Array
+    """The loss of the mean of the late parameters: far below `late_loss` where a run goes round a
+    better point, even if it does so at a constant loss."""
     final_loss: jax.Array
     """The loss of the parameters that the run ends with."""
     converged_step: jax.Array
@@ -51,17 +54,24 @@ class Trace(NamedTuple):
     """The losses at the checkpoints, shape (checkpoints,); None where not asked for."""
 
 
+class _Average(NamedTuple):
+    """A streaming mean and squared deviation, by Welford's update."""
+
+    count: Any
+    mean: jax.Array
+    square: jax.Array
+    """Sum of squared distances from the mean."""
+
+
 class _Statistics(NamedTuple):
-    """What a run carries along to report a Trace: scalars only."""
+    """What a run carries along to report a Trace: scalars, and one copy of the parameters."""
 
     best: jax.Array
     last: jax.Array
-    earlier_mean: jax.Array
-    earlier_count: jax.Array
-    late_mean: jax.Array
-    late_count: jax.Array
-    late_square: jax.Array
-    """Sum of squared distances from the late mean, by Welford's update."""
+    earlier: _Average
+    late: _Average
+    late_params: Any
+    """Mean of the parameters over the late part."""
     converged_step: jax.Array
     nonfinite_step: jax.Array
 
@@ -118,7 +128,7 @@ def train(
         params, state, stats = carry
         loss, grads = jax.value_and_grad(loss_at)(params, step)
         if not at_checkpoints:
-            stats = _record(stats, loss, step, steps, target)
+            stats = _record(stats, loss, params, step, steps, target)
         updates, state = tx.update(grads, state, params, value=loss)
         params = optax.apply_updates(params, updates)
         if problem.project is not None:
@@ -131,7 +141,7 @@ def train(
             return (params, state, stats), None
         loss = observe(params, span[1])
         if at_checkpoints:
-            stats = _record(stats, loss, span[1], steps, target)
+            stats = _record(stats, loss, params, span[1], steps, target)
         return (params, state, stats), loss if curve else None
 
     params = problem.init(init_key, **for_problem)
@@ -140,17 +150,18 @@ def train(
     ends = jnp.asarray(bounds, jnp.int32)
     starts = jnp.concatenate([jnp.zeros(1, jnp.int32), ends[:-1]])
     (params, _, stats), losses = jax.lax.scan(
-        to_checkpoint, (params, tx.init(params), _empty_statistics(initial)), (starts, ends)
+        to_checkpoint, (params, tx.init(params), _empty_statistics(initial, params)), (starts, ends)
     )
     if not at_checkpoints:
-        stats = _record(stats, observe(params, ends[-1]), ends[-1], steps, target)
+        stats = _record(stats, observe(params, ends[-1]), params, ends[-1], steps, target)
     return Trace(
         initial_loss=initial,
         target_loss=target,
         best_loss=stats.best,
-        earlier_loss=stats.earlier_mean,
-        late_loss=stats.late_mean,
-        late_spread=jnp.sqrt(stats.late_square / stats.late_count),
+        earlier_loss=stats.earlier.mean,
+        late_loss=stats.late.mean,
+        late_spread=jnp.sqrt(stats.late.square / stats.late.count),
+        average_loss=observe(stats.late_params, ends[-1]),
         final_loss=stats.last,
         converged_step=stats.converged_step,
         nonfinite_step=stats.nonfinite_step,
@@ -226,43 +237,45 @@ def split_hyperparameters(
     return for_optimizer, for_problem
 
 
-def _empty_statistics(like: jax.Array) -> _Statistics:
-    zero, never = jnp.zeros_like(like), jnp.full([], -1, jnp.int32)
-    return _Statistics(
-        jnp.where(jnp.isfinite(like), like, jnp.inf),
-        like,
-        zero,
-        zero,
-        zero,
-        zero,
-        zero,
-        never,
-        never,
-    )
+def _empty_statistics(initial: jax.Array, params: Any) -> _Statistics:
+    zero, never = jnp.zeros_like(initial), jnp.full([], -1, jnp.int32)
+    empty = _Average(zero, zero, zero)
+    best = jnp.where(jnp.isfinite(initial), initial, jnp.inf)
+    nowhere = optax.tree.zeros_like(params)
+    return _Statistics(best, initial, empty, empty, nowhere, never, never)
 
 
 def _record(
-    stats: _Statistics, loss: jax.Array, step: jax.Array, steps: int, target: jax.Array
+    stats: _Statistics,
+    loss: jax.Array,
+    params: Any,
+    step: jax.Array,
+    steps: int,
+    target: jax.Array,
 ) -> _Statistics:
-    """Add the loss seen after `step` steps."""
+    """Add the loss and the parameters seen after `step` steps."""
     late_from, earlier_from = steps - steps // 4, steps - 2 * (steps // 4)
-    late = step > late_from
-    earlier = (step > earlier_from) & ~late
-    earlier_count = stats.earlier_count + earlier
-    late_count = stats.late_count + late
-    from_earlier, from_late = loss - stats.earlier_mean, loss - stats.late_mean
-    earlier_mean = stats.earlier_mean + from_earlier / jnp.maximum(earlier_count, 1)
-    late_mean = stats.late_mean + from_late / jnp.maximum(late_count, 1)
+    late = _add(stats.late, loss, step > late_from)
+    weight = jnp.where(step > late_from, 1 / jnp.maximum(late.count, 1), 0)
     converges = (stats.converged_step < 0) & (loss <= target)
     breaks = (stats.nonfinite_step < 0) & ~jnp.isfinite(loss)
     return _Statistics(
         best=jnp.where(loss < stats.best, loss, stats.best),
         last=loss,
-        earlier_mean=jnp.where(earlier, earlier_mean, stats.earlier_mean),
-        earlier_count=earlier_count,
-        late_mean=jnp.where(late, late_mean, stats.late_mean),
-        late_count=late_count,
-        late_square=stats.late_square + jnp.where(late, from_late * (loss - late_mean), 0),
+        earlier=_add(stats.earlier, loss, (step > earlier_from) & (step <= late_from)),
+        late=late,
+        late_params=jax.tree.map(
+            lambda mean, p: mean + weight.astype(p.dtype) * (p - mean), stats.late_params, params
+        ),
         converged_step=jnp.where(converges, step, stats.converged_step),
         nonfinite_step=jnp.where(breaks, step, stats.nonfinite_step),
     )
+
+
+def _add(average: _Average, x: jax.Array, counted: jax.Array) -> _Average:
+    """`average` with `x`, where `counted`."""
+    count = average.count + 1
+    mean = average.mean + (x - average.mean) / count
+    square = average.square + (x - average.mean) * (x - mean)
+    new = _Average(count, mean, square)
+    return jax.tree.map(lambda n, old: jnp.where(counted, n, old), new, average)

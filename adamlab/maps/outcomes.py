@@ -32,7 +32,9 @@ class Outcome(IntEnum):
     """Still falling: from the earlier part to the late the mean excess has lost at least `fall` of
     itself, and more than `clarity` times the late loss's standard deviation."""
     OSCILLATING = 3
-    """The late loss has a standard deviation of at least `spread` times its mean excess."""
+    """The late loss has a standard deviation of at least `spread` times its mean excess, or the
+    mean of the late parameters has a lower loss by at least `gain` times that excess: the run goes
+    round a better point."""
     STALLED = 2
     """None of these: the loss rests above its target."""
 
@@ -54,6 +56,8 @@ class Criteria:
     line exceeds 3.4; >= 0."""
     spread: float = 0.05
     """Least late standard deviation, as a share of the late excess, that is oscillation; > 0."""
+    gain: float = 0.1
+    """Least share of the late excess saved by averaging the parameters that is oscillation; > 0."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -63,6 +67,7 @@ class Criteria:
         )
         check_number("clarity", self.clarity, low=0, scheduled=False)
         check_number("spread", self.spread, low=0, open_low=True, scheduled=False)
+        check_number("gain", self.gain, low=0, open_low=True, scheduled=False)
 
 
 def classify(
@@ -75,15 +80,16 @@ def classify(
 
     Args:
         losses: arrays of one shape under the names of `adamlab.training.Trace`: initial_loss,
-            target_loss, earlier_loss, late_loss, late_spread, nonfinite_step.
+            target_loss, earlier_loss, late_loss, late_spread, average_loss, nonfinite_step.
         optimum: the least value that the loss can have.
         criteria: the numbers to go by.
     """
     rule = criteria or Criteria()
-    initial, target, earlier, late, spread = (
-        np.asarray(losses[name], dtype=np.float64)
-        for name in ("initial_loss", "target_loss", "earlier_loss", "late_loss", "late_spread")
+    initial, target, earlier, late, average = (
+        np.asarray(losses[f"{name}_loss"], dtype=np.float64)
+        for name in ("initial", "target", "earlier", "late", "average")
     )
+    spread = np.asarray(losses["late_spread"], dtype=np.float64)
     broken = (np.asarray(losses["nonfinite_step"]) >= 0) | ~np.isfinite(late)
     with np.errstate(invalid="ignore", over="ignore"):
         excess, before = late - optimum, earlier - optimum
@@ -93,7 +99,8 @@ def classify(
             Outcome.CONVERGED: late <= target,
             Outcome.DIVERGED: excess >= rule.rise * (initial - optimum),
             Outcome.SLOW: (fallen >= rule.fall * before) & (fallen > rule.clarity * spread),
-            Outcome.OSCILLATING: spread >= rule.spread * excess,
+            Outcome.OSCILLATING: (spread >= rule.spread * excess)
+            | (late - average >= rule.gain * excess),
         }
     codes = np.select(list(conditions.values()), list(conditions), Outcome.STALLED)
     return codes.astype(np.int8)

@@ -1,0 +1,311 @@
+"""Outcomes on runs whose fate theory knows, and what is read off a map."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import xarray as xr
+
+import adamlab as al
+from adamlab.maps import Criteria, Outcome, border, classify, converged_band, majority
+
+C, S, T, O, D, N = (  # noqa: E741
+    Outcome.CONVERGED, Outcome.SLOW, Outcome.STALLED, Outcome.OSCILLATING, Outcome.DIVERGED,
+    Outcome.NON_FINITE,
+)  # fmt: skip
+
+
+def _outcomes(problem, optimizer, rates, **options):
+    return al.convergence_map(problem, optimizer, {"learning_rate": rates}, **options)[
+        "outcome"
+    ].values[:, 0]
+
+
+# Theory ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("largest", [1.0, 50.0])
+def test_gradient_descent_converges_below_two_over_the_curvature(largest):
+    """x <- (1 - lr h) x shrinks iff lr < 2/h."""
+    edge = 2 / largest
+    rates = edge * np.array([1e-4, 0.2, 0.9, 0.99, 1.01, 1.05])
+    codes = _outcomes(al.quadratic(1), al.sgd, rates, fixed={"condition": largest}, steps=400)
+    assert list(codes) == [S, C, C, C, D, D]
+
+
+def test_gradient_descent_far_above_the_edge_overflows():
+    assert list(_outcomes(al.quadratic(1), al.sgd, [1.0], steps=400)) == [N]
+
+
+@pytest.mark.parametrize("b1", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("b2", [0.9, 0.99])
+def test_adam_is_stable_below_the_edge_of_its_preconditioned_sharpness(b1, b2):
+    """With eps far above the gradient the preconditioned sharpness is h / eps, and the edge is
+    (2 + 2 b1) / ((1 - b1) lr) (Cohen et al. 2022). Above it the run settles in a cycle instead,
+    as wide as makes sqrt(nu) + eps restore the balance."""
+    edge = (2 + 2 * b1) / (1 - b1)
+    problem = replace(al.quadratic(1), tolerance=1e-7)
+    codes = _outcomes(
+        problem, al.adam, edge * np.array([0.9, 0.97, 1.03, 1.1]),
+        fixed={"b1": b1, "b2": b2, "eps": 1.0, "condition": 1.0}, steps=8000,
+    )  # fmt: skip
+    assert list(codes) == [C, C, O, O]
+
+
+def _decaying(build):
+    """`build` with the learning rate scale / sqrt(t) of Reddi's theorem, b1 = 0.9, b2 = 0.99."""
+
+    def optimizer(scale):
+        return build(lambda n: scale / jnp.sqrt(n.astype(float) + 1), b1=0.9, b2=0.99)
+
+    return optimizer
+
+
+def test_adam_walks_to_the_worst_point_of_reddis_problem_and_amsgrad_to_the_best():
+    problem = replace(al.reddi(), tolerance=0.05)
+    ends = {}
+    for build in (al.adam, al.amsgrad):
+        found = al.convergence_map(problem, _decaying(build), {"scale": [16.0]}, steps=100_000)
+        ends[build] = (found["outcome"].item(), found["x"].item())
+    assert ends[al.adam][0] == D
+    assert ends[al.adam][1] > 0.5
+    assert ends[al.amsgrad][0] == C
+    assert ends[al.amsgrad][1] == pytest.approx(-1, abs=0.05)
+
+
+def test_a_plateau_stalls():
+    flat = al.Problem(
+        "flat", init=lambda key: -jnp.ones(2), loss=lambda x, batch: 1 + jnp.maximum(x, 0).sum()
+    )
+    assert list(_outcomes(flat, al.adam, [0.1], steps=100)) == [T]
+
+
+def test_a_step_out_of_the_domain_is_not_finite():
+    logarithm = al.Problem(
+        "log", init=lambda key: jnp.full([], 2.0), loss=lambda x, batch: x - jnp.log(x), optimum=1.0
+    )
+    codes = _outcomes(logarithm, al.adam, [1e-4, 3.0], steps=100, fixed={"b1": 0.0})
+    assert codes[1] == N
+
+
+def test_noise_around_the_minimum_oscillates():
+    noisy = al.Problem(
+        "noisy", init=lambda key: jnp.zeros([]),
+        loss=lambda x, noise: jnp.square(x - noise),
+        batch=lambda key, step: jax.random.normal(key),
+        objective=lambda x: 1 + jnp.square(x), optimum=0.999,
+    )  # fmt: skip
+    noisy = replace(noisy, target=0.9995)
+    codes = _outcomes(noisy, al.adam, [1e-2, 3e-2], steps=2000, criteria=Criteria(rise=1e9))
+    assert list(codes) == [O, O]
+
+
+# Definitions -----------------------------------------------------------------------------------
+
+
+def _statistics(**changes):
+    base = {
+        "initial_loss": 1.0, "target_loss": 0.01, "earlier_loss": 0.5, "late_loss": 0.5,
+        "late_spread": 0.0, "nonfinite_step": -1,
+    }  # fmt: skip
+    return {"average_loss": changes.get("late_loss", 0.5), **base, **changes}
+
+
+DEFINITIONS = [
+    (_statistics(late_loss=0.01), C),
+    (_statistics(late_loss=0.0101), S),
+    (_statistics(late_loss=1.5), D),
+    (_statistics(late_loss=1.49), T),
+    (_statistics(late_loss=0.4994, earlier_loss=0.5), S),
+    (_statistics(late_loss=0.4996, earlier_loss=0.5), T),
+    (_statistics(late_loss=0.4, earlier_loss=0.5, late_spread=0.049), S),
+    (_statistics(late_loss=0.4, earlier_loss=0.5, late_spread=0.051), O),
+    (_statistics(late_spread=0.025), O),
+    (_statistics(late_spread=0.0249), T),
+    (_statistics(average_loss=0.449), O),
+    (_statistics(average_loss=0.451), T),
+    (_statistics(nonfinite_step=3, late_loss=0.0), N),
+    (_statistics(late_loss=np.nan), N),
+    (_statistics(late_loss=np.inf), N),
+]
+
+
+@pytest.mark.parametrize(("statistics", "expected"), DEFINITIONS)
+def test_outcomes_are_as_defined(statistics, expected):
+    assert classify(statistics) == expected
+
+
+def test_excess_counts_from_the_optimum():
+    shifted = {
+        k: v + 7 if k.endswith("_loss") else v for k, v in _statistics(late_loss=1.5).items()
+    }
+    assert classify(shifted, optimum=7.0) == D
+    assert classify(shifted, optimum=0.0) == T
+
+
+@pytest.mark.parametrize("name", ["rise", "fall", "clarity", "spread", "gain"])
+def test_bad_criteria_are_named(name):
+    with pytest.raises(ValueError, match=f"{name}=-1: must be"):
+        Criteria(**{name: -1.0})
+
+
+# Reading a map ---------------------------------------------------------------------------------
+
+
+def _map(codes, late=None):
+    """A map over x = 1, 10, 100, ... and y, with the given outcomes; a third axis is the seeds."""
+    codes = np.asarray(codes, np.int8)
+    dims = ("x", "y", "seed")[: codes.ndim]
+    late = np.ones(codes.shape) if late is None else np.asarray(late, float)
+    return xr.Dataset(
+        {"outcome": (dims, codes), "late_loss": (dims, late), "done": (dims, codes >= 0)},
+        coords={"x": 10.0 ** np.arange(codes.shape[0])}
+        | {d: np.arange(n) for d, n in zip(dims[1:], codes.shape[1:], strict=True)},
+    )
+
+
+def test_the_band_is_the_longest_converged_stretch():
+    found = converged_band(_map([[S, D], [C, D], [C, D], [T, D], [C, C]]), "x")
+    np.testing.assert_array_equal(found.low, [10.0, 1e4])
+    np.testing.assert_array_equal(found.high, [100.0, 1e4])
+    np.testing.assert_allclose(found.decades, [1.0, 0.0])
+    nothing = converged_band(_map([[S], [D]]), "x")
+    assert np.isnan(nothing.low).all()
+    assert (nothing.decades == 0).all()
+    along_y = converged_band(_map([[C, C, D]]), "y")
+    assert np.isnan(along_y.decades).all()
+    with pytest.raises(ValueError, match="axis='learning_rate': the map has no such axis"):
+        converged_band(_map([[C]]), "learning_rate")
+
+
+def test_the_majority_of_seeds_decides_and_missing_ones_do_not_vote():
+    codes = [[[C, C, D], [C, D, D], [-1, -1, D], [-1, -1, -1]]]
+    np.testing.assert_array_equal(majority(_map(codes)).values, [[C, D, D, -1]])
+
+
+def test_the_border_is_the_inner_edge():
+    codes = np.full((5, 5), D)
+    codes[1:4, 1:4] = C
+    expected = codes == C
+    expected[2, 2] = False
+    np.testing.assert_array_equal(border(_map(codes)).values, expected)
+    assert not border(_map(np.full((3, 3), C))).any()
+
+
+def test_the_summary_says_what_the_map_shows():
+    codes = [[S, S], [C, C], [C, T], [N, -1]]
+    late = [[1, 2], [0.5, 0.3], [0.1, 3], [np.nan, np.nan]]
+    summary = al.summarize(_map(codes, late))
+    assert (summary.runs, summary.missing) == (8, 1)
+    assert summary.shares[C] == pytest.approx(3 / 7)
+    assert summary.best == {"x": 100.0, "y": 0.0}
+    assert summary.bands["x"][:2] == (10.0, 55.0)
+    text = str(summary)
+    for part in (
+        "8 runs, 1 of them missing", "converged", "42.9%", "best: late loss 0.1 at x = 100",
+        "border: converges for x from 10 to 55",
+    ):  # fmt: skip
+        assert part in text
+    assert "diverged" not in text
+    assert "nothing converged" in str(al.summarize(_map([[D]])))
+
+
+# convergence_map -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def small_map():
+    return al.convergence_map(
+        al.quadratic(), al.adam, {"learning_rate": np.geomspace(1e-4, 1, 9), "1-b2": [1e-3, 0.1]},
+        fixed={"b1": 0.5}, seeds=2, steps=200, curve=True,
+    )  # fmt: skip
+
+
+def test_a_map_holds_every_statistic_and_what_determined_it(small_map):
+    assert small_map["outcome"].dims == ("learning_rate", "1-b2", "seed")
+    assert {"initial_loss", "late_loss", "late_spread", "curve"} <= set(small_map)
+    assert small_map["curve"].dims[-1] == "step"
+    assert small_map["step"].values[-1] == 200
+    about = small_map.attrs
+    assert (about["problem"], about["problem_version"], about["optimizer"]) == (
+        "quadratic",
+        1,
+        "adam",
+    )
+    assert about["steps"] == 200
+    assert about["compiles"] == 1
+    assert about["fixed"] == {
+        "b1": 0.5, "condition": 100.0, "eps": 1e-8, "eps_root": 0.0, "mu_dtype": None, "start": 1.0,
+    }  # fmt: skip
+    assert small_map["outcome"].attrs["oscillating"] == O
+
+
+def test_a_point_of_a_map_is_a_single_run(small_map):
+    point = small_map.isel(learning_rate=5, seed=1).sel({"1-b2": 0.1})
+    alone = jax.jit(
+        lambda rate: al.train(
+            al.quadratic(), al.adam, jax.random.key(1),
+            {"learning_rate": rate, "1-b2": 0.1, "b1": 0.5}, steps=200,
+        )
+    )(jnp.float32(point["learning_rate"].item()))  # fmt: skip
+    np.testing.assert_allclose(point["late_loss"], alone.late_loss, rtol=1e-2)
+    assert point["curve"][-1] == point["final_loss"]
+
+
+def test_an_optax_optimizer_maps_too():
+    found = al.convergence_map(al.quadratic(), optax.sgd, {"learning_rate": [1e-3, 1e-2]}, steps=50)
+    assert found.attrs["optimizer"] == "sgd"
+
+
+def test_seeds_are_an_axis():
+    found = al.convergence_map(
+        al.reddi_stochastic(), al.adam, {"learning_rate": [0.01], "seed": [7, 3]}, steps=50
+    )
+    assert list(found["seed"].values) == [7, 3]
+    assert len(np.unique(found["x"].values)) == 2
+
+
+def test_a_store_of_another_version_of_the_problem_is_refused(tmp_path):
+    def draw(problem, **options):
+        return al.convergence_map(
+            problem, al.adam, {"learning_rate": [0.1]}, steps=16, store=tmp_path / "s", **options
+        )
+
+    draw(al.reddi())
+    with pytest.raises(ValueError, match="problem_version 1, this sweep has 2"):
+        draw(replace(al.reddi(), version=2), resume=True)
+    with pytest.raises(ValueError, match="problem reddi, this sweep has reddi-s"):
+        draw(al.reddi_stochastic(), resume=True)
+    with pytest.raises(ValueError, match="fixed .*'b1': 0.9.*this sweep has .*'b1': 0.8"):
+        draw(al.reddi(), resume=True, fixed={"b1": 0.8})
+    assert draw(al.reddi(), resume=True)["done"].all()
+
+
+BAD = {
+    "negative rate": ({"learning_rate": [1e-3, -1.0]}, {}, "learning_rate=-1: must be"),
+    "b2 of 1": ({"learning_rate": [0.1], "b2": [0.9, 1.0]}, {}, "b2=1: must be"),
+    "1-b2 of 0": ({"learning_rate": [0.1], "1-b2": [0.1, 0.0]}, {}, "1-b2=0: must be"),
+    "unknown axis": ({"learning_rat": [0.1]}, {}, "did you mean 'learning_rate'"),
+    "axis of another problem": (
+        {"learning_rate": [0.1], "steepness": [1.0]}, {}, "nor the problem quadratic has it"),
+    "bad fixed value": ({"learning_rate": [0.1]}, {"fixed": {"eps": -1.0}}, "eps=-1: must be"),
+    "bad fixed condition": (
+        {"learning_rate": [0.1]}, {"fixed": {"condition": float("nan")}}, "condition=nan"),
+    "axis and fixed": ({"learning_rate": [0.1]}, {"fixed": {"learning_rate": 1.0}}, "both an axis"),
+    "empty axis": ({"learning_rate": []}, {}, "axis 'learning_rate' is empty"),
+    "no seeds": ({"learning_rate": [0.1]}, {"seeds": 0}, "seeds=0"),
+    "few steps": ({"learning_rate": [0.1]}, {"steps": 3}, "steps=3"),
+    "no rate": ({"b1": [0.1]}, {}, "'learning_rate': the optimizer adam needs it"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_named_before_anything_runs(name):
+    axes, options, message = BAD[name]
+    with pytest.raises((ValueError, TypeError), match=message):
+        al.convergence_map(al.quadratic(), al.adam, axes, **options)

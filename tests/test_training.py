@@ -1,0 +1,169 @@
+"""One run: its statistics against its whole loss curve, its purity, its hyperparameters."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import adamlab as al
+from adamlab.training import checkpoint_steps, split_hyperparameters
+
+KEY = jax.random.key(3)
+POINT = {"learning_rate": 0.02, "1-b2": 0.01}
+
+
+def _noisy_line():
+    """A stochastic problem with an objective: x is pulled to noise around zero."""
+    return al.Problem(
+        "noisy-line",
+        init=lambda key, scale: scale * jax.random.normal(key, (3,)),
+        loss=lambda x, noise, scale: jnp.sum((x - noise) ** 2),
+        batch=lambda key, step, scale: 0.1 * jax.random.normal(key, (3,)),
+        objective=lambda x, scale: jnp.sum(x**2),
+        metrics=lambda x, scale: {"norm": jnp.linalg.norm(x)},
+        hyperparameters={"scale": 2.0},
+    )
+
+
+def test_the_average_is_that_of_the_late_parameters():
+    """x flips between +1 and -1: the loss is constant, and so is a quarter's mean, zero."""
+    trace = al.train(
+        al.quadratic(1), al.sgd, KEY, {"learning_rate": 2.0, "condition": 1.0}, steps=400
+    )
+    assert trace.late_loss == 0.5
+    assert trace.late_spread == 0
+    assert trace.average_loss == 0
+
+
+@pytest.mark.parametrize("problem", [al.rosenbrock(), _noisy_line()], ids=lambda p: p.name)
+@pytest.mark.parametrize("steps", [8, 50, 333])
+def test_statistics_are_those_of_the_curve(problem, steps):
+    trace = al.train(problem, al.adam, KEY, POINT, steps=steps, checkpoints=steps, curve=True)
+    curve = np.asarray(trace.curve, np.float64)
+    assert curve.shape == (steps,)
+    late, earlier = curve[-(steps // 4) :], curve[-2 * (steps // 4) : -(steps // 4)]
+    np.testing.assert_allclose(trace.late_loss, late.mean(), rtol=1e-5)
+    np.testing.assert_allclose(trace.late_spread, late.std(), rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(trace.earlier_loss, earlier.mean(), rtol=1e-5)
+    np.testing.assert_allclose(trace.final_loss, curve[-1], rtol=1e-6)
+    np.testing.assert_allclose(trace.best_loss, min(curve.min(), trace.initial_loss), rtol=1e-6)
+    np.testing.assert_allclose(trace.target_loss, 1e-3 * trace.initial_loss, rtol=1e-6)
+    reached = np.flatnonzero(curve <= trace.target_loss)
+    assert int(trace.converged_step) == (reached[0] + 1 if len(reached) else -1)
+    assert int(trace.nonfinite_step) == -1
+
+
+def test_the_run_is_the_plain_loop():
+    """The same updates as a loop that anyone would write with Optax."""
+    problem, steps = _noisy_line(), 20
+    with jax.numpy_dtype_promotion("standard"):
+        trace = al.train(problem, optax.adam, KEY, {"learning_rate": 0.1}, steps=steps)
+    init_key, data_key = jax.random.split(KEY)
+    x = problem.init(init_key, scale=2.0)
+    tx = optax.adam(0.1)
+    state = tx.init(x)
+    with jax.numpy_dtype_promotion("standard"):
+        for t in range(steps):
+            noise = problem.batch(jax.random.fold_in(data_key, t), t, scale=2.0)
+            grads = jax.grad(problem.loss)(x, noise, scale=2.0)
+            updates, state = tx.update(grads, state, x)
+            x = optax.apply_updates(x, updates)
+    np.testing.assert_allclose(trace.metrics["norm"], jnp.linalg.norm(x), rtol=1e-5)
+    np.testing.assert_allclose(trace.final_loss, problem.objective(x, scale=2.0), rtol=1e-5)
+
+
+def test_a_run_that_breaks_says_when():
+    trace = al.train(al.quadratic(1), al.sgd, KEY, {"learning_rate": 1.0}, steps=100)
+    assert 5 < int(trace.nonfinite_step) < 30
+    assert np.isfinite(trace.best_loss)
+    assert not np.isfinite(trace.final_loss)
+
+
+def test_parameters_stay_where_the_problem_projects_them():
+    trace = al.train(al.reddi(), al.sgd, KEY, {"learning_rate": 10.0}, steps=64)
+    assert abs(float(trace.metrics["x"])) <= 1
+
+
+def test_extra_arguments_get_the_loss():
+    def greedy(learning_rate):
+        return optax.chain(optax.polyak_sgd(max_learning_rate=learning_rate))
+
+    with jax.numpy_dtype_promotion("standard"):
+        trace = al.train(al.quadratic(), greedy, KEY, {"learning_rate": 0.01}, steps=64)
+    assert trace.final_loss < trace.initial_loss
+
+
+def test_statistics_take_no_memory_per_step():
+    def bytes_for(steps):
+        def run(key, rate):
+            return al.train(al.rosenbrock(), al.adam, key, {"learning_rate": rate}, steps=steps)
+
+        compiled = jax.jit(run).lower(KEY, jnp.float32(0.1)).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert bytes_for(10_000) == bytes_for(100)
+
+
+@given(steps=st.integers(8, 2000), checkpoints=st.integers(8, 200))
+def test_checkpoints_rise_to_the_end_and_see_both_parities(steps, checkpoints):
+    ends = checkpoint_steps(steps, checkpoints)
+    assert len(ends) == min(steps, checkpoints)
+    assert ends[-1] == steps
+    assert ends[0] >= 1
+    assert (np.diff(ends) >= 1).all()
+    assert set(ends % 2) == {0, 1}
+
+
+def test_an_oscillation_of_period_two_does_not_look_like_rest():
+    problem = al.Problem(
+        "flip",
+        init=lambda key: jnp.ones([]),
+        loss=lambda x, batch: x**2,
+        batch=lambda key, step: None,
+        objective=lambda x: jnp.where(x > 0, 2.0, 1.0),
+    )
+    trace = al.train(problem, al.sgd, KEY, {"learning_rate": 1.0}, steps=128, checkpoints=16)
+    assert trace.late_spread > 0.3
+
+
+UNKNOWN = {
+    "unknown": ({"lr": 1.0}, "hyperparameter 'lr': neither the optimizer adam nor the problem"),
+    "near": ({"learning_rat": 1.0}, "did you mean 'learning_rate'"),
+    "of the problem": ({"learning_rate": 1.0, "featurescale": 1.0}, "did you mean 'feature_scale'"),
+    "missing": ({"b1": 0.5}, "hyperparameter 'learning_rate': the optimizer adam needs it"),
+    "twice": ({"learning_rate": 1.0, "b2": 0.9, "1-b2": 0.1}, "'b2' is given twice"),
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_hyperparameters_that_do_not_fit_are_named(name):
+    values, message = UNKNOWN[name]
+    with pytest.raises(ValueError, match=message):
+        al.train(al.digits_mlp(), al.adam, KEY, values, steps=8)
+
+
+def test_a_name_that_belongs_to_both_is_refused():
+    problem = al.Problem(
+        "clash", init=lambda key, eps: jnp.ones(1), loss=lambda x, batch, eps: x.sum(),
+        hyperparameters={"eps": 1.0},
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="'eps' belongs both to the optimizer adam and"):
+        split_hyperparameters(problem, al.adam, {"learning_rate": 1.0, "eps": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": 7}, "steps=7: must be a whole number >= 8"),
+        ({"steps": 10.0}, "steps=10.0: must be a whole number"),
+        ({"steps": 100, "checkpoints": 3}, "checkpoints=3"),
+    ],
+)
+def test_bad_lengths_are_named(options, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        al.train(al.reddi(), al.adam, KEY, {"learning_rate": 1.0}, **options)
