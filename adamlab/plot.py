@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,7 +26,7 @@ COLORS: dict[Outcome, str] = {
     Outcome.NON_FINITE: "#000000",
 }
 _MISSING = "#FFFFFF"
-_PALEST = 0.6
+_PALEST = 0.5
 FORMATS = ("png", "svg", "pdf")
 
 
@@ -56,7 +56,9 @@ def plot_map(dataset: xr.Dataset) -> Figure:
     else:
         _draw_line(ax, dataset, axes)
     ax.set_title(_title(dataset), fontsize=11, loc="left")
-    _add_legend(figure, ax, dataset, shaded=len(axes) == 2)
+    _add_legend(figure, dataset)
+    if len(axes) == 2:
+        _add_shade_key(figure)
     return figure
 
 
@@ -80,10 +82,10 @@ def _draw_plane(ax: Axes, dataset: xr.Dataset, axes: Sequence[str]) -> None:
     codes = majority(dataset).transpose(y, x).values
     shade = _shade(dataset).transpose(y, x).values
     (x_edges, x_log), (y_edges, y_log) = (_edges(dataset[name].values) for name in axes)
-    for name, is_log, scale in ((x, x_log, ax.set_xscale), (y, y_log, ax.set_yscale)):
-        if is_log:
-            scale("log")
-        del name
+    if x_log:
+        ax.set_xscale("log")
+    if y_log:
+        ax.set_yscale("log")
     ax.pcolormesh(x_edges, y_edges, _colors(codes, shade), rasterized=True)
     ax.set_xlabel(x)
     ax.set_ylabel(y)
@@ -163,23 +165,27 @@ def _title(dataset: xr.Dataset) -> str:
     return "  ·  ".join(parts) + ("\n" + ", ".join(shown) if shown else "")
 
 
-def _add_legend(figure: Figure, ax: Axes, dataset: xr.Dataset, *, shaded: bool) -> None:
+def _add_legend(figure: Figure, dataset: xr.Dataset) -> None:
     from matplotlib.patches import Patch
 
     summary = summarize(dataset)
-    handles: list[Any] = [
+    handles = [
         Patch(facecolor=COLORS[o], label=f"{o.name.lower().replace('_', '-')}  {share:.0%}")
         for o, share in summary.shares.items()
     ]
     if summary.missing:
         handles.append(Patch(facecolor=_MISSING, edgecolor="#999999", label="not computed"))
     figure.legend(handles=handles, loc="outside right upper", frameon=False, title="outcome")
-    if shaded:
-        key = figure.add_axes((0.845, 0.14, 0.022, 0.25))
-        key.imshow(np.linspace(_PALEST, 0, 64)[:, None] * 0.6 + 0.4, cmap="gray", vmin=0.2, vmax=1,
-                   aspect="auto")  # fmt: skip
-        key.set_xticks([])
-        key.set_yticks([0, 63], ["high", "low"], fontsize=9)
-        key.yaxis.tick_right()
-        key.set_title("late loss", fontsize=9, loc="left")
-    del ax
+
+
+def _add_shade_key(figure: Figure) -> None:
+    from matplotlib.colors import to_rgb
+
+    key = figure.add_axes((0.845, 0.14, 0.022, 0.25))
+    grey = np.array(to_rgb("#555555"))
+    paleness = np.linspace(_PALEST, 0, 64)[:, None, None]
+    key.imshow(grey + (1 - grey) * paleness, aspect="auto")
+    key.set_xticks([])
+    key.set_yticks([0, 63], ["high", "low"], fontsize=9)
+    key.yaxis.tick_right()
+    key.set_title("late loss", fontsize=9, loc="left")

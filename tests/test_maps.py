@@ -281,7 +281,7 @@ def test_a_store_of_another_version_of_the_problem_is_refused(tmp_path):
         draw(replace(al.reddi(), version=2), resume=True)
     with pytest.raises(ValueError, match="problem reddi, this sweep has reddi-s"):
         draw(al.reddi_stochastic(), resume=True)
-    with pytest.raises(ValueError, match="fixed .*'b1': 0.9.*this sweep has .*'b1': 0.8"):
+    with pytest.raises(ValueError, match=r"fixed .*'b1': 0.9.*this sweep has .*'b1': 0.8"):
         draw(al.reddi(), resume=True, fixed={"b1": 0.8})
     assert draw(al.reddi(), resume=True)["done"].all()
 

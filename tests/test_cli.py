@@ -1,0 +1,144 @@
+"""The command line, used as a person would, mistakes included."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from adamlab.cli import main
+
+AXES = ["learning_rate=1e-3:1:5:log", "condition=1:100:3:log"]
+QUICK = [*AXES, "--problem", "quadratic", "--optimizer", "sgd", "--steps", "40"]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*words):
+        return CliRunner().invoke(main, list(words))
+
+    return invoke
+
+
+def test_help_names_the_commands(run):
+    text = run("--help").output
+    for command in ("map", "list", "plot"):
+        assert command in text
+    assert "learning_rate=1e-5:1:64:log" in run("map", "--help").output
+    assert "0.1.0" in run("--version").output
+
+
+def test_a_map_leaves_a_picture_and_a_dataset(run, tmp_path):
+    result = run("map", *QUICK, "--output", "deep/first")
+    assert result.exit_code == 0, result.output
+    assert "15 runs" in result.output
+    assert "converged" in result.output
+    assert "border: converges for learning_rate" in result.output
+    assert "run/s" in result.stderr
+    assert {p.name for p in (tmp_path / "deep").iterdir()} == {
+        "first.zarr", "first.png", "first.svg",
+    }  # fmt: skip
+
+
+def test_a_second_run_needs_resume_and_then_is_done(run):
+    assert run("map", *QUICK).exit_code == 0
+    again = run("map", *QUICK)
+    assert again.exit_code == 1
+    assert "exists: go on with it (resume=True, --resume)" in again.stderr
+    assert run("map", *QUICK, "--resume").exit_code == 0
+    other = run("map", *QUICK, "--resume", "start=2")
+    assert other.exit_code == 1
+    assert "was made with fixed" in other.stderr
+    assert "Traceback" not in other.output + other.stderr
+
+
+def test_plot_draws_a_stored_map_again(run, tmp_path):
+    run("map", *QUICK, "--output", "first")
+    (tmp_path / "first.png").unlink()
+    result = run("plot", "first.zarr")
+    assert result.exit_code == 0, result.output
+    assert "15 runs" in result.output
+    assert (tmp_path / "first.png").exists()
+    assert run("plot", "first.zarr", "--output", "other").exit_code == 0
+    assert (tmp_path / "other.svg").exists()
+
+
+def test_list_names_everything(run):
+    from adamlab import optimizers
+    from adamlab.problems import PROBLEMS
+
+    text = run("list").output
+    for name in [*optimizers.__all__, *PROBLEMS, "weight_decay", "feature_scale=1"]:
+        assert name in text
+    assert "rosenbrock" not in run("list", "optimizers").output
+    assert "amsgrad" not in run("list", "problems").output
+
+
+def test_the_default_axes_follow_the_optimizer(run):
+    rmsprop = run("map", "--problem", "reddi", "--optimizer", "rmsprop", "--steps", "8")
+    assert rmsprop.exit_code == 0, rmsprop.stderr
+    assert "4096 runs" in rmsprop.output
+    sgd = run("map", "--problem", "reddi", "--optimizer", "sgd", "--steps", "8")
+    assert "64 runs" in sgd.output
+
+
+MISTAKES = {
+    "problem": (
+        ["--problem", "digit-mlp"], "--problem digit-mlp: unknown; did you mean 'digits-mlp'"),
+    "optimizer": (["--optimizer", "adma"], "--optimizer adma: unknown; did you mean 'adam'"),
+    "axis": (
+        ["lr=1e-3:1:4:log"], "hyperparameter 'lr': neither the optimizer adam nor the problem"),
+    "range": (["learning_rate=-1:1:4"], "learning_rate=-1: must be a finite number >= 0"),
+    "form": (["learning_rate=1e-3:1"], "must be name=low:high:count"),
+    "twice": (["b1=0.9", "b1=0.8"], "axis 'b1' is given more than once"),
+    "steps": (["--steps", "2"], "steps=2: must be a whole number >= 8"),
+    "memory": (["--memory", "0"], "memory=0: must be a whole number >= 1"),
+    "store": (["--output", "no/such\0name"], "error"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_line(run, name):
+    words, message = MISTAKES[name]
+    result = run("map", *words)
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert result.stderr.count("\n") <= 2
+    assert "Traceback" not in result.stderr
+
+
+def test_plot_of_nothing_is_one_line(run):
+    result = run("plot", "none.zarr")
+    assert result.exit_code == 1
+    assert "there is no sweep" in result.stderr
+
+
+def test_a_missing_extra_says_what_to_install(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    result = run("map", *QUICK, "--dask", "tcp://127.0.0.1:1")
+    assert result.exit_code == 1
+    assert "pip install 'adamlab[dask]'" in result.stderr
+
+
+def test_an_interrupt_says_what_is_safe(run, monkeypatch):
+    from adamlab.sweep.store import Store
+
+    real, left = Store.write, [2]
+
+    def interrupted(self, place, values):
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        real(self, place, values)
+
+    many = ["learning_rate=1e-3:1:40:log", "condition=1:100:10:log", *QUICK[2:]]
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "write", interrupted)
+        result = run("map", *many)
+    assert result.exit_code == 130
+    assert "2 of 7 blocks are safe in out/quadratic-sgd.zarr; resume" in result.stderr
+    assert run("plot", "out/quadratic-sgd.zarr").output.startswith("400 runs, 280 of them missing")
+    assert run("map", *many, "--resume").exit_code == 0

@@ -1,0 +1,108 @@
+"""Pictures: what they show, and that they can be read with any eyes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+import adamlab as al
+from adamlab.maps import Outcome
+from adamlab.plot import COLORS, plot_map, save
+
+
+@pytest.fixture(scope="module")
+def plane():
+    return al.convergence_map(
+        al.quadratic(), al.sgd,
+        {"learning_rate": np.geomspace(1e-3, 1, 8), "condition": np.geomspace(1, 100, 6)},
+        steps=60, seeds=2,
+    )  # fmt: skip
+
+
+def test_a_plane_has_named_log_axes_a_title_and_a_legend(plane):
+    figure = plot_map(plane)
+    ax = figure.axes[0]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("learning_rate", "condition")
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    title = ax.get_title(loc="left")
+    for part in ("quadratic", "sgd", "60 steps", "2 seeds", "start=1"):
+        assert part in title
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert [label.split()[0] for label in labels] == [
+        "converged", "slow", "stalled", "oscillating", "diverged", "non-finite",
+    ]  # fmt: skip
+
+
+def test_every_cell_has_the_colour_of_its_outcome(plane):
+    """Paler with the loss, but on the line from the outcome's colour to white."""
+    mesh = plot_map(plane).axes[0].collections[0]
+    drawn = np.asarray(mesh.get_facecolor())[:, :3]
+    if drawn.shape[0] != 48:
+        drawn = np.asarray(mesh.get_array()).reshape(-1, 3)
+    codes = plane["outcome"].isel(seed=0).transpose("condition", "learning_rate").values.ravel()
+    assert len(set(codes)) >= 3
+    for color, code in zip(drawn, codes, strict=True):
+        full = np.array(to_rgb(COLORS[Outcome(code)]))
+        paleness = (color - full) / np.maximum(1 - full, 1e-9)
+        known = paleness[full < 1]
+        assert known.max() - known.min() < 1e-6
+        assert -1e-9 <= known.min() <= known.max() <= 0.5
+
+
+def test_edges_are_half_way_between_values_on_their_own_scale(plane):
+    x, y = plot_map(plane).axes[0].get_xlim(), plot_map(plane).axes[0].get_ylim()
+    ratio = (1e3) ** (1 / 7)
+    assert x[0] == pytest.approx(1e-3 / ratio**0.5, rel=1e-6)
+    assert y[1] == pytest.approx(100 * (100 ** (1 / 5)) ** 0.5, rel=1e-6)
+
+
+def test_missing_points_are_white_and_in_the_legend(plane):
+    holes = plane.copy(deep=True)
+    holes["outcome"][0, 0] = -1
+    figure = plot_map(holes)
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels[-1] == "not computed"
+    np.testing.assert_array_equal(
+        np.asarray(figure.axes[0].collections[0].get_array()).reshape(-1, 3)[0], [1, 1, 1]
+    )
+
+
+def test_one_axis_is_drawn_as_losses(plane):
+    figure = plot_map(plane.isel(condition=3, drop=True))
+    ax = figure.axes[0]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("learning_rate", "late loss")
+    assert sum(len(c.get_offsets()) for c in ax.collections) == 8
+
+
+def test_three_axes_are_too_many(plane):
+    with pytest.raises(ValueError, match="learning_rate, condition, b1: a picture holds two"):
+        plot_map(plane.expand_dims(b1=[0.9], axis=2))
+    with pytest.raises(ValueError, match="must come from convergence_map"):
+        plot_map(plane.drop_vars("outcome"))
+
+
+def test_files_are_written_in_the_format_of_their_name(plane, tmp_path):
+    save(plot_map(plane), [tmp_path / "new" / "p.png", tmp_path / "p.svg"])
+    assert (tmp_path / "new" / "p.png").read_bytes().startswith(b"\x89PNG")
+    assert b"<svg" in (tmp_path / "p.svg").read_bytes()
+    with pytest.raises(ValueError, match=r"must end in one of \.png, \.svg, \.pdf"):
+        save(plot_map(plane), [tmp_path / "p.bmp"])
+
+
+# Full deficiency of one kind of cone, on linear RGB (Machado, Oliveira & Fernandes 2009, table 1).
+DEFICIENCIES = {
+    "normal": np.eye(3),
+    "protan": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    "deutan": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    "tritan": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+}
+
+
+@pytest.mark.parametrize("name", DEFICIENCIES)
+def test_outcomes_differ_to_every_eye(name):
+    colors = np.array([to_rgb(c) for c in COLORS.values()])
+    linear = np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(linear @ np.array(DEFICIENCIES[name]).T, 0, 1) ** (1 / 2.4)
+    apart = np.linalg.norm(seen[:, None] - seen[None], axis=-1)
+    assert apart[~np.eye(len(seen), dtype=bool)].min() > 0.12

@@ -1,0 +1,144 @@
+"""The house: which room may import which, what importing costs, what is public."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import adamlab
+
+ROOT = Path(adamlab.__file__).parent
+CHECKOUT = ROOT.parent
+
+# Each room may import those before it, and itself.
+ROOMS = [
+    "_checks", "stages", "optimizers", "problems", "training", "sweep", "maps", "plot", "cli",
+]  # fmt: skip
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def _room(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def _imported_rooms(path: Path) -> set[str]:
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            modules = [node.module or ""]
+            if node.module == "adamlab":
+                modules = [f"adamlab.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        else:
+            continue
+        rooms |= {m.split(".")[1] for m in modules if m.startswith("adamlab.")}
+    return rooms
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_run_one_way(path):
+    room = _room(path)
+    if room == "__init__":
+        return
+    assert room in ROOMS, f"{room} has no place in the order of rooms"
+    for other in _imported_rooms(path):
+        assert ROOMS.index(other) <= ROOMS.index(room), f"{path} imports {other} uphill"
+
+
+def test_the_order_is_really_checked(tmp_path):
+    upward = tmp_path / "x.py"
+    upward.write_text("from adamlab import plot\nimport adamlab.cli\nfrom adamlab.maps import C\n")
+    assert _imported_rooms(upward) == {"plot", "cli", "maps"}
+
+
+def test_importing_adamlab_is_light():
+    code = "import sys, adamlab; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    heavy = {"matplotlib", "sklearn", "xarray", "zarr", "pandas", "flax", "dask", "tqdm", "click"}
+    assert not heavy & set(loaded)
+
+
+def test_importing_adamlab_leaves_jax_unstarted():
+    code = (
+        "import adamlab, jax; adamlab.digits_mlp(); adamlab.adam(1e-3);"
+        "jax.config.update('jax_num_cpu_devices', 3); assert jax.device_count() == 3"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_sweep_uses_every_core_or_says_how():
+    code = (
+        "import os, sys, warnings, jax, adamlab\n"
+        "late = sys.argv[1] == 'late'\n"
+        "if late: jax.devices()\n"
+        "with warnings.catch_warnings(record=True) as caught:\n"
+        "    warnings.simplefilter('always')\n"
+        "    out = adamlab.sweep(lambda a: a, {'a': [1.0]})\n"
+        "cores = len(os.sched_getaffinity(0))\n"
+        "assert jax.device_count() == (1 if late else cores)\n"
+        "hints = [str(w.message) for w in caught if 'jax_num_cpu_devices' in str(w.message)]\n"
+        "assert len(hints) == (1 if late and cores > 1 else 0), hints\n"
+    )
+    for when in ("early", "late"):
+        subprocess.run([sys.executable, "-c", code, when], check=True)
+
+
+def test_every_public_name_is_documented():
+    for name in adamlab.__all__:
+        thing = getattr(adamlab, name)
+        if callable(thing):
+            assert inspect.getdoc(thing), name
+
+
+def test_all_is_what_is_exported():
+    tree = ast.parse((ROOT / "__init__.py").read_text())
+    imported = {
+        alias.asname or alias.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert imported == set(adamlab.__all__)
+    assert list(adamlab.__all__) == sorted(adamlab.__all__)
+
+
+def test_files_are_one_concept_long():
+    for path in FILES:
+        assert len(path.read_text().splitlines()) <= 300, path
+
+
+def test_the_wheel_holds_adamlab_alone(tmp_path):
+    if not (CHECKOUT / "pyproject.toml").exists():
+        pytest.skip("not a checkout")
+    setuptools = pytest.importorskip("setuptools")
+    import tomllib
+
+    settings = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    found = setuptools.find_packages(str(CHECKOUT), include=settings["packages"]["find"]["include"])
+    assert {name.split(".")[0] for name in found} == {"adamlab"}
+    assert {f"adamlab.{p.parent.name}" for p in ROOT.glob("*/__init__.py")} | {"adamlab"} == set(
+        found
+    )
+    assert (ROOT / "py.typed").exists()
+
+
+def test_the_top_level_holds_the_agreed_things():
+    listed = subprocess.run(
+        ["git", "-C", CHECKOUT, "ls-files"], capture_output=True, text=True, check=False
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    top = {line.split("/")[0] for line in listed.stdout.splitlines()}
+    assert top <= {
+        "pyproject.toml", "adamlab", "experiments", "tests", "README.md", "LICENSE", "Makefile",
+        ".ci", ".gitignore",
+    }  # fmt: skip
