@@ -96,19 +96,24 @@ def _draw_line(ax: Axes, dataset: xr.Dataset, axes: Sequence[str]) -> None:
     late = dataset["late_loss"]
     typical = late if name == "seed" or "seed" not in late.dims else late.median("seed")
     codes = dataset["outcome"].values if name == "seed" else majority(dataset).values
-    values = dataset[name].values
-    finite = np.isfinite(typical.values)
-    ax.plot(values[finite], typical.values[finite], color="#CCCCCC", zorder=1)
+    values, losses = dataset[name].values, typical.values
+    edges, is_log = _edges(values)
+    broken = ~np.isfinite(losses) & (codes >= 0)
+    # A diverged loss of 1e30 would flatten all others: points above the frame sit on its edge.
+    roof = 10 * float(np.nanmax(np.r_[dataset["initial_loss"].values.ravel(), 1e-30]))
+    shown = np.where(broken, roof, np.minimum(losses, roof))
+    ax.plot(values, np.where(broken, np.nan, shown), color="#CCCCCC", zorder=1)
     for outcome in sorted(Outcome):
-        chosen = (codes == outcome) & finite
-        ax.scatter(values[chosen], typical.values[chosen], color=COLORS[outcome], zorder=2, s=22)
-    broken = values[~finite & (codes >= 0)]
-    ax.scatter(broken, np.ones(len(broken)), color=COLORS[Outcome.NON_FINITE], marker="x",
-               transform=ax.get_xaxis_transform(), clip_on=False)  # fmt: skip
-    if _edges(values)[1]:
+        chosen = codes == outcome
+        ax.scatter(
+            values[chosen], shown[chosen], color=COLORS[outcome], s=22, zorder=2, clip_on=False
+        )
+    if is_log:
         ax.set_xscale("log")
-    if (typical.values[finite] > 0).all():
+    if (shown[codes >= 0] > 0).all():
         ax.set_yscale("log")
+    ax.set_xlim(edges[0], edges[-1])
+    ax.set_ylim(top=roof)
     ax.set_xlabel(name)
     ax.set_ylabel("late loss")
 
@@ -162,7 +167,7 @@ def _title(dataset: xr.Dataset) -> str:
     ]
     fixed = about.get("fixed", {})
     shown = [f"{n}={v:g}" for n, v in fixed.items() if isinstance(v, float | int) and v]
-    return "  ·  ".join(parts) + ("\n" + ", ".join(shown) if shown else "")
+    return " · ".join(parts) + ("\n" + ", ".join(shown) if shown else "")
 
 
 def _add_legend(figure: Figure, dataset: xr.Dataset) -> None:
