@@ -33,7 +33,7 @@ def main() -> None:
 @click.option("--optimizer", default="adam", show_default=True, help="What trains it.")
 @click.option("--seeds", default=1, show_default=True, help="Runs at each point.")
 @click.option("--steps", default=400, show_default=True, help="Updates in a run.")
-@click.option("--curve", is_flag=True, help="Keep each run's losses at 64 checkpoints.")
+@click.option("--curve", is_flag=True, help="Keep each run's losses at 32 checkpoints.")
 @click.option("--memory", default=1.0, show_default=True, help="GiB that one block may take.")
 @click.option("--output", metavar="STEM", help="Where STEM.zarr, STEM.png and STEM.svg go.  "
               "[default: out/PROBLEM-OPTIMIZER]")  # fmt: skip

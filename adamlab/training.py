@@ -83,7 +83,7 @@ def train(
     hyperparameters: Mapping[str, Any],
     *,
     steps: int,
-    checkpoints: int = 64,
+    checkpoints: int = 32,
     curve: bool = False,
 ) -> Trace:
     """Train `problem` with the optimizer that `optimizer` builds from its hyperparameters.

@@ -140,10 +140,10 @@ def test_every_point_is_in_exactly_one_block(lengths, most):
     seen = np.zeros(plan.shape, int)
     for place in plan.blocks():
         seen[plan.region(place)] += 1
-        lanes = plan.lanes(place)
+        values = plan.values(place)
         corner = [part.start for part in plan.region(place)]
-        assert [lanes[name][0] for name in axes] == corner
-        assert len(lanes["x0"]) == np.prod(plan.region_shape(place))
+        assert [values[name][0] for name in axes] == corner
+        assert tuple(map(len, values.values())) == plan.region_shape(place)
     assert (seen == 1).all()
 
 

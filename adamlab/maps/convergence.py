@@ -38,7 +38,7 @@ def convergence_map(
     fixed: Mapping[str, Any] | None = None,
     seeds: int = 1,
     steps: int = 300,
-    checkpoints: int = 64,
+    checkpoints: int = 32,
     curve: bool = False,
     criteria: Criteria | None = None,
     **sweep_options: Any,

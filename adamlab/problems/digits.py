@@ -14,7 +14,7 @@ import optax
 from adamlab._checks import check_count
 from adamlab.problems._problem import Problem
 
-_TRAIN, _PROBE = 1437, 256
+_TRAIN, _PROBE = 1437, 128
 _CLASSES = 10
 
 
@@ -23,7 +23,7 @@ def digits_mlp(hidden: int = 32, batch_size: int = 64) -> Problem:
 
     The data are 1,797 images (Alpaydin & Kaynak 1998, UCI), pixels scaled to [0, 1] times
     `feature_scale`; four fifths train, one fifth tests, split once and for all. Batches are drawn
-    with replacement. The objective is the mean loss over 256 training images; a run counts as
+    with replacement. The objective is the mean loss over 128 training images; a run counts as
     converged once it is at 0.1. Metrics: `test_accuracy`, in [0, 1].
 
     Raises:

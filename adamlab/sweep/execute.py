@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ DEFAULT_MEMORY = 2**30
 """Bytes that one block may take on all devices together: 1 GiB."""
 
 _BLOCKS = 16
-_FEWEST_LANES = 64
+_FEWEST_LANES = 128
 _MOST_LANES = 2**16
 
 
@@ -76,7 +77,9 @@ def sweep(
         progress: whether to show a progress bar on standard error.
 
     Returns:
-        A dataset in memory with a variable for each output over the axes, and `done`.
+        A dataset in memory with a variable for each output over the axes, and `done`. Its
+        attributes say what determined it and where it was computed; `compiles` counts compiled
+        programs, `run_seconds` is the wall time of this call's blocks, compiling not included.
 
     Raises:
         ValueError: an axis is unknown to `fn`, empty or holds bad values; `store` holds another
@@ -107,13 +110,17 @@ def sweep(
         if not target.missing():
             return target.dataset()
         work = _work(fn, grid, paired, executor)
+        if executor is None:
+            compile_program(work, target.plan.block)
     else:
         work = _work(fn, grid, paired, executor)
         plan, program, compiles = _plan(work, grid, lanes, memory)
         attributes = {**provenance(), "compiles": compiles, "block_memory": program.memory}
         target = Store.create(path, plan, program.outputs, known, attributes, dims or {})
+    start = time.perf_counter()
     _run_missing(target, work, executor, progress)
-    return target.dataset()
+    run_seconds = time.perf_counter() - start
+    return target.dataset().assign_attrs(run_seconds=run_seconds)
 
 
 def open_sweep(store: str | os.PathLike[str]) -> xr.Dataset:
@@ -139,10 +146,10 @@ def _plan(work: Work, axes: Axes, lanes: int | None, memory: int) -> tuple[Plan,
     most = lanes or min(max(-(-points // _BLOCKS), _FEWEST_LANES), _MOST_LANES)
     for compiles in range(1, 10):
         plan = cut(axes, most)
-        program = compile_program(work, plan.block_points)
+        program = compile_program(work, plan.block)
         if program.memory <= memory:
             return plan, program, compiles
-        if program.lanes <= jax.device_count():
+        if program.seeds * program.points <= jax.device_count():
             break
         fitting = int(0.9 * plan.block_points * memory / program.memory)
         most = max(min(fitting, plan.block_points - 1), 1)
@@ -164,10 +171,7 @@ def _run_missing(target: Store, work: Work, executor: Executor | None, progress:
     )  # fmt: skip
     try:
         with bar, _pool(executor) as pool:
-            places = {
-                pool.submit(run_block, work, dict(plan.lanes(p)), plan.block_points): p
-                for p in missing
-            }
+            places = {pool.submit(run_block, work, plan.values(p), plan.block): p for p in missing}
             try:
                 for future in as_completed(places):
                     place = places[future]

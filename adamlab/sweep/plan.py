@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,11 +59,10 @@ class Plan:
         """Number of points along each axis of the block at `place`."""
         return tuple(part.stop - part.start for part in self.region(place))
 
-    def lanes(self, place: tuple[int, ...]) -> Mapping[str, np.ndarray]:
-        """The coordinates of every point of the block at `place`, flattened in order."""
-        values = [v[part] for v, part in zip(self.axes.values(), self.region(place), strict=True)]
-        grids = np.meshgrid(*values, indexing="ij")
-        return {name: grid.ravel() for name, grid in zip(self.axes, grids, strict=True)}
+    def values(self, place: tuple[int, ...]) -> dict[str, np.ndarray]:
+        """The part of each axis that the block at `place` covers."""
+        parts = zip(self.axes.items(), self.region(place), strict=True)
+        return {name: values[part] for (name, values), part in parts}
 
 
 def cut(axes: Axes, most_lanes: int) -> Plan:

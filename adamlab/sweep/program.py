@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from uuid import uuid4
 
@@ -24,57 +25,88 @@ class Work:
 
     fn: Callable[..., Any] = field(compare=False)
     integers: Mapping[str, bool] = field(compare=False)
-    """For each axis, whether its values are whole numbers."""
+    """For each axis, in order, whether its values are whole numbers."""
     paired: bool = field(compare=False)
     dtype: str = field(compare=False)
     """float32 or float64: what JAX's floats are, in the workers as well."""
     token: str = field(default_factory=lambda: uuid4().hex)
     """Tells one sweep's work from another's, after pickling too."""
 
+    @property
+    def shares_keys(self) -> bool:
+        """Whether points of one seed share their key, and so what is computed from it alone."""
+        return self.paired and SEED in self.integers and len(self.integers) > 1
+
 
 @dataclass(frozen=True)
 class Program:
-    """A compiled block of `lanes` points."""
+    """A compiled block."""
 
     call: Callable[..., Any]
-    lanes: int
+    """From seeds (S,) and coordinates (P,) to outputs (S, P, ...)."""
+    seeds: int
+    points: int
     outputs: Mapping[str, jax.ShapeDtypeStruct]
     """Shape and dtype of each output at one point."""
     memory: int
     """Bytes that all devices together need for the block, by the program's own analysis."""
 
 
-def run_block(work: Work, coordinates: Mapping[str, np.ndarray], lanes: int) -> dict[str, Any]:
-    """Compute the points at `coordinates`, at most `lanes` of them: arrays by output name."""
-    points = len(next(iter(coordinates.values())))
-    program = compile_program(work, lanes)
+def run_block(
+    work: Work, values: Mapping[str, np.ndarray], block: tuple[int, ...]
+) -> dict[str, np.ndarray]:
+    """Compute the grid of `values`, at most `block` long: arrays over the grid by output name."""
+    program = compile_program(work, block)
     with jax.enable_x64(work.dtype == "float64"):
-        padded = {
-            name: np.pad(values, (0, program.lanes - points), mode="edge").astype(
-                _dtype(work, name)
-            )
-            for name, values in coordinates.items()
+        whole = {
+            name: np.pad(v, (0, length - len(v)), mode="edge").astype(_dtype(work, name))
+            for (name, v), length in zip(values.items(), block, strict=True)
         }
-        outputs = program.call(padded)
-        return {name: np.asarray(value)[:points] for name, value in outputs.items()}
+        seeds = whole.pop(SEED) if work.shares_keys else np.zeros(1, np.int32)
+        grids = np.meshgrid(*whole.values(), indexing="ij") if whole else []
+        points = {
+            name: np.pad(grid.ravel(), (0, program.points - grid.size), mode="edge")
+            for name, grid in zip(whole, grids, strict=True)
+        }
+        outputs = program.call(seeds, points)
+    inner = tuple(len(v) for v in whole.values())
+    place = list(work.integers).index(SEED) if work.shares_keys else None
+    region = tuple(slice(len(v)) for v in values.values())
+
+    def on_grid(output: jax.Array) -> np.ndarray:
+        array = np.asarray(output)[:, : math.prod(inner)]
+        array = array.reshape((len(seeds), *inner, *array.shape[2:]))
+        return (array[0] if place is None else np.moveaxis(array, 0, place))[region]
+
+    return {name: on_grid(output) for name, output in outputs.items()}
 
 
 @lru_cache(maxsize=4)
-def compile_program(work: Work, lanes: int) -> Program:
-    """Compile `work` for at least `lanes` points: as many as fill all devices evenly."""
+def compile_program(work: Work, block: tuple[int, ...]) -> Program:
+    """Compile `work` for blocks of this shape.
+
+    One vmap runs over the seeds and one, inside it, over all other coordinates, whose lanes are
+    spread over all devices. So what a function computes from its key alone, such as initial
+    parameters and batches, is computed once for all lanes of a seed.
+    """
+    lengths = dict(zip(work.integers, block, strict=True))
+    seeds = lengths.pop(SEED) if work.shares_keys else 1
     with jax.enable_x64(work.dtype == "float64"):
         devices = jax.devices()
-        lanes = -(-lanes // len(devices)) * len(devices)
-        spread = PartitionSpec(_LANES)
-        mesh = Mesh(np.array(devices), (_LANES,))
+        points = -(-math.prod(lengths.values()) // len(devices)) * len(devices)
+        over_points = jax.vmap(partial(_at_point, work), in_axes=(None, 0))
+        over_seeds = jax.vmap(over_points, in_axes=(0, None))
         mapped = jax.shard_map(
-            jax.vmap(lambda values: _at_point(work, values)),
-            mesh=mesh, in_specs=spread, out_specs=spread, check_vma=False,
-        )  # fmt: skip
-        points = {
-            name: jax.ShapeDtypeStruct((lanes,), _dtype(work, name)) for name in work.integers
-        }
-        lowered = jax.jit(mapped).lower(points)
+            over_seeds,
+            mesh=Mesh(np.array(devices), (_LANES,)),
+            in_specs=(PartitionSpec(), PartitionSpec(_LANES)),
+            out_specs=PartitionSpec(None, _LANES),
+            check_vma=False,
+        )
+        lowered = jax.jit(mapped).lower(
+            jax.ShapeDtypeStruct((seeds,), np.int32),
+            {name: jax.ShapeDtypeStruct((points,), _dtype(work, name)) for name in lengths},
+        )
         compiled = lowered.compile()
         analysis = compiled.memory_analysis()
         per_device = 0
@@ -82,24 +114,25 @@ def compile_program(work: Work, lanes: int) -> Program:
             per_device = analysis.temp_size_in_bytes + analysis.output_size_in_bytes
         return Program(
             call=compiled,
-            lanes=lanes,
+            seeds=seeds,
+            points=points,
             outputs={
-                name: jax.ShapeDtypeStruct(out.shape[1:], out.dtype)
+                name: jax.ShapeDtypeStruct(out.shape[2:], out.dtype)
                 for name, out in lowered.out_info.items()
             },
             memory=per_device * len(devices),
         )
 
 
-def _at_point(work: Work, values: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-    arguments = dict(values)
-    if SEED in arguments:
-        seed = arguments.pop(SEED)
-        key = jax.random.key(seed)
-        if not work.paired:
-            for name in sorted(arguments):
-                for word in _words(arguments[name]):
-                    key = jax.random.fold_in(key, word)
+def _at_point(work: Work, seed: jax.Array, point: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    arguments = dict(point)
+    if work.shares_keys:
+        arguments["key"] = jax.random.key(seed)
+    elif SEED in arguments:
+        key = jax.random.key(arguments.pop(SEED))
+        for name in sorted(arguments):
+            for word in _words(arguments[name]):
+                key = jax.random.fold_in(key, word)
         arguments["key"] = key
     outputs = work.fn(**arguments)
     if not isinstance(outputs, Mapping):

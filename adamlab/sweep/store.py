@@ -133,10 +133,9 @@ class Store:
             OSError: the disk is full, or cannot be written; blocks already done are safe.
         """
         region = self.plan.region(place)
-        shape = self.plan.region_shape(place)
         try:
             for name, value in values.items():
-                self._array(name)[region] = value.reshape(shape + value.shape[1:])
+                self._array(name)[region] = value
             self._array(_DONE)[place] = True
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):

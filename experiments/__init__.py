@@ -1,0 +1,1 @@
+"""Experiments and benchmarks on adamlab's public door; run from a checkout, not installed."""

@@ -1,0 +1,1 @@
+"""Benchmarks: each prints a table of ratios taken side by side and keeps the figures as JSON."""
