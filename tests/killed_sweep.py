@@ -18,7 +18,7 @@ BLOCKS = 40 * 6 * 2
 
 
 def run(store: str | None) -> object:
-    return al.sweep(walk, AXES, store=store, resume=True, lanes=1)
+    return al.sweep(walk, AXES, store=store, resume=True, block=1)
 
 
 if __name__ == "__main__":

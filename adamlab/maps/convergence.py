@@ -57,8 +57,8 @@ def convergence_map(
         checkpoints: observations of the loss in a run, >= 8; see `adamlab.training.train`.
         curve: whether to keep the losses at the checkpoints, as the variable `curve`.
         criteria: the numbers in the outcomes' definitions.
-        sweep_options: `store`, `resume`, `executor`, `lanes`, `memory`, `paired` and `progress`,
-            as for `adamlab.sweep`.
+        sweep_options: `store`, `resume`, `executor`, `block`, `lanes`, `memory`, `paired` and
+            `progress`, as for `adamlab.sweep`.
 
     Returns:
         A dataset over the axes with the fields of `adamlab.training.Trace`, the problem's

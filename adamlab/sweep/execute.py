@@ -12,11 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jax
-
 from adamlab._checks import check_count, nearest
 from adamlab.sweep.axes import SEED, Axes, check_axes
 from adamlab.sweep.devices import float_dtype, use_all_cores
+from adamlab.sweep.footprint import suitable_lanes
 from adamlab.sweep.plan import Plan, cut
 from adamlab.sweep.program import Program, Work, compile_program, run_block
 from adamlab.sweep.provenance import provenance
@@ -29,8 +28,9 @@ DEFAULT_MEMORY = 2**30
 """Bytes that one block may take on all devices together: 1 GiB."""
 
 _BLOCKS = 16
-_FEWEST_LANES = 128
-_MOST_LANES = 2**16
+_FEWEST, _MOST = 128, 2**16
+# From so many points a seed, what its key determines is computed once for all of them.
+_SHARED_FROM = 64
 
 
 def sweep(
@@ -40,6 +40,7 @@ def sweep(
     store: str | os.PathLike[str] | None = None,
     resume: bool = False,
     executor: Executor | None = None,
+    block: int | None = None,
     lanes: int | None = None,
     memory: int = DEFAULT_MEMORY,
     paired: bool = True,
@@ -65,8 +66,10 @@ def sweep(
         executor: where blocks are computed: any `concurrent.futures.Executor`, such as a process
             pool, Dask's `client.get_executor()` or submitit's. None for this process. A pool of
             processes needs an `fn` that can be pickled and the start method "spawn".
-        lanes: the most points in a block; None for a sixteenth of the grid, as far as `memory`
-            goes.
+        block: the most points in a block; None for a sixteenth of the grid, within bounds.
+        lanes: how many points a device computes at once; None for a number that suits the device,
+            the grid and `memory`. It is the one setting that may change the last bits of a
+            result, and is kept in the attributes.
         memory: bytes a block may take on all devices together, by the compiled program's own
             analysis.
         paired: whether points that share a seed share their key, so that they can be compared
@@ -89,9 +92,9 @@ def sweep(
     """
     grid = check_axes(axes)
     _check_arguments(fn, grid)
-    if lanes is not None:
-        check_count("lanes", lanes)
-    check_count("memory", memory)
+    for name, value in (("block", block), ("lanes", lanes), ("memory", memory)):
+        if value is not None:
+            check_count(name, value)
     path = None if store is None else Path(store)
     known = {
         "function": _name(fn),
@@ -111,10 +114,10 @@ def sweep(
             return target.dataset()
         work = _work(fn, grid, paired, executor)
         if executor is None:
-            compile_program(work, target.plan.block)
+            compile_program(work, target.plan.block, target.plan.lanes)
     else:
         work = _work(fn, grid, paired, executor)
-        plan, program, compiles = _plan(work, grid, lanes, memory)
+        plan, program, compiles = _plan(work, grid, block, lanes, memory)
         attributes = {**provenance(), "compiles": compiles, "block_memory": program.memory}
         target = Store.create(path, plan, program.outputs, known, attributes, dims or {})
     start = time.perf_counter()
@@ -137,25 +140,35 @@ def _work(fn: Callable[..., Any], axes: Axes, paired: bool, executor: Executor |
     if executor is None:
         use_all_cores()
     integers = {name: values.dtype.kind == "i" for name, values in axes.items()}
-    return Work(fn, integers, paired, float_dtype())
+    points = _points(axes) // len(axes.get(SEED, [0]))
+    shared = paired and SEED in axes and points >= _SHARED_FROM
+    return Work(fn, integers, paired, shared, float_dtype())
 
 
-def _plan(work: Work, axes: Axes, lanes: int | None, memory: int) -> tuple[Plan, Program, int]:
-    """Blocks that fit `memory`, by compiling; more than once only where the first are too large."""
-    points = math.prod(len(values) for values in axes.values())
-    most = lanes or min(max(-(-points // _BLOCKS), _FEWEST_LANES), _MOST_LANES)
-    for compiles in range(1, 10):
-        plan = cut(axes, most)
-        program = compile_program(work, plan.block)
+def _plan(
+    work: Work, axes: Axes, block: int | None, lanes: int | None, memory: int
+) -> tuple[Plan, Program, int]:
+    """A plan that fits `memory`, by compiling; more than once only where the first is too large."""
+    points = _points(axes)
+    side_by_side = points // len(axes[SEED]) if work.shared else points
+    lanes = lanes or suitable_lanes(work, side_by_side)
+    most = block or min(max(-(-points // _BLOCKS), _FEWEST), _MOST)
+    for compiles in range(1, 20):
+        plan = cut(axes, most, lanes, SEED if work.shared else None)
+        program = compile_program(work, plan.block, lanes)
         if program.memory <= memory:
             return plan, program, compiles
-        if program.seeds * program.points <= jax.device_count():
+        if lanes == most == 1:
             break
-        fitting = int(0.9 * plan.block_points * memory / program.memory)
-        most = max(min(fitting, plan.block_points - 1), 1)
+        shrink = 0.9 * memory / program.memory
+        lanes, most = max(int(lanes * shrink), 1), max(int(most * shrink), 1)
     raise ValueError(
         f"memory={memory}: one point on each device takes {program.memory} bytes; allow that much"
     )
+
+
+def _points(axes: Axes) -> int:
+    return math.prod(len(values) for values in axes.values())
 
 
 def _run_missing(target: Store, work: Work, executor: Executor | None, progress: bool) -> None:
@@ -171,7 +184,10 @@ def _run_missing(target: Store, work: Work, executor: Executor | None, progress:
     )  # fmt: skip
     try:
         with bar, _pool(executor) as pool:
-            places = {pool.submit(run_block, work, plan.values(p), plan.block): p for p in missing}
+            places = {
+                pool.submit(run_block, work, plan.values(p), plan.block, plan.lanes): p
+                for p in missing
+            }
             try:
                 for future in as_completed(places):
                     place = places[future]

@@ -18,6 +18,8 @@ class Plan:
     axes: Axes
     block: tuple[int, ...]
     """Length of a block along each axis."""
+    lanes: int
+    """Points that a device computes at once."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -65,16 +67,17 @@ class Plan:
         return {name: values[part] for (name, values), part in parts}
 
 
-def cut(axes: Axes, most_lanes: int) -> Plan:
-    """The plan whose blocks hold at most `most_lanes` points: the last axes stay whole.
+def cut(axes: Axes, most: int, lanes: int, outer: str | None = None) -> Plan:
+    """The plan whose blocks hold at most `most` points.
 
-    The axis that has to be cut is cut into pieces of nearly equal length, so that the last block
-    wastes little.
+    The axis `outer` is cut first, then the others from the first to the last; each into pieces
+    of nearly equal length, so that the last block wastes little.
     """
-    room, block = max(most_lanes, 1), []
-    for length in [len(values) for values in reversed(list(axes.values()))]:
+    names = [name for name in axes if name == outer] + [name for name in axes if name != outer]
+    room, block = max(most, 1), {}
+    for name in reversed(names):
+        length = len(axes[name])
         pieces = -(-length // min(room, length))
-        piece = -(-length // pieces)
-        block.append(piece)
-        room = room // piece if piece == length else 1
-    return Plan(axes, tuple(reversed(block)))
+        block[name] = -(-length // pieces)
+        room = room // block[name] if pieces == 1 else 1
+    return Plan(axes, tuple(block[name] for name in axes), lanes)

@@ -1,4 +1,4 @@
-"""A sweep's function as one compiled program: vmapped over lanes, the lanes over devices."""
+"""A sweep's function as one compiled program: lanes side by side, spread over devices."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from jax.sharding import Mesh, PartitionSpec
 
 from adamlab.sweep.axes import SEED
 
-_LANES = "lanes"
-
 
 @dataclass(frozen=True)
 class Work:
@@ -27,15 +25,13 @@ class Work:
     integers: Mapping[str, bool] = field(compare=False)
     """For each axis, in order, whether its values are whole numbers."""
     paired: bool = field(compare=False)
+    """Whether a point's key comes from its seed alone."""
+    shared: bool = field(compare=False)
+    """Whether what a seed's key alone determines is computed once for all its points."""
     dtype: str = field(compare=False)
     """float32 or float64: what JAX's floats are, in the workers as well."""
     token: str = field(default_factory=lambda: uuid4().hex)
     """Tells one sweep's work from another's, after pickling too."""
-
-    @property
-    def shares_keys(self) -> bool:
-        """Whether points of one seed share their key, and so what is computed from it alone."""
-        return self.paired and SEED in self.integers and len(self.integers) > 1
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,6 @@ class Program:
 
     call: Callable[..., Any]
     """From seeds (S,) and coordinates (P,) to outputs (S, P, ...)."""
-    seeds: int
     points: int
     outputs: Mapping[str, jax.ShapeDtypeStruct]
     """Shape and dtype of each output at one point."""
@@ -53,59 +48,65 @@ class Program:
 
 
 def run_block(
-    work: Work, values: Mapping[str, np.ndarray], block: tuple[int, ...]
+    work: Work, values: Mapping[str, np.ndarray], block: tuple[int, ...], lanes: int
 ) -> dict[str, np.ndarray]:
     """Compute the grid of `values`, at most `block` long: arrays over the grid by output name."""
-    program = compile_program(work, block)
+    program = compile_program(work, block, lanes)
     with jax.enable_x64(work.dtype == "float64"):
         whole = {
-            name: np.pad(v, (0, length - len(v)), mode="edge").astype(_dtype(work, name))
+            name: np.pad(v, (0, length - len(v)), mode="edge").astype(coordinate_dtype(work, name))
             for (name, v), length in zip(values.items(), block, strict=True)
         }
-        seeds = whole.pop(SEED) if work.shares_keys else np.zeros(1, np.int32)
-        grids = np.meshgrid(*whole.values(), indexing="ij") if whole else []
+        seeds = whole.pop(SEED) if work.shared else np.zeros(1, np.int32)
+        grids = np.meshgrid(*whole.values(), indexing="ij")
         points = {
             name: np.pad(grid.ravel(), (0, program.points - grid.size), mode="edge")
             for name, grid in zip(whole, grids, strict=True)
         }
         outputs = program.call(seeds, points)
     inner = tuple(len(v) for v in whole.values())
-    place = list(work.integers).index(SEED) if work.shares_keys else None
+    place = list(work.integers).index(SEED) if work.shared else 0
     region = tuple(slice(len(v)) for v in values.values())
 
     def on_grid(output: jax.Array) -> np.ndarray:
         array = np.asarray(output)[:, : math.prod(inner)]
         array = array.reshape((len(seeds), *inner, *array.shape[2:]))
-        return (array[0] if place is None else np.moveaxis(array, 0, place))[region]
+        return (np.moveaxis(array, 0, place) if work.shared else array[0])[region]
 
     return {name: on_grid(output) for name, output in outputs.items()}
 
 
 @lru_cache(maxsize=4)
-def compile_program(work: Work, block: tuple[int, ...]) -> Program:
-    """Compile `work` for blocks of this shape.
+def compile_program(work: Work, block: tuple[int, ...], lanes: int) -> Program:
+    """Compile `work` for blocks of this shape, `lanes` points at once on each device.
 
-    One vmap runs over the seeds and one, inside it, over all other coordinates, whose lanes are
-    spread over all devices. So what a function computes from its key alone, such as initial
-    parameters and batches, is computed once for all lanes of a seed.
+    Each device goes through its points `lanes` at a time, so the arithmetic of a point is the
+    same machine code whatever the block and the number of devices, and so are its bits. With few
+    lanes at once they also stay in a core's cache.
     """
     lengths = dict(zip(work.integers, block, strict=True))
-    seeds = lengths.pop(SEED) if work.shares_keys else 1
+    seeds = lengths.pop(SEED) if work.shared else 1
     with jax.enable_x64(work.dtype == "float64"):
         devices = jax.devices()
-        points = -(-math.prod(lengths.values()) // len(devices)) * len(devices)
-        over_points = jax.vmap(partial(_at_point, work), in_axes=(None, 0))
-        over_seeds = jax.vmap(over_points, in_axes=(0, None))
+        at_once = lanes * len(devices)
+        points = -(-math.prod(lengths.values()) // at_once) * at_once
+
+        def for_seed(seed: jax.Array, own: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+            return jax.lax.map(partial(at_point, work, seed), own, batch_size=lanes)
+
         mapped = jax.shard_map(
-            over_seeds,
-            mesh=Mesh(np.array(devices), (_LANES,)),
-            in_specs=(PartitionSpec(), PartitionSpec(_LANES)),
-            out_specs=PartitionSpec(None, _LANES),
+            lambda seeds, own: jax.lax.map(lambda seed: for_seed(seed, own), seeds),
+            mesh=Mesh(np.array(devices), ("points",)),
+            in_specs=(PartitionSpec(), PartitionSpec("points")),
+            out_specs=PartitionSpec(None, "points"),
             check_vma=False,
         )
         lowered = jax.jit(mapped).lower(
             jax.ShapeDtypeStruct((seeds,), np.int32),
-            {name: jax.ShapeDtypeStruct((points,), _dtype(work, name)) for name in lengths},
+            {
+                name: jax.ShapeDtypeStruct((points,), coordinate_dtype(work, name))
+                for name in lengths
+            },
         )
         compiled = lowered.compile()
         analysis = compiled.memory_analysis()
@@ -114,7 +115,6 @@ def compile_program(work: Work, block: tuple[int, ...]) -> Program:
             per_device = analysis.temp_size_in_bytes + analysis.output_size_in_bytes
         return Program(
             call=compiled,
-            seeds=seeds,
             points=points,
             outputs={
                 name: jax.ShapeDtypeStruct(out.shape[2:], out.dtype)
@@ -124,20 +124,24 @@ def compile_program(work: Work, block: tuple[int, ...]) -> Program:
         )
 
 
-def _at_point(work: Work, seed: jax.Array, point: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-    arguments = dict(point)
-    if work.shares_keys:
+def at_point(work: Work, seed: jax.Array, point: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    """The function's outputs at one point, by name."""
+    # The barriers keep the lanes' code apart from what surrounds it, and so the same everywhere.
+    arguments = dict(jax.lax.optimization_barrier(point))
+    if work.shared:
         arguments["key"] = jax.random.key(seed)
     elif SEED in arguments:
         key = jax.random.key(arguments.pop(SEED))
-        for name in sorted(arguments):
+        for name in [] if work.paired else sorted(arguments):
             for word in _words(arguments[name]):
                 key = jax.random.fold_in(key, word)
         arguments["key"] = key
     outputs = work.fn(**arguments)
     if not isinstance(outputs, Mapping):
         outputs = {"result": outputs}
-    return {name: _as_array(name, output) for name, output in outputs.items()}
+    arrays = {name: _as_array(name, output) for name, output in outputs.items()}
+    fenced: dict[str, jax.Array] = jax.lax.optimization_barrier(arrays)
+    return fenced
 
 
 def _as_array(name: Any, output: Any) -> jax.Array:
@@ -157,5 +161,6 @@ def _words(value: jax.Array) -> list[jax.Array]:
     return [words[i] for i in range(words.shape[0])]
 
 
-def _dtype(work: Work, name: str) -> Any:
+def coordinate_dtype(work: Work, name: str) -> Any:
+    """The dtype in which an axis reaches the function."""
     return np.dtype(np.int32 if work.integers[name] else work.dtype)

@@ -36,7 +36,7 @@ class Store:
         self.where = where
         attributes: dict[str, Any] = dict(group.attrs)
         axes = {name: np.asarray(self._array(name)[...]) for name in attributes["axes"]}
-        self.plan = Plan(axes, tuple(attributes["block"]))
+        self.plan = Plan(axes, tuple(attributes["block"]), attributes["lanes"])
         self.settings: Mapping[str, Any] = attributes["settings"]
 
     @classmethod
@@ -213,6 +213,7 @@ def _lay_out(
         adamlab_store=_FORMAT,
         axes=list(axes),
         block=list(plan.block),
+        lanes=plan.lanes,
         settings=json.loads(json.dumps(settings)),
         **attributes,
     )
