@@ -1,0 +1,50 @@
+"""The README's code runs as printed, its commands exist, its figures are the measured ones."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+CHECKOUT = Path(__file__).parents[1]
+README = CHECKOUT / "README.md"
+if not README.exists():
+    pytest.skip("not a checkout", allow_module_level=True)
+TEXT = README.read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("code", BLOCKS, ids=range(len(BLOCKS)))
+def test_code_runs_as_printed(code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with jax.numpy_dtype_promotion("standard"):
+        exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+
+
+def test_there_is_code():
+    assert len(BLOCKS) == 4
+
+
+def test_the_named_files_exist():
+    for path in re.findall(r"`((?:adamlab|experiments)/[\w/.-]*)`", TEXT):
+        assert (CHECKOUT / path).exists(), path
+    for path in re.findall(r"!\[.*?\]\((.*?)\)", TEXT):
+        assert (CHECKOUT / path).exists(), path
+
+
+def test_the_make_targets_exist():
+    makefile = (CHECKOUT / "Makefile").read_text()
+    for target in re.findall(r"^make (\w+)", TEXT, flags=re.MULTILINE):
+        assert f"\n{target}:" in makefile
+
+
+def test_the_figures_are_those_of_the_result_files(monkeypatch):
+    monkeypatch.syspath_prepend(str(CHECKOUT))
+    for name in [n for n in sys.modules if n.split(".")[0] == "experiments"]:
+        monkeypatch.delitem(sys.modules, name)
+    from experiments.readme import write
+
+    assert write(check=True), "run: make readme"
