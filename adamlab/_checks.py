@@ -55,17 +55,18 @@ def check_number(
         raise ValueError(f"{name}={number:g}: must be {allowed}")
 
 
-def check_count(name: str, value: Any, *, low: int = 1) -> None:
-    """Refuse a `value` that is no whole number of at least `low`.
+def check_count(name: str, value: Any, *, low: int = 1, high: float = math.inf) -> None:
+    """Refuse a `value` that is no whole number from `low` to `high`.
 
     Raises:
         TypeError: `value` is not an integer.
-        ValueError: `value` is less than `low`.
+        ValueError: `value` is out of range.
     """
+    allowed = f"a whole number >= {low}" + ("" if math.isinf(high) else f" and < {high + 1:g}")
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name}={value!r}: must be a whole number >= {low}")
-    if value < low:
-        raise ValueError(f"{name}={value}: must be a whole number >= {low}")
+        raise TypeError(f"{name}={value!r}: must be {allowed}")
+    if not low <= int(value) <= high:
+        raise ValueError(f"{name}={value}: must be {allowed}")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

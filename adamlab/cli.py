@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from adamlab._checks import nearest
+from adamlab._checks import check_number, nearest
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -54,14 +54,17 @@ def map_command(
         from adamlab.maps import convergence_map
         from adamlab.sweep import parse_axes
 
+        check_number("memory", memory, low=0, open_low=True)
         build = _optimizer(optimizer)
         what = _problem(problem)
         grid, fixed = parse_axes(axes)
-        if not grid:
+        if not set(grid) - {"seed"}:
             names = inspect.signature(build).parameters
             defaults, _ = parse_axes(_DEFAULT_AXES)
+            seeded = grid
             grid = {n: v for n, v in defaults.items() if n.removeprefix("1-") in names}
-            grid = {n: v for n, v in grid.items() if n.removeprefix("1-") not in fixed}
+            taken = {n.removeprefix("1-") for n in fixed}
+            grid = {n: v for n, v in grid.items() if n.removeprefix("1-") not in taken} | seeded
         stem = Path(output or f"out/{problem}-{optimizer}")
         with _executor(dask) as executor:
             dataset = convergence_map(
@@ -115,10 +118,14 @@ def _report(dataset: xr.Dataset, stem: Path) -> None:
     from adamlab.plot import plot_map, save
 
     click.echo(str(summarize(dataset)))
+    click.echo(f"dataset: {stem.with_name(stem.name + '.zarr')}")
+    axes = [str(dim) for dim in dataset["outcome"].dims if dim != "seed"]
+    if len(axes) > 2:
+        click.echo(f"no picture: it holds two axes, the map has {len(axes)}: {', '.join(axes)}")
+        return
     pictures = [stem.with_name(f"{stem.name}.{ending}") for ending in ("png", "svg")]
     save(plot_map(dataset), pictures)
     click.echo(f"picture: {pictures[0]} and .svg")
-    click.echo(f"dataset: {stem.with_name(stem.name + '.zarr')}")
 
 
 def _optimizer(name: str) -> Callable[..., Any]:
@@ -162,7 +169,7 @@ def _readable_errors() -> Iterator[None]:
     except KeyboardInterrupt as error:
         _say("interrupted", error)
         sys.exit(130)
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, MemoryError, RuntimeError) as error:
         _say(f"error: {error}", error)
         sys.exit(1)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adamlab.maps import Outcome, majority, summarize
+from adamlab.maps import Outcome, majority, summarize, typical_loss
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -49,6 +49,7 @@ def plot_map(dataset: xr.Dataset) -> Figure:
             f"dataset has the axes {', '.join(axes)}: a picture holds two; choose a value on the "
             f"others, such as dataset.isel({{{axes[2]!r}: [0]}}).squeeze({axes[2]!r})"
         )
+    dataset = dataset.sortby(list(dataset["outcome"].dims))
     figure = Figure(figsize=(8.4, 5.4) if len(axes) == 2 else (8.4, 4.4), layout="constrained")
     ax = figure.add_subplot()
     if len(axes) == 2:
@@ -93,8 +94,7 @@ def _draw_plane(ax: Axes, dataset: xr.Dataset, axes: Sequence[str]) -> None:
 
 def _draw_line(ax: Axes, dataset: xr.Dataset, axes: Sequence[str]) -> None:
     name = axes[0] if axes else "seed"
-    late = dataset["late_loss"]
-    typical = late if name == "seed" or "seed" not in late.dims else late.median("seed")
+    typical = dataset["late_loss"] if name == "seed" else typical_loss(dataset)
     codes = dataset["outcome"].values if name == "seed" else majority(dataset).values
     values, losses = dataset[name].values, typical.values
     edges, is_log = _edges(values)
@@ -120,8 +120,7 @@ def _draw_line(ax: Axes, dataset: xr.Dataset, axes: Sequence[str]) -> None:
 
 def _shade(dataset: xr.Dataset) -> xr.DataArray:
     """0 for the least late loss to 1 for the greatest, on a log scale, outliers cut off."""
-    late = dataset["late_loss"] - dataset.attrs.get("optimum", 0.0)
-    typical = late.median("seed") if "seed" in late.dims else late
+    typical = typical_loss(dataset) - dataset.attrs.get("optimum", 0.0)
     values = typical.values.astype(np.float64)
     usable = np.isfinite(values) & (values > 0)
     shade = np.where(np.isfinite(values), 0.0, 1.0)

@@ -108,6 +108,7 @@ def train(
         TypeError: `steps` or `checkpoints` is not an integer.
     """
     for_optimizer, for_problem = split_hyperparameters(problem, optimizer, hyperparameters)
+    for_problem = {name: jnp.asarray(value, float) for name, value in for_problem.items()}
     tx = optax.with_extra_args_support(optimizer(**for_optimizer))
     at_checkpoints = problem.objective is not None
     bounds = checkpoint_steps(steps, checkpoints) if at_checkpoints or curve else np.array([steps])
@@ -144,7 +145,7 @@ def train(
             stats = _record(stats, loss, params, span[1], steps, target)
         return (params, state, stats), loss if curve else None
 
-    params = problem.init(init_key, **for_problem)
+    params = jax.tree.map(jnp.asarray, problem.init(init_key, **for_problem))
     initial = observe(params, jnp.zeros([], jnp.int32))
     target = jnp.asarray(problem.target_loss(initial), initial.dtype)
     ends = jnp.asarray(bounds, jnp.int32)
@@ -179,7 +180,7 @@ def checkpoint_steps(steps: int, checkpoints: int) -> np.ndarray:
         ValueError: `steps` or `checkpoints` is below 8.
         TypeError: one of them is not an integer.
     """
-    check_count("steps", steps, low=_LEAST)
+    check_count("steps", steps, low=_LEAST, high=2**31 - 2)
     check_count("checkpoints", checkpoints, low=_LEAST)
     count = min(checkpoints, steps)
     ends = np.arange(1, count + 1) * steps // count
@@ -197,7 +198,7 @@ def split_hyperparameters(
         ValueError: a name is unknown (with the nearest that is known), belongs to both, is given
             twice (as `b2` and `1-b2`), or one that the optimizer needs is missing.
     """
-    builder = getattr(optimizer, "__name__", repr(optimizer))
+    builder = name_of_optimizer(optimizer)
     parameters = inspect.signature(optimizer).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     named = {
@@ -235,6 +236,12 @@ def split_hyperparameters(
             "give it as an axis or as a fixed value"
         )
     return for_optimizer, for_problem
+
+
+def name_of_optimizer(optimizer: OptimizerFactory) -> str:
+    """The name of the function behind `optimizer`, bound arguments aside."""
+    inner = getattr(optimizer, "func", optimizer)
+    return str(getattr(inner, "__name__", type(inner).__name__))
 
 
 def _empty_statistics(initial: jax.Array, params: Any) -> _Statistics:

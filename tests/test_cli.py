@@ -85,6 +85,19 @@ def test_the_default_axes_follow_the_optimizer(run):
     assert "64 runs" in sgd.output
 
 
+def test_a_fixed_complement_and_a_seed_leave_the_default_axes(run):
+    result = run("map", "--problem", "reddi", "--steps", "8", "1-b2=0.01", "seed=3,5")
+    assert result.exit_code == 0, result.stderr
+    assert "128 runs" in result.output
+
+
+def test_three_axes_make_a_dataset_without_a_picture(run, tmp_path):
+    result = run("map", *QUICK, "start=1,2", "--output", "cube")
+    assert result.exit_code == 0, result.stderr
+    assert "no picture: it holds two axes, the map has 3: learning_rate, condition" in result.output
+    assert (tmp_path / "cube.zarr").exists()
+
+
 MISTAKES = {
     "problem": (
         ["--problem", "digit-mlp"], "--problem digit-mlp: unknown; did you mean 'digits-mlp'"),
@@ -95,7 +108,11 @@ MISTAKES = {
     "form": (["learning_rate=1e-3:1"], "must be name=low:high:count"),
     "twice": (["b1=0.9", "b1=0.8"], "axis 'b1' is given more than once"),
     "steps": (["--steps", "2"], "steps=2: must be a whole number >= 8"),
-    "memory": (["--memory", "0"], "memory=0: must be a whole number >= 1"),
+    "memory": (["--memory", "0"], "memory=0: must be a finite number > 0"),
+    "infinite memory": (["--memory", "inf"], "memory=inf: must be a finite number > 0"),
+    "huge axis": (["learning_rate=1e-3:1:1000000000000:log"], "error: Unable to allocate"),
+    "huge steps": (["--steps", "99999999999"], "steps=99999999999: must be"),
+    "seed": (["seed=0.5"], "is no whole number; seeds are"),
     "store": (["--output", "no/such\0name"], "error"),
 }  # fmt: skip
 

@@ -197,6 +197,21 @@ def test_the_border_is_the_inner_edge():
     assert not border(_map(np.full((3, 3), C))).any()
 
 
+def test_a_point_whose_seeds_break_is_not_the_best():
+    late = [[[1e-9, np.nan, np.nan]], [[0.5, 0.5, 0.5]]]
+    summary = al.summarize(_map([[[C, N, N]], [[C, C, C]]], late))
+    assert summary.best == {"x": 10.0, "y": 0.0}
+
+
+def test_the_order_of_an_axis_does_not_matter():
+    dataset = _map([[S, D], [C, D], [C, C], [T, D]])
+    shuffled = dataset.isel(x=[2, 0, 3, 1])
+    for part in ("low", "high", "decades"):
+        one, other = (getattr(converged_band(d, "x"), part) for d in (dataset, shuffled))
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(border(dataset), border(shuffled))
+
+
 def test_the_summary_says_what_the_map_shows():
     codes = [[S, S], [C, C], [C, T], [N, -1]]
     late = [[1, 2], [0.5, 0.3], [0.1, 3], [np.nan, np.nan]]
@@ -270,6 +285,16 @@ def test_seeds_are_an_axis():
     assert len(np.unique(found["x"].values)) == 2
 
 
+def test_whole_numbers_are_numbers():
+    found = al.convergence_map(
+        al.quadratic(), al.sgd, {"start": [1, 2], "learning_rate": [1e-3]}, steps=16,
+        fixed={"condition": 2},
+    )  # fmt: skip
+    assert found["initial_loss"].values.ravel().tolist() == [1.5, 6.0]
+    scalar = al.Problem("scalar", init=lambda key: 1.0, loss=lambda x, batch: x**2)
+    assert al.convergence_map(scalar, al.sgd, {"learning_rate": [0.1]}, steps=16)["done"].all()
+
+
 def test_a_store_of_another_version_of_the_problem_is_refused(tmp_path):
     def draw(problem, **options):
         return al.convergence_map(
@@ -300,6 +325,10 @@ BAD = {
     "empty axis": ({"learning_rate": []}, {}, "axis 'learning_rate' is empty"),
     "no seeds": ({"learning_rate": [0.1]}, {"seeds": 0}, "seeds=0"),
     "few steps": ({"learning_rate": [0.1]}, {"steps": 3}, "steps=3"),
+    "fixed seed": ({"learning_rate": [0.1]}, {"fixed": {"seed": 3}}, "seeds are an axis"),
+    "many steps": ({"learning_rate": [0.1]}, {"steps": 2**31}, "steps=2147483648: must be"),
+    "b2 that float32 calls 1": (
+        {"learning_rate": [0.1], "b2": [0.9, 0.99999999]}, {}, "b2=1: must be a number"),
     "no rate": ({"b1": [0.1]}, {}, "'learning_rate': the optimizer adam needs it"),
 }  # fmt: skip
 

@@ -165,6 +165,36 @@ def test_float32_stays_with_float64(b2):
     assert off.max() <= 1e-6
 
 
+FALLING = {
+    "b2 = 0": (lambda: al.adam(1.0, b1=0.0, b2=0.0, eps=0.0), [1.0, -1e-5], [-1.0, 1.0]),
+    "decay = 0": (lambda: al.rmsprop(1.0, decay=0.0, eps=0.0), [1.0, -1e-5], [-1.0, 1.0]),
+    "b2 = 0.01": (
+        lambda: al.adam(1.0, b1=0.0, b2=0.01, eps=0.0), [1.0, 1e-3],
+        [-1.0, -1e-3 / ((0.01 * 0.99 + 0.99 * 1e-6) / (1 - 0.01**2)) ** 0.5]),
+    "overflow": (lambda: al.adam(1.0), [1.0, 1e20, 1.0, 1.0], [-1.0, 0.0, 0.0, 0.0]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FALLING)
+def test_gradients_that_fall_or_overflow_in_float32(name):
+    """A small gradient after a large one keeps its digits; a square beyond float32 stops steps."""
+    build, grads, expected = FALLING[name]
+    tx = build()
+    state, got = tx.init(jnp.zeros([])), []
+    for g in grads:
+        updates, state = tx.update(jnp.float32(g), state)
+        got.append(float(updates))
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+def test_nan_is_not_hidden():
+    tx = al.chain(al.track_moments(), al.precondition())
+    updates, state = tx.update(jnp.float32(jnp.nan), tx.init(jnp.zeros([])))
+    assert jnp.isnan(updates)
+    updates, _ = tx.update(jnp.float32(1.0), state)
+    assert jnp.isnan(updates)
+
+
 def test_argument_names_are_optaxs():
     import inspect
 

@@ -24,6 +24,17 @@ class Band(NamedTuple):
     """log10(high / low); 0 where nothing converged, NaN on an axis that reaches 0 or below."""
 
 
+def typical_loss(dataset: xr.Dataset) -> xr.DataArray:
+    """The late loss, the median over seeds; a run that met NaN counts as infinite.
+
+    NaN where nothing was computed.
+    """
+    done = dataset["outcome"] >= 0
+    late = dataset["late_loss"]
+    late = late.where(np.isfinite(late) | ~done, np.inf)
+    return late.median("seed") if "seed" in late.dims else late
+
+
 def majority(dataset: xr.Dataset) -> xr.DataArray:
     """The most frequent outcome over the seeds; of several, the one with the lowest code.
 
@@ -44,12 +55,13 @@ def converged_band(dataset: xr.Dataset, axis: str) -> Band:
         ValueError: the map has no such axis.
     """
     outcome = majority(dataset)
+    outcome = outcome.sortby(list(outcome.dims))
     if axis not in outcome.dims:
         raise ValueError(
             f"axis={axis!r}: the map has no such axis; {nearest(axis, map(str, outcome.dims))}"
         )
     converged = (outcome == Outcome.CONVERGED).transpose(..., axis)
-    values = dataset[axis].values
+    values = outcome[axis].values
     flat = converged.values.reshape(-1, len(values))
     ends = np.array([_longest_run(row) for row in flat]).reshape(-1, 2)
     found = ends[:, 0] >= 0
@@ -63,8 +75,12 @@ def converged_band(dataset: xr.Dataset, axis: str) -> Band:
 
 
 def border(dataset: xr.Dataset) -> xr.DataArray:
-    """Whether a point converged and a neighbour along some axis did not: the band's inner edge."""
+    """Whether a point converged and a neighbour along some axis did not: the band's inner edge.
+
+    Neighbours are the next values along an axis, whatever the order that they stand in.
+    """
     converged = majority(dataset) == Outcome.CONVERGED
+    converged = converged.sortby(list(converged.dims))
     edge = np.zeros(converged.shape, bool)
     for axis in range(converged.ndim):
         padded = np.pad(

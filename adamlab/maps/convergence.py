@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Mapping
 from functools import partial
 from importlib.metadata import version
@@ -16,10 +15,11 @@ from adamlab._checks import check_count, check_number
 from adamlab.maps.outcomes import Criteria, with_outcomes
 from adamlab.problems import Problem
 from adamlab.stages import OneMinus
-from adamlab.sweep import check_axes, sweep
+from adamlab.sweep import check_axes, float_dtype, identity, sweep
 from adamlab.training import (
     OptimizerFactory,
     checkpoint_steps,
+    name_of_optimizer,
     split_hyperparameters,
     train,
 )
@@ -74,7 +74,12 @@ def convergence_map(
     constants = dict(fixed or {})
     grid = dict(axes)
     grid.setdefault(_SEED, np.arange(seeds))
-    grid = check_axes(grid)
+    grid = {
+        name: values if name == _SEED else values.astype(np.float64)
+        for name, values in check_axes(grid).items()
+    }
+    if _SEED in constants:
+        raise ValueError("fixed={'seed': ...}: seeds are an axis; give seed=[...] among the axes")
     both = [name for name in grid if name in constants]
     if both:
         raise ValueError(f"hyperparameter {both[0]!r} is both an axis and fixed")
@@ -84,7 +89,7 @@ def convergence_map(
         partial(_run, problem, optimizer, constants, steps, checkpoints, curve),
         grid,
         settings=_settings(problem, optimizer, grid, constants, steps, checkpoints, curve),
-        dims={"curve": {"step": marks}},
+        dims={"curve": {"step": marks}} if curve else {},
         **sweep_options,
     )
     return with_outcomes(dataset, criteria)
@@ -107,7 +112,7 @@ def _run(
     )  # fmt: skip
     fields = trace._asdict()
     metrics = fields.pop("metrics")
-    clash = sorted(set(metrics) & set(fields))
+    clash = sorted(set(metrics) & {*fields, "outcome"})
     if clash:
         raise ValueError(
             f"the problem's metric {clash[0]!r} has the name of a statistic: rename it"
@@ -128,6 +133,8 @@ def _check_hyperparameters(
         if name in problem.hyperparameters:
             check_number(name, value, scheduled=False)
     swept = {name: values for name, values in axes.items() if name != _SEED}
+    # What the lanes get is the value as the run's floats hold it: float32 has no 0.99999999.
+    swept = {name: values.astype(float_dtype()) for name, values in swept.items()}
     first = {name: values[0].item() for name, values in swept.items()}
     for name, values in swept.items():
         for value in values:
@@ -162,7 +169,9 @@ def _settings(
         "problem": problem.name,
         "problem_version": problem.version,
         "optimum": problem.optimum,
-        "optimizer": getattr(optimizer, "__name__", repr(optimizer)),
+        "target": problem.target,
+        "tolerance": problem.tolerance,
+        "optimizer": name_of_optimizer(optimizer),
         "fixed": {n: _json(v) for n, v in sorted(constants.items()) if n not in swept},
         "steps": steps,
         "checkpoints": checkpoints,
@@ -176,7 +185,4 @@ def _json(value: Any) -> Any:
         return f"1-{_json(value.value)}"
     if np.ndim(value) == 0 and isinstance(value, np.generic | jax.Array):
         return np.asarray(value).item()
-    try:
-        return json.loads(json.dumps(value))
-    except TypeError:
-        return getattr(value, "__name__", type(value).__name__)
+    return value if isinstance(value, str | int | float | None) else identity(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
@@ -117,5 +117,7 @@ def with_outcomes(dataset: xr.Dataset, criteria: Criteria | None = None) -> xr.D
         raise ValueError(f"dataset has no {lacking[0]!r}: it must come from convergence_map")
     codes = classify(dataset, optimum=dataset.attrs.get("optimum", 0.0), criteria=criteria)
     codes = np.where(dataset["done"].transpose(*dataset["late_loss"].dims), codes, -1)
+    used = asdict(criteria or Criteria())
     meanings = {outcome.name.lower(): int(outcome) for outcome in sorted(Outcome)}
-    return dataset.assign(outcome=(dataset["late_loss"].dims, codes.astype(np.int8), meanings))
+    outcome = (dataset["late_loss"].dims, codes.astype(np.int8), meanings)
+    return dataset.assign(outcome=outcome).assign_attrs(criteria=used)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adamlab.maps.band import border, converged_band
+from adamlab.maps.band import converged_band, typical_loss
 from adamlab.maps.outcomes import Outcome
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ class Summary:
     best_loss: float
     bands: dict[str, tuple[float, float, float]]
     """By axis: median low end, high end and width in decades, where anything converged."""
-    border_share: float
-    """Share of the converged points that lie on the border."""
 
     def __str__(self) -> str:
         """The summary as text."""
@@ -56,8 +54,7 @@ def summarize(dataset: xr.Dataset) -> Summary:
     outcome = dataset["outcome"].values
     done = outcome >= 0
     shares = {o: float((outcome[done] == o).mean()) if done.any() else 0.0 for o in sorted(Outcome)}
-    late = dataset["late_loss"]
-    typical = late.median("seed") if "seed" in late.dims else late
+    typical = typical_loss(dataset)
     finite = np.isfinite(typical.values)
     best, best_loss = None, float("nan")
     if finite.any():
@@ -77,9 +74,6 @@ def summarize(dataset: xr.Dataset) -> Summary:
                 float(np.median(high[there])),
                 float(np.median(decades[there])),
             )
-    edge = border(dataset).values
-    converged = int((outcome == Outcome.CONVERGED).sum())
-    points = edge.sum() * (outcome.size // max(edge.size, 1))
     return Summary(
         runs=outcome.size,
         missing=int((~done).sum()),
@@ -87,5 +81,4 @@ def summarize(dataset: xr.Dataset) -> Summary:
         best=best,
         best_loss=best_loss,
         bands=bands,
-        border_share=float(points / converged) if converged else 0.0,
     )

@@ -16,8 +16,8 @@ _RARE, _COMMON = 1010.0, -10.0
 def reddi() -> Problem:
     """`f_t(x) = 1010 x` every 101st step, else `-10 x`, on [-1, 1], from 0; the best x is -1.
 
-    Reddi, Kale & Kumar 2018, section 3 (its online form, by which `batch` gives the slope of each
-    step). The objective is the mean over a period, `10 x / 101`. Metrics: `x`. With
+    Reddi, Kale & Kumar 2018, section 5, the synthetic experiment (online: `batch` gives the slope
+    of each step). The objective is the mean over a period, `10 x / 101`. Metrics: `x`. With
     b1 = 0.9, b2 = 0.99 Adam ends at +1 and AMSGrad goes to -1.
     """
     return Problem(
@@ -36,7 +36,7 @@ def reddi() -> Problem:
 def reddi_stochastic() -> Problem:
     """Reddi's problem with the rare slope drawn with probability 1/100 instead of in turn.
 
-    Reddi, Kale & Kumar 2018, section 3 (stochastic setting): 1010 with probability 0.01, else
+    Reddi, Kale & Kumar 2018, section 5 (stochastic setting): 1010 with probability 0.01, else
     -10. The objective is the expected loss, `0.2 x`. Metrics: `x`.
     """
     return Problem(

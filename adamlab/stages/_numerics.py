@@ -25,6 +25,18 @@ def average_dtype() -> Any:
     return jnp.result_type(float)
 
 
+def lerp(a: jax.Array, b: jax.Array, weight: jax.Array) -> jax.Array:
+    """`a + weight * (b - a)`, computed from the nearer end; an infinite `a` stays so.
+
+    With a small weight, `(1 - weight) * a` would round the 1 - weight; with a large one, b - a
+    would lose b where a is far larger.
+    """
+    apart = b - a
+    if jnp.issubdtype(apart.dtype, jnp.floating):  # inf - inf would be NaN
+        apart = jnp.maximum(apart, -jnp.finfo(apart.dtype).max)
+    return jnp.where(weight.real > 0.5, b - (1 - weight) * apart, a + weight * apart)
+
+
 @jax.custom_jvp
 def sqrt(x: jax.Array) -> jax.Array:
     """The square root, with derivative 0 at 0: a zero gradient gives no NaN meta-gradient."""

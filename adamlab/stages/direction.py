@@ -65,7 +65,7 @@ def _divide(name: str, eps: Any, eps_root: Any, adjust: Any) -> MomentsToDirecti
             beside = adjust(jnp.asarray(_at(eps, steps_done), dtype), moments)
             size = sqrt(v + under) + beside
             wide = widen(m)
-            return (wide / jnp.where(size > 0, size, 1).astype(wide.dtype)).astype(g.dtype)
+            return (wide / jnp.where(size == 0, 1, size).astype(wide.dtype)).astype(g.dtype)
 
         numerator = moments.grad if moments.mu is None else moments.mu
         return jax.tree.map(direction, moments.grad, numerator, moments.nu), state

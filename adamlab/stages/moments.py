@@ -11,7 +11,7 @@ import optax
 from adamlab._checks import check_number
 from adamlab.stages._decay import DecayRate, check_decay, decay_at, mass_of
 from adamlab.stages._kinds import GradientToMoments, Moments
-from adamlab.stages._numerics import average_dtype, wide_dtype, widen
+from adamlab.stages._numerics import average_dtype, lerp, wide_dtype, widen
 
 
 class TrackMomentsState(NamedTuple):
@@ -95,7 +95,7 @@ def _average(
 
     def fold(average: jax.Array, x: jax.Array) -> jax.Array:
         average, x = widen(average), widen(x)
-        return average + jnp.asarray(decay.complement, x.dtype) * (x - average)
+        return lerp(average, x, jnp.asarray(decay.complement, x.dtype))
 
     averaged = jax.tree.map(fold, old, new)
     log_decay = jnp.asarray(decay.log, average_dtype())

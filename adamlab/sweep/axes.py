@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from adamlab._checks import check_count
+from adamlab.sweep.devices import float_dtype
 
 SEED = "seed"
 """The axis of this name reaches the function as `key`, a random key made from it."""
@@ -52,17 +54,37 @@ def _check_axis(name: str, values: Any) -> np.ndarray:
     if name == SEED and (array.dtype.kind == "f" or array.min() < 0):
         raise ValueError(f"axis 'seed' holds {array.min()}: must hold whole numbers >= 0")
     if array.dtype.kind == "f":
+        _check_cast(name, array)
         return array.astype(np.float64)
     if not -(2**31) <= array.min() <= array.max() < 2**31:
         raise ValueError(f"axis {name!r}: whole numbers must lie in [-2**31, 2**31)")
     return array.astype(np.int32)
 
 
+def _check_cast(name: str, array: np.ndarray) -> None:
+    """Refuse values that the run's floats cannot hold or tell apart."""
+    dtype = float_dtype()
+    with np.errstate(over="ignore"):
+        cast = array.astype(dtype)
+    lost = ~np.isfinite(cast) | ((cast == 0) & (array != 0))
+    if lost.any():
+        raise ValueError(f"axis {name!r} holds {array[lost][0]:g}, which {dtype} cannot hold")
+    order = np.argsort(cast)
+    same = np.flatnonzero(np.diff(cast[order]) == 0)
+    if len(same):
+        first, second = array[order][same[0] : same[0] + 2]
+        raise ValueError(
+            f"axis {name!r} holds {first!r} and {second!r}, which are one number in {dtype}; near "
+            "1, sweep the complement (such as 1-b2), or enable float64"
+        )
+
+
 def parse_axes(texts: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     """Axes and fixed values from texts such as `learning_rate=1e-5:1:64:log`.
 
     `name=low:high:count` spaces evenly, `:log` on a log scale; `name=a,b,c` lists values; and
-    `name=a` is a fixed value, not an axis.
+    `name=a` is a fixed value, not an axis. `seed` takes a list of whole numbers, and one alone is
+    an axis too.
 
     Raises:
         ValueError: a text is of none of these forms, or a name is given twice.
@@ -75,7 +97,9 @@ def parse_axes(texts: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[str, f
             raise ValueError(f"axis {text!r}: must be {_FORMS}")
         if name in axes or name in fixed:
             raise ValueError(f"axis {name!r} is given more than once")
-        if ":" in body:
+        if name == SEED:
+            axes[name] = np.array([_whole_number(text, part) for part in body.split(",")])
+        elif ":" in body:
             axes[name] = _parse_range(text, name, body.split(":"))
         elif "," in body:
             axes[name] = np.array([_number(text, part) for part in body.split(",")])
@@ -105,6 +129,16 @@ def _parse_range(text: str, name: str, parts: list[str]) -> np.ndarray:
 
 def _number(text: str, part: str) -> float:
     try:
-        return float(part)
+        number = float(part)
     except ValueError:
-        raise ValueError(f"axis {text!r}: {part!r} is not a number; must be {_FORMS}") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"axis {text!r}: {part!r} is no finite number; must be {_FORMS}")
+    return number
+
+
+def _whole_number(text: str, part: str) -> int:
+    try:
+        return int(part)
+    except ValueError:
+        raise ValueError(f"axis {text!r}: {part!r} is no whole number; seeds are") from None

@@ -28,7 +28,7 @@ def use_all_cores() -> None:
             warnings.warn(
                 f"JAX was started with one CPU device, so this sweep uses one of {cores} cores; "
                 f'call jax.config.update("jax_num_cpu_devices", {cores}) before JAX\'s first use',
-                stacklevel=3,
+                stacklevel=4,
             )
 
 

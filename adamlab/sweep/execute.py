@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 import os
 import time
@@ -16,8 +17,9 @@ from adamlab._checks import check_count, nearest
 from adamlab.sweep.axes import SEED, Axes, check_axes
 from adamlab.sweep.devices import float_dtype, use_all_cores
 from adamlab.sweep.footprint import suitable_lanes
+from adamlab.sweep.identity import identity
 from adamlab.sweep.plan import Plan, cut
-from adamlab.sweep.program import Program, Work, compile_program, run_block
+from adamlab.sweep.program import Program, Work, compile_program, outputs_of, run_block
 from adamlab.sweep.provenance import provenance
 from adamlab.sweep.store import Store
 
@@ -61,8 +63,9 @@ def sweep(
         axes: the values along each axis, by name.
         store: where to keep the results as Zarr; None for memory alone. Each finished block is
             on disk before the next is counted, so a sweep can be killed at any time.
-        resume: go on with the sweep in `store` if there is one. Only what is missing is computed;
-            other axes or settings are refused.
+        resume: go on with the sweep in `store` if there is one. Only what is missing is computed,
+            in the blocks and lanes of the first call; another function, other axes, settings or
+            outputs are refused.
         executor: where blocks are computed: any `concurrent.futures.Executor`, such as a process
             pool, Dask's `client.get_executor()` or submitit's. None for this process. A pool of
             processes needs an `fn` that can be pickled and the start method "spawn".
@@ -85,8 +88,8 @@ def sweep(
         programs, `run_seconds` is the wall time of this call's blocks, compiling not included.
 
     Raises:
-        ValueError: an axis is unknown to `fn`, empty or holds bad values; `store` holds another
-            sweep; `memory` does not hold a single point per device.
+        ValueError: an axis is unknown to `fn`, empty or holds bad values; names clash; `store`
+            holds another sweep; `memory` does not hold a single point per device.
         FileExistsError: `store` exists and `resume` is false.
         OSError: the store cannot be written; blocks already done are safe.
     """
@@ -101,7 +104,9 @@ def sweep(
         "paired": paired,
         "dtype": float_dtype(),
         **(settings or {}),
+        "code": identity(fn),
     }
+    work = _work(fn, grid, paired, executor)
     if path is not None and path.exists():
         if not resume:
             raise FileExistsError(
@@ -109,17 +114,13 @@ def sweep(
                 "another path"
             )
         target = Store.open(path, mode="r+")
-        target.check_same(grid, known)
-        if not target.missing():
-            return target.dataset()
-        work = _work(fn, grid, paired, executor)
-        if executor is None:
+        target.check_same(grid, known, outputs_of(work))
+        if executor is None and target.missing():
             compile_program(work, target.plan.block, target.plan.lanes)
     else:
-        work = _work(fn, grid, paired, executor)
         plan, program, compiles = _plan(work, grid, block, lanes, memory)
         attributes = {**provenance(), "compiles": compiles, "block_memory": program.memory}
-        target = Store.create(path, plan, program.outputs, known, attributes, dims or {})
+        target = Store.create(path, plan, outputs_of(work), known, attributes, dims or {})
     start = time.perf_counter()
     _run_missing(target, work, executor, progress)
     run_seconds = time.perf_counter() - start
@@ -153,18 +154,19 @@ def _plan(
     side_by_side = points // len(axes[SEED]) if work.shared else points
     lanes = lanes or suitable_lanes(work, side_by_side)
     most = block or min(max(-(-points // _BLOCKS), _FEWEST), _MOST)
-    for compiles in range(1, 20):
+    for compiles in itertools.count(1):
         plan = cut(axes, most, lanes, SEED if work.shared else None)
         program = compile_program(work, plan.block, lanes)
         if program.memory <= memory:
             return plan, program, compiles
         if lanes == most == 1:
-            break
+            raise ValueError(
+                f"memory={memory}: one point on each device takes {program.memory} bytes; allow "
+                "that much"
+            )
         shrink = 0.9 * memory / program.memory
         lanes, most = max(int(lanes * shrink), 1), max(int(most * shrink), 1)
-    raise ValueError(
-        f"memory={memory}: one point on each device takes {program.memory} bytes; allow that much"
-    )
+    raise AssertionError("unreachable")
 
 
 def _points(axes: Axes) -> int:
@@ -226,6 +228,8 @@ def _check_arguments(fn: Callable[..., Any], axes: Axes) -> None:
         return
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return
+    if "key" in axes:
+        raise ValueError("axis 'key': random keys are made from whole numbers; call it 'seed'")
     names = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     for axis in axes:
         argument = "key" if axis == SEED else axis

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from adamlab.sweep.program import Work, at_point, coordinate_dtype
+from adamlab.sweep.program import Work, at_point, point_shapes
 
 # Runs per second peak near this: digits-mlp (0.6 MB a lane) at 32 lanes, a hidden layer of 512
 # (5 MB) at 1 to 8; rosenbrock (500 bytes) still gains at 2,048.
@@ -34,13 +34,7 @@ def suitable_lanes(work: Work, points: int) -> int:
 def bytes_per_lane(work: Work) -> int:
     """Bytes of all values in the largest loop body, or outside of loops, at one point."""
     with jax.enable_x64(work.dtype == "float64"):
-        point = {
-            name: jax.ShapeDtypeStruct((), coordinate_dtype(work, name))
-            for name in work.integers
-            if not (work.shared and name == "seed")
-        }
-        seed = jax.ShapeDtypeStruct((), np.int32)
-        closed = jax.make_jaxpr(partial(at_point, work))(seed, point)
+        closed = jax.make_jaxpr(partial(at_point, work))(*point_shapes(work))
     return max(_largest_body(closed.jaxpr), 1)
 
 

@@ -41,8 +41,6 @@ class Program:
     call: Callable[..., Any]
     """From seeds (S,) and coordinates (P,) to outputs (S, P, ...)."""
     points: int
-    outputs: Mapping[str, jax.ShapeDtypeStruct]
-    """Shape and dtype of each output at one point."""
     memory: int
     """Bytes that all devices together need for the block, by the program's own analysis."""
 
@@ -116,12 +114,24 @@ def compile_program(work: Work, block: tuple[int, ...], lanes: int) -> Program:
         return Program(
             call=compiled,
             points=points,
-            outputs={
-                name: jax.ShapeDtypeStruct(out.shape[2:], out.dtype)
-                for name, out in lowered.out_info.items()
-            },
             memory=per_device * len(devices),
         )
+
+
+def outputs_of(work: Work) -> Mapping[str, jax.ShapeDtypeStruct]:
+    """Shape and dtype of each output at one point, by tracing alone."""
+    with jax.enable_x64(work.dtype == "float64"):
+        shapes: dict[str, jax.ShapeDtypeStruct] = jax.eval_shape(
+            partial(at_point, work), *point_shapes(work)
+        )
+    return shapes
+
+
+def point_shapes(work: Work) -> tuple[jax.ShapeDtypeStruct, dict[str, jax.ShapeDtypeStruct]]:
+    """Shape and dtype of what `at_point` takes: the seed and the other coordinates."""
+    names = [name for name in work.integers if not (work.shared and name == SEED)]
+    point = {name: jax.ShapeDtypeStruct((), coordinate_dtype(work, name)) for name in names}
+    return jax.ShapeDtypeStruct((), np.int32), point
 
 
 def at_point(work: Work, seed: jax.Array, point: Mapping[str, jax.Array]) -> dict[str, jax.Array]:

@@ -13,6 +13,7 @@ from uuid import uuid4
 import jax
 import numpy as np
 
+from adamlab._checks import nearest
 from adamlab.sweep.axes import Axes
 from adamlab.sweep.plan import Plan
 
@@ -38,6 +39,7 @@ class Store:
         axes = {name: np.asarray(self._array(name)[...]) for name in attributes["axes"]}
         self.plan = Plan(axes, tuple(attributes["block"]), attributes["lanes"])
         self.settings: Mapping[str, Any] = attributes["settings"]
+        self._outputs: Mapping[str, Any] = attributes["outputs"]
 
     @classmethod
     def create(
@@ -52,11 +54,13 @@ class Store:
         """A new store at `path`, in memory where that is None; it appears there all at once.
 
         Raises:
+            ValueError: the names of outputs, axes and dimensions clash, or `dims` fits no output.
             FileExistsError: there is something at `path`.
             OSError: it cannot be written.
         """
         import zarr
 
+        _check_names(plan.axes, outputs, dims)
         if path is None:
             group = zarr.create_group(zarr.storage.MemoryStore())
             _lay_out(group, plan, outputs, settings, attributes, dims)
@@ -94,8 +98,13 @@ class Store:
             raise ValueError(f"store={str(path)!r}: is no sweep of adamlab's (format {_FORMAT})")
         return cls(group, str(path))
 
-    def check_same(self, axes: Axes, settings: Mapping[str, Any]) -> None:
-        """Refuse to go on with other axes or settings than the store was made with.
+    def check_same(
+        self,
+        axes: Axes,
+        settings: Mapping[str, Any],
+        outputs: Mapping[str, jax.ShapeDtypeStruct],
+    ) -> None:
+        """Refuse to go on with other axes, settings or outputs than the store was made with.
 
         Raises:
             ValueError: they differ; the message says in what.
@@ -105,12 +114,18 @@ class Store:
             raise self._other("axes", old, new)
         for name, values in axes.items():
             there = self.plan.axes[name]
-            if there.dtype != values.dtype or not np.array_equal(there, values):
+            if len(there) != len(values) or there.dtype != values.dtype:
                 raise self._other(f"axis {name!r}", _describe(there), _describe(values))
+            differ = np.flatnonzero(there != values)
+            if len(differ):
+                raise self._other(f"axis {name!r}", there[differ[0]], values[differ[0]])
         given = json.loads(json.dumps(settings))
         for name in {**self.settings, **given}:
-            if self.settings.get(name) != given.get(name):
-                raise self._other(name, self.settings.get(name), given.get(name))
+            before, now = self.settings.get(name), given.get(name)
+            if json.dumps(before, sort_keys=True) != json.dumps(now, sort_keys=True):
+                raise self._other(name, before, now)
+        if self._outputs != _signature(outputs):
+            raise self._other("outputs", self._outputs, _signature(outputs))
 
     def _other(self, what: str, old: Any, new: Any) -> ValueError:
         return ValueError(
@@ -134,8 +149,8 @@ class Store:
         """
         region = self.plan.region(place)
         try:
-            for name, value in values.items():
-                self._array(name)[region] = value
+            for name in self._outputs:
+                self._array(name)[region] = values[name]
             self._array(_DONE)[place] = True
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -163,12 +178,12 @@ class Store:
             dims = _dimension_names(array)
             if dims[: done.ndim] == tuple(self.plan.axes):
                 there = done.reshape(done.shape + (1,) * (values.ndim - done.ndim))
-                values = np.where(there, values, _missing(values.dtype))
+                values = np.where(there, values, np.asarray(_missing(values.dtype), values.dtype))
             variables[name] = (dims, values, dict(array.attrs))
         variables["done"] = (tuple(self.plan.axes), done, {})
         coordinates = [name for name, (dims, *_) in variables.items() if dims == (name,)]
         attributes = {**self.settings, **dict(self._group.attrs)}
-        for internal in ("settings", "axes", "block", "adamlab_store"):
+        for internal in ("settings", "axes", "block", "outputs", "adamlab_store"):
             attributes.pop(internal, None)
         return xr.Dataset(variables, attrs=attributes).set_coords(coordinates)
 
@@ -185,11 +200,7 @@ def _lay_out(
     for name, values in plan.axes.items():
         group.create_array(name, data=values, dimension_names=(name,))
     for name, output in outputs.items():
-        if name in axes:
-            raise ValueError(f"output {name!r} has the name of an axis: rename it")
-        own = dict(dims.get(name, {}))
-        if len(own) != len(output.shape):
-            own = {f"{name}_{i}": np.arange(n) for i, n in enumerate(output.shape)}
+        own = _own_dims(name, output, dims)
         for dim, values in own.items():
             if dim not in group:
                 group.create_array(dim, data=np.asarray(values), dimension_names=(dim,))
@@ -214,9 +225,54 @@ def _lay_out(
         axes=list(axes),
         block=list(plan.block),
         lanes=plan.lanes,
+        outputs=_signature(outputs),
         settings=json.loads(json.dumps(settings)),
         **attributes,
     )
+
+
+def _own_dims(
+    name: str, output: jax.ShapeDtypeStruct, dims: Mapping[str, Mapping[str, Any]]
+) -> dict[str, np.ndarray]:
+    """The dimensions of an output besides the axes, with their coordinates."""
+    if name in dims:
+        return {dim: np.asarray(values) for dim, values in dims[name].items()}
+    return {f"{name}_{i}": np.arange(n) for i, n in enumerate(output.shape)}
+
+
+def _check_names(
+    axes: Axes,
+    outputs: Mapping[str, jax.ShapeDtypeStruct],
+    dims: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Refuse names that would hide each other, or that Zarr reads as folders."""
+    for name in dims:
+        if name not in outputs:
+            raise ValueError(f"dims[{name!r}]: there is no such output; {nearest(name, outputs)}")
+    coordinates: dict[str, np.ndarray] = {}
+    for name, output in outputs.items():
+        own = _own_dims(name, output, dims)
+        lengths = tuple(len(values) for values in own.values())
+        if lengths != output.shape:
+            raise ValueError(f"dims[{name!r}] has lengths {lengths}: the output has {output.shape}")
+        for dim, values in own.items():
+            if dim in coordinates and not np.array_equal(coordinates[dim], values):
+                raise ValueError(f"dimension {dim!r} has other coordinates in another output")
+            coordinates[dim] = values
+    taken = {"done": "a name of the library's own", _DONE: "a name of the library's own"}
+    kinds = [("axis", axes), ("output", outputs), ("dimension", coordinates)]
+    for kind, names in kinds:
+        for name in names:
+            if "/" in name or name in (".", "..", "") or name.startswith("__"):
+                raise ValueError(f"{kind} {name!r}: a name must not hold '/' or start with '__'")
+            if name in taken:
+                raise ValueError(f"{kind} {name!r} has the name of {taken[name]}: rename it")
+            taken[name] = f"an {kind}" if kind in ("axis", "output") else f"a {kind}"
+
+
+def _signature(outputs: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, str]:
+    """Dtype and shape of each output, as text."""
+    return {name: f"{out.dtype}{list(out.shape)}" for name, out in sorted(outputs.items())}
 
 
 def _missing(dtype: np.dtype[Any]) -> Any:
@@ -225,7 +281,7 @@ def _missing(dtype: np.dtype[Any]) -> Any:
 
 
 def _describe(values: np.ndarray) -> str:
-    return f"{len(values)} values from {values[0]:g} to {values[-1]:g}"
+    return f"{len(values)} {values.dtype} values from {values[0]:g} to {values[-1]:g}"
 
 
 def _dimension_names(array: Any) -> tuple[str, ...]:
