@@ -57,8 +57,7 @@ from adamlab.stages import (
     trace,
     track_moments,
 )
-from adamlab.sweep import open_sweep, parse_axes, provenance
-from adamlab.sweep import sweep as sweep
+from adamlab.sweeps import open_sweep, parse_axes, provenance, sweep
 from adamlab.training import Trace, train
 
 __all__ = [

@@ -52,7 +52,7 @@ def map_command(
     """
     with _readable_errors():
         from adamlab.maps import convergence_map
-        from adamlab.sweep import parse_axes
+        from adamlab.sweeps import parse_axes
 
         check_number("memory", memory, low=0, open_low=True)
         build = _optimizer(optimizer)
@@ -106,7 +106,7 @@ def plot_command(store: Path, output: str | None) -> None:
     """Draw the map in STORE, finished or not, and print its summary."""
     with _readable_errors():
         from adamlab.maps import with_outcomes
-        from adamlab.sweep import open_sweep
+        from adamlab.sweeps import open_sweep
 
         stem = Path(output) if output else store.with_suffix("")
         _report(with_outcomes(open_sweep(store)), stem)

@@ -141,7 +141,7 @@ def test_a_missing_extra_says_what_to_install(run, monkeypatch):
 
 
 def test_an_interrupt_says_what_is_safe(run, monkeypatch):
-    from adamlab.sweep.store import Store
+    from adamlab.sweeps.store import Store
 
     real, left = Store.write, [2]
 

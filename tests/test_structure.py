@@ -17,7 +17,7 @@ CHECKOUT = ROOT.parent
 
 # Each room may import those before it, and itself.
 ROOMS = [
-    "_checks", "stages", "optimizers", "problems", "training", "sweep", "maps", "plot", "cli",
+    "_checks", "stages", "optimizers", "problems", "training", "sweeps", "maps", "plot", "cli",
 ]  # fmt: skip
 FILES = sorted(ROOT.rglob("*.py"))
 

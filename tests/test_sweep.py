@@ -26,9 +26,9 @@ from hypothesis import strategies as st
 from sweep_functions import nan_where_negative, product, walk
 
 import adamlab as al
-from adamlab.sweep import identity
-from adamlab.sweep.plan import cut
-from adamlab.sweep.store import Store
+from adamlab.sweeps import identity
+from adamlab.sweeps.plan import cut
+from adamlab.sweeps.store import Store
 
 AXES = {"rate": [0.1, 0.2, 0.3, 0.7, 0.9], "decay": [0.2, 0.5, 0.8], "seed": [0, 1, 5, 9]}
 HERE = Path(__file__).parent
@@ -269,9 +269,7 @@ def test_a_function_that_computes_something_else_does_not_resume(name, tmp_path)
 
 
 def test_identity_is_the_same_in_another_process():
-    code = (
-        "from adamlab.sweep import identity; import adamlab as al; print(identity(al.digits_mlp()))"
-    )
+    code = "from adamlab.sweeps import identity; import adamlab as al; print(identity(al.digits_mlp()))"
     told = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=HERE
     )
@@ -295,8 +293,8 @@ def test_only_a_sweep_is_opened(tmp_path):
 def test_a_finished_sweep_is_not_computed_again(tmp_path, monkeypatch):
     axes = {"a": [1.0, 2.0], "b": [1.0]}
     first = al.sweep(product, axes, store=tmp_path / "s")
-    monkeypatch.setattr("adamlab.sweep.execute.compile_program", None)
-    monkeypatch.setattr("adamlab.sweep.execute.run_block", None)
+    monkeypatch.setattr("adamlab.sweeps.execute.compile_program", None)
+    monkeypatch.setattr("adamlab.sweeps.execute.run_block", None)
     again = al.sweep(product, axes, store=tmp_path / "s", resume=True)
     _same(again, first)
     assert again.attrs["run_seconds"] < 1

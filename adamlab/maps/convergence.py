@@ -15,7 +15,7 @@ from adamlab._checks import check_count, check_number
 from adamlab.maps.outcomes import Criteria, with_outcomes
 from adamlab.problems import Problem
 from adamlab.stages import OneMinus
-from adamlab.sweep import check_axes, float_dtype, identity, sweep
+from adamlab.sweeps import check_axes, float_dtype, identity, sweep
 from adamlab.training import (
     OptimizerFactory,
     checkpoint_steps,

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adamlab._checks import check_count, nearest
-from adamlab.sweep.axes import SEED, Axes, check_axes
-from adamlab.sweep.devices import float_dtype, use_all_cores
-from adamlab.sweep.footprint import suitable_lanes
-from adamlab.sweep.identity import identity
-from adamlab.sweep.plan import Plan, cut
-from adamlab.sweep.program import Program, Work, compile_program, outputs_of, run_block
-from adamlab.sweep.provenance import provenance
-from adamlab.sweep.store import Store
+from adamlab.sweeps.axes import SEED, Axes, check_axes
+from adamlab.sweeps.devices import float_dtype, use_all_cores
+from adamlab.sweeps.footprint import suitable_lanes
+from adamlab.sweeps.identity import identity
+from adamlab.sweeps.plan import Plan, cut
+from adamlab.sweeps.program import Program, Work, compile_program, outputs_of, run_block
+from adamlab.sweeps.provenance import provenance
+from adamlab.sweeps.store import Store
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -14,8 +14,8 @@ import jax
 import numpy as np
 
 from adamlab._checks import nearest
-from adamlab.sweep.axes import Axes
-from adamlab.sweep.plan import Plan
+from adamlab.sweeps.axes import Axes
+from adamlab.sweeps.plan import Plan
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from adamlab.sweep.program import Work, at_point, point_shapes
+from adamlab.sweeps.program import Work, at_point, point_shapes
 
 # Runs per second peak near this: digits-mlp (0.6 MB a lane) at 32 lanes, a hidden layer of 512
 # (5 MB) at 1 to 8; rosenbrock (500 bytes) still gains at 2,048.

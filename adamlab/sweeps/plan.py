@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from adamlab.sweep.axes import Axes
+from adamlab.sweeps.axes import Axes
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
-from adamlab.sweep.axes import SEED
+from adamlab.sweeps.axes import SEED
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from adamlab._checks import check_count
-from adamlab.sweep.devices import float_dtype
+from adamlab.sweeps.devices import float_dtype
 
 SEED = "seed"
 """The axis of this name reaches the function as `key`, a random key made from it."""
