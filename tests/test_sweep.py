@@ -269,7 +269,7 @@ def test_a_function_that_computes_something_else_does_not_resume(name, tmp_path)
 
 
 def test_identity_is_the_same_in_another_process():
-    code = "from adamlab.sweeps import identity; import adamlab as al; print(identity(al.digits_mlp()))"
+    code = "import adamlab, adamlab.sweeps as s; print(s.identity(adamlab.digits_mlp()))"
     told = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=HERE
     )
