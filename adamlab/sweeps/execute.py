@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import itertools
 import math
 import os
 import time
@@ -154,7 +153,9 @@ def _plan(
     side_by_side = points // len(axes[SEED]) if work.shared else points
     lanes = lanes or suitable_lanes(work, side_by_side)
     most = block or min(max(-(-points // _BLOCKS), _FEWEST), _MOST)
-    for compiles in itertools.count(1):
+    compiles = 0
+    while True:
+        compiles += 1
         plan = cut(axes, most, lanes, SEED if work.shared else None)
         program = compile_program(work, plan.block, lanes)
         if program.memory <= memory:
@@ -166,7 +167,6 @@ def _plan(
             )
         shrink = 0.9 * memory / program.memory
         lanes, most = max(int(lanes * shrink), 1), max(int(most * shrink), 1)
-    raise AssertionError("unreachable")
 
 
 def _points(axes: Axes) -> int:
