@@ -34,7 +34,9 @@ def main() -> None:
 @click.option("--seeds", default=1, show_default=True, help="Runs at each point.")
 @click.option("--steps", default=400, show_default=True, help="Updates in a run.")
 @click.option("--curve", is_flag=True, help="Keep each run's losses at 32 checkpoints.")
-@click.option("--memory", default=1.0, show_default=True, help="GiB that one block may take.")
+@click.option(
+    "--memory", default=1.0, show_default=True, help="GiB that the blocks in flight may take."
+)
 @click.option("--output", metavar="STEM", help="Where STEM.zarr, STEM.png and STEM.svg go.  "
               "[default: out/PROBLEM-OPTIMIZER]")  # fmt: skip
 @click.option("--resume", is_flag=True, help="Go on with the sweep at STEM.zarr if there is one.")

@@ -156,6 +156,6 @@ def test_an_interrupt_says_what_is_safe(run, monkeypatch):
         patch.setattr(Store, "write", interrupted)
         result = run("map", *many)
     assert result.exit_code == 130
-    assert "2 of 4 blocks are safe in out/quadratic-sgd.zarr; resume" in result.stderr
-    assert run("plot", "out/quadratic-sgd.zarr").output.startswith("400 runs, 200 of them missing")
+    assert "2 of 8 blocks are safe in out/quadratic-sgd.zarr; resume" in result.stderr
+    assert run("plot", "out/quadratic-sgd.zarr").output.startswith("400 runs, 300 of them missing")
     assert run("map", *many, "--resume").exit_code == 0

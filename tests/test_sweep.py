@@ -185,7 +185,7 @@ def test_blocks_shrink_to_the_memory_allowed():
     roomy = al.sweep(heavy, axes)
     tight = al.sweep(heavy, axes, memory=2**20)
     assert roomy.attrs["block_memory"] > 2**20
-    assert tight.attrs["block_memory"] <= 2**20
+    assert 2 * tight.attrs["block_memory"] <= 2**20
     assert tight.attrs["compiles"] == 2
     np.testing.assert_allclose(tight["result"], roomy["result"], rtol=1e-6)
     with pytest.raises(ValueError, match=r"memory=10: one point on each device takes \d+ bytes"):

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jax
+
 from adamlab._checks import check_count, nearest
 from adamlab.sweeps.axes import SEED, Axes, check_axes
 from adamlab.sweeps.devices import float_dtype, use_all_cores
@@ -26,10 +28,12 @@ if TYPE_CHECKING:
     import xarray as xr
 
 DEFAULT_MEMORY = 2**30
-"""Bytes that one block may take on all devices together: 1 GiB."""
+"""Bytes that the blocks in flight may take on all devices together: 1 GiB."""
 
 _BLOCKS = 16
-_FEWEST, _MOST = 128, 2**16
+_MOST = 2**16
+# In this process one block computes while the next waits, so that no device idles between them.
+_IN_FLIGHT = 2
 # From so many points a seed, what its key determines is computed once for all of them.
 _SHARED_FROM = 64
 
@@ -72,8 +76,8 @@ def sweep(
         lanes: how many points a device computes at once; None for a number that suits the device,
             the grid and `memory`. It is the one setting that may change the last bits of a
             result, and is kept in the attributes.
-        memory: bytes a block may take on all devices together, by the compiled program's own
-            analysis.
+        memory: bytes that the two blocks in flight may take on all devices together, by the
+            compiled program's own analysis.
         paired: whether points that share a seed share their key, so that they can be compared
             pair by pair; otherwise every point's key comes from all its coordinates.
         settings: what else determines the results, as JSON values, such as the version of what is
@@ -152,20 +156,20 @@ def _plan(
     points = _points(axes)
     side_by_side = points // len(axes[SEED]) if work.shared else points
     lanes = lanes or suitable_lanes(work, side_by_side)
-    most = block or min(max(-(-points // _BLOCKS), _FEWEST), _MOST)
+    most = block or min(max(-(-points // _BLOCKS), lanes * jax.device_count()), _MOST)
     compiles = 0
     while True:
         compiles += 1
         plan = cut(axes, most, lanes, SEED if work.shared else None)
         program = compile_program(work, plan.block, lanes)
-        if program.memory <= memory:
+        if _IN_FLIGHT * program.memory <= memory:
             return plan, program, compiles
         if lanes == most == 1:
             raise ValueError(
                 f"memory={memory}: one point on each device takes {program.memory} bytes; allow "
-                "that much"
+                f"{_IN_FLIGHT} times that"
             )
-        shrink = 0.9 * memory / program.memory
+        shrink = 0.9 * memory / (_IN_FLIGHT * program.memory)
         lanes, most = max(int(lanes * shrink), 1), max(int(most * shrink), 1)
 
 
@@ -211,11 +215,11 @@ def _run_missing(target: Store, work: Work, executor: Executor | None, progress:
 
 @contextmanager
 def _pool(executor: Executor | None) -> Iterator[Executor]:
-    """The caller's executor, or one thread, so that a block is written while the next computes."""
+    """The caller's executor, or threads enough for the blocks in flight."""
     if executor is not None:
         yield executor
         return
-    with ThreadPoolExecutor(max_workers=1) as own:
+    with ThreadPoolExecutor(max_workers=_IN_FLIGHT) as own:
         yield own
 
 
