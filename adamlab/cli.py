@@ -54,19 +54,17 @@ def map_command(
     """
     with _readable_errors():
         from adamlab.maps import convergence_map
-        from adamlab.sweeps import parse_axes
+        from adamlab.sweeps import SEED, parse_axes
 
         check_number("memory", memory, low=0, open_low=True)
         build = _optimizer(optimizer)
         what = _problem(problem)
         grid, fixed = parse_axes(axes)
-        if not set(grid) - {"seed"}:
-            names = inspect.signature(build).parameters
+        if not set(grid) - {SEED}:
+            taken = {name.removeprefix("1-") for name in fixed}
+            free = set(inspect.signature(build).parameters) - taken
             defaults, _ = parse_axes(_DEFAULT_AXES)
-            seeded = grid
-            grid = {n: v for n, v in defaults.items() if n.removeprefix("1-") in names}
-            taken = {n.removeprefix("1-") for n in fixed}
-            grid = {n: v for n, v in grid.items() if n.removeprefix("1-") not in taken} | seeded
+            grid = {n: v for n, v in defaults.items() if n.removeprefix("1-") in free} | grid
         stem = Path(output or f"out/{problem}-{optimizer}")
         with _executor(dask) as executor:
             dataset = convergence_map(
@@ -117,11 +115,11 @@ def plot_command(store: Path, output: str | None) -> None:
 def _report(dataset: xr.Dataset, stem: Path) -> None:
     """Print the summary and draw the picture."""
     from adamlab.maps import summarize
-    from adamlab.plot import plot_map, save
+    from adamlab.plot import picture_axes, plot_map, save
 
     click.echo(str(summarize(dataset)))
     click.echo(f"dataset: {stem.with_name(stem.name + '.zarr')}")
-    axes = [str(dim) for dim in dataset["outcome"].dims if dim != "seed"]
+    axes = picture_axes(dataset)
     if len(axes) > 2:
         click.echo(f"no picture: it holds two axes, the map has {len(axes)}: {', '.join(axes)}")
         return

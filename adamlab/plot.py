@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adamlab.maps import Outcome, majority, summarize, typical_loss
+from adamlab.sweeps import SEED
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -43,7 +44,7 @@ def plot_map(dataset: xr.Dataset) -> Figure:
 
     if "outcome" not in dataset:
         raise ValueError("dataset has no 'outcome': it must come from convergence_map")
-    axes = [str(dim) for dim in dataset["outcome"].dims if dim != "seed"]
+    axes = picture_axes(dataset)
     if len(axes) > 2:
         raise ValueError(
             f"dataset has the axes {', '.join(axes)}: a picture holds two; choose a value on the "
@@ -61,6 +62,11 @@ def plot_map(dataset: xr.Dataset) -> Figure:
     if len(axes) == 2:
         _add_shade_key(figure)
     return figure
+
+
+def picture_axes(dataset: xr.Dataset) -> list[str]:
+    """The axes of a convergence map that a picture shows: all but the seeds."""
+    return [str(dim) for dim in dataset["outcome"].dims if dim != SEED]
 
 
 def save(figure: Figure, paths: Sequence[str | os.PathLike[str]]) -> None:
@@ -93,9 +99,9 @@ def _draw_plane(ax: Axes, dataset: xr.Dataset, axes: Sequence[str]) -> None:
 
 
 def _draw_line(ax: Axes, dataset: xr.Dataset, axes: Sequence[str]) -> None:
-    name = axes[0] if axes else "seed"
-    typical = dataset["late_loss"] if name == "seed" else typical_loss(dataset)
-    codes = dataset["outcome"].values if name == "seed" else majority(dataset).values
+    name = axes[0] if axes else SEED
+    typical = dataset["late_loss"] if name == SEED else typical_loss(dataset)
+    codes = dataset["outcome"].values if name == SEED else majority(dataset).values
     values, losses = dataset[name].values, typical.values
     edges, is_log = _edges(values)
     broken = ~np.isfinite(losses) & (codes >= 0)
@@ -159,7 +165,7 @@ def _edges(values: np.ndarray) -> tuple[np.ndarray, bool]:
 
 def _title(dataset: xr.Dataset) -> str:
     about = dataset.attrs
-    seeds = dataset.sizes.get("seed", 1)
+    seeds = dataset.sizes.get(SEED, 1)
     parts = [
         f"{about.get('problem', '?')} · {about.get('optimizer', '?')}",
         f"{about.get('steps', '?')} steps, {seeds} seed{'s' if seeds > 1 else ''}",

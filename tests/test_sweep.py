@@ -166,7 +166,7 @@ def test_own_dimensions_have_coordinates():
 def test_every_point_is_in_exactly_one_block(lengths, most):
     axes = {f"x{i}": np.arange(n) for i, n in enumerate(lengths)}
     plan = cut(axes, most, 1)
-    assert plan.block_points <= max(most, 1)
+    assert np.prod(plan.block) <= max(most, 1)
     seen = np.zeros(plan.shape, int)
     for place in plan.blocks():
         seen[plan.region(place)] += 1

@@ -15,7 +15,7 @@ from adamlab._checks import check_count, check_number
 from adamlab.maps.outcomes import Criteria, with_outcomes
 from adamlab.problems import Problem
 from adamlab.stages import OneMinus
-from adamlab.sweeps import check_axes, float_dtype, identity, sweep
+from adamlab.sweeps import SEED, check_axes, float_dtype, identity, sweep
 from adamlab.training import (
     OptimizerFactory,
     checkpoint_steps,
@@ -26,8 +26,6 @@ from adamlab.training import (
 
 if TYPE_CHECKING:
     import xarray as xr
-
-_SEED = "seed"
 
 
 def convergence_map(
@@ -73,12 +71,12 @@ def convergence_map(
     check_count("seeds", seeds)
     constants = dict(fixed or {})
     grid = dict(axes)
-    grid.setdefault(_SEED, np.arange(seeds))
+    grid.setdefault(SEED, np.arange(seeds))
     grid = {
-        name: values if name == _SEED else values.astype(np.float64)
+        name: values if name == SEED else values.astype(np.float64)
         for name, values in check_axes(grid).items()
     }
-    if _SEED in constants:
+    if SEED in constants:
         raise ValueError("fixed={'seed': ...}: seeds are an axis; give seed=[...] among the axes")
     both = [name for name in grid if name in constants]
     if both:
@@ -132,7 +130,7 @@ def _check_hyperparameters(
     for name, value in fixed.items():
         if name in problem.hyperparameters:
             check_number(name, value, scheduled=False)
-    swept = {name: values for name, values in axes.items() if name != _SEED}
+    swept = {name: values for name, values in axes.items() if name != SEED}
     # What the lanes get is the value as the run's floats hold it: float32 has no 0.99999999.
     swept = {name: values.astype(float_dtype()) for name, values in swept.items()}
     first = {name: values[0].item() for name, values in swept.items()}
@@ -156,7 +154,7 @@ def _settings(
     curve: bool,
 ) -> dict[str, Any]:
     """All that determines the numbers beside the axes, as JSON values."""
-    values = {name: 0.0 for name in axes if name != _SEED}
+    values = {name: 0.0 for name in axes if name != SEED}
     chosen, for_problem = split_hyperparameters(problem, optimizer, {**values, **fixed})
     defaults = {
         name: p.default

@@ -1,6 +1,6 @@
 """A pure function over named axes: planned, compiled once, run in blocks, kept and resumed."""
 
-from adamlab.sweeps.axes import check_axes, parse_axes
+from adamlab.sweeps.axes import SEED, check_axes, parse_axes
 from adamlab.sweeps.devices import float_dtype
 from adamlab.sweeps.execute import DEFAULT_MEMORY, open_sweep, sweep
 from adamlab.sweeps.identity import identity
@@ -8,6 +8,7 @@ from adamlab.sweeps.provenance import provenance
 
 __all__ = [
     "DEFAULT_MEMORY",
+    "SEED",
     "check_axes",
     "float_dtype",
     "identity",

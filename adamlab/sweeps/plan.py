@@ -37,11 +37,6 @@ class Plan:
         return tuple(-(-n // b) for n, b in zip(self.shape, self.block, strict=True))
 
     @property
-    def block_points(self) -> int:
-        """Number of points in a block that does not stick out."""
-        return math.prod(self.block)
-
-    @property
     def blocks_count(self) -> int:
         """Number of blocks."""
         return math.prod(self.blocks_shape)
