@@ -67,26 +67,30 @@ def test_provenance_is_in_the_attributes(whole):
 
 @pytest.mark.slow
 def test_trainings_are_the_same_to_the_bit_however_they_are_cut(tmp_path):
-    """Matrix products and all: in blocks of any size, on three devices as on two.
+    """Matrix products and all: in blocks of any size, on three devices as on two, on one core.
 
     A program for a single device goes through other passes of XLA, which round differently; there
-    the runs that are not chaotic agree to rounding.
+    the runs that are not chaotic agree to rounding. So a single core gets two devices.
     """
     code = """
-import sys, numpy as np, jax
-jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
+import os, sys, numpy as np, jax
+if sys.argv[1] == "core":
+    os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+else:
+    jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
 import adamlab as al
 axes = {"learning_rate": np.geomspace(1e-4, 1, 16), "1-b2": np.geomspace(1e-4, 0.5, 5)}
 for block in sys.argv[3:]:
     al.convergence_map(al.digits_mlp(), al.adam, axes, seeds=2, steps=60, block=int(block),
                        store=f"{sys.argv[2]}/{sys.argv[1]}-{block}")
 """
-    for devices, blocks in ((2, ["160", "1"]), (3, ["12"]), (1, ["160"])):
-        command = [sys.executable, "-c", code, str(devices), str(tmp_path), *blocks]
+    for devices, blocks in (("2", ["160", "1"]), ("3", ["12"]), ("core", ["40"]), ("1", ["160"])):
+        command = [sys.executable, "-c", code, devices, str(tmp_path), *blocks]
         subprocess.run(command, check=True)
     two = al.open_sweep(tmp_path / "2-160")
     _same(al.open_sweep(tmp_path / "2-1"), two)
     _same(al.open_sweep(tmp_path / "3-12"), two)
+    _same(al.open_sweep(tmp_path / "core-40"), two)
     one = al.open_sweep(tmp_path / "1-160")
     calm = two["learning_rate"] < 0.01
     np.testing.assert_allclose(one["late_loss"][calm], two["late_loss"][calm], rtol=1e-4)

@@ -13,18 +13,19 @@ import numpy as np
 def use_all_cores() -> None:
     """Ask JAX for one CPU device per core, as long as its backend is not up yet.
 
-    Lanes vmapped on one CPU device leave the other cores idle. A number of devices that was
-    chosen already is left alone. Where the backend is up with a single CPU device, one warning
-    says what to do.
+    Lanes vmapped on one CPU device leave the other cores idle. A single core gets two devices:
+    XLA rounds a program for one device differently, and a result must not depend on the machine.
+    A number of devices that was chosen already is left alone. Where the backend is up with a
+    single CPU device, one warning says what to do.
     """
     cores = _cores()
     chosen_by_flag = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if cores == 1 or chosen_by_flag or jax.config.values["jax_num_cpu_devices"] >= 0:
+    if chosen_by_flag or jax.config.values["jax_num_cpu_devices"] >= 0:
         return
     try:
-        jax.config.update("jax_num_cpu_devices", cores)
+        jax.config.update("jax_num_cpu_devices", max(cores, 2))
     except RuntimeError:
-        if jax.default_backend() == "cpu" and jax.device_count() == 1:
+        if cores > 1 and jax.default_backend() == "cpu" and jax.device_count() == 1:
             warnings.warn(
                 f"JAX was started with one CPU device, so this sweep uses one of {cores} cores; "
                 f'call jax.config.update("jax_num_cpu_devices", {cores}) before JAX\'s first use',

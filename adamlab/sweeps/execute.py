@@ -32,6 +32,9 @@ DEFAULT_MEMORY = 2**30
 
 _BLOCKS = 16
 _MOST = 2**16
+# A block holds at least so many tiles of lanes for each device: devices wait for one another at
+# its end, and its start costs as much as a few runs.
+_TILES = 4
 # In this process one block computes while the next waits, so that no device idles between them.
 _IN_FLIGHT = 2
 # From so many points a seed, what its key determines is computed once for all of them.
@@ -156,7 +159,7 @@ def _plan(
     points = _points(axes)
     side_by_side = points // len(axes[SEED]) if work.shared else points
     lanes = lanes or suitable_lanes(work, side_by_side)
-    most = block or min(max(-(-points // _BLOCKS), lanes * jax.device_count()), _MOST)
+    most = block or min(max(-(-points // _BLOCKS), _TILES * lanes * jax.device_count()), _MOST)
     compiles = 0
     while True:
         compiles += 1
