@@ -202,7 +202,7 @@ def test_argument_names_are_optaxs():
         ours = inspect.signature(getattr(al, name)).parameters
         theirs = inspect.signature(getattr(optax, name)).parameters
         shared = [n for n in theirs if n in ours]
-        assert list(ours) == shared
+        assert [n for n, p in ours.items() if p.kind is not p.KEYWORD_ONLY] == shared
         for n in shared:
             assert ours[n].default == theirs[n].default, (name, n)
 
@@ -224,7 +224,7 @@ BAD = [
     (lambda: al.adamw(1e-3, weight_decay=-1.0), "weight_decay=-1"),
     (lambda: al.adam_l2(1e-3, weight_decay=float("inf")), "weight_decay=inf"),
     (lambda: al.sgd(1e-3, momentum=1.0), "decay=1: must be a number in [0, 1)"),
-    (lambda: al.rmsprop(1e-3, initial_scale=-1.0), "initial_nu=-1"),
+    (lambda: al.rmsprop(1e-3, initial_scale=-1.0), "initial=-1"),
     (lambda: al.track_moments(None, None), "b1=None, b2=None"),
     (lambda: al.clip(0.0), "max_delta=0: must be a finite number > 0"),
     (lambda: al.clip_by_global_norm(-1), "max_norm=-1"),

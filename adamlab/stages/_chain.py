@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,8 +13,11 @@ from adamlab.stages._kinds import (
     GradientToDirection,
     GradientToGradient,
     Kind,
+    Moments,
     Stage,
+    extra_args_of,
     name_of,
+    parts_of,
 )
 
 _WHOLE: dict[tuple[Kind, Kind], type[Stage]] = {
@@ -37,7 +41,8 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
     on the averages and the step count alike. The chain is again a stage.
 
     Each stage's `init` sees what the one before hands on, so that a second moment kept in blocks
-    keeps its blocks.
+    keeps its blocks. The stages after `precondition` are given the moments that it saw, as the
+    extra argument `moments`.
 
     Raises:
         TypeError: one of `stages` is no gradient transformation.
@@ -53,7 +58,10 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
             state = stage.init(value)
             states.append(state)
             if isinstance(stage, Stage) and stage.gives == "moments":
-                value, _ = jax.eval_shape(stage.update, value, state, params)
+                # What is a tree like the parameters has their shapes.
+                extra = dict.fromkeys(extra_args_of(stage), params)
+                shapes, _ = jax.eval_shape(partial(stage.update, **extra), value, state, params)
+                value = shapes._replace(grad=params)
             else:
                 value = params
         return tuple(states)
@@ -67,14 +75,25 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
                 f"its {len(extended)} stages"
             )
         states = []
+        moments: dict[str, Moments] = {}
         for stage, old in zip(extended, state, strict=True):
-            updates, new = stage.update(updates, old, params, **extra_args)
+            if isinstance(updates, Moments):
+                moments = {"moments": updates}
+            given = {**extra_args, **moments} if _takes_direction(stage) else extra_args
+            updates, new = stage.update(updates, old, params, **given)
             states.append(new)
         return updates, tuple(states)
 
+    update.parts = tuple(  # type: ignore[attr-defined]
+        part for stage in stages for part in parts_of(stage)
+    )
     if takes is None or gives is None:
         return optax.GradientTransformationExtraArgs(init, update)
     return _WHOLE[takes, gives](init, update)
+
+
+def _takes_direction(stage: optax.GradientTransformation) -> bool:
+    return isinstance(stage, Stage) and stage.takes == "direction"
 
 
 def _check_kinds(

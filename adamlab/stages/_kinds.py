@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import jax
@@ -24,12 +25,17 @@ class Moments(NamedTuple):
     """First moment, or None where none is tracked."""
     nu: Any
     """Second moment, or None where none is tracked."""
-    mu_mass: jax.Array | None
-    """Scalar: the total weight `mu` has gathered, `1 - b1**t` for a constant b1."""
-    nu_mass: jax.Array | None
+    mu_mass: Any
+    """Scalar: the total weight `mu` has gathered, `1 - b1**t` for a constant b1.
+
+    A tree like `mu` where each element has a b1 of its own; None where there is no bias.
+    """
+    nu_mass: Any
     """Scalar: the total weight `nu` has gathered, `1 - b2**t` for a constant b2."""
     count: Any
     """Scalar int32 array: the number of this step, from 1."""
+    rate: Any = None
+    """What each element of `mu` is multiplied by, where a stage has put it in `nu`'s place."""
 
 
 class Stage(optax.GradientTransformationExtraArgs):
@@ -42,20 +48,69 @@ class Stage(optax.GradientTransformationExtraArgs):
     gives: ClassVar[Kind]
 
     @classmethod
+    def from_update(
+        cls,
+        name: str,
+        init: Callable[[Any], Any],
+        update: Callable[..., tuple[Any, Any]],
+        *,
+        needs: tuple[str, ...] = (),
+        extra_args: tuple[str, ...] = (),
+        label: str = "",
+    ) -> Self:
+        """A stage called `name` from its two pure functions.
+
+        Args:
+            name: what the stage is called in errors.
+            init: from the parameters to the state; in a chain a stage that takes moments sees
+                a `Moments` of shapes instead.
+            update: `update(value, state, *, params, **extra_args)` returns the new value and state.
+            needs: the fields of `Moments` that may not be None, or "params".
+            extra_args: keyword arguments of `update` that are trees like the parameters, such as
+                "hessian_diag"; a caller who does not pass one is told.
+            label: what the stage was built with, for `describe`.
+        """
+
+        def checked(updates: Any, state: Any, params: Any = None, **given: Any) -> tuple[Any, Any]:
+            if cls.takes == "moments":
+                _require_fields(name, require_moments(name, updates), needs)
+            if params is None and "params" in needs:
+                raise ValueError(
+                    f"params=None: {name} needs the parameters; pass them to "
+                    "update(updates, state, params)"
+                )
+            for missing in [extra for extra in extra_args if given.get(extra) is None]:
+                raise ValueError(_missing_extra(name, missing))
+            return update(updates, state, params=params, **given)
+
+        checked.__qualname__ = name
+        checked.extra_args = extra_args  # type: ignore[attr-defined]
+        checked.parts = (f"{name}({label})" if label else name,)  # type: ignore[attr-defined]
+        return cls(init, checked)
+
+    @classmethod
+    def from_function(
+        cls, name: str, function: Callable[[Any], Any], *, needs: tuple[str, ...] = ()
+    ) -> Self:
+        """A stage without state, called `name`, from a pure function of what flows through it."""
+
+        def update(flowing: Any, state: Any, /, **_: Any) -> tuple[Any, Any]:
+            return function(flowing), state
+
+        return cls.from_update(name, optax.init_empty_state, update, needs=needs)
+
+    @classmethod
     def from_optax(cls, name: str, transform: optax.GradientTransformation) -> Self:
         """The same transformation as a stage called `name`, which keeps the updates' dtypes."""
         extended = optax.with_extra_args_support(transform)
 
-        def update(
-            updates: optax.Updates, state: Any, params: Any = None, **extra_args: Any
-        ) -> tuple[optax.Updates, Any]:
+        def update(updates: Any, state: Any, params: Any, **extra_args: Any) -> tuple[Any, Any]:
             # Optax counts on standard promotion, which users of adamlab may have switched off.
             with jax.numpy_dtype_promotion("standard"):
                 new, state = extended.update(updates, state, params, **extra_args)
             return jax.tree.map(lambda u, old: u.astype(old.dtype), new, updates), state
 
-        update.__qualname__ = name
-        return cls(extended.init, update)
+        return cls.from_update(name, extended.init, update)
 
 
 class GradientToGradient(Stage):
@@ -119,3 +174,37 @@ def require_moments(stage: str, value: Any) -> Moments:
             "track_moments and precondition acted on all of them; adamlab.chain refuses such a one"
         )
     return value
+
+
+def parts_of(transform: optax.GradientTransformation) -> tuple[str, ...]:
+    """The names of the stages that `transform` is chained from, in order."""
+    return tuple(getattr(transform.update, "parts", (name_of(transform),)))
+
+
+def extra_args_of(transform: optax.GradientTransformation) -> tuple[str, ...]:
+    """The extra arguments that `transform` says it cannot do without."""
+    return tuple(getattr(transform.update, "extra_args", ()))
+
+
+_FIELD_HINTS = {
+    "mu": "the first moment; give track_moments a b1",
+    "nu": "the second moment; give track_moments a b2",
+    "mu_mass": "an uncorrected first moment; put it before the stage that corrects mu",
+    "nu_mass": "the weight that the second moment has gathered; give track_moments a b2",
+    "rate": "rates; put to_rate() before it",
+}
+
+
+def _require_fields(name: str, moments: Moments, needs: tuple[str, ...]) -> None:
+    for field in needs:
+        if field in _FIELD_HINTS and getattr(moments, field) is None:
+            raise ValueError(f"{name} needs {_FIELD_HINTS[field]}")
+
+
+def _missing_extra(name: str, extra: str) -> str:
+    if extra == "moments":
+        return (
+            f"{name} needs the moments that its direction was made from; put it after "
+            "precondition() in the same adamlab.chain"
+        )
+    return f"{name} needs {extra}; pass it to update(updates, state, params, {extra}=...)"

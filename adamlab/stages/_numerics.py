@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -50,3 +52,59 @@ def _sqrt_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[ja
     positive = root > 0
     slope = jnp.where(positive, 0.5 / jnp.where(positive, root, 1), 0)
     return root, slope * dx
+
+
+def real_dtype(x: Any) -> Any:
+    """The real dtype of `widen(x)`."""
+    return jnp.finfo(wide_dtype(x)).dtype
+
+
+def at_step(value: Any, steps_done: jax.Array) -> Any:
+    """A hyperparameter's value at a step, whether a constant or a schedule."""
+    return value(steps_done) if callable(value) else value
+
+
+def tree_mean(tree: Any) -> jax.Array:
+    """The mean over all elements of all leaves; of an empty tree, zero."""
+    leaves = jax.tree.leaves(tree)
+    sums = [jnp.sum(widen(x)).astype(average_dtype()) for x in leaves]
+    return sum(sums, start=jnp.zeros([], average_dtype())) / max(sum(x.size for x in leaves), 1)
+
+
+def norm(x: jax.Array) -> jax.Array:
+    """The Euclidean norm of an array, in float32 or wider, whatever its magnitude.
+
+    The largest magnitude is taken out first, so that no square overflows; the derivative at zero
+    is zero.
+    """
+    wide = widen(x)
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(wide), initial=0))
+    scale = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
+    unit = wide / scale
+    return scale * sqrt(jnp.sum(jnp.real(unit * jnp.conj(unit))))
+
+
+def tree_norm(tree: Any) -> jax.Array:
+    """The Euclidean norm of all leaves together."""
+    norms = [norm(x).astype(average_dtype()) for x in jax.tree.leaves(tree)]
+    return norm(jnp.stack(norms)) if norms else jnp.zeros([], average_dtype())
+
+
+def rms(x: jax.Array) -> jax.Array:
+    """The root mean square of an array; of an empty one, zero."""
+    return norm(x) / math.sqrt(max(x.size, 1))
+
+
+def map_pairs(function: Callable[..., tuple[Any, Any]], tree: Any, *rest: Any) -> tuple[Any, Any]:
+    """Two trees like `tree`, from a function of its leaves that returns a pair.
+
+    The trees of `rest` may go deeper than `tree`, or be None for all leaves.
+    """
+    definition: Any
+    leaves, definition = jax.tree.flatten(tree)
+    others = [
+        [None] * len(leaves) if other is None else definition.flatten_up_to(other) for other in rest
+    ]
+    pairs = [function(*parts) for parts in zip(leaves, *others, strict=True)]
+    one, two = zip(*pairs, strict=True) if pairs else ((), ())
+    return definition.unflatten(one), definition.unflatten(two)

@@ -1,4 +1,4 @@
-"""moments -> moments: what is done to the averages before they become a direction."""
+"""moments -> moments: bias correction, and what else is done to the second moment."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
-from adamlab.stages._kinds import Moments, MomentsToMoments, require_moments
+from adamlab.stages._kinds import Moments, MomentsToMoments
 from adamlab.stages._numerics import wide_dtype
 
 
@@ -19,22 +18,37 @@ def correct_bias() -> MomentsToMoments:
     algorithm 1, lines 7 and 8). The masses stay in the moments, for the stages that ask how young
     an average is.
     """
+    return MomentsToMoments.from_function("correct_bias", lambda m: _correct_nu(_correct_mu(m)))
 
-    def correct(average: Any, mass: jax.Array | None) -> Any:
-        if mass is None:
-            return None
+
+def correct_mu_bias() -> MomentsToMoments:
+    """Divide the first moment alone by the weight it has gathered (Adamax; see `correct_bias`)."""
+    return MomentsToMoments.from_function("correct_mu_bias", _correct_mu)
+
+
+def correct_nu_bias() -> MomentsToMoments:
+    """Divide the second moment alone by the weight it has gathered.
+
+    Adam then starts with small steps (AdamD, St John 2021, equation 3).
+    """
+    return MomentsToMoments.from_function("correct_nu_bias", _correct_nu)
+
+
+def _correct_mu(moments: Moments) -> Moments:
+    return moments._replace(mu=_divided(moments.mu, moments.mu_mass))
+
+
+def _correct_nu(moments: Moments) -> Moments:
+    return moments._replace(nu=_divided(moments.nu, moments.nu_mass))
+
+
+def _divided(average: Any, mass: Any) -> Any:
+    """The average over its mass: a scalar, or a tree of one for each element."""
+    if mass is None:
+        return average
+    if isinstance(mass, jax.Array):
         return jax.tree.map(lambda x: x / mass.astype(x.dtype), average)
-
-    def update(
-        updates: Any, state: optax.EmptyState, params: Any = None, **extra_args: Any
-    ) -> tuple[Moments, optax.EmptyState]:
-        del params, extra_args
-        moments = require_moments("correct_bias", updates)
-        mu = correct(moments.mu, moments.mu_mass)
-        nu = correct(moments.nu, moments.nu_mass)
-        return moments._replace(mu=mu, nu=nu), state
-
-    return MomentsToMoments(optax.init_empty_state, update)
+    return jax.tree.map(lambda x, w: x / w.astype(x.dtype), average, mass)
 
 
 class AmsgradMaxState(NamedTuple):
@@ -51,18 +65,28 @@ def amsgrad_max() -> MomentsToMoments:
     """
 
     def init(params: Any) -> AmsgradMaxState:
-        nu = params.nu if isinstance(params, Moments) else params
-        return AmsgradMaxState(jax.tree.map(_zeros, nu))
+        return AmsgradMaxState(zeros_like_nu(params))
 
     def update(
-        updates: Any, state: AmsgradMaxState, params: Any = None, **extra_args: Any
+        moments: Moments, state: AmsgradMaxState, **_: Any
     ) -> tuple[Moments, AmsgradMaxState]:
-        del params, extra_args
-        moments = require_second_moment("amsgrad_max", updates)
         nu_max = jax.tree.map(jnp.maximum, state.nu_max, moments.nu)
         return moments._replace(nu=nu_max), AmsgradMaxState(nu_max)
 
-    return MomentsToMoments(init, update)
+    return MomentsToMoments.from_update("amsgrad_max", init, update, needs=("nu",))
+
+
+def zeros_like_nu(params: Any) -> Any:
+    """Zeros in the second moment's shape, from what a stage's `init` got."""
+
+    def zeros(p: Any, nu: Any) -> jax.Array:
+        real = jax.ShapeDtypeStruct(nu.shape, jnp.finfo(nu.dtype).dtype)
+        like = p if p.shape == nu.shape else jnp.zeros(nu.shape)
+        return jnp.zeros_like(like, dtype=wide_dtype(real))
+
+    if isinstance(params, Moments):
+        return jax.tree.map(zeros, params.grad, params.nu)
+    return jax.tree.map(zeros, params, params)
 
 
 def center_nu() -> MomentsToMoments:
@@ -72,34 +96,40 @@ def center_nu() -> MomentsToMoments:
     Graves 2013, equations 38 to 41). Rounding below zero is cut off.
     """
 
-    def update(
-        updates: Any, state: optax.EmptyState, params: Any = None, **extra_args: Any
-    ) -> tuple[Moments, optax.EmptyState]:
-        del params, extra_args
-        moments = require_second_moment("center_nu", updates)
-        if moments.mu is None:
-            raise ValueError("center_nu needs the first moment; give track_moments a b1")
+    def center(moments: Moments) -> Moments:
         nu = jax.tree.map(
             lambda v, m: jnp.maximum(v - jnp.real(m * jnp.conj(m)), 0), moments.nu, moments.mu
         )
-        return moments._replace(mu=None, mu_mass=None, nu=nu), state
+        return moments._replace(mu=None, mu_mass=None, nu=nu)
 
-    return MomentsToMoments(optax.init_empty_state, update)
+    return MomentsToMoments.from_function("center_nu", center, needs=("nu", "mu"))
 
 
-def require_second_moment(stage: str, value: Any) -> Moments:
-    """`value` as `Moments` that hold a second moment.
+def cross_correct(eps: float = 1e-8) -> MomentsToMoments:
+    """Correct each average by the other as well, and add the gradient: EXAdam's moments.
 
-    Raises:
-        TypeError: it is no `Moments`.
-        ValueError: it holds no second moment.
+    With `mu` and `nu` uncorrected: `mu' = (mu_hat + g / mu_mass) (1 + nu / (nu + eps) b2^t)` and
+    `nu' = nu_hat (1 + mu² / (mu² + eps) b1^t)` (Adly 2024, equations 5 to 9). In the place of
+    `correct_bias`.
     """
-    moments = require_moments(stage, value)
-    if moments.nu is None:
-        raise ValueError(f"{stage} needs the second moment; give track_moments a b2")
-    return moments
 
+    def correct(moments: Moments) -> Moments:
+        b1_t, b2_t = 1 - moments.mu_mass, 1 - moments.nu_mass
 
-def _zeros(x: Any) -> jax.Array:
-    real = jax.ShapeDtypeStruct(x.shape, jnp.finfo(x.dtype).dtype)
-    return jnp.zeros(real.shape, wide_dtype(real))
+        def first(g: jax.Array, m: jax.Array, v: jax.Array) -> jax.Array:
+            trust = 1 + v / (v + eps) * b2_t.astype(v.dtype)
+            return (m + g.astype(m.dtype)) / moments.mu_mass.astype(v.dtype) * trust
+
+        def second(m: jax.Array, v: jax.Array) -> jax.Array:
+            square = jnp.real(m * jnp.conj(m))
+            trust = 1 + square / (square + eps) * b1_t.astype(v.dtype)
+            return v / moments.nu_mass.astype(v.dtype) * trust
+
+        return moments._replace(
+            mu=jax.tree.map(first, moments.grad, moments.mu, moments.nu),
+            nu=jax.tree.map(second, moments.mu, moments.nu),
+        )
+
+    return MomentsToMoments.from_function(
+        "cross_correct", correct, needs=("mu", "nu", "mu_mass", "nu_mass")
+    )

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from adamlab._checks import check_number
 from adamlab.stages._kinds import Moments, MomentsToDirection
-from adamlab.stages._numerics import sqrt, widen
-from adamlab.stages.correction import require_second_moment
+from adamlab.stages._numerics import at_step, sqrt, widen
 
 
 def precondition(eps: Any = 1e-8, eps_root: Any = 0.0) -> MomentsToDirection:
@@ -28,7 +27,9 @@ def precondition(eps: Any = 1e-8, eps_root: Any = 0.0) -> MomentsToDirection:
         ValueError: eps or eps_root is negative or not finite.
         TypeError: one of them is no number.
     """
-    return _divide("precondition", eps, eps_root, lambda eps_now, _: eps_now)
+    check_number("eps", eps, low=0)
+    check_number("eps_root", eps_root, low=0)
+    return _divide("precondition", lambda m: denominator(m, eps, eps_root))
 
 
 def precondition_epsilon_hat(eps: Any = 1e-7, eps_root: Any = 0.0) -> MomentsToDirection:
@@ -40,39 +41,143 @@ def precondition_epsilon_hat(eps: Any = 1e-7, eps_root: Any = 0.0) -> MomentsToD
 
     Args and errors as for `precondition`.
     """
-
-    def eps_hat(eps_now: jax.Array, moments: Moments) -> jax.Array:
-        mass = jnp.asarray(moments.nu_mass, eps_now.dtype)
-        return eps_now / jnp.sqrt(mass)
-
-    return _divide("precondition_epsilon_hat", eps, eps_root, eps_hat)
-
-
-def _divide(name: str, eps: Any, eps_root: Any, adjust: Any) -> MomentsToDirection:
     check_number("eps", eps, low=0)
     check_number("eps_root", eps_root, low=0)
+    return _divide(
+        "precondition_epsilon_hat",
+        lambda m: denominator(m, epsilon_hat(eps, m), eps_root),
+    )
 
-    def update(
-        updates: Any, state: optax.EmptyState, params: Any = None, **extra_args: Any
-    ) -> tuple[optax.Updates, optax.EmptyState]:
-        del params, extra_args
-        moments = require_second_moment(name, updates)
-        steps_done = moments.count - 1
 
-        def direction(g: jax.Array, m: jax.Array, v: jax.Array) -> jax.Array:
-            dtype = v.dtype
-            under = jnp.asarray(_at(eps_root, steps_done), dtype)
-            beside = adjust(jnp.asarray(_at(eps, steps_done), dtype), moments)
-            size = sqrt(v + under) + beside
-            wide = widen(m)
-            return (wide / jnp.where(size == 0, 1, size).astype(wide.dtype)).astype(g.dtype)
+def precondition_max(eps: Any = 1e-6) -> MomentsToDirection:
+    """`mu / max(sqrt(nu), eps)` (Taniguchi et al. 2024, ADOPT, algorithm 2).
 
+    Raises:
+        ValueError: eps is negative or not finite.
+    """
+    check_number("eps", eps, low=0)
+
+    def sizes(moments: Moments) -> Any:
+        floor = at_step(eps, moments.count - 1)
+        return jax.tree.map(lambda v: jnp.maximum(sqrt(v), jnp.asarray(floor, v.dtype)), moments.nu)
+
+    return _divide("precondition_max", sizes)
+
+
+def divide_by_nu(eps: Any = 0.0, *, floor: Any = 0.0, gamma: Any = 1.0) -> MomentsToDirection:
+    """`mu / (max(gamma nu, floor) + eps)`: no root, for a `nu` that is no square.
+
+    Adamax's (Kingma & Ba 2015, algorithm 2) and, with `gamma` and `floor`, Sophia's (Liu et al.
+    2023, algorithm 3, line 13).
+
+    Raises:
+        ValueError: eps, floor or gamma is negative or not finite.
+    """
+    for name, value in (("eps", eps), ("floor", floor), ("gamma", gamma)):
+        check_number(name, value, low=0, scheduled=False)
+
+    def sizes(moments: Moments) -> Any:
+        return jax.tree.map(
+            lambda v: (
+                jnp.maximum(jnp.asarray(gamma, v.dtype) * v, jnp.asarray(floor, v.dtype))
+                + jnp.asarray(eps, v.dtype)
+            ),
+            moments.nu,
+        )
+
+    return _divide("divide_by_nu", sizes)
+
+
+def divide_by_cube_root(eps: Any = 1e-6) -> MomentsToDirection:
+    """`mu / (cbrt(nu) + eps)` (Defazio & Jelassi 2022, MADGRAD, algorithm 1).
+
+    Raises:
+        ValueError: eps is negative or not finite.
+    """
+    check_number("eps", eps, low=0)
+
+    def sizes(moments: Moments) -> Any:
+        now = at_step(eps, moments.count - 1)
+        return jax.tree.map(lambda v: _cbrt(v) + jnp.asarray(now, v.dtype), moments.nu)
+
+    return _divide("divide_by_cube_root", sizes)
+
+
+def precondition_atan2(a: Any = 1.27, b: Any = 1.0) -> MomentsToDirection:
+    """`a atan2(mu, b sqrt(nu))`: bounded by itself, and free of eps (Everett et al. 2024).
+
+    Raises:
+        ValueError: a or b is not a finite number > 0.
+    """
+    check_number("a", a, low=0, open_low=True, scheduled=False)
+    check_number("b", b, low=0, open_low=True, scheduled=False)
+
+    def angle(moments: Moments) -> Any:
         numerator = moments.grad if moments.mu is None else moments.mu
-        return jax.tree.map(direction, moments.grad, numerator, moments.nu), state
+        return jax.tree.map(
+            lambda g, m, v: (
+                jnp.asarray(a, v.dtype) * _atan2(widen(m), jnp.asarray(b, v.dtype) * sqrt(v))
+            ).astype(g.dtype),
+            moments.grad, numerator, moments.nu,
+        )  # fmt: skip
 
-    update.__qualname__ = name
-    return MomentsToDirection(optax.init_empty_state, update)
+    return MomentsToDirection.from_function("precondition_atan2", angle, needs=("nu",))
 
 
-def _at(value: Any, steps_done: jax.Array) -> Any:
-    return value(steps_done) if callable(value) else value
+def sign() -> MomentsToDirection:
+    """The sign of the first moment (Bernstein et al. 2018, Signum, algorithm 1)."""
+
+    def signs(moments: Moments) -> Any:
+        return jax.tree.map(lambda g, m: jnp.sign(m).astype(g.dtype), moments.grad, moments.mu)
+
+    return MomentsToDirection.from_function("sign", signs, needs=("mu",))
+
+
+def take_mu() -> MomentsToDirection:
+    """The first moment as it is, in the gradient's dtype: momentum without preconditioning."""
+
+    def take(moments: Moments) -> Any:
+        return jax.tree.map(lambda g, m: m.astype(g.dtype), moments.grad, moments.mu)
+
+    return MomentsToDirection.from_function("take_mu", take, needs=("mu",))
+
+
+def denominator(moments: Moments, eps: Any, eps_root: Any) -> Any:
+    """`sqrt(nu + eps_root) + eps` for each leaf."""
+    steps_done = moments.count - 1
+
+    def size(v: jax.Array) -> jax.Array:
+        under = jnp.asarray(at_step(eps_root, steps_done), v.dtype)
+        return sqrt(v + under) + jnp.asarray(at_step(eps, steps_done), v.dtype)
+
+    return jax.tree.map(size, moments.nu)
+
+
+def epsilon_hat(eps: Any, moments: Moments) -> Any:
+    """The eps that stands beside a corrected root where it stood beside the uncorrected one."""
+    if moments.nu_mass is None:
+        return eps
+    return at_step(eps, moments.count - 1) / jnp.sqrt(moments.nu_mass)
+
+
+def _divide(name: str, sizes: Callable[[Moments], Any]) -> MomentsToDirection:
+    def ratio(g: jax.Array, m: jax.Array, size: jax.Array) -> jax.Array:
+        wide = widen(m)
+        return (wide / jnp.where(size == 0, 1, size).astype(wide.dtype)).astype(g.dtype)
+
+    def divide(moments: Moments) -> Any:
+        numerator = moments.grad if moments.mu is None else moments.mu
+        return jax.tree.map(ratio, moments.grad, numerator, sizes(moments))
+
+    return MomentsToDirection.from_function(name, divide, needs=("nu",))
+
+
+def _atan2(y: jax.Array, x: jax.Array) -> jax.Array:
+    """atan2 with derivative 0 where both are 0."""
+    nothing = (y == 0) & (x == 0)
+    return jnp.where(nothing, 0, jnp.arctan2(y, jnp.where(nothing, 1, x)))
+
+
+def _cbrt(x: jax.Array) -> jax.Array:
+    """The cube root, with derivative 0 at 0."""
+    return jnp.where(x == 0, 0, jnp.cbrt(jnp.where(x == 0, 1, x)))

@@ -1,14 +1,16 @@
-"""gradient -> gradient: Optax's own transforms, arguments checked and kinds known."""
+"""gradient -> gradient: clipping, noise, coupled decay, and correction by the last gradient."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from adamlab._checks import check_number
 from adamlab.stages._kinds import GradientToGradient
+from adamlab.stages._numerics import norm, real_dtype, tree_norm, widen
 
 
 def clip(max_delta: Any) -> GradientToGradient:
@@ -24,13 +26,76 @@ def clip(max_delta: Any) -> GradientToGradient:
 def clip_by_global_norm(max_norm: Any) -> GradientToGradient:
     """Scale the whole gradient down to the norm `max_norm` where it is longer.
 
-    Pascanu, Mikolov & Bengio 2013, algorithm 1 (`optax.clip_by_global_norm`).
+    Pascanu, Mikolov & Bengio 2013, algorithm 1. Unlike `optax.clip_by_global_norm` it holds at any
+    magnitude: no square overflows, and a gradient with infinite elements becomes its limit, in
+    which these share the norm and the others are zero. A NaN stays one.
 
     Raises:
         ValueError: `max_norm` is not a finite number > 0.
     """
     check_number("max_norm", max_norm, low=0, open_low=True, scheduled=False)
-    return GradientToGradient.from_optax("clip_by_global_norm", optax.clip_by_global_norm(max_norm))
+
+    def clip_all(updates: Any) -> Any:
+        infinite = jnp.any(
+            jnp.stack([jnp.any(jnp.isinf(g)) for g in jax.tree.leaves(updates)] or [False])
+        )
+        finite = jax.tree.map(lambda g: jnp.where(infinite, _limit(g), g), updates)
+        length = tree_norm(finite)
+        factor = jnp.where(
+            infinite | (length > max_norm), max_norm / jnp.where(length > 0, length, 1), 1
+        )
+        return jax.tree.map(lambda g: (widen(g) * factor.astype(real_dtype(g))).astype(g.dtype),
+                            finite)  # fmt: skip
+
+    return GradientToGradient.from_function("clip_by_global_norm", clip_all)
+
+
+def _limit(g: jax.Array) -> jax.Array:
+    """The sign of infinite elements, zero for finite ones, NaN for NaN."""
+    return jnp.where(jnp.isinf(g), jnp.sign(g), jnp.where(jnp.isnan(g), g, 0)).astype(g.dtype)
+
+
+class AddGradientDifferenceState(NamedTuple):
+    """State of `add_gradient_difference`."""
+
+    previous: Any
+
+
+def add_gradient_difference(gain: Any, max_norm: float | None = 1.0) -> GradientToGradient:
+    """Correct the gradient by its change: `g_t + gain (g_t - g_{t-1})`, each leaf's norm clipped.
+
+    Yuan et al. 2024, MARS, equations 4 and 5 with gain = gamma b1 / (1 - b1). The gradient of the
+    step before stands for this batch's at the old parameters (MARS-approx) unless `update` gets
+    the latter as the extra argument `previous_grad` (exact MARS). Before the first step it is 0.
+
+    Args:
+        gain: weight of the change.
+        max_norm: the norm a leaf is scaled down to where it is longer; None for no clipping.
+
+    Raises:
+        ValueError: `gain` is not finite, or `max_norm` not above zero.
+    """
+    check_number("gain", gain, scheduled=False)
+    if max_norm is not None:
+        check_number("max_norm", max_norm, low=0, open_low=True, scheduled=False)
+
+    def init(params: Any) -> AddGradientDifferenceState:
+        return AddGradientDifferenceState(optax.tree.zeros_like(params))
+
+    def leaf(g: jax.Array, old: jax.Array) -> jax.Array:
+        new = widen(g) + jnp.asarray(gain, real_dtype(g)) * (widen(g) - widen(old))
+        if max_norm is not None:
+            new = new / jnp.maximum(norm(new) / max_norm, 1)
+        return new.astype(g.dtype)
+
+    def update(
+        updates: Any, state: AddGradientDifferenceState,
+        previous_grad: Any = None, **_: Any,
+    ) -> tuple[Any, AddGradientDifferenceState]:  # fmt: skip
+        old = state.previous if previous_grad is None else previous_grad
+        return jax.tree.map(leaf, updates, old), AddGradientDifferenceState(updates)
+
+    return GradientToGradient.from_update("add_gradient_difference", init, update)
 
 
 def adaptive_grad_clip(clipping: Any, eps: Any = 1e-3) -> GradientToGradient:

@@ -9,9 +9,12 @@ import jax.numpy as jnp
 import optax
 
 from adamlab._checks import check_number
-from adamlab.stages._decay import DecayRate, check_decay, decay_at, mass_of
-from adamlab.stages._kinds import GradientToMoments, Moments
-from adamlab.stages._numerics import average_dtype, lerp, wide_dtype, widen
+from adamlab.stages._average import Step, fold, start_log_decay, step_at
+from adamlab.stages._decay import DecayRate, check_decay
+from adamlab.stages._kinds import GradientToMoments, Moments, MomentsToMoments
+from adamlab.stages._numerics import map_pairs, widen
+from adamlab.stages.second_moment import SecondMoment, Seen, second_moment_of
+from adamlab.stages.storage import Storage, check_storage, restore, store
 
 
 class TrackMomentsState(NamedTuple):
@@ -28,88 +31,210 @@ class TrackMomentsState(NamedTuple):
 
 def track_moments(
     b1: DecayRate | None = 0.9,
-    b2: DecayRate | None = 0.999,
+    b2: DecayRate | SecondMoment | None = 0.999,
     *,
-    mu_dtype: Any = None,
-    initial_nu: float = 0.0,
+    mu_dtype: Storage = None,
+    nu_dtype: Storage = None,
+    initial_mu: float = 0.0,
 ) -> GradientToMoments:
-    """Average the gradient and its square exponentially, both from zero.
+    """Average the gradient and its square exponentially.
 
-    `mu += (1 - b1) (g - mu)` and `nu += (1 - b2) (g² - nu)`, with the masses `1 - b1^t` and
-    `1 - b2^t` beside them (Kingma & Ba 2015, algorithm 1, lines 5 and 6). `nu` is kept in float32
-    or wider: in bfloat16 it would stop moving at b2 = 0.999.
+    `mu += (1 - b1) (g - mu)` and `nu += (1 - b2) (g² - nu)` from zero, with the masses `1 - b1^t`
+    and `1 - b2^t` beside them (Kingma & Ba 2015, algorithm 1, lines 5 and 6). `nu` is kept in
+    float32 or wider: in bfloat16 it would stop moving at b2 = 0.999.
 
     Args:
         b1: decay rate of the first moment; None tracks none, and the direction is then the
             gradient's own.
-        b2: decay rate of the second moment; None tracks none.
-        mu_dtype: storage type of `mu`; None for the parameters' own.
-        initial_nu: where `nu` starts. A value other than zero has no bias to correct.
+        b2: decay rate of the second moment, or another second moment such as `yogi(0.999)`; None
+            tracks none.
+        mu_dtype: storage of `mu`: a dtype or `EightBit()`; None for the parameters' own.
+        nu_dtype: storage of `nu`; None for float32 or wider.
+        initial_mu: where `mu` starts.
 
     Raises:
-        ValueError: b1 or b2 is outside [0, 1), `initial_nu` is negative, or both are None.
-        TypeError: one of them is no number.
+        ValueError: b1 or b2 is outside [0, 1), or both are None.
+        TypeError: one of them is no number, or a storage is no storage.
     """
     if b1 is None and b2 is None:
         raise ValueError("b1=None, b2=None: track_moments needs at least one of them to track")
-    for name, rate in (("b1", b1), ("b2", b2)):
-        if rate is not None:
-            check_decay(name, rate)
-    check_number("initial_nu", initial_nu, low=0, scheduled=False)
+    first = None if b1 is None else MuTracker(b1, mu_dtype, initial_mu)
+    second = None if b2 is None else NuTracker(second_moment_of(b2), nu_dtype)
 
     def init(params: optax.Params) -> TrackMomentsState:
-        def start_nu(p: jax.Array) -> jax.Array:
-            return jnp.full_like(jnp.real(p), initial_nu, dtype=wide_dtype(jnp.real(p)))
-
         return TrackMomentsState(
             count=jnp.zeros([], jnp.int32),
-            mu=None if b1 is None else optax.tree.zeros_like(params, dtype=mu_dtype),
-            nu=None if b2 is None else jax.tree.map(start_nu, params),
-            mu_log_decay=jnp.zeros([], average_dtype()) if callable(b1) else None,
-            nu_log_decay=jnp.zeros([], average_dtype()) if callable(b2) else None,
+            mu=None if first is None else first.start(params),
+            nu=None if second is None else second.start(params),
+            mu_log_decay=None if first is None else start_log_decay(first.rate),
+            nu_log_decay=None if second is None else start_log_decay(second.rule.rate),
         )
 
     def update(
-        updates: optax.Updates, state: TrackMomentsState, params: Any = None, **extra_args: Any
+        updates: optax.Updates, state: TrackMomentsState, params: Any, **_: Any
     ) -> tuple[Moments, TrackMomentsState]:
-        del params, extra_args
-        count = optax.safe_increment(state.count)
-        mu, mu_mass, mu_log = _average(b1, updates, state.mu, state.mu_log_decay, state.count)
-        squares = jax.tree.map(_square, updates)
-        nu, nu_mass, nu_log = _average(b2, squares, state.nu, state.nu_log_decay, state.count)
-        stored = TrackMomentsState(
-            count, _store(mu, state.mu), _store(nu, state.nu), mu_log, nu_log
-        )
-        return Moments(updates, mu, nu, mu_mass, nu_mass, count), stored
+        del params
+        moments = Moments(updates, None, None, None, None, optax.safe_increment(state.count))
+        before: Any = None
+        mu: Any = None
+        nu: Any = None
+        mu_log = nu_log = None
+        if first is not None:
+            before = first.read(state.mu, updates)
+            moments, mu, mu_log = first.step(moments, before, state.mu, state.mu_log_decay)
+        if second is not None:
+            moments, nu, nu_log = second.step(moments, before, state.nu, state.nu_log_decay)
+        return moments, TrackMomentsState(moments.count, mu, nu, mu_log, nu_log)
 
-    return GradientToMoments(init, update)
-
-
-def _average(
-    rate: DecayRate | None, new: Any, old: Any, log_sum: jax.Array | None, steps_done: jax.Array
-) -> tuple[Any, jax.Array | None, jax.Array | None]:
-    """One step of an average: its value, its mass, and the sum of logs a schedule needs."""
-    if rate is None:
-        return None, None, None
-    decay = decay_at(rate, steps_done)
-
-    def fold(average: jax.Array, x: jax.Array) -> jax.Array:
-        average, x = widen(average), widen(x)
-        return lerp(average, x, jnp.asarray(decay.complement, x.dtype))
-
-    averaged = jax.tree.map(fold, old, new)
-    log_decay = jnp.asarray(decay.log, average_dtype())
-    if log_sum is not None:
-        log_sum = log_sum + log_decay
-        return averaged, mass_of(log_sum), log_sum
-    steps = optax.safe_increment(steps_done).astype(average_dtype())
-    return averaged, mass_of(steps * log_decay), None
+    label = "" if second is None or second.rule.name == "squares" else second.rule.name
+    return GradientToMoments.from_update("track_moments", init, update, label=label)
 
 
-def _square(g: jax.Array) -> jax.Array:
-    wide = widen(g)
-    return jnp.real(wide * jnp.conj(wide))
+class TrackMuState(NamedTuple):
+    """State of `track_mu`."""
+
+    mu: Any
+    mu_log_decay: jax.Array | None
 
 
-def _store(average: Any, old: Any) -> Any:
-    return jax.tree.map(lambda new, previous: new.astype(previous.dtype), average, old)
+def track_mu(b1: DecayRate = 0.9, *, mu_dtype: Storage = None) -> MomentsToMoments:
+    """Average the gradient into `mu` as `track_moments` does, as it stands in the moments by now.
+
+    For variants whose first and second moment are fed with different gradients.
+
+    Raises:
+        ValueError: b1 is outside [0, 1).
+    """
+    first = MuTracker(b1, mu_dtype, 0.0)
+
+    def init(params: Any) -> TrackMuState:
+        return TrackMuState(first.start(gradient_like(params)), start_log_decay(b1))
+
+    def update(moments: Moments, state: TrackMuState, **_: Any) -> tuple[Moments, TrackMuState]:
+        before = first.read(state.mu, moments.grad)
+        moments, mu, log = first.step(moments, before, state.mu, state.mu_log_decay)
+        return moments, TrackMuState(mu, log)
+
+    return MomentsToMoments.from_update("track_mu", init, update)
+
+
+class TrackNuState(NamedTuple):
+    """State of `track_nu`."""
+
+    nu: Any
+    nu_log_decay: jax.Array | None
+
+
+def track_nu(b2: DecayRate | SecondMoment = 0.999, *, nu_dtype: Storage = None) -> MomentsToMoments:
+    """Average the gradient's square into `nu`, as it stands in the moments by now.
+
+    For variants whose first and second moment are fed with different gradients.
+
+    Raises:
+        ValueError: b2 is outside [0, 1).
+    """
+    second = NuTracker(second_moment_of(b2), nu_dtype)
+
+    def init(params: Any) -> TrackNuState:
+        return TrackNuState(second.start(gradient_like(params)), start_log_decay(second.rule.rate))
+
+    def update(moments: Moments, state: TrackNuState, **_: Any) -> tuple[Moments, TrackNuState]:
+        moments, nu, log = second.step(moments, None, state.nu, state.nu_log_decay)
+        return moments, TrackNuState(nu, log)
+
+    label = "" if second.rule.name == "squares" else second.rule.name
+    return MomentsToMoments.from_update("track_nu", init, update, label=label)
+
+
+def gradient_like(params: Any) -> Any:
+    """What a stage's `init` got, as a tree like the parameters, in a chain or outside."""
+    return params.grad if isinstance(params, Moments) else params
+
+
+class MuTracker:
+    """The first moment: its rate, its storage, its step."""
+
+    def __init__(self, rate: DecayRate, storage: Storage, initial: float):
+        """Check the arguments of `track_moments`."""
+        check_decay("b1", rate)
+        check_storage("mu_dtype", storage)
+        check_number("initial_mu", initial, scheduled=False)
+        self.rate, self.storage, self.initial = rate, storage, initial
+
+    def start(self, params: Any) -> Any:
+        """The state at the start."""
+        mu = jax.tree.map(lambda p: jnp.full_like(p, self.initial), params)
+        return store(mu, self.storage, signed=True)
+
+    def read(self, stored: Any, updates: Any) -> Any:
+        """The state as arrays in float32 or wider."""
+        return jax.tree.map(widen, restore(stored, self.storage, lambda: updates, signed=True))
+
+    def step(
+        self, moments: Moments, before: Any, stored: Any, log: Any
+    ) -> tuple[Moments, Any, Any]:
+        """The moments with `mu`, the new state and the sum of logs."""
+        now = step_at(self.rate, log, moments.count - 1)
+        mu = fold(before, moments.grad, now.weight)
+        kept = store(mu, self.storage, signed=True)
+        return moments._replace(mu=mu, mu_mass=now.mass), _as(kept, stored), now.log_decay
+
+
+class NuTracker:
+    """The second moment: its rule, its storage, its step."""
+
+    def __init__(self, rule: SecondMoment, storage: Storage):
+        """Check the arguments of `track_nu`."""
+        check_storage("nu_dtype", storage)
+        self.rule, self.storage = rule, storage
+
+    def start(self, params: Any) -> Any:
+        """The state at the start."""
+        return store(self._start_wide(params), self.storage, signed=False)
+
+    def _start_wide(self, params: Any) -> Any:
+        return jax.tree.map(self.rule.init, params)
+
+    def step(
+        self, moments: Moments, before: Any, stored: Any, log: Any
+    ) -> tuple[Moments, Any, Any]:
+        """The moments with `nu`, the new state and the sum of logs."""
+        steps_done = moments.count - 1
+        now = Step(0.0, None, None, None)
+        if self.rule.rate is not None:
+            now = step_at(self.rule.rate, log, steps_done)
+        read = restore(
+            stored, self.storage, lambda: jax.eval_shape(self._start_wide, moments.grad),
+            signed=False,
+        )  # fmt: skip
+        wide = jax.tree.map(widen, read)
+
+        def fold_leaf(g: jax.Array, m: Any, m_before: Any, old: Any) -> tuple[Any, jax.Array]:
+            g = widen(g)
+            weight = jnp.asarray(now.weight, jnp.finfo(g.dtype).dtype)
+            return self.rule.fold(old, Seen(g, m, m_before), weight)
+
+        new, nu = map_pairs(fold_leaf, moments.grad, moments.mu, before, wide)
+        kept = store(new, self.storage, signed=False)
+        moments = moments._replace(nu=nu, nu_mass=now.mass)
+        if self.rule.previous:
+            moments = _look_back(moments, now, self.rule.first)
+        return moments, _as(kept, stored), now.log_decay
+
+
+def _look_back(moments: Moments, now: Step, first: float | None) -> Moments:
+    """The moments with the second moment of the step before, on the first step with none."""
+    begun = moments.count > 1
+    mass = jnp.where(begun, now.previous_mass, 1)
+    if first is not None:
+        nu = jax.tree.map(lambda v: jnp.where(begun, v, jnp.asarray(first, v.dtype)), moments.nu)
+        return moments._replace(nu=nu, nu_mass=mass)
+    # Nothing is known of the gradient's size yet: no step.
+    grad, mu = (
+        jax.tree.map(lambda x: jnp.where(begun, x, 0), part) for part in (moments.grad, moments.mu)
+    )
+    return moments._replace(grad=grad, mu=mu, nu_mass=mass)
+
+
+def _as(new: Any, old: Any) -> Any:
+    return jax.tree.map(lambda n, o: n.astype(o.dtype), new, old)

@@ -1,8 +1,7 @@
-"""direction -> direction: decay, momentum after the fact, and the learning rate."""
+"""direction -> direction: the learning rate, and momentum after the fact."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -10,6 +9,8 @@ import jax.numpy as jnp
 import optax
 
 from adamlab._checks import check_number
+from adamlab.stages._average import fold, start_log_decay, step_at
+from adamlab.stages._decay import DecayRate, check_decay
 from adamlab.stages._kinds import DirectionToDirection
 
 
@@ -29,77 +30,6 @@ def scale_by_learning_rate(learning_rate: Any, *, flip_sign: bool = True) -> Dir
     )
 
 
-def add_decayed_weights(weight_decay: Any, mask: Any = None) -> DirectionToDirection:
-    """Add `weight_decay` times the parameters to the direction; before the learning rate.
-
-    Decoupled decay as PyTorch and Optax count it, `learning_rate * weight_decay` a step
-    (Loshchilov & Hutter 2019, algorithm 2, line 12; `optax.add_decayed_weights`).
-
-    Args:
-        weight_decay: a finite number >= 0, or a schedule of the number of steps done.
-        mask: a tree of booleans like the parameters, or a function that makes one.
-
-    Raises:
-        ValueError: `weight_decay` is negative or not finite.
-    """
-    check_number("weight_decay", weight_decay, low=0)
-    return DirectionToDirection.from_optax(
-        "add_decayed_weights", optax.add_decayed_weights(weight_decay, mask)
-    )
-
-
-class AddIndependentDecayState(NamedTuple):
-    """State of `add_independent_decay`."""
-
-    count: Any
-
-
-def add_independent_decay(
-    weight_decay: Any,
-    multiplier: Callable[[jax.Array], Any] | None = None,
-    mask: Any = None,
-) -> optax.GradientTransformationExtraArgs:
-    """Take `weight_decay` times the parameters off, whatever the learning rate; after it.
-
-    `update - multiplier(t) * weight_decay * params` (Loshchilov & Hutter 2019, algorithm 2,
-    line 12, with their schedule multiplier and the learning rate apart).
-
-    Args:
-        weight_decay: a finite number >= 0: the share of the weights lost each step.
-        multiplier: a schedule of the number of steps done, such as the learning rate's own
-            divided by its peak; None for 1.
-        mask: a tree of booleans like the parameters, or a function that makes one.
-
-    Raises:
-        ValueError: `weight_decay` is negative or not finite, or `update` gets no parameters.
-    """
-    check_number("weight_decay", weight_decay, low=0, scheduled=False)
-
-    def init(params: optax.Params) -> AddIndependentDecayState:
-        del params
-        return AddIndependentDecayState(jnp.zeros([], jnp.int32))
-
-    def update(
-        updates: optax.Updates, state: AddIndependentDecayState, params: Any = None, **_: Any
-    ) -> tuple[optax.Updates, AddIndependentDecayState]:
-        if params is None:
-            raise ValueError(
-                "params=None: add_independent_decay needs the parameters; pass them "
-                "to update(updates, state, params)"
-            )
-        share = weight_decay if multiplier is None else multiplier(state.count) * weight_decay
-        decayed = jax.tree.map(lambda u, p: u - jnp.asarray(share, p.dtype) * p, updates, params)
-        return decayed, AddIndependentDecayState(optax.safe_increment(state.count))
-
-    update.__qualname__ = "add_independent_decay"
-    decay = DirectionToDirection(init, update)
-    return (
-        decay
-        if mask is None
-        else DirectionToDirection.from_optax("add_independent_decay", optax.masked(decay, mask))
-    )
-
-
 def trace(
     decay: Any, nesterov: bool = False, accumulator_dtype: Any = None
 ) -> DirectionToDirection:
@@ -112,3 +42,85 @@ def trace(
     """
     check_number("decay", decay, low=0, high=1, open_high=True, scheduled=False)
     return DirectionToDirection.from_optax("trace", optax.trace(decay, nesterov, accumulator_dtype))
+
+
+class EmaState(NamedTuple):
+    """State of `ema`."""
+
+    count: Any
+    ema: Any
+    log_decay: jax.Array | None
+
+
+def ema(b1: DecayRate = 0.9, *, correct: bool = False, dtype: Any = None) -> DirectionToDirection:
+    """The direction's exponential average, from zero: momentum after preconditioning.
+
+    Args:
+        b1: its decay rate.
+        correct: whether it is divided by the weight it has gathered.
+        dtype: its storage type; None for the parameters' own.
+
+    Raises:
+        ValueError: b1 is outside [0, 1).
+    """
+    check_decay("b1", b1)
+
+    def init(params: Any) -> EmaState:
+        average = optax.tree.zeros_like(params, dtype=dtype)
+        return EmaState(jnp.zeros([], jnp.int32), average, start_log_decay(b1))
+
+    def update(updates: Any, state: EmaState, **_: Any) -> tuple[Any, EmaState]:
+        now = step_at(b1, state.log_decay, state.count)
+        average = fold(state.ema, updates, now.weight)
+        kept = jax.tree.map(lambda new, old: new.astype(old.dtype), average, state.ema)
+        if correct:
+            average = jax.tree.map(lambda x: x / now.mass.astype(x.dtype), average)
+        new = jax.tree.map(lambda x, u: x.astype(u.dtype), average, updates)
+        return new, EmaState(optax.safe_increment(state.count), kept, now.log_decay)
+
+    return DirectionToDirection.from_update("ema", init, update)
+
+
+def extrapolate(alpha: Any = 1.0, beta: Any = 1.0) -> DirectionToDirection:
+    """Step past the direction, away from the last one: `(alpha + beta) u_t - beta u_{t-1}`.
+
+    Daskalakis et al. 2018, optimistic Adam, algorithm 1 (`optax.scale_by_optimistic_gradient`).
+
+    Raises:
+        ValueError: `alpha` or `beta` is not finite.
+    """
+    check_number("alpha", alpha, scheduled=False)
+    check_number("beta", beta, scheduled=False)
+    return DirectionToDirection.from_optax(
+        "extrapolate", optax.scale_by_optimistic_gradient(alpha, beta)
+    )
+
+
+class AnchorState(NamedTuple):
+    """State of `anchor_to_start`."""
+
+    start: Any
+
+
+def anchor_to_start(momentum: Any = 0.0) -> DirectionToDirection:
+    """Read the direction as a way from the first parameters, not from the present ones.
+
+    `theta + (1 - momentum) (theta_0 - u - theta)`: dual averaging (Defazio & Jelassi 2022, MADGRAD,
+    algorithm 1).
+
+    Raises:
+        ValueError: `momentum` is outside [0, 1), or `update` gets no parameters.
+    """
+    check_number("momentum", momentum, low=0, high=1, open_high=True, scheduled=False)
+
+    def update(updates: Any, state: AnchorState, params: Any, **_: Any) -> tuple[Any, AnchorState]:
+        new = jax.tree.map(
+            lambda u, p, start: jnp.asarray(1 - momentum, u.dtype) * (start - u - p),
+            updates, params, state.start,
+        )  # fmt: skip
+        return new, state
+
+    return DirectionToDirection.from_update(
+        "anchor_to_start", lambda params: AnchorState(jax.tree.map(jnp.array, params)), update,
+        needs=("params",),
+    )  # fmt: skip

@@ -1,84 +1,23 @@
-"""Named optimizers: each is one expression over stages, with Optax's argument names.
-
-`learning_rate` may be a number, a traced scalar or a schedule of the number of steps done; so may
-`eps`, `eps_root` and `weight_decay`. `b1` and `b2` may be `OneMinus` besides. A concrete value out
-of range is a ValueError that names it.
-"""
+"""Adam, its decay, its maximum: the forms that libraries call Adam."""
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any
 
-import optax
-
+from adamlab.optimizers._finish import Optimizer, finish
 from adamlab.stages import (
     DecayRate,
     add_decayed_weights,
     add_l2,
     amsgrad_max,
-    center_nu,
     chain,
     correct_bias,
+    correct_nu_bias,
     precondition,
+    precondition_epsilon_hat,
     scale_by_learning_rate,
-    trace,
     track_moments,
 )
-
-Optimizer: TypeAlias = optax.GradientTransformationExtraArgs
-
-__all__ = [
-    "adam",
-    "adam_l2",
-    "adamw",
-    "amsgrad",
-    "amsgrad_torch",
-    "rmsprop",
-    "sgd",
-]
-
-
-def sgd(
-    learning_rate: Any,
-    momentum: Any = None,
-    nesterov: bool = False,
-    accumulator_dtype: Any = None,
-) -> Optimizer:
-    """Gradient descent: plain, with heavy-ball momentum, or with Nesterov's.
-
-    `m = g + momentum * m`, `theta -= learning_rate * m` (Polyak 1964; Sutskever et al. 2013).
-    The update of `optax.sgd`.
-    """
-    rate = scale_by_learning_rate(learning_rate)
-    if momentum is None:
-        return chain(rate)
-    return chain(trace(momentum, nesterov, accumulator_dtype), rate)
-
-
-def rmsprop(
-    learning_rate: Any,
-    decay: DecayRate = 0.9,
-    eps: Any = 1e-8,
-    initial_scale: float = 0.0,
-    eps_in_sqrt: bool = True,
-    centered: bool = False,
-    momentum: Any = None,
-    nesterov: bool = False,
-    bias_correction: bool = False,
-) -> Optimizer:
-    """The gradient over the root of its running mean square.
-
-    `theta -= learning_rate * g / sqrt(nu + eps)` (Hinton 2012, lecture 6e; centred: Graves 2013).
-    The update of `optax.rmsprop`; `eps_in_sqrt=False` is PyTorch's form, `sqrt(nu) + eps`.
-    """
-    return chain(
-        track_moments(decay if centered else None, decay, initial_nu=initial_scale),
-        *([correct_bias()] if bias_correction else []),
-        *([center_nu()] if centered else []),
-        precondition(eps=0.0, eps_root=eps) if eps_in_sqrt else precondition(eps=eps),
-        scale_by_learning_rate(learning_rate),
-        *([] if momentum is None else [trace(momentum, nesterov)]),
-    )
 
 
 def scale_by_adam(
@@ -87,13 +26,17 @@ def scale_by_adam(
     eps: Any = 1e-8,
     eps_root: Any = 0.0,
     mu_dtype: Any = None,
+    *,
+    nu_dtype: Any = None,
 ) -> Optimizer:
     """Adam's direction, before the learning rate: `mu_hat / (sqrt(nu_hat + eps_root) + eps)`.
 
     Kingma & Ba 2015, algorithm 1. The update of `optax.scale_by_adam`.
     """
     return chain(
-        track_moments(b1, b2, mu_dtype=mu_dtype), correct_bias(), precondition(eps, eps_root)
+        track_moments(b1, b2, mu_dtype=mu_dtype, nu_dtype=nu_dtype),
+        correct_bias(),
+        precondition(eps, eps_root),
     )
 
 
@@ -104,13 +47,16 @@ def adam(
     eps: Any = 1e-8,
     eps_root: Any = 0.0,
     mu_dtype: Any = None,
+    *,
+    nu_dtype: Any = None,
 ) -> Optimizer:
     """Adam: `theta -= learning_rate * mu_hat / (sqrt(nu_hat + eps_root) + eps)`.
 
     Kingma & Ba 2015, algorithm 1. The update of `optax.adam` and `torch.optim.Adam`.
     """
     return chain(
-        scale_by_adam(b1, b2, eps, eps_root, mu_dtype), scale_by_learning_rate(learning_rate)
+        scale_by_adam(b1, b2, eps, eps_root, mu_dtype, nu_dtype=nu_dtype),
+        scale_by_learning_rate(learning_rate),
     )
 
 
@@ -123,6 +69,8 @@ def adamw(
     mu_dtype: Any = None,
     weight_decay: Any = 1e-4,
     mask: Any = None,
+    *,
+    nu_dtype: Any = None,
 ) -> Optimizer:
     """Adam with decoupled decay: `theta -= learning_rate * (direction + weight_decay * theta)`.
 
@@ -130,7 +78,7 @@ def adamw(
     PyTorch's default weight_decay is 1e-2.
     """
     return chain(
-        scale_by_adam(b1, b2, eps, eps_root, mu_dtype),
+        scale_by_adam(b1, b2, eps, eps_root, mu_dtype, nu_dtype=nu_dtype),
         add_decayed_weights(weight_decay, mask),
         scale_by_learning_rate(learning_rate),
     )
@@ -144,6 +92,8 @@ def adam_l2(
     eps_root: Any = 0.0,
     mu_dtype: Any = None,
     weight_decay: Any = 1e-4,
+    *,
+    nu_dtype: Any = None,
 ) -> Optimizer:
     """Adam with an L2 penalty in the gradient: `g + weight_decay * theta` is what is averaged.
 
@@ -152,7 +102,51 @@ def adam_l2(
     """
     return chain(
         add_l2(weight_decay),
-        adam(learning_rate, b1, b2, eps, eps_root, mu_dtype),
+        adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nu_dtype=nu_dtype),
+    )
+
+
+def adam_epsilon_hat(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: Any = 1e-7,
+    *,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> Optimizer:
+    """Adam with eps beside the root of the uncorrected second moment.
+
+    `theta -= learning_rate * sqrt(1 - b2^t) / (1 - b1^t) * mu / (sqrt(nu) + eps)` (Kingma & Ba
+    2015, the remark that ends section 2). The update of `keras.optimizers.Adam`, TensorFlow's.
+    """
+    return chain(
+        track_moments(b1, b2),
+        correct_bias(),
+        precondition_epsilon_hat(eps),
+        *finish(learning_rate, weight_decay, mask),
+    )
+
+
+def adamd(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: Any = 1e-8,
+    *,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> Optimizer:
+    """Adam that corrects the second moment alone, and so starts with small steps.
+
+    `theta -= learning_rate * mu / (sqrt(nu_hat) + eps)` (St John 2021, equation 3). The update of
+    `pytorch_optimizer`'s classes with `adam_debias=True`.
+    """
+    return chain(
+        track_moments(b1, b2),
+        correct_nu_bias(),
+        precondition(eps),
+        *finish(learning_rate, weight_decay, mask),
     )
 
 
@@ -162,13 +156,15 @@ def scale_by_amsgrad(
     eps: Any = 1e-8,
     eps_root: Any = 0.0,
     mu_dtype: Any = None,
+    *,
+    nu_dtype: Any = None,
 ) -> Optimizer:
     """AMSGrad's direction in Optax's order: bias correction, then the running maximum.
 
     Reddi, Kale & Kumar 2018, algorithm 2. The update of `optax.scale_by_amsgrad`.
     """
     return chain(
-        track_moments(b1, b2, mu_dtype=mu_dtype),
+        track_moments(b1, b2, mu_dtype=mu_dtype, nu_dtype=nu_dtype),
         correct_bias(),
         amsgrad_max(),
         precondition(eps, eps_root),
@@ -182,13 +178,16 @@ def amsgrad(
     eps: Any = 1e-8,
     eps_root: Any = 0.0,
     mu_dtype: Any = None,
+    *,
+    nu_dtype: Any = None,
 ) -> Optimizer:
     """AMSGrad in Optax's order: the maximum of the bias-corrected second moment.
 
     Reddi, Kale & Kumar 2018, algorithm 2. The update of `optax.amsgrad`.
     """
     return chain(
-        scale_by_amsgrad(b1, b2, eps, eps_root, mu_dtype), scale_by_learning_rate(learning_rate)
+        scale_by_amsgrad(b1, b2, eps, eps_root, mu_dtype, nu_dtype=nu_dtype),
+        scale_by_learning_rate(learning_rate),
     )
 
 
@@ -199,6 +198,8 @@ def amsgrad_torch(
     eps: Any = 1e-8,
     eps_root: Any = 0.0,
     mu_dtype: Any = None,
+    *,
+    nu_dtype: Any = None,
 ) -> Optimizer:
     """AMSGrad in PyTorch's order: the maximum of the raw second moment, corrected afterwards.
 
@@ -206,7 +207,7 @@ def amsgrad_torch(
     Keras's (which adds eps in the "epsilon hat" form besides).
     """
     return chain(
-        track_moments(b1, b2, mu_dtype=mu_dtype),
+        track_moments(b1, b2, mu_dtype=mu_dtype, nu_dtype=nu_dtype),
         amsgrad_max(),
         correct_bias(),
         precondition(eps, eps_root),

@@ -1,0 +1,27 @@
+"""What nearly every optimizer ends with."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import optax
+
+from adamlab.stages import DirectionToDirection, add_decayed_weights, scale_by_learning_rate
+
+Optimizer: TypeAlias = optax.GradientTransformationExtraArgs
+
+
+def finish(
+    learning_rate: Any, weight_decay: Any = 0.0, mask: Any = None
+) -> tuple[DirectionToDirection, ...]:
+    """Decoupled decay, where there is any, and the learning rate.
+
+    Without decay no parameters need to be passed to `update`.
+    """
+    rate = scale_by_learning_rate(learning_rate)
+    return (add_decayed_weights(weight_decay, mask), rate) if decays(weight_decay) else (rate,)
+
+
+def decays(weight_decay: Any) -> bool:
+    """Whether there is any decay: all but the number 0."""
+    return not (isinstance(weight_decay, int | float) and weight_decay == 0)

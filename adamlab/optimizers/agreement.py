@@ -1,0 +1,196 @@
+"""Adam that asks how gradient and momentum agree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from adamlab.optimizers._finish import Optimizer, finish
+from adamlab.optimizers.adam import scale_by_adam
+from adamlab.stages import (
+    DecayRate,
+    add_gradient_difference,
+    all_axes,
+    block_squares,
+    cautious_mask,
+    chain,
+    correct_bias,
+    correct_nu_bias,
+    friction,
+    lengthen_short_gradients,
+    precondition,
+    precondition_epsilon_hat,
+    sign_of_gradient,
+    size_of_gradient,
+    track_moments,
+    track_mu,
+    track_nu,
+    track_window,
+)
+from adamlab.stages import yogi as yogi_squares
+
+
+def cautious_adamw(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: Any = 1e-8,
+    *,
+    weight_decay: Any = 1e-2,
+    mask: Any = None,
+) -> Optimizer:
+    """AdamW that steps only where momentum and gradient agree in sign.
+
+    `mu_hat mask / max(mean(mask), 1e-3)` (Liang et al. 2024, algorithm 1). The update of
+    `timm.optim.AdamW(caution=True)`.
+    """
+    return chain(
+        track_moments(b1, b2),
+        correct_bias(),
+        cautious_mask(),
+        precondition(eps),
+        *finish(learning_rate, weight_decay, mask),
+    )
+
+
+def grams(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: Any = 1e-8,
+    *,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> Optimizer:
+    """Adam's step sizes with the gradient's signs: `sign(g) |mu_hat| / (sqrt(nu_hat) + eps)`.
+
+    Cao et al. 2024, algorithm 1; eps beside the uncorrected root. The update of the authors'
+    `grams.Grams`.
+    """
+    return chain(
+        track_moments(b1, b2),
+        correct_bias(),
+        sign_of_gradient(),
+        precondition_epsilon_hat(eps),
+        *finish(learning_rate, weight_decay, mask),
+    )
+
+
+def ano(
+    learning_rate: Any,
+    b1: DecayRate = 0.92,
+    b2: DecayRate = 0.99,
+    eps: Any = 1e-8,
+    *,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> Optimizer:
+    """The momentum's sign with the gradient's size, over a decayed Yogi second moment.
+
+    `sign(mu) |g| / (sqrt(nu_hat) + eps)` (Kegreisz 2025, algorithm 1). The update of
+    `pytorch_optimizer.Ano`.
+    """
+    return chain(
+        track_moments(b1, yogi_squares(b2, 0.0, decayed=True)),
+        correct_bias(),
+        size_of_gradient(),
+        precondition(eps),
+        *finish(learning_rate, weight_decay, mask),
+    )
+
+
+def diffgrad(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: Any = 1e-8,
+    *,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> Optimizer:
+    """Adam with friction where the gradient changes little: `mu_hat sigmoid(|g_{t-1} - g_t|)`.
+
+    Dubey et al. 2019, equation 6; eps beside the uncorrected root. The update of
+    `torch_optimizer.DiffGrad`.
+    """
+    return chain(
+        track_moments(b1, b2),
+        correct_bias(),
+        friction(),
+        precondition_epsilon_hat(eps),
+        *finish(learning_rate, weight_decay, mask),
+    )
+
+
+def adanorm(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.99,
+    r: float = 0.95,
+    eps: Any = 1e-8,
+    *,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> Optimizer:
+    """Adam whose first moment is fed with gradients of at least their average norm.
+
+    Dubey et al. 2022, algorithm 1. The update of `pytorch_optimizer.AdaNorm` (4.1.0).
+    """
+    return chain(
+        track_moments(None, b2),
+        lengthen_short_gradients(r),
+        track_mu(b1),
+        correct_bias(),
+        precondition(eps),
+        *finish(learning_rate, weight_decay, mask),
+    )
+
+
+def mars(
+    learning_rate: Any,
+    b1: float = 0.95,
+    b2: DecayRate = 0.99,
+    gamma: float = 0.025,
+    eps: Any = 1e-8,
+    *,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> Optimizer:
+    """AdamW on a variance-reduced gradient: `g_t + gamma b1 / (1 - b1) (g_t - g_{t-1})`, clipped.
+
+    Yuan et al. 2024, algorithm 1. The update of the authors' code and of
+    `pytorch_optimizer.MARS(mars_type="adamw")`; pass `previous_grad` to `update` for exact MARS.
+    """
+    return chain(
+        add_gradient_difference(gamma * b1 / (1 - b1)),
+        scale_by_adam(b1, b2, eps),
+        *finish(learning_rate, weight_decay, mask),
+    )
+
+
+def adashift(
+    learning_rate: Any,
+    b1: float = 0.9,
+    b2: DecayRate = 0.999,
+    eps: Any = 1e-8,
+    keep_num: int = 10,
+    reduce: Any = jnp.max,
+    *,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> Optimizer:
+    """Adam whose second moment sees only gradients that its first moment has forgotten.
+
+    The mean of the last `keep_num` gradients over the root of the average of `g_{t-keep_num}²`,
+    reduced over each leaf (Zhou et al. 2019, algorithm 2). The update of
+    `pytorch_optimizer.AdaShift`; `reduce=None` keeps a second moment for each element.
+    """
+    second = b2 if reduce is None else block_squares(b2, all_axes, reduce)
+    return chain(
+        track_window(b1, keep_num),
+        track_nu(second),
+        correct_nu_bias(),
+        precondition(eps),
+        *finish(learning_rate, weight_decay, mask),
+    )

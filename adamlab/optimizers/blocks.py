@@ -1,0 +1,202 @@
+"""Optimizers that work leaf by leaf: coarser second moments, trust ratios, projections."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from adamlab.optimizers._finish import Optimizer, decays, finish
+from adamlab.optimizers.adam import scale_by_adam
+from adamlab.stages import (
+    DecayRate,
+    OneMinus,
+    add_decayed_weights,
+    all_axes,
+    block_squares,
+    chain,
+    clip_by_block_rms,
+    correct_bias,
+    ema,
+    factored,
+    from_first,
+    per_axis,
+    per_row,
+    precondition,
+    project_radially,
+    scale_by_confidence,
+    scale_by_learning_rate,
+    scale_by_param_block_rms,
+    scale_by_trust_ratio,
+    trace,
+    track_moments,
+)
+
+
+def novograd(
+    learning_rate: Any,
+    b1: float = 0.9,
+    b2: DecayRate = 0.25,
+    eps: Any = 1e-6,
+    *,
+    weight_decay: Any = 0.0,
+) -> Optimizer:
+    """Momentum of gradients normalised leaf by leaf, the decay in the momentum.
+
+    `mu = b1 mu + g / (sqrt(nu) + eps) + weight_decay theta`, nu the average of `|g|²` from its
+    first value on (Ginsburg et al. 2019, algorithm 1). The update of `optax.novograd`.
+    """
+    *decay, rate = finish(learning_rate, weight_decay)
+    return chain(
+        track_moments(None, block_squares(from_first(b2), all_axes, jnp.sum)),
+        precondition(eps),
+        *decay,
+        trace(b1),
+        rate,
+    )
+
+
+def lamb(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: Any = 1e-6,
+    *,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> Optimizer:
+    """AdamW whose steps are as long as each leaf's weights: `u |theta| / |u|`.
+
+    You et al. 2020, algorithm 2. The update of `optax.lamb`.
+    """
+    *decay, rate = finish(learning_rate, weight_decay, mask)
+    return chain(scale_by_adam(b1, b2, eps), *decay, scale_by_trust_ratio(), rate)
+
+
+def adamp(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: float = 1e-8,
+    delta: float = 0.1,
+    wd_ratio: float = 0.1,
+    *,
+    weight_decay: float = 0.0,
+) -> Optimizer:
+    """Adam without the part of its step that only lengthens scale-free weights.
+
+    Heo et al. 2021, algorithm 2. The update of the authors' `adamp.AdamP`.
+    """
+    return chain(
+        track_moments(b1, b2),
+        correct_bias(),
+        precondition(eps),
+        project_radially(delta, wd_ratio, weight_decay, eps),
+        scale_by_learning_rate(learning_rate),
+    )
+
+
+def adafactor(
+    learning_rate: Any,
+    min_dim_size: int = 128,
+    decay_rate: float = 0.8,
+    eps: float = 1e-30,
+    clip: float = 1.0,
+    min_scale: float = 1e-3,
+    b1: DecayRate | None = None,
+    *,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> Optimizer:
+    """Adam in sublinear memory: rows and columns in place of a second moment, relative steps.
+
+    `nu = row col / mean(row)` with `b2_t = 1 - t^-decay_rate`, the direction's RMS clipped, the
+    step scaled by the RMS of the weights (Shazeer & Stern 2018, algorithm 4). The update of
+    `optax.adafactor`; the decay is the whole step's share, not times the learning rate.
+    """
+
+    def b2(steps_done: Any) -> OneMinus:
+        return OneMinus((steps_done + 1).astype(jnp.result_type(float)) ** -decay_rate)
+
+    return chain(
+        track_moments(None, factored(b2, eps, min_dim_size)),
+        precondition(0.0),
+        clip_by_block_rms(clip),
+        scale_by_learning_rate(learning_rate, flip_sign=False),
+        scale_by_param_block_rms(min_scale),
+        *([] if b1 is None else [ema(b1)]),
+        *([add_decayed_weights(weight_decay, mask)] if decays(weight_decay) else []),
+        scale_by_learning_rate(1.0),
+    )
+
+
+def came(
+    learning_rate: Any,
+    b1: float = 0.9,
+    b2: DecayRate = 0.999,
+    b3: float = 0.9999,
+    eps: float = 1e-30,
+    eps_confidence: float = 1e-16,
+    clip: float = 1.0,
+    min_dim_size: int = 1,
+    *,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> Optimizer:
+    """Adafactor whose momentum is damped where it disagrees with the update.
+
+    `m = ema(u)`, `m / sqrt(ema_b3((u - m)² + eps))`, both second moments factored (Luo et al. 2023,
+    algorithm 2). The update of the authors' `came_pytorch.CAME`.
+    """
+    return chain(
+        track_moments(None, factored(b2, eps, min_dim_size)),
+        precondition(0.0),
+        clip_by_block_rms(clip),
+        scale_by_confidence(b1, b3, eps_confidence, min_dim_size),
+        *finish(learning_rate, weight_decay, mask),
+    )
+
+
+def sm3(
+    learning_rate: Any,
+    momentum: DecayRate = 0.9,
+    eps: Any = 1e-8,
+    *,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> Optimizer:
+    """AdaGrad with one accumulator for each index of each axis.
+
+    `ema(g / sqrt(nu + eps))`, `nu = min over axes of their maxima + g²` (Anil et al. 2019, SM3-II).
+    The update of `optax.sm3` and `pytorch_optimizer.SM3`.
+    """
+    return chain(
+        track_moments(None, per_axis()),
+        precondition(0.0, eps),
+        ema(momentum),
+        *finish(learning_rate, weight_decay, mask),
+    )
+
+
+def adam_mini(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: Any = 1e-8,
+    axes: Any = per_row,
+    *,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> Optimizer:
+    """Adam with one second moment for a block of parameters: `nu` averages `mean(g²)`.
+
+    Zhang et al. 2024, algorithm 1. The update of the authors' `adam_mini.Adam_mini`, whose rule for
+    the blocks goes by the parameters' names; here `axes` gives a leaf's axes that share one, such
+    as `per_row` or `all_axes`. Use `optax.partition` for several rules.
+    """
+    return chain(
+        track_moments(b1, block_squares(b2, axes)),
+        correct_bias(),
+        precondition(eps),
+        *finish(learning_rate, weight_decay, mask),
+    )

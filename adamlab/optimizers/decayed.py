@@ -1,0 +1,135 @@
+"""Adam with another weight decay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+
+from adamlab.optimizers._finish import Optimizer
+from adamlab.optimizers.adam import adam, scale_by_adam
+from adamlab.stages import (
+    DecayRate,
+    add_cautious_decay,
+    add_decayed_weights,
+    add_independent_decay,
+    add_stable_decay,
+    chain,
+    correct_bias,
+    precondition,
+    scale_by_learning_rate,
+    track_moments,
+)
+
+
+def adamw_independent(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: Any = 1e-8,
+    *,
+    weight_decay: Any = 1e-5,
+    mask: Any = None,
+    peak: float | None = None,
+) -> Optimizer:
+    """AdamW whose decay does not scale with the learning rate, only with its schedule.
+
+    `theta -= learning_rate * direction + learning_rate / peak * weight_decay * theta` (Loshchilov &
+    Hutter 2019, algorithm 2, line 12). The update of `optimi.AdamW(decouple_lr=True)`.
+
+    Args:
+        learning_rate: a number, or a schedule of the number of steps done.
+        b1, b2, eps: as for `adam`.
+        weight_decay: the share of the weights lost each step at the peak of the schedule.
+        mask: a tree of booleans like the parameters, or a function that makes one.
+        peak: the schedule's largest value; needed with a schedule.
+
+    Raises:
+        ValueError: `learning_rate` is a schedule and `peak` is None.
+    """
+    multiplier = None
+    if callable(learning_rate):
+        if peak is None:
+            raise ValueError("peak=None: with a schedule, give the largest learning rate")
+        multiplier = lambda n: learning_rate(n) / peak  # noqa: E731
+    return chain(
+        adam(learning_rate, b1, b2, eps), add_independent_decay(weight_decay, multiplier, mask)
+    )
+
+
+def adamc(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: Any = 1e-8,
+    *,
+    weight_decay: float = 1e-2,
+    normalized: Any,
+    peak: float,
+) -> Optimizer:
+    """AdamW whose decay follows the square of the schedule on layers that a norm follows.
+
+    `learning_rate² / peak * weight_decay * theta` there, `learning_rate * weight_decay * theta`
+    elsewhere (Defazio 2025, AdamC, algorithm 1). The update of `pytorch_optimizer.AdamC`.
+
+    Args:
+        learning_rate: a number, or a schedule of the number of steps done.
+        b1, b2, eps: as for `adam`.
+        weight_decay: decay of decoupled form.
+        normalized: a tree of booleans like the parameters: which of them a norm follows.
+        peak: the largest learning rate.
+    """
+
+    def share(steps_done: Any) -> Any:
+        rate = learning_rate(steps_done) if callable(learning_rate) else learning_rate
+        return rate / peak * weight_decay
+
+    others = jax.tree.map(lambda chosen: not chosen, normalized)
+    return chain(
+        scale_by_adam(b1, b2, eps),
+        add_decayed_weights(share, normalized),
+        add_decayed_weights(weight_decay, others),
+        scale_by_learning_rate(learning_rate),
+    )
+
+
+def adamw_cautious_decay(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: Any = 1e-8,
+    *,
+    weight_decay: Any = 1e-2,
+) -> Optimizer:
+    """AdamW that decays only the weights which the step shrinks anyway.
+
+    `u + weight_decay theta` where `u theta > 0` (Chen et al. 2025, cautious weight decay, algorithm
+    1). The decay of `adam_atan2_pytorch.AdamAtan2(cautious_wd=True)`.
+    """
+    return chain(
+        scale_by_adam(b1, b2, eps),
+        add_cautious_decay(weight_decay),
+        scale_by_learning_rate(learning_rate),
+    )
+
+
+def adams(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: Any = 1e-8,
+    *,
+    weight_decay: Any = 1e-4,
+) -> Optimizer:
+    """Adam with stable weight decay: the decay gets the step size of the network as a whole.
+
+    `theta -= learning_rate (direction + weight_decay theta / sqrt(mean(nu_hat)))` (Xie et al. 2020,
+    AdamS, algorithm 3). The update of `pytorch_optimizer.AdamS`.
+    """
+    return chain(
+        track_moments(b1, b2),
+        correct_bias(),
+        precondition(eps),
+        add_stable_decay(weight_decay, eps),
+        scale_by_learning_rate(learning_rate),
+    )

@@ -1,0 +1,149 @@
+"""Gradient descent and what divides by squares without a first moment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adamlab._checks import check_number
+from adamlab.optimizers._finish import Optimizer, decays, finish
+from adamlab.stages import (
+    DecayRate,
+    add_l2,
+    anchor_to_start,
+    center_nu,
+    chain,
+    correct_bias,
+    divide_by_cube_root,
+    precondition,
+    quasi_hyperbolic,
+    scale_by_learning_rate,
+    sign,
+    squares,
+    sums,
+    trace,
+    track_moments,
+    track_weighted_sums,
+)
+
+
+def sgd(
+    learning_rate: Any,
+    momentum: Any = None,
+    nesterov: bool = False,
+    accumulator_dtype: Any = None,
+) -> Optimizer:
+    """Gradient descent: plain, with heavy-ball momentum, or with Nesterov's.
+
+    `m = g + momentum * m`, `theta -= learning_rate * m` (Polyak 1964; Sutskever et al. 2013).
+    The update of `optax.sgd`.
+    """
+    rate = scale_by_learning_rate(learning_rate)
+    if momentum is None:
+        return chain(rate)
+    return chain(trace(momentum, nesterov, accumulator_dtype), rate)
+
+
+def rmsprop(
+    learning_rate: Any,
+    decay: DecayRate = 0.9,
+    eps: Any = 1e-8,
+    initial_scale: float = 0.0,
+    eps_in_sqrt: bool = True,
+    centered: bool = False,
+    momentum: Any = None,
+    nesterov: bool = False,
+    bias_correction: bool = False,
+) -> Optimizer:
+    """The gradient over the root of its running mean square.
+
+    `theta -= learning_rate * g / sqrt(nu + eps)` (Hinton 2012, lecture 6e; centred: Graves 2013).
+    The update of `optax.rmsprop`; `eps_in_sqrt=False` is PyTorch's form, `sqrt(nu) + eps`.
+    """
+    return chain(
+        track_moments(decay if centered else None, squares(decay, initial_scale)),
+        *([correct_bias()] if bias_correction else []),
+        *([center_nu()] if centered else []),
+        precondition(eps=0.0, eps_root=eps) if eps_in_sqrt else precondition(eps=eps),
+        scale_by_learning_rate(learning_rate),
+        *([] if momentum is None else [trace(momentum, nesterov)]),
+    )
+
+
+def adagrad(
+    learning_rate: Any, initial_accumulator_value: float = 0.1, eps: Any = 1e-7
+) -> Optimizer:
+    """The gradient over the root of the sum of all its squares.
+
+    `theta -= learning_rate * g / sqrt(sum + eps)` (Duchi et al. 2011, figure 1). The update of
+    `optax.adagrad`; PyTorch adds eps beside the root (`adamlab.compat.torch.adagrad`).
+    """
+    return chain(
+        track_moments(None, sums(initial_accumulator_value)),
+        precondition(0.0, eps),
+        scale_by_learning_rate(learning_rate),
+    )
+
+
+def madgrad(
+    learning_rate: Any,
+    momentum: float = 0.9,
+    eps: float = 1e-6,
+    *,
+    weight_decay: Any = 0.0,
+) -> Optimizer:
+    """Dual averaging with cube roots: away from the first parameters, not the present ones.
+
+    `z = theta_0 - s / (cbrt(nu) + eps)`, `theta = momentum theta + (1 - momentum) z`, s and nu sums
+    of g and g² weighted by `learning_rate sqrt(t)` (Defazio & Jelassi 2022, algorithm 1). The
+    update of `madgrad.MADGRAD`, which adds eps to the learning rate; decay is coupled.
+    """
+    coupled = [add_l2(weight_decay)] if decays(weight_decay) else []
+
+    def weight(n: Any) -> Any:
+        rate = learning_rate(n) if callable(learning_rate) else learning_rate
+        return (rate + eps) * (n + 1.0) ** 0.5
+
+    return chain(
+        *coupled,
+        track_weighted_sums(weight),
+        divide_by_cube_root(eps),
+        anchor_to_start(momentum),
+    )
+
+
+def signum(
+    learning_rate: Any, b1: Any = 0.9, *, weight_decay: Any = 0.0, mask: Any = None
+) -> Optimizer:
+    """The sign of the momentum: `sign(mu)`.
+
+    Bernstein et al. 2018, algorithm 1. The update of `optax.signum`; with decay that of
+    `pytorch_optimizer.Tiger` (Su 2023).
+    """
+    return chain(track_moments(b1, None), sign(), *finish(learning_rate, weight_decay, mask))
+
+
+def lion(
+    learning_rate: Any,
+    b1: float = 0.9,
+    b2: float = 0.99,
+    mu_dtype: Any = None,
+    *,
+    weight_decay: Any = 1e-3,
+    mask: Any = None,
+) -> Optimizer:
+    """The sign of two momenta mixed: `sign(b1 mu + (1 - b1) g)`, mu then averaged by b2.
+
+    Chen et al. 2023, algorithm 2. The update of `lion_pytorch.Lion` and `optax.lion`. In terms of
+    the average that this gradient is already in, it is `b1 / b2 mu + (1 - b1 / b2) g`.
+
+    Raises:
+        ValueError: b1 or b2 is outside [0, 1), or b2 is 0.
+    """
+    check_number("b1", b1, low=0, high=1, open_high=True, scheduled=False)
+    check_number("b2", b2, low=0, high=1, open_low=True, open_high=True, scheduled=False)
+    return chain(
+        track_moments(b2, None, mu_dtype=mu_dtype),
+        quasi_hyperbolic(b1 / b2),
+        sign(),
+        *finish(learning_rate, weight_decay, mask),
+    )

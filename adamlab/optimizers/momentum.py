@@ -1,0 +1,276 @@
+"""Adam with another first moment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from adamlab.optimizers._finish import Optimizer, decays, finish
+from adamlab.optimizers.adam import scale_by_adam
+from adamlab.stages import (
+    DecayRate,
+    OneMinus,
+    add_difference,
+    chain,
+    correct_bias,
+    correct_mu_bias,
+    correct_nu_bias,
+    cross_correct,
+    decay_proximally,
+    extrapolate,
+    mix_gradient,
+    mix_slow_average,
+    nesterov,
+    positive_negative_momentum,
+    precondition,
+    quasi_hyperbolic,
+    scale_by_learning_rate,
+    take_mu,
+    track_moments,
+    track_mu_by_variance,
+    track_nu,
+)
+
+
+def nadam(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: Any = 1e-8,
+    *,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> Optimizer:
+    """Adam with Nesterov's look ahead.
+
+    `mu = b1 mu / (1 - b1^(t+1)) + (1 - b1) g / (1 - b1^t)` over Adam's denominator (Dozat 2016,
+    algorithm 8, with a constant momentum). The update of `optax.nadam`.
+    """
+    return chain(
+        track_moments(b1, b2),
+        nesterov(b1),
+        correct_bias(),
+        precondition(eps),
+        *finish(learning_rate, weight_decay, mask),
+    )
+
+
+def nadam_scheduled(
+    learning_rate: Any,
+    b1: float = 0.9,
+    b2: DecayRate = 0.999,
+    eps: Any = 1e-8,
+    momentum_decay: float = 4e-3,
+    *,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> Optimizer:
+    """Nadam with the momentum warm-up of its paper: `b1 (1 - 0.96^(t momentum_decay) / 2)`.
+
+    Dozat 2016, algorithm 8 and section 3.2. The update of `torch.optim.NAdam`; with
+    `momentum_decay=1` that of `keras.optimizers.Nadam`.
+    """
+
+    def momentum(steps_done: Any) -> OneMinus:
+        t = (steps_done + 1).astype(jnp.result_type(float))
+        return OneMinus(1 - b1 * (1 - 0.5 * 0.96 ** (t * momentum_decay)))
+
+    return chain(
+        track_moments(b1, b2),
+        nesterov(momentum),
+        correct_bias(),
+        precondition(eps),
+        *finish(learning_rate, weight_decay, mask),
+    )
+
+
+def qhadam(
+    learning_rate: Any,
+    b1: DecayRate = 0.995,
+    b2: DecayRate = 0.999,
+    v1: float = 0.7,
+    v2: float = 1.0,
+    eps: Any = 1e-8,
+    *,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> Optimizer:
+    """Adam whose averages are mixed with the gradient and its square.
+
+    `(v1 mu_hat + (1 - v1) g) / (sqrt(v2 nu_hat + (1 - v2) g²) + eps)` (Ma & Yarats 2018, equation
+    10). The update of `qhoptim.pyt.QHAdam`.
+    """
+    return chain(
+        track_moments(b1, b2),
+        correct_bias(),
+        quasi_hyperbolic(v1, v2),
+        precondition(eps),
+        *finish(learning_rate, weight_decay, mask),
+    )
+
+
+def ademamix(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    b3: DecayRate = 0.9999,
+    alpha: Any = 5.0,
+    eps: Any = 1e-8,
+    *,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> Optimizer:
+    """Adam with a second, much slower first moment added.
+
+    `(mu_hat + alpha mu_slow) / (sqrt(nu_hat) + eps)` (Pagliardini et al. 2024, algorithm 1). The
+    update of the authors' code and `optax.contrib.ademamix`; `b3` and `alpha` may be schedules.
+    """
+    return chain(
+        track_moments(b1, b2),
+        correct_bias(),
+        mix_slow_average(b3, alpha),
+        precondition(eps),
+        *finish(learning_rate, weight_decay, mask),
+    )
+
+
+def simplified_ademamix(
+    learning_rate: Any,
+    b1: float = 0.99,
+    b2: DecayRate = 0.95,
+    alpha: float = 0.0,
+    eps: Any = 1e-8,
+    *,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> Optimizer:
+    """Adam with the plain sum of gradients for a first moment, and the gradient beside it.
+
+    `m = b1 m + g`, `(m + alpha g) / (sqrt(nu_hat) + eps)` (Morwani et al. 2025, algorithm 1). The
+    update of `optax.contrib.simplified_ademamix`.
+    """
+    return chain(
+        track_moments(b1, b2),
+        correct_nu_bias(),
+        mix_gradient(1 / (1 - b1), alpha),
+        precondition(eps),
+        *finish(learning_rate, weight_decay, mask),
+    )
+
+
+def adapnm(
+    learning_rate: Any,
+    b1: float = 0.9,
+    b2: DecayRate = 0.999,
+    b3: float = 1.0,
+    eps: Any = 1e-8,
+    *,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> Optimizer:
+    """Adam with positive-negative momentum: two first moments fed in turn, one subtracted.
+
+    Xie et al. 2021, algorithm 3. The update of `pytorch_optimizer.AdaPNM(ams_bound=False)`.
+    """
+    return chain(
+        track_moments(None, b2),
+        positive_negative_momentum(b1, b3),
+        correct_bias(),
+        precondition(eps),
+        *finish(learning_rate, weight_decay, mask),
+    )
+
+
+def adan(
+    learning_rate: Any,
+    b1: DecayRate = 0.98,
+    b2: DecayRate = 0.92,
+    b3: DecayRate = 0.99,
+    eps: Any = 1e-8,
+    *,
+    weight_decay: Any = 0.0,
+) -> Optimizer:
+    """Adam on the gradient corrected by its own change.
+
+    With `d = g_t - g_{t-1}`: `(mu_hat + b2 d_hat) / (sqrt(nu_hat) + eps)`, nu the average of
+    `(g + b2 d)²`, then `theta / (1 + learning_rate weight_decay)` (Xie et al. 2022, algorithm 1).
+    The update of the authors' code and of `pytorch_optimizer.Adan`; `optax.adan` has 1 - b2 for b2.
+    """
+    return chain(
+        track_moments(b1, None),
+        correct_mu_bias(),
+        add_difference(b2),
+        track_nu(b3),
+        correct_nu_bias(),
+        precondition(eps),
+        scale_by_learning_rate(learning_rate),
+        *([decay_proximally(weight_decay, learning_rate)] if decays(weight_decay) else []),
+    )
+
+
+def exadam(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: float = 1e-8,
+    *,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> Optimizer:
+    """Adam whose moments correct one another, with the gradient added to the first.
+
+    Adly 2024, equations 5 to 9. The update of `pytorch_optimizer.EXAdam`.
+    """
+    return chain(
+        track_moments(b1, b2),
+        cross_correct(eps),
+        precondition(eps),
+        *finish(learning_rate, weight_decay, mask),
+    )
+
+
+def adai(
+    learning_rate: Any,
+    b0: float = 0.1,
+    b2: DecayRate = 0.99,
+    eps: float = 1e-3,
+    *,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> Optimizer:
+    """Momentum whose inertia adapts to the gradient's second moment; no preconditioning.
+
+    `b1 = clip(1 - b0 nu_hat / mean(nu_hat), 0, 1 - eps)` for each element (Xie et al. 2020,
+    algorithm 2). The update of `pytorch_optimizer.Adai`.
+    """
+    return chain(
+        track_moments(None, b2),
+        correct_nu_bias(),
+        track_mu_by_variance(b0, eps),
+        correct_mu_bias(),
+        take_mu(),
+        *finish(learning_rate, weight_decay, mask),
+    )
+
+
+def optimistic_adam(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: Any = 1e-8,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    *,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> Optimizer:
+    """Adam that extrapolates: `(alpha + beta) u_t - beta u_{t-1}` for games.
+
+    Daskalakis et al. 2018, algorithm 1. The update of `optax.optimistic_adam_v2(nesterov=False)`.
+    """
+    return chain(
+        scale_by_adam(b1, b2, eps),
+        extrapolate(alpha, beta),
+        *finish(learning_rate, weight_decay, mask),
+    )

@@ -1,0 +1,210 @@
+"""Adam by rates: a multiplier for each element that is bounded, averaged or rectified."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adamlab.optimizers._finish import Optimizer, finish
+from adamlab.stages import (
+    DecayRate,
+    add_preconditioned_decay,
+    amsgrad_max,
+    apply_rate,
+    bound_rate,
+    chain,
+    clip_by_block_rms,
+    correct_bias,
+    ema,
+    limit_rate,
+    normalize_rate,
+    previous,
+    rectify_rate,
+    scale_by_learning_rate,
+    scale_rate,
+    squares,
+    to_fisher_rate,
+    to_rate,
+    to_rate_power,
+    to_variance_rate,
+    track_moments,
+)
+
+
+def radam(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: Any = 1e-8,
+    threshold: float = 5.0,
+    *,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> Optimizer:
+    """Adam whose rates are damped while they rest on few gradients, and left out at first.
+
+    Liu et al. 2019, algorithm 2. The update of `optax.radam`; PyTorch adds eps to the uncorrected
+    root (`adamlab.compat.torch.radam`).
+    """
+    return chain(
+        track_moments(b1, b2),
+        correct_bias(),
+        to_rate(eps),
+        rectify_rate(b2, threshold),
+        apply_rate(),
+        *finish(learning_rate, weight_decay, mask),
+    )
+
+
+def padam(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    partial: float = 0.25,
+    eps: Any = 1e-8,
+) -> Optimizer:
+    """Partially adaptive Adam: `mu / (sqrt(nu) + eps)^(2 partial)`, with Adam's step size.
+
+    `learning_rate sqrt(1 - b2^t) / (1 - b1^t)` times that (Chen et al. 2018, equation 3.1). The
+    update of `pytorch_optimizer.PAdam`; at `partial=1/2` it is Adam in the epsilon-hat form.
+    """
+    return chain(
+        track_moments(b1, b2),
+        to_rate_power(partial, eps),
+        scale_rate(learning_rate),
+        apply_rate(),
+        scale_by_learning_rate(1.0),
+    )
+
+
+def msvag(
+    learning_rate: Any, b: float = 0.9, *, weight_decay: Any = 0.0, mask: Any = None
+) -> Optimizer:
+    """Momentum damped by its own variance: `mu_hat³ / (mu_hat² + rho s)`.
+
+    Balles & Hennig 2018, algorithm 2. The update of `pytorch_optimizer.MSVAG`.
+    """
+    return chain(
+        track_moments(b, b),
+        correct_bias(),
+        to_variance_rate(b),
+        apply_rate(),
+        *finish(learning_rate, weight_decay, mask),
+    )
+
+
+def avagrad(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: Any = 0.1,
+    *,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> Optimizer:
+    """Adam by the second moment of the step before, its rates normalised over the network.
+
+    `rate mu_hat / rms(rate)` with `rate = 1 / (sqrt(nu_hat_{t-1}) + eps)`; no step at t = 1
+    (Savarese et al. 2019, algorithm 1).
+    """
+    return chain(
+        track_moments(b1, previous(squares(b2))),
+        correct_bias(),
+        to_rate(eps),
+        normalize_rate(),
+        apply_rate(),
+        *finish(learning_rate, weight_decay, mask),
+    )
+
+
+def adabound(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    final_rate: Any = 0.1,
+    gamma: float = 1e-3,
+    eps: Any = 1e-8,
+) -> Optimizer:
+    """Adam whose element-wise steps are clipped to bounds that close in on SGD's.
+
+    `clip(learning_rate sqrt(1 - b2^t) / (1 - b1^t) / (sqrt(nu) + eps), low_t, high_t) mu` (Luo et
+    al. 2019, algorithm 2). The update of the authors' `adabound.AdaBound`.
+    """
+    return chain(
+        track_moments(b1, b2),
+        to_rate(eps),
+        scale_rate(learning_rate),
+        bound_rate(final_rate, gamma),
+        apply_rate(),
+        scale_by_learning_rate(1.0),
+    )
+
+
+def amsbound(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    final_rate: Any = 0.1,
+    gamma: float = 1e-3,
+    eps: Any = 1e-8,
+) -> Optimizer:
+    """AdaBound over the largest second moment so far (Luo et al. 2019, algorithm 3).
+
+    The update of the authors' `adabound.AdaBound(amsbound=True)`.
+    """
+    return chain(
+        track_moments(b1, b2),
+        amsgrad_max(),
+        to_rate(eps),
+        scale_rate(learning_rate),
+        bound_rate(final_rate, gamma),
+        apply_rate(),
+        scale_by_learning_rate(1.0),
+    )
+
+
+def adamod(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    b3: DecayRate = 0.999,
+    eps: Any = 1e-8,
+) -> Optimizer:
+    """Adam whose element-wise steps stay below their own running average.
+
+    Ding et al. 2019, algorithm 1. The update of `torch_optimizer.AdaMod`.
+    """
+    return chain(
+        track_moments(b1, b2),
+        to_rate(eps),
+        scale_rate(learning_rate),
+        limit_rate(b3),
+        apply_rate(),
+        scale_by_learning_rate(1.0),
+    )
+
+
+def fadam(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: float = 1e-8,
+    eps_gradient: float = 1e-2,
+    clip: float = 1.0,
+    *,
+    weight_decay: Any = 0.1,
+) -> Optimizer:
+    """Adam as natural gradient: normalise, clip, then average; the decay goes the same way.
+
+    `ema(clip(g / (sqrt(nu_hat) + eps_t)))` (Hwang 2024, algorithm 1). The update of
+    `pytorch_optimizer.FAdam`.
+    """
+    return chain(
+        track_moments(None, b2),
+        correct_bias(),
+        to_fisher_rate(eps, eps_gradient),
+        apply_rate(),
+        clip_by_block_rms(clip),
+        ema(b1),
+        add_preconditioned_decay(weight_decay, clip),
+        scale_by_learning_rate(learning_rate),
+    )

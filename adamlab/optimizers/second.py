@@ -1,0 +1,272 @@
+"""Adam with another second moment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adamlab.optimizers._finish import Optimizer, decays, finish
+from adamlab.stages import (
+    DecayRate,
+    chain,
+    clip_direction,
+    correct_bias,
+    correct_mu_bias,
+    decay_after_step,
+    deviations,
+    divide_by_nu,
+    drop_mu,
+    ema,
+    from_first,
+    largest,
+    means,
+    precondition,
+    precondition_atan2,
+    precondition_max,
+    previous,
+    scale_by_gradient_rms,
+    scale_by_learning_rate,
+    squares,
+    track_curvature,
+    track_moments,
+)
+from adamlab.stages import yogi as yogi_squares
+
+
+def adamax(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: float = 1e-8,
+    *,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> Optimizer:
+    """Adam by the largest gradient: `mu_hat / u` with `u = max(b2 u, |g| + eps)`.
+
+    Kingma & Ba 2015, algorithm 2. The update of `torch.optim.Adamax` and `optax.adamax`; Keras adds
+    eps to u (`adamlab.compat.keras.adamax`).
+    """
+    return chain(
+        track_moments(b1, largest(b2, eps)),
+        correct_mu_bias(),
+        divide_by_nu(),
+        *finish(learning_rate, weight_decay, mask),
+    )
+
+
+def adabelief(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: float = 1e-16,
+    eps_root: float = 1e-16,
+    *,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> Optimizer:
+    """Adam over the gradient's deviation from its own average.
+
+    `nu += (1 - b2) ((g - mu)² - nu) + eps_root`, eps gathering in it (Zhuang et al. 2020, algorithm
+    2). The update of `optax.adabelief` and of `adabelief_pytorch.AdaBelief(rectify=False)`.
+    """
+    return chain(
+        track_moments(b1, deviations(b2, eps_root)),
+        correct_bias(),
+        precondition(eps),
+        *finish(learning_rate, weight_decay, mask),
+    )
+
+
+def yogi(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: Any = 1e-3,
+    initial_accumulator_value: float = 1e-6,
+    *,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> Optimizer:
+    """Adam whose second moment moves by at most its newest square.
+
+    `nu -= (1 - b2) sign(nu - g²) g²` (Zaheer et al. 2018, algorithm 2). The update of `optax.yogi`,
+    which starts both moments at the same small value and corrects them all the same.
+    """
+    start = initial_accumulator_value
+    return chain(
+        track_moments(b1, yogi_squares(b2, start), initial_mu=start),
+        correct_bias(),
+        precondition(eps),
+        *finish(learning_rate, weight_decay, mask),
+    )
+
+
+def adopt(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.9999,
+    eps: Any = 1e-6,
+    *,
+    clip: bool = True,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> Optimizer:
+    """Momentum of gradients that are normalised by the second moment of the step before.
+
+    `mu = ema(clip(g / max(sqrt(nu_{t-1}), eps), t^(1/4)))`, t from 0, nu from the first square; no
+    step at t = 0 (Taniguchi et al. 2024, algorithm 2). The update of the authors' code and of
+    `optax.contrib.adopt`.
+    """
+    return chain(
+        track_moments(None, previous(squares(from_first(b2)))),
+        precondition_max(eps),
+        *([clip_direction(lambda n: n**0.25)] if clip else []),
+        ema(b1),
+        *finish(learning_rate, weight_decay, mask),
+    )
+
+
+def acprop(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: Any = 1e-16,
+    eps_root: float = 1e-16,
+    *,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> Optimizer:
+    """The gradient over the root of the deviation known before it.
+
+    `g / (sqrt(nu_hat_{t-1}) + eps)`, nu the average of `(g - mu_{t-1})²`, 1 at first (Zhuang et al.
+    2021, algorithm 1). The update of `optax.contrib.acprop`.
+    """
+    return chain(
+        track_moments(b1, previous(deviations(b2, eps_root, from_previous=True), first=1.0)),
+        correct_bias(),
+        drop_mu(),
+        precondition(eps),
+        *finish(learning_rate, weight_decay, mask),
+    )
+
+
+def laprop(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: Any = 1e-15,
+    *,
+    weight_decay: Any = 0.0,
+) -> Optimizer:
+    """Momentum of normalised gradients: Adam with its two halves exchanged.
+
+    `mu = ema(g / (sqrt(nu_hat) + eps)) / (1 - b1^t)`, the decay after the step (Ziyin et al. 2020,
+    algorithm 1). The update of `timm.optim.LaProp`; the authors' code puts the learning rate into
+    the average, which differs under a schedule alone.
+    """
+    return chain(
+        track_moments(None, b2),
+        correct_bias(),
+        precondition(eps),
+        ema(b1, correct=True),
+        scale_by_learning_rate(learning_rate),
+        *([decay_after_step(weight_decay, learning_rate)] if decays(weight_decay) else []),
+    )
+
+
+def adam_atan2(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    a: float = 1.27,
+    b: float = 1.0,
+    *,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> Optimizer:
+    """Adam without eps: `a atan2(mu_hat, b sqrt(nu_hat))`.
+
+    Everett et al. 2024, section 4. The update of `adam_atan2_pytorch.AdamAtan2`.
+    """
+    return chain(
+        track_moments(b1, b2),
+        correct_bias(),
+        precondition_atan2(a, b),
+        *finish(learning_rate, weight_decay, mask),
+    )
+
+
+def stable_adamw(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.99,
+    eps: Any = 1e-6,
+    *,
+    weight_decay: Any = 1e-2,
+    mask: Any = None,
+) -> Optimizer:
+    """AdamW whose step is shortened where the second moment lags behind the gradient.
+
+    A leaf's step over `max(1, rms(g / sqrt(max(nu_hat, eps²))))` (Wortsman et al. 2023, algorithm
+    2). The update of `optimi.StableAdamW`, which shortens the decay with it.
+    """
+    *decay, rate = finish(learning_rate, weight_decay, mask)
+    return chain(
+        track_moments(b1, b2),
+        correct_bias(),
+        precondition(eps),
+        *decay,
+        scale_by_gradient_rms(eps),
+        rate,
+    )
+
+
+def adahessian(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: Any = 1e-8,
+    every: int = 1,
+    *,
+    weight_decay: Any = 0.0,
+    mask: Any = None,
+) -> Optimizer:
+    """Adam over the Hessian's diagonal: pass `hessian_diag` to `update`.
+
+    `mu_hat / (sqrt(ema(D²)_hat) + eps)` (Yao et al. 2021, algorithm 1). The update of
+    `pytorch_optimizer.AdaHessian` without its averaging over blocks.
+    """
+    return chain(
+        track_moments(b1, None),
+        track_curvature(b2, every=every),
+        correct_bias(),
+        precondition(eps),
+        *finish(learning_rate, weight_decay, mask),
+    )
+
+
+def sophia(
+    learning_rate: Any,
+    b1: DecayRate = 0.965,
+    b2: DecayRate = 0.99,
+    eps: float = 1e-12,
+    gamma: float = 0.01,
+    clip: float = 1.0,
+    every: int = 10,
+    *,
+    weight_decay: Any = 1e-4,
+    mask: Any = None,
+) -> Optimizer:
+    """Clipped Newton steps: pass an estimate of the Hessian's diagonal as `hessian_diag`.
+
+    `clip(mu / max(gamma h, eps), 1)` with h the diagonal's average, read on the first of every
+    `every` steps (Liu et al. 2023, algorithm 3). The update of `pytorch_optimizer.SophiaH`;
+    `optax.contrib.sophia` corrects mu and uses h from before the step.
+    """
+    return chain(
+        track_moments(b1, None),
+        track_curvature(means(b2), every=every),
+        divide_by_nu(floor=eps, gamma=gamma),
+        clip_direction(clip),
+        *finish(learning_rate, weight_decay, mask),
+    )

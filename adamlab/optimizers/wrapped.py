@@ -1,0 +1,160 @@
+"""Optimizers around an optimizer: two sets of weights, averages, estimated distances."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import optax
+
+from adamlab._checks import check_count, check_number
+from adamlab.optimizers._finish import Optimizer, finish
+from adamlab.optimizers.adam import adam, adamw
+from adamlab.optimizers.rates import radam
+from adamlab.stages import (
+    DecayRate,
+    EightBit,
+    chain,
+    compensate_rounding,
+    correct_bias,
+    precondition,
+    round_stochastically,
+    track_moments,
+)
+
+
+def schedule_free_adamw(
+    learning_rate: Any,
+    b1: float = 0.9,
+    b2: DecayRate = 0.999,
+    eps: Any = 1e-8,
+    *,
+    weight_decay: Any = 0.0,
+    weight_lr_power: float = 2.0,
+) -> Optimizer:
+    """AdamW without a schedule: gradients are taken between its iterates and their average.
+
+    Defazio et al. 2024, algorithm 1. `optax.contrib.schedule_free` around RMS-normalised steps: the
+    parameters that are trained are y; `optax.contrib.schedule_free_eval_params` gives x. The
+    update of `schedulefree.AdamWScheduleFree`.
+    """
+    base = chain(
+        track_moments(None, b2),
+        correct_bias(),
+        precondition(eps),
+        *finish(learning_rate, weight_decay),
+    )
+    return _extended(
+        optax.contrib.schedule_free(base, learning_rate, b1, weight_lr_power=weight_lr_power)
+    )
+
+
+def lookahead(
+    optimizer: optax.GradientTransformation, sync_period: int = 6, slow_step_size: float = 0.5
+) -> Optimizer:
+    """Any optimizer with slow weights that follow it every `sync_period` steps.
+
+    Zhang et al. 2019, algorithm 1 (`optax.lookahead`): it trains `optax.LookaheadParams`.
+
+    Raises:
+        ValueError: `sync_period` is no whole number >= 1 or `slow_step_size` is outside [0, 1].
+    """
+    check_count("sync_period", sync_period)
+    check_number("slow_step_size", slow_step_size, low=0, high=1, scheduled=False)
+    return _extended(optax.lookahead(optimizer, sync_period, slow_step_size))
+
+
+def lookahead_adam(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: Any = 1e-8,
+    sync_period: int = 6,
+    slow_step_size: float = 0.5,
+) -> Optimizer:
+    """Adam with slow weights (Zhang et al. 2019); it trains `optax.LookaheadParams`.
+
+    The update of `optax.lookahead(optax.adam(...))` and of `pytorch_optimizer.Lookahead`.
+    """
+    return lookahead(adam(learning_rate, b1, b2, eps), sync_period, slow_step_size)
+
+
+def ranger(
+    learning_rate: Any,
+    b1: DecayRate = 0.95,
+    b2: DecayRate = 0.999,
+    eps: Any = 1e-6,
+    sync_period: int = 6,
+    slow_step_size: float = 0.5,
+    *,
+    weight_decay: Any = 0.0,
+) -> Optimizer:
+    """RAdam with slow weights (Wright 2019); it trains `optax.LookaheadParams`.
+
+    The update of `optimi.Ranger`.
+    """
+    inner = radam(learning_rate, b1, b2, eps, weight_decay=weight_decay)
+    return lookahead(inner, sync_period, slow_step_size)
+
+
+def adamw_8bit(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: Any = 1e-8,
+    *,
+    weight_decay: Any = 1e-2,
+    mask: Any = None,
+    block: int = 256,
+    min_size: int = 4096,
+) -> Optimizer:
+    """AdamW with both moments in 8 bits (Dettmers et al. 2021).
+
+    Leaves of fewer than `min_size` elements keep theirs in float32.
+    """
+    storage = EightBit(block, min_size)
+    return adamw(learning_rate, b1, b2, eps, 0.0, storage, weight_decay, mask, nu_dtype=storage)
+
+
+def adamw_kahan(
+    learning_rate: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: Any = 1e-8,
+    *,
+    weight_decay: Any = 1e-2,
+    mask: Any = None,
+) -> Optimizer:
+    """AdamW for bfloat16 parameters, with Kahan summation (Zamirai et al. 2020, algorithm 5).
+
+    Like `optimi.AdamW(kahan_sum=True)`, but nu is kept in float32.
+    """
+    return chain(
+        adamw(learning_rate, b1, b2, eps, weight_decay=weight_decay, mask=mask),
+        compensate_rounding(),
+    )
+
+
+def adamw_stochastic_rounding(
+    learning_rate: Any,
+    key: Any,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: Any = 1e-8,
+    *,
+    weight_decay: Any = 1e-2,
+    mask: Any = None,
+) -> Optimizer:
+    """AdamW for bfloat16 parameters that are rounded at random (Gupta et al. 2015).
+
+    Args:
+        learning_rate, b1, b2, eps, weight_decay, mask: as for `adamw`.
+        key: the random key that the rounding of all steps comes from.
+    """
+    return chain(
+        adamw(learning_rate, b1, b2, eps, weight_decay=weight_decay, mask=mask),
+        round_stochastically(key),
+    )
+
+
+def _extended(transform: optax.GradientTransformation) -> Optimizer:
+    return optax.with_extra_args_support(transform)

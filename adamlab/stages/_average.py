@@ -1,0 +1,57 @@
+"""One step of an exponential running average, and the form it is stored in."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adamlab.stages._decay import DecayRate, Scalar, decay_at, mass_of
+from adamlab.stages._numerics import average_dtype, lerp, widen
+
+
+class Step(NamedTuple):
+    """What a decay rate comes to at one step."""
+
+    weight: Scalar
+    """1 - b: the weight of the newest value."""
+    mass: Any
+    """The weight gathered with this step; 1 - b**t for a constant b."""
+    previous_mass: Any
+    """The weight gathered before it."""
+    log_decay: jax.Array | None
+    """The sum of log b so far, to be kept where b follows a schedule."""
+
+
+def start_log_decay(rate: DecayRate | None) -> jax.Array | None:
+    """What a stage's state holds for `rate` from the start; None unless it follows a schedule."""
+    return jnp.zeros([], average_dtype()) if callable(rate) else None
+
+
+def step_at(rate: DecayRate, log_decay: jax.Array | None, steps_done: jax.Array) -> Step:
+    """What `rate` comes to after `steps_done` steps, `log_decay` being what the state holds."""
+    decay = decay_at(rate, steps_done)
+    log = jnp.asarray(decay.log, average_dtype())
+    if log_decay is None:
+        # One product for each mass: t log b, with log b from Python's float.
+        steps = optax.safe_increment(steps_done).astype(average_dtype())
+        before = steps_done.astype(average_dtype())
+        return Step(decay.complement, mass_of(steps * log), mass_of(_product(before, log)), None)
+    total = log_decay + log
+    return Step(decay.complement, mass_of(total), mass_of(log_decay), total)
+
+
+def fold(average: Any, new: Any, weight: Scalar) -> Any:
+    """The trees' average moved towards `new`, in float32 or wider."""
+
+    def move(a: jax.Array, x: jax.Array) -> jax.Array:
+        a, x = widen(a), widen(x)
+        return lerp(a, x, jnp.asarray(weight, x.dtype))
+
+    return jax.tree.map(move, average, new)
+
+
+def _product(steps: jax.Array, log: jax.Array) -> jax.Array:
+    return jnp.where(steps == 0, 0, steps * log)  # 0 * log 0 would be NaN

@@ -1,0 +1,144 @@
+"""Second moments coarser than the parameters: one for a block, a row and a column, an axis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from adamlab._checks import check_count, check_number
+from adamlab.stages._decay import DecayRate, check_decay
+from adamlab.stages._numerics import lerp, wide_dtype
+from adamlab.stages.second_moment import SecondMoment, Seen, square
+
+Axes = Callable[[tuple[int, ...]], tuple[int, ...]]
+
+
+def all_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """One block for the whole leaf."""
+    return tuple(range(len(shape)))
+
+
+def per_row(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """One block for each index of the first axis; a leaf of one axis is one block."""
+    return tuple(range(1, len(shape))) if len(shape) > 1 else all_axes(shape)
+
+
+def block_squares(
+    b2: DecayRate,
+    axes: Axes = per_row,
+    reduce: Callable[..., jax.Array] = jnp.mean,
+) -> SecondMoment:
+    """One second moment for a block of elements: the average of `reduce(g²)` over `axes`.
+
+    The mean over a row is Adam-mini's (Zhang et al. 2024, algorithm 1); the sum over a leaf is
+    NovoGrad's (Ginsburg et al. 2019, algorithm 1). `nu` keeps the reduced axes with length 1.
+
+    Args:
+        b2: its decay rate.
+        axes: from a leaf's shape to the axes that are reduced: `per_row`, `all_axes` or your own.
+        reduce: `jnp.mean`, `jnp.sum` or the like, called with `axis` and `keepdims`.
+
+    Raises:
+        ValueError: b2 is outside [0, 1).
+    """
+    check_decay("b2", b2)
+
+    def init(p: jax.Array) -> jax.Array:
+        over = axes(p.shape)
+        shape = [1 if i in over else n for i, n in enumerate(p.shape)]
+        return jnp.zeros(shape, wide_dtype(jnp.real(p)))
+
+    def fold(nu: jax.Array, seen: Seen, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
+        reduced = reduce(square(seen.grad), axis=axes(seen.grad.shape), keepdims=True)
+        new = lerp(nu, reduced, weight)
+        return new, new
+
+    return SecondMoment("block_squares", b2, init, fold)
+
+
+class Factors(NamedTuple):
+    """A second moment of two axes kept as the means over one of them and over the other."""
+
+    row: jax.Array
+    col: jax.Array
+
+
+def factored(b2: DecayRate, eps: float = 1e-30, min_dim_size: int = 128) -> SecondMoment:
+    """A rank-one second moment: the means of g² over each of the two longest axes.
+
+    `nu = row col / mean(row)`, with `g² + eps` averaged (Shazeer & Stern 2018, algorithm 2).
+    A leaf with fewer than two axes of at least `min_dim_size` keeps the whole of it.
+
+    Raises:
+        ValueError: b2 is outside [0, 1), or `eps` is negative.
+    """
+    check_decay("b2", b2)
+    check_number("eps", eps, low=0, scheduled=False)
+    check_count("min_dim_size", min_dim_size)
+
+    def init(p: jax.Array) -> Any:
+        dtype = wide_dtype(jnp.real(p))
+        axes = factored_axes(p.shape, min_dim_size)
+        if axes is None:
+            return jnp.zeros(p.shape, dtype)
+        row, col = ([1 if i == axis else n for i, n in enumerate(p.shape)] for axis in axes)
+        return Factors(jnp.zeros(row, dtype), jnp.zeros(col, dtype))
+
+    def fold(state: Any, seen: Seen, weight: jax.Array) -> tuple[Any, jax.Array]:
+        return fold_factors(state, square(seen.grad) + jnp.asarray(eps, weight.dtype), weight)
+
+    return SecondMoment("factored", b2, init, fold)
+
+
+def factored_axes(shape: tuple[int, ...], min_dim_size: int) -> tuple[int, int] | None:
+    """The longest and the second longest axis, or None where the latter is too short."""
+    if len(shape) < 2:
+        return None
+    order = sorted(range(len(shape)), key=lambda i: shape[i])
+    return None if shape[order[-2]] < min_dim_size else (order[-1], order[-2])
+
+
+def fold_factors(state: Any, squares: jax.Array, weight: jax.Array) -> tuple[Any, jax.Array]:
+    """A leaf's new factors (or plain average) and the second moment they stand for."""
+    if not isinstance(state, Factors):
+        new = lerp(state, squares, weight)
+        return new, new
+    over_row, over_col = (
+        tuple(i for i, n in enumerate(part.shape) if n != squares.shape[i]) for part in state
+    )
+    row = lerp(state.row, squares.mean(over_row, keepdims=True), weight)
+    col = lerp(state.col, squares.mean(over_col, keepdims=True), weight)
+    return Factors(row, col), row / row.mean(over_col, keepdims=True) * col
+
+
+def per_axis(b2: DecayRate | None = None) -> SecondMoment:
+    """A maximum for each index of each axis: SM3's cover of a tensor by its slices.
+
+    `nu = min over axes of their maxima + g²`, and each maximum follows `nu` (Anil et al. 2019,
+    algorithm SM3-II). With a b2, `b2 min + (1 - b2) g²`.
+
+    Raises:
+        ValueError: b2 is outside [0, 1).
+    """
+    if b2 is not None:
+        check_decay("b2", b2)
+
+    def init(p: jax.Array) -> tuple[jax.Array, ...]:
+        dtype = wide_dtype(jnp.real(p))
+        shapes = [[n if j == i else 1 for j, n in enumerate(p.shape)] for i in range(p.ndim)]
+        return tuple(jnp.zeros(shape, dtype) for shape in shapes or [[]])
+
+    def fold(state: Any, seen: Seen, weight: jax.Array) -> tuple[Any, jax.Array]:
+        shape = seen.grad.shape
+        least = jnp.broadcast_to(state[0], shape)
+        for part in state[1:]:
+            least = jnp.minimum(least, part)
+        new = square(seen.grad)
+        nu = least + new if b2 is None else lerp(least, new, weight)
+        others = [tuple(j for j, n in enumerate(p.shape) if n != shape[j]) for p in state]
+        return tuple(nu.max(over, keepdims=True) for over in others), nu
+
+    return SecondMoment("per_axis", b2, init, fold)

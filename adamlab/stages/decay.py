@@ -1,0 +1,213 @@
+"""direction -> direction: weight decay, decoupled from the gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adamlab._checks import check_number
+from adamlab.stages._kinds import DirectionToDirection, Moments
+from adamlab.stages._numerics import at_step, rms, sqrt, tree_mean, widen
+
+
+def add_decayed_weights(weight_decay: Any, mask: Any = None) -> DirectionToDirection:
+    """Add `weight_decay` times the parameters to the direction; before the learning rate.
+
+    Decoupled decay as PyTorch and Optax count it, `learning_rate * weight_decay` a step
+    (Loshchilov & Hutter 2019, algorithm 2, line 12; `optax.add_decayed_weights`).
+
+    Args:
+        weight_decay: a finite number >= 0, or a schedule of the number of steps done.
+        mask: a tree of booleans like the parameters, or a function that makes one.
+
+    Raises:
+        ValueError: `weight_decay` is negative or not finite.
+    """
+    check_number("weight_decay", weight_decay, low=0)
+    return DirectionToDirection.from_optax(
+        "add_decayed_weights", optax.add_decayed_weights(weight_decay, mask)
+    )
+
+
+class CountState(NamedTuple):
+    """State of a stage that counts its steps and keeps nothing else."""
+
+    count: Any
+
+
+def add_independent_decay(
+    weight_decay: Any,
+    multiplier: Callable[[jax.Array], Any] | None = None,
+    mask: Any = None,
+) -> DirectionToDirection:
+    """Take `weight_decay` times the parameters off, whatever the learning rate; after it.
+
+    `update - multiplier(t) * weight_decay * params` (Loshchilov & Hutter 2019, algorithm 2,
+    line 12, with their schedule multiplier and the learning rate apart).
+
+    Args:
+        weight_decay: a finite number >= 0: the share of the weights lost each step.
+        multiplier: a schedule of the number of steps done, such as the learning rate's own
+            divided by its peak; None for 1.
+        mask: a tree of booleans like the parameters, or a function that makes one.
+
+    Raises:
+        ValueError: `weight_decay` is negative or not finite, or `update` gets no parameters.
+    """
+    check_number("weight_decay", weight_decay, low=0, scheduled=False)
+
+    def update(
+        updates: Any, state: CountState, params: Any, **_: Any
+    ) -> tuple[optax.Updates, CountState]:
+        share = weight_decay if multiplier is None else multiplier(state.count) * weight_decay
+        decayed = jax.tree.map(lambda u, p: u - jnp.asarray(share, p.dtype) * p, updates, params)
+        return decayed, CountState(optax.safe_increment(state.count))
+
+    name = "add_independent_decay"
+    decay = DirectionToDirection.from_update(name, start_count, update, needs=("params",))
+    if mask is None:
+        return decay
+    return DirectionToDirection.from_optax(name, optax.masked(decay, mask))
+
+
+def add_cautious_decay(weight_decay: Any) -> DirectionToDirection:
+    """Decay only the weights that the step shrinks anyway: where direction and weight agree.
+
+    `u + weight_decay theta` where `u theta > 0` (Chen et al. 2025, algorithm 1); before the
+    learning rate.
+
+    Raises:
+        ValueError: `weight_decay` is negative or not finite, or `update` gets no parameters.
+    """
+    check_number("weight_decay", weight_decay, low=0, scheduled=False)
+
+    def decayed(u: jax.Array, p: jax.Array) -> jax.Array:
+        agree = jnp.real(u * jnp.conj(p.astype(u.dtype))) > 0
+        return u + jnp.where(agree, jnp.asarray(weight_decay, u.dtype) * p.astype(u.dtype), 0)
+
+    return _with_params("add_cautious_decay", lambda u, params, _: jax.tree.map(decayed, u, params))
+
+
+def add_stable_decay(weight_decay: Any, eps: Any = 1e-8) -> DirectionToDirection:
+    """Decay by the step size that the network as a whole gets: `theta / sqrt(mean(nu))`.
+
+    The mean is over all elements of all leaves of the corrected second moment (Xie et al. 2020,
+    stable weight decay, AdamS, algorithm 3).
+
+    Raises:
+        ValueError: `weight_decay` or `eps` is negative or not finite, or `update` gets no
+            parameters.
+    """
+    check_number("weight_decay", weight_decay, low=0, scheduled=False)
+    check_number("eps", eps, low=0, scheduled=False)
+
+    def decay(updates: Any, params: Any, moments: Moments) -> Any:
+        size = sqrt(tree_mean(moments.nu)) + eps
+        share = weight_decay / jnp.where(size == 0, 1, size)
+        return jax.tree.map(
+            lambda u, p: u + share.astype(u.dtype) * p.astype(u.dtype), updates, params
+        )
+
+    return _with_params("add_stable_decay", decay, moments=True)
+
+
+def add_preconditioned_decay(weight_decay: Any, max_rms: Any = 1.0) -> DirectionToDirection:
+    """Decay by the same rates as the gradient: `weight_decay rate theta`, its RMS clipped.
+
+    The natural gradient of an L2 penalty (Hwang 2024, FAdam, algorithm 1, lines 13 and 14). After
+    a direction made by rates.
+
+    Raises:
+        ValueError: `weight_decay` is negative, or `max_rms` is not above zero; `update` gets no
+            parameters.
+    """
+    check_number("weight_decay", weight_decay, low=0, scheduled=False)
+    check_number("max_rms", max_rms, low=0, open_low=True, scheduled=False)
+
+    def leaf(u: jax.Array, p: jax.Array, rate: jax.Array) -> jax.Array:
+        pull = widen(p) * rate
+        pull = pull / jnp.maximum(rms(pull) / max_rms, 1)
+        return u + jnp.asarray(weight_decay, u.dtype) * pull.astype(u.dtype)
+
+    def decay(updates: Any, params: Any, moments: Moments) -> Any:
+        if moments.rate is None:
+            raise ValueError("add_preconditioned_decay needs rates; make the direction by them")
+        return jax.tree.map(leaf, updates, params, moments.rate)
+
+    return _with_params("add_preconditioned_decay", decay, moments=True)
+
+
+def decay_proximally(weight_decay: Any, learning_rate: Any) -> DirectionToDirection:
+    """Shrink the updated parameters: `(theta + update) / (1 + learning_rate weight_decay)`.
+
+    The proximal step of an L2 penalty (Zhuang et al. 2022; Xie et al. 2022, Adan, algorithm 1);
+    after the learning rate, which it needs again.
+
+    Raises:
+        ValueError: an argument is negative or not finite, or `update` gets no parameters.
+    """
+    return _shrink(
+        "decay_proximally", weight_decay, learning_rate, lambda u, p, by: (u - by * p) / (1 + by)
+    )
+
+
+def decay_after_step(weight_decay: Any, learning_rate: Any) -> DirectionToDirection:
+    """Decay the updated parameters: `(theta + update) (1 - learning_rate weight_decay)`.
+
+    LaProp's decay (Ziyin et al. 2020, the authors' code); after the learning rate, which it needs
+    again.
+
+    Raises:
+        ValueError: an argument is negative or not finite, or `update` gets no parameters.
+    """
+    return _shrink(
+        "decay_after_step", weight_decay, learning_rate, lambda u, p, by: u - by * (p + u)
+    )
+
+
+def start_count(params: Any) -> CountState:
+    """The state of a stage that counts its steps."""
+    del params
+    return CountState(jnp.zeros([], jnp.int32))
+
+
+def _with_params(
+    name: str, function: Callable[[Any, Any, Any], Any], *, moments: bool = False
+) -> DirectionToDirection:
+    def update(
+        updates: Any, state: Any, params: Any, moments: Any = None, **_: Any
+    ) -> tuple[Any, Any]:
+        return function(updates, params, moments), state
+
+    return DirectionToDirection.from_update(
+        name, optax.init_empty_state, update,
+        needs=("params",), extra_args=("moments",) if moments else (),
+    )  # fmt: skip
+
+
+def _shrink(
+    name: str,
+    weight_decay: Any,
+    learning_rate: Any,
+    function: Callable[[jax.Array, jax.Array, jax.Array], jax.Array],
+) -> DirectionToDirection:
+    """A decay that acts on the updated parameters; `function(update, params, share)`."""
+    check_number("weight_decay", weight_decay, low=0, scheduled=False)
+    check_number("learning_rate", learning_rate, low=0)
+
+    def update(
+        updates: Any, state: CountState, *, params: Any, **_: Any
+    ) -> tuple[optax.Updates, CountState]:
+        share = at_step(learning_rate, state.count) * weight_decay
+
+        def leaf(u: jax.Array, p: jax.Array) -> jax.Array:
+            return function(u, p.astype(u.dtype), jnp.asarray(share, u.dtype))
+
+        new = jax.tree.map(leaf, updates, params)
+        return new, CountState(optax.safe_increment(state.count))
+
+    return DirectionToDirection.from_update(name, start_count, update, needs=("params",))

@@ -1,0 +1,143 @@
+"""moments -> moments: what the first moment is fed with, and how much of it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from adamlab._checks import check_number
+from adamlab.stages._average import fold, start_log_decay, step_at
+from adamlab.stages._decay import DecayRate, check_decay
+from adamlab.stages._kinds import Moments, MomentsToMoments
+from adamlab.stages._numerics import norm, real_dtype, tree_mean, widen
+from adamlab.stages.moments import gradient_like
+
+
+class AddDifferenceState(NamedTuple):
+    """State of `add_difference`."""
+
+    previous: Any
+    difference: Any
+    difference_log_decay: jax.Array | None
+
+
+def add_difference(b2: DecayRate = 0.92, gain: Any = None) -> MomentsToMoments:
+    """Add the gradient's change to it: `g + b2 d` with `d = g_t - g_{t-1}`, and its average to mu.
+
+    `mu + b2 w / (1 - b2^t)` with w the average of d (Xie et al. 2022, Adan, algorithm 1); after
+    `correct_mu_bias`, before the second moment is tracked. On the first step d is zero.
+
+    Args:
+        b2: decay rate of the average of d, and the weight of d.
+        gain: another weight of d; None for b2.
+
+    Raises:
+        ValueError: b2 is outside [0, 1), or `gain` is not finite.
+    """
+    check_decay("b2", b2)
+    if gain is not None:
+        check_number("gain", gain, scheduled=False)
+
+    def init(params: Any) -> AddDifferenceState:
+        zeros = jax.tree.map(jnp.zeros_like, gradient_like(params))
+        return AddDifferenceState(zeros, zeros, start_log_decay(b2))
+
+    def update(
+        moments: Moments, state: AddDifferenceState, **_: Any
+    ) -> tuple[Moments, AddDifferenceState]:
+        now = step_at(b2, state.difference_log_decay, moments.count - 1)
+        factor = 1 - now.weight if gain is None else gain
+        change = jax.tree.map(
+            lambda g, old: jnp.where(moments.count > 1, widen(g) - widen(old), 0),
+            moments.grad, state.previous,
+        )  # fmt: skip
+        difference = fold(state.difference, change, now.weight)
+
+        def add(x: jax.Array, d: jax.Array, share: Any = 1) -> jax.Array:
+            return (widen(x) + jnp.asarray(factor / share, d.dtype) * d).astype(x.dtype)
+
+        mu = jax.tree.map(lambda m, w: add(m, w, now.mass), moments.mu, difference)
+        grad = jax.tree.map(add, moments.grad, change)
+        kept = jax.tree.map(lambda d, old: d.astype(old.dtype), difference, state.difference)
+        new = AddDifferenceState(moments.grad, kept, now.log_decay)
+        return moments._replace(mu=mu, grad=grad), new
+
+    return MomentsToMoments.from_update("add_difference", init, update, needs=("mu",))
+
+
+class TrackMuByVarianceState(NamedTuple):
+    """State of `track_mu_by_variance`."""
+
+    mu: Any
+    mu_log_decay: Any
+
+
+def track_mu_by_variance(b0: Any = 0.1, eps: Any = 1e-3) -> MomentsToMoments:
+    """Average each element of the gradient with an inertia of its own, less where it varies more.
+
+    `b1 = clip(1 - b0 nu / mean(nu), 0, 1 - eps)` with the mean over all elements of all leaves
+    (Xie et al. 2020, Adai, algorithm 2). After `correct_nu_bias`; `mu_mass` is then a tree.
+
+    Raises:
+        ValueError: `b0` or `eps` is no finite number > 0.
+    """
+    check_number("b0", b0, low=0, open_low=True, scheduled=False)
+    check_number("eps", eps, low=0, high=1, open_low=True, scheduled=False)
+
+    def init(params: Any) -> TrackMuByVarianceState:
+        zeros = jax.tree.map(lambda p: jnp.zeros_like(widen(p)), gradient_like(params))
+        return TrackMuByVarianceState(zeros, zeros)
+
+    def update(
+        moments: Moments, state: TrackMuByVarianceState, **_: Any
+    ) -> tuple[Moments, TrackMuByVarianceState]:
+        mean = jnp.maximum(tree_mean(moments.nu), eps)
+        weight = jax.tree.map(lambda v: jnp.clip(b0 * v / mean.astype(v.dtype), eps, 1), moments.nu)
+        mu = jax.tree.map(
+            lambda m, g, w: m + w * (g.astype(m.dtype) - m), state.mu, moments.grad, weight
+        )
+        log = jax.tree.map(
+            lambda old, w: old + jnp.maximum(jnp.log1p(-w), -1e3), state.mu_log_decay, weight
+        )
+        mass = jax.tree.map(lambda x: -jnp.expm1(x), log)
+        return moments._replace(mu=mu, mu_mass=mass), TrackMuByVarianceState(mu, log)
+
+    return MomentsToMoments.from_update("track_mu_by_variance", init, update, needs=("nu",))
+
+
+class LengthenShortState(NamedTuple):
+    """State of `lengthen_short_gradients`."""
+
+    norm: Any
+
+
+def lengthen_short_gradients(decay: Any = 0.95) -> MomentsToMoments:
+    """Stretch a leaf's gradient to its average norm where it is shorter.
+
+    `g e / |g|` where `e`, the average of |g|, is larger (Dubey et al. 2022, AdaNorm, algorithm 1).
+    After the second moment, which sees the gradient as it is, and before `track_mu`.
+
+    Raises:
+        ValueError: `decay` is outside [0, 1).
+    """
+    check_number("decay", decay, low=0, high=1, open_high=True, scheduled=False)
+
+    def init(params: Any) -> LengthenShortState:
+        norms = jax.tree.map(lambda p: jnp.zeros([], real_dtype(p)), gradient_like(params))
+        return LengthenShortState(norms)
+
+    def update(
+        moments: Moments, state: LengthenShortState, **_: Any
+    ) -> tuple[Moments, LengthenShortState]:
+        norms = jax.tree.map(norm, moments.grad)
+        average = fold(state.norm, norms, 1 - decay)
+        grad = jax.tree.map(
+            lambda g, n, e: g
+            * jnp.where((n > 0) & (e > n), e / jnp.where(n > 0, n, 1), 1).astype(g.dtype),
+            moments.grad, norms, average,
+        )  # fmt: skip
+        return moments._replace(grad=grad), LengthenShortState(average)
+
+    return MomentsToMoments.from_update("lengthen_short_gradients", init, update)

@@ -1,0 +1,244 @@
+"""moments -> moments: what is done to the first moment, or to the gradient that feeds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from adamlab._checks import check_number
+from adamlab.stages._average import fold, start_log_decay, step_at
+from adamlab.stages._decay import DecayRate, check_decay
+from adamlab.stages._kinds import Moments, MomentsToMoments
+from adamlab.stages._numerics import at_step, widen
+from adamlab.stages.moments import gradient_like
+
+
+class NesterovState(NamedTuple):
+    """State of `nesterov`."""
+
+    momentum_log: jax.Array | None
+
+
+def nesterov(momentum: DecayRate = 0.9) -> MomentsToMoments:
+    """Look one step ahead: mix the first moment, corrected for the next step, with the gradient.
+
+    `mu = m_{t+1} mu / (1 - m_1 ... m_{t+1}) + (1 - m_t) g / (1 - m_1 ... m_t)` with the momentum
+    `m_t`, a constant b1 or a schedule (Dozat 2016, algorithm 8). It corrects the bias of `mu`;
+    `correct_bias` after it corrects `nu` alone.
+
+    Raises:
+        ValueError: `momentum` is outside [0, 1).
+    """
+    check_decay("momentum", momentum)
+
+    def init(params: Any) -> NesterovState:
+        del params
+        return NesterovState(start_log_decay(momentum))
+
+    def update(moments: Moments, state: NesterovState, **_: Any) -> tuple[Moments, NesterovState]:
+        now = step_at(momentum, state.momentum_log, moments.count - 1)
+        ahead = step_at(momentum, now.log_decay, moments.count)
+
+        def mix(m: jax.Array, g: jax.Array) -> jax.Array:
+            coming = jnp.asarray((1 - ahead.weight) / ahead.mass, m.dtype)
+            present = jnp.asarray(now.weight / now.mass, m.dtype)
+            return coming * m + present * g.astype(m.dtype)
+
+        mu = jax.tree.map(mix, moments.mu, moments.grad)
+        return moments._replace(mu=mu, mu_mass=None), NesterovState(now.log_decay)
+
+    return MomentsToMoments.from_update("nesterov", init, update, needs=("mu", "mu_mass"))
+
+
+def mix_gradient(mu_weight: Any, grad_weight: Any) -> MomentsToMoments:
+    """`mu = mu_weight mu + grad_weight g`.
+
+    With `mu_weight = 1 / (1 - b1)` this is the sum of gradients that simplified AdEMAMix mixes
+    (Morwani et al. 2025, algorithm 1).
+
+    Raises:
+        ValueError: a weight is not finite.
+    """
+    check_number("mu_weight", mu_weight, scheduled=False)
+    check_number("grad_weight", grad_weight, scheduled=False)
+
+    def mix(m: jax.Array, g: jax.Array) -> jax.Array:
+        return jnp.asarray(mu_weight, m.dtype) * m + jnp.asarray(grad_weight, m.dtype) * g.astype(
+            m.dtype
+        )
+
+    return _on_mu("mix_gradient", mix)
+
+
+def quasi_hyperbolic(v1: Any, v2: Any = 1.0) -> MomentsToMoments:
+    """Mix each average with what it averages: `v1 mu + (1 - v1) g`, `v2 nu + (1 - v2) g²`.
+
+    Ma & Yarats 2018, equation 10; after `correct_bias`. With v1 = b1 / b2 and b2 for the average
+    this is Lion's interpolation (Chen et al. 2023, algorithm 2).
+
+    Raises:
+        ValueError: v1 or v2 is negative or not finite.
+    """
+    check_number("v1", v1, low=0, scheduled=False)
+    check_number("v2", v2, low=0, scheduled=False)
+
+    def mix(average: jax.Array, value: jax.Array, share: Any) -> jax.Array:
+        weight = jnp.asarray(share, jnp.finfo(average.dtype).dtype)
+        return weight * average + (1 - weight) * value.astype(average.dtype)
+
+    def both(moments: Moments) -> Moments:
+        mu = jax.tree.map(lambda m, g: mix(m, g, v1), moments.mu, moments.grad)
+        if moments.nu is None or (isinstance(v2, int | float) and v2 == 1):
+            return moments._replace(mu=mu)
+        square = jax.tree.map(lambda g: jnp.real(widen(g) * jnp.conj(widen(g))), moments.grad)
+        return moments._replace(
+            mu=mu, nu=jax.tree.map(lambda v, s: mix(v, s, v2), moments.nu, square)
+        )
+
+    return MomentsToMoments.from_function("quasi_hyperbolic", both, needs=("mu",))
+
+
+class MixSlowAverageState(NamedTuple):
+    """State of `mix_slow_average`."""
+
+    mu_slow: Any
+    mu_slow_log_decay: jax.Array | None
+
+
+def mix_slow_average(b3: DecayRate = 0.9999, alpha: Any = 5.0) -> MomentsToMoments:
+    """Add `alpha` times a much slower average of the gradient, its bias left uncorrected.
+
+    Pagliardini, Ablin & Grangier 2024, algorithm 1 (AdEMAMix); after `correct_bias`. `b3` and
+    `alpha` may be schedules, such as the paper's warm-up.
+
+    Raises:
+        ValueError: b3 is outside [0, 1), or `alpha` is not finite.
+    """
+    check_decay("b3", b3)
+    check_number("alpha", alpha)
+
+    def init(params: Any) -> MixSlowAverageState:
+        slow = jax.tree.map(jnp.zeros_like, gradient_like(params))
+        return MixSlowAverageState(slow, start_log_decay(b3))
+
+    def update(
+        moments: Moments, state: MixSlowAverageState, **_: Any
+    ) -> tuple[Moments, MixSlowAverageState]:
+        now = step_at(b3, state.mu_slow_log_decay, moments.count - 1)
+        slow = fold(state.mu_slow, moments.grad, now.weight)
+        share = at_step(alpha, moments.count - 1)
+        mu = jax.tree.map(lambda m, s: m + jnp.asarray(share, m.dtype) * s, moments.mu, slow)
+        kept = jax.tree.map(lambda s, old: s.astype(old.dtype), slow, state.mu_slow)
+        return moments._replace(mu=mu), MixSlowAverageState(kept, now.log_decay)
+
+    return MomentsToMoments.from_update("mix_slow_average", init, update, needs=("mu",))
+
+
+class PositiveNegativeState(NamedTuple):
+    """State of `positive_negative_momentum`."""
+
+    mu: Any
+    mu_previous: Any
+
+
+def positive_negative_momentum(b1: float = 0.9, b3: float = 1.0) -> MomentsToMoments:
+    """The first moment as a difference of two, each fed with every other gradient.
+
+    `mu = ((1 + b3) mu_t - b3 mu_{t-1}) / sqrt((1 + b3)² + b3²)`, where both decay by b1² (Xie et
+    al. 2021, AdaPNM, algorithm 3). In the place of `track_mu`.
+
+    Raises:
+        ValueError: b1 is outside [0, 1), or b3 is negative.
+    """
+    check_number("b1", b1, low=0, high=1, open_high=True, scheduled=False)
+    check_number("b3", b3, low=0, scheduled=False)
+    length = ((1 + b3) ** 2 + b3**2) ** 0.5
+
+    def init(params: Any) -> PositiveNegativeState:
+        zeros = jax.tree.map(jnp.zeros_like, gradient_like(params))
+        return PositiveNegativeState(zeros, zeros)
+
+    def update(
+        moments: Moments, state: PositiveNegativeState, **_: Any
+    ) -> tuple[Moments, PositiveNegativeState]:
+        now = step_at(b1, None, moments.count - 1)
+        new = fold(state.mu_previous, moments.grad, now.weight * (2 - now.weight))  # 1 - b1²
+        mu = jax.tree.map(
+            lambda m, old: jnp.asarray((1 + b3) / length, m.dtype) * m
+            - jnp.asarray(b3 / length, m.dtype) * widen(old),
+            new, state.mu,
+        )  # fmt: skip
+        kept = jax.tree.map(lambda m, old: m.astype(old.dtype), new, state.mu)
+        return moments._replace(mu=mu, mu_mass=now.mass), PositiveNegativeState(kept, state.mu)
+
+    return MomentsToMoments.from_update("positive_negative_momentum", init, update)
+
+
+class FrictionState(NamedTuple):
+    """State of `friction`."""
+
+    previous: Any
+
+
+def friction() -> MomentsToMoments:
+    """Brake where the gradient changes little: `mu sigmoid(|g_{t-1} - g_t|)`.
+
+    Dubey et al. 2019, diffGrad, equation 6; the gradient before the first is zero.
+    """
+
+    def init(params: Any) -> FrictionState:
+        return FrictionState(jax.tree.map(jnp.zeros_like, gradient_like(params)))
+
+    def update(moments: Moments, state: FrictionState, **_: Any) -> tuple[Moments, FrictionState]:
+        mu = jax.tree.map(
+            lambda m, g, old: m * jax.nn.sigmoid(jnp.abs(widen(old) - widen(g))),
+            moments.mu, moments.grad, state.previous,
+        )  # fmt: skip
+        return moments._replace(mu=mu), FrictionState(moments.grad)
+
+    return MomentsToMoments.from_update("friction", init, update, needs=("mu",))
+
+
+def cautious_mask(floor: Any = 1e-3) -> MomentsToMoments:
+    """Keep the elements of `mu` that agree with the gradient in sign, and scale them up for it.
+
+    `mu mask / max(mean(mask), floor)` with the mean over the leaf (Liang et al. 2024, algorithm 1).
+
+    Raises:
+        ValueError: `floor` is no number in (0, 1].
+    """
+    check_number("floor", floor, low=0, high=1, open_low=True, scheduled=False)
+
+    def keep(m: jax.Array, g: jax.Array) -> jax.Array:
+        mask = (jnp.real(jnp.conj(m) * g.astype(m.dtype)) > 0).astype(m.dtype)
+        share = jnp.mean(mask.real) if mask.size else jnp.ones([], mask.real.dtype)
+        return m * mask / jnp.maximum(share, floor)
+
+    return _on_mu("cautious_mask", keep)
+
+
+def sign_of_gradient() -> MomentsToMoments:
+    """The gradient's sign with the first moment's size: `sign(g) |mu|` (Cao et al. 2024, Grams)."""
+    return _on_mu("sign_of_gradient", lambda m, g: jnp.sign(g).astype(m.dtype) * jnp.abs(m))
+
+
+def size_of_gradient() -> MomentsToMoments:
+    """The first moment's sign with the gradient's size: `sign(mu) |g|` (Kegreisz 2025, Ano)."""
+    return _on_mu("size_of_gradient", lambda m, g: jnp.sign(m) * jnp.abs(g).astype(m.dtype))
+
+
+def drop_mu() -> MomentsToMoments:
+    """Let the first moment go: the direction is then the gradient's own."""
+    return MomentsToMoments.from_function(
+        "drop_mu", lambda moments: moments._replace(mu=None, mu_mass=None)
+    )
+
+
+def _on_mu(name: str, function: Callable[[jax.Array, jax.Array], jax.Array]) -> MomentsToMoments:
+    def apply(moments: Moments) -> Moments:
+        return moments._replace(mu=jax.tree.map(function, moments.mu, moments.grad))
+
+    return MomentsToMoments.from_function(name, apply, needs=("mu",))

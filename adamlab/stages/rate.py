@@ -1,0 +1,280 @@
+"""Rates: a multiplier for each element of the first moment, in the place of a division.
+
+`to_rate` makes them from the second moment, other stages change them, `apply_rate` ends in the
+direction. `to_rate() · apply_rate()` is `precondition()`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from adamlab._checks import check_number
+from adamlab.stages._average import fold
+from adamlab.stages._decay import DecayRate, check_decay, decay_at
+from adamlab.stages._kinds import Moments, MomentsToDirection, MomentsToMoments
+from adamlab.stages._numerics import (
+    at_step,
+    average_dtype,
+    rms,
+    sqrt,
+    tree_norm,
+    widen,
+)
+from adamlab.stages.correction import zeros_like_nu
+from adamlab.stages.direction import denominator, epsilon_hat
+
+
+def to_rate(eps: Any = 1e-8, eps_root: Any = 0.0) -> MomentsToMoments:
+    """The rate that `precondition` divides by: `1 / (sqrt(nu + eps_root) + eps)`.
+
+    Raises:
+        ValueError: eps or eps_root is negative or not finite.
+    """
+    return _to_rate("to_rate", eps, eps_root, hat=False)
+
+
+def to_rate_epsilon_hat(eps: Any = 1e-8, eps_root: Any = 0.0) -> MomentsToMoments:
+    """The rate of `precondition_epsilon_hat`: `1 / (sqrt(nu + eps_root) + eps / sqrt(nu_mass))`.
+
+    Raises:
+        ValueError: eps or eps_root is negative or not finite.
+    """
+    return _to_rate("to_rate_epsilon_hat", eps, eps_root, hat=True)
+
+
+def _to_rate(name: str, eps: Any, eps_root: Any, *, hat: bool) -> MomentsToMoments:
+    check_number("eps", eps, low=0)
+    check_number("eps_root", eps_root, low=0)
+
+    def rate(moments: Moments) -> Moments:
+        eps_now = epsilon_hat(eps, moments) if hat else eps
+        sizes = denominator(moments, eps_now, eps_root)
+        return moments._replace(rate=jax.tree.map(_inverse, sizes))
+
+    return MomentsToMoments.from_function(name, rate, needs=("nu",))
+
+
+def to_rate_power(power: Any = 0.25, eps: Any = 1e-8) -> MomentsToMoments:
+    """`1 / (sqrt(nu) + eps)^(2 power)`: between gradient descent (0) and Adam (1/2).
+
+    Chen et al. 2018, Padam, equation 3.1.
+
+    Raises:
+        ValueError: `power` is outside [0, 0.5], or `eps` is negative or not finite.
+    """
+    check_number("power", power, low=0, high=0.5, scheduled=False)
+    check_number("eps", eps, low=0)
+
+    def rate(moments: Moments) -> Moments:
+        sizes = denominator(moments, eps, 0.0)
+        rates = jax.tree.map(
+            lambda size: _inverse(size) ** jnp.asarray(2 * power, size.dtype), sizes
+        )
+        return moments._replace(rate=rates)
+
+    return MomentsToMoments.from_function("to_rate_power", rate, needs=("nu",))
+
+
+def to_fisher_rate(eps: float = 1e-8, eps_gradient: float = 1e-2) -> MomentsToMoments:
+    """`1 / (sqrt(nu) + eps_t)`, where `eps_t = min(eps, eps_gradient rms(g))` for each leaf.
+
+    The damping of FAdam (Hwang 2024, algorithm 1, line 8).
+
+    Raises:
+        ValueError: eps or eps_gradient is negative or not finite.
+    """
+    check_number("eps", eps, low=0, scheduled=False)
+    check_number("eps_gradient", eps_gradient, low=0, scheduled=False)
+
+    def leaf(g: jax.Array, v: jax.Array) -> jax.Array:
+        scaled = eps_gradient * rms(g)
+        damping = jnp.where((scaled > 0) & (scaled < eps), scaled, eps)
+        return _inverse(sqrt(v) + damping.astype(v.dtype))
+
+    def rate(moments: Moments) -> Moments:
+        return moments._replace(rate=jax.tree.map(leaf, moments.grad, moments.nu))
+
+    return MomentsToMoments.from_function("to_fisher_rate", rate, needs=("nu",))
+
+
+def to_variance_rate(b: float = 0.9) -> MomentsToMoments:
+    """The share of the first moment that is no noise: `mu² / (mu² + rho s)`.
+
+    `s = (nu - mu²) / (1 - rho)` estimates the gradient's variance and `rho s` that of `mu`, both
+    moments averaged with the same `b` and corrected (Balles & Hennig 2018, M-SVAG, algorithm 2).
+
+    Raises:
+        ValueError: b is outside [0, 1).
+    """
+    check_number("b", b, low=0, high=1, open_high=True, scheduled=False)
+
+    def rate(moments: Moments) -> Moments:
+        mass = moments.mu_mass
+        rho = jnp.minimum((2 - mass) / mass * ((1 - b) / (1 + b)), 0.9999)
+
+        def leaf(m: jax.Array, v: jax.Array) -> jax.Array:
+            square = jnp.real(m * jnp.conj(m))
+            noise = rho.astype(v.dtype) / (1 - rho).astype(v.dtype) * (v - square)
+            whole = noise + square
+            return jnp.clip(
+                jnp.where(whole == 0, 0, square / jnp.where(whole == 0, 1, whole)), 0, 1
+            )
+
+        return moments._replace(rate=jax.tree.map(leaf, moments.mu, moments.nu))
+
+    return MomentsToMoments.from_function("to_variance_rate", rate, needs=("mu", "nu", "mu_mass"))
+
+
+def rectify_rate(b2: DecayRate = 0.999, threshold: float = 5.0) -> MomentsToMoments:
+    """Damp the rate while the second moment is young; below the threshold leave it out.
+
+    With `rho_inf = 2 / (1 - b2) - 1` and `rho = rho_inf - 2 t b2^t / (1 - b2^t)` the rate is
+    multiplied by `sqrt((rho - 4)(rho - 2) rho_inf / ((rho_inf - 4)(rho_inf - 2) rho))` where
+    `rho >= threshold`, and is 1 elsewhere (Liu et al. 2019, RAdam, algorithm 2).
+
+    Raises:
+        ValueError: b2 is outside [0, 1), or `threshold` is not above 4.
+    """
+    check_decay("b2", b2)
+    check_number("threshold", threshold, low=4, open_low=True, scheduled=False)
+
+    def rectify(moments: Moments) -> Moments:
+        decay = decay_at(b2, moments.count - 1)
+        log = jnp.asarray(-decay.log, average_dtype())  # -log b2
+        rest = jnp.asarray(2 / decay.complement - 1, average_dtype())
+        # The two large terms of rho cancel for a young average; with y = t log(1/b2) their
+        # difference is 2 (1 - y / expm1(y)) / log(1/b2) but for a term below 1.
+        y = jnp.minimum(-jnp.log1p(-moments.nu_mass), 80.0)
+        series = y / 2 - y**2 / 12 + y**4 / 720 - y**6 / 30240 + y**8 / 1209600
+        far = jnp.where(y < 0.1, 1, y)
+        share = jnp.where(y < 0.1, series, 1 - far / jnp.expm1(far))
+        offset = _constant(decay)
+        rho = offset + 2 / log * share
+        known = rho >= threshold
+        safe = jnp.where(known, rho, 5.0)
+        end = jnp.where(known, rest, 5.0)
+        factor = sqrt((safe - 4) * (safe - 2) * end / ((end - 4) * (end - 2) * safe))
+        rate = jax.tree.map(lambda r: jnp.where(known, factor.astype(r.dtype) * r, 1), moments.rate)
+        return moments._replace(rate=rate)
+
+    return MomentsToMoments.from_function("rectify_rate", rectify, needs=("rate", "nu_mass"))
+
+
+def _constant(decay: Any) -> Any:
+    """`2 / (1 - b) - 1 - 2 / log(1/b)`, which goes to zero as (1 - b) / 6: by series near 1."""
+    w = decay.complement
+    small = w / 6 + w**2 / 12 + 19 * w**3 / 360 + 3 * w**4 / 80
+    if isinstance(w, float):
+        return small if w < 1e-3 else 2 / w - 1 - (0.0 if w == 1.0 else 2 / -decay.log)
+    return jnp.where(w < 1e-2, small, 2 / w - 1 - 2 / -decay.log)
+
+
+def scale_rate(learning_rate: Any) -> MomentsToMoments:
+    """Put the learning rate and both bias corrections into the rate.
+
+    `learning_rate sqrt(nu_mass) / mu_mass rate`, for uncorrected moments: the step of each element
+    itself, which `bound_rate` and `limit_rate` act on.
+
+    Raises:
+        ValueError: `learning_rate` is negative or not finite.
+    """
+    check_number("learning_rate", learning_rate, low=0)
+
+    def scale(moments: Moments) -> Moments:
+        rate_now = at_step(learning_rate, moments.count - 1)
+        factor = rate_now * jnp.sqrt(moments.nu_mass) / moments.mu_mass
+        rate = jax.tree.map(lambda r: factor.astype(r.dtype) * r, moments.rate)
+        return moments._replace(rate=rate)
+
+    return MomentsToMoments.from_function("scale_rate", scale, needs=("rate", "mu_mass", "nu_mass"))
+
+
+def bound_rate(final_rate: Any = 0.1, gamma: Any = 1e-3) -> MomentsToMoments:
+    """Clip the rate between bounds that close in on `final_rate`.
+
+    `final_rate (1 - 1 / (gamma t + 1))` and `final_rate (1 + 1 / (gamma t))` (Luo et al. 2019,
+    AdaBound, algorithm 2).
+
+    Raises:
+        ValueError: `final_rate` or `gamma` is not a finite number > 0.
+    """
+    check_number("final_rate", final_rate, low=0, open_low=True)
+    check_number("gamma", gamma, low=0, open_low=True, scheduled=False)
+
+    def bound(moments: Moments) -> Moments:
+        time = jnp.asarray(gamma, average_dtype()) * moments.count.astype(average_dtype())
+        end = at_step(final_rate, moments.count - 1)
+        low, high = end * (1 - 1 / (time + 1)), end * (1 + 1 / time)
+        rate = jax.tree.map(
+            lambda r: jnp.clip(r, low.astype(r.dtype), high.astype(r.dtype)), moments.rate
+        )
+        return moments._replace(rate=rate)
+
+    return MomentsToMoments.from_function("bound_rate", bound, needs=("rate",))
+
+
+class LimitRateState(NamedTuple):
+    """State of `limit_rate`."""
+
+    rate: Any
+
+
+def limit_rate(b3: DecayRate = 0.999) -> MomentsToMoments:
+    """Keep the rate below its own running average (Ding et al. 2019, AdaMod, algorithm 1).
+
+    Raises:
+        ValueError: b3 is outside [0, 1).
+    """
+    check_decay("b3", b3)
+
+    def init(params: Any) -> LimitRateState:
+        return LimitRateState(zeros_like_nu(params))
+
+    def update(moments: Moments, state: LimitRateState, **_: Any) -> tuple[Moments, LimitRateState]:
+        weight = decay_at(b3, moments.count - 1).complement
+        average = fold(state.rate, moments.rate, weight)
+        rate = jax.tree.map(jnp.minimum, moments.rate, average)
+        return moments._replace(rate=rate), LimitRateState(average)
+
+    return MomentsToMoments.from_update("limit_rate", init, update, needs=("rate",))
+
+
+def normalize_rate() -> MomentsToMoments:
+    """Divide the rates by their root mean square over all leaves.
+
+    Savarese et al. 2019, AvaGrad, algorithm 1: `eps` then sets how adaptive the step is, and the
+    learning rate how long.
+    """
+
+    def normalize(moments: Moments) -> Moments:
+        leaves = jax.tree.leaves(moments.rate)
+        sizes = [g.size / max(r.size, 1) for g, r in zip(
+            jax.tree.leaves(moments.grad), leaves, strict=True)]  # fmt: skip
+        count = max(sum(g.size for g in jax.tree.leaves(moments.grad)), 1)
+        whole = tree_norm([r * jnp.asarray(n**0.5, r.dtype) for r, n in zip(
+            leaves, sizes, strict=True)])  # fmt: skip
+        mean = whole / count**0.5
+        safe = jnp.where(mean > 0, mean, 1)
+        rate = jax.tree.map(lambda r: r / safe.astype(r.dtype), moments.rate)
+        return moments._replace(rate=rate)
+
+    return MomentsToMoments.from_function("normalize_rate", normalize, needs=("rate",))
+
+
+def apply_rate() -> MomentsToDirection:
+    """`rate mu`, or `rate g` where no first moment is tracked; in the gradient's dtype."""
+
+    def apply(moments: Moments) -> Any:
+        numerator = moments.grad if moments.mu is None else moments.mu
+        return jax.tree.map(
+            lambda g, m, r: (r * widen(m)).astype(g.dtype), moments.grad, numerator, moments.rate
+        )
+
+    return MomentsToDirection.from_function("apply_rate", apply, needs=("rate",))
+
+
+def _inverse(size: jax.Array) -> jax.Array:
+    return jnp.where(size == 0, 0, 1 / jnp.where(size == 0, 1, size))

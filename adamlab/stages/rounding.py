@@ -1,0 +1,98 @@
+"""direction -> direction: parameters in bfloat16 or float16 that lose no small steps.
+
+Each goes last, after the learning rate: it decides the parameters that `optax.apply_updates` will
+make, and hands on the difference.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adamlab.stages._kinds import DirectionToDirection
+from adamlab.stages._numerics import widen
+
+
+class CompensatedState(NamedTuple):
+    """State of `compensate_rounding`."""
+
+    lost: Any
+
+
+def compensate_rounding() -> DirectionToDirection:
+    """Kahan summation: what an update loses in rounding is added to the next one.
+
+    `u + lost` is what is applied, and what the rounded parameters miss of it is kept (Kahan 1965;
+    Zamirai et al. 2020, algorithm 5), in the parameters' dtype.
+
+    Raises:
+        ValueError: `update` gets no parameters.
+    """
+
+    def init(params: Any) -> CompensatedState:
+        return CompensatedState(optax.tree.zeros_like(params))
+
+    def update(
+        updates: Any, state: CompensatedState, params: Any, **_: Any
+    ) -> tuple[Any, CompensatedState]:
+        wanted = jax.tree.map(
+            lambda u, lost, p: (widen(u) + widen(lost)).astype(p.dtype),
+            updates, state.lost, params,
+        )  # fmt: skip
+        # The barrier keeps the rounding: without it the compiler may see through it.
+        reached = jax.lax.optimization_barrier(
+            jax.tree.map(lambda p, u: (widen(p) + widen(u)).astype(p.dtype), params, wanted)
+        )
+        lost = jax.tree.map(
+            lambda u, p, new: (widen(u) + (widen(p) - widen(new))).astype(p.dtype),
+            wanted, params, reached,
+        )  # fmt: skip
+        return wanted, CompensatedState(lost)
+
+    return DirectionToDirection.from_update("compensate_rounding", init, update, needs=("params",))
+
+
+class StochasticState(NamedTuple):
+    """State of `round_stochastically`."""
+
+    key: jax.Array
+
+
+def round_stochastically(key: jax.Array) -> DirectionToDirection:
+    """Round the new parameters up or down at random, so that they are right on average.
+
+    For bfloat16: the bits below the rounding place get a random number added and are cut off
+    (Gupta et al. 2015, section 2.1). The update is handed on in the parameters' dtype; parameters
+    of another dtype pass through.
+
+    Args:
+        key: the random key that the rounding of all steps comes from.
+
+    Raises:
+        ValueError: `update` gets no parameters.
+    """
+
+    def leaf(u: jax.Array, p: jax.Array, own: jax.Array) -> jax.Array:
+        if p.dtype != jnp.bfloat16:
+            return u
+        exact = widen(p) + widen(u)
+        bits = jax.lax.bitcast_convert_type(exact, jnp.uint32)
+        noise = jax.random.bits(own, p.shape, jnp.uint16).astype(jnp.uint32)
+        cut = (bits + noise) & jnp.uint32(0xFFFF0000)
+        rounded = jax.lax.bitcast_convert_type(cut, jnp.float32)
+        return jnp.where(jnp.isfinite(exact), rounded - widen(p), exact).astype(p.dtype)
+
+    def update(
+        updates: Any, state: StochasticState, params: Any, **_: Any
+    ) -> tuple[Any, StochasticState]:
+        following, now = jax.random.split(state.key)
+        leaves = len(jax.tree.leaves(updates))
+        keys = jax.tree.unflatten(jax.tree.structure(updates), jax.random.split(now, (leaves,)))
+        return jax.tree.map(leaf, updates, params, keys), StochasticState(following)
+
+    return DirectionToDirection.from_update(
+        "round_stochastically", lambda _: StochasticState(key), update, needs=("params",)
+    )

@@ -1,0 +1,226 @@
+"""direction -> direction: clipping, and scaling leaf by leaf."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adamlab._checks import check_number
+from adamlab.stages._average import fold
+from adamlab.stages._kinds import DirectionToDirection, Moments
+from adamlab.stages._numerics import at_step, map_pairs, norm, real_dtype, rms, sqrt, widen
+from adamlab.stages.coarse import factored, factored_axes
+from adamlab.stages.decay import CountState, start_count
+from adamlab.stages.second_moment import Seen
+
+
+def clip_direction(bound: Any) -> DirectionToDirection:
+    """Clip each element of the direction to [-bound, bound]; `bound` a number or a schedule.
+
+    Raises:
+        ValueError: `bound` is negative or not finite.
+    """
+    check_number("bound", bound, low=0)
+
+    def update(updates: Any, state: CountState, **_: Any) -> tuple[Any, CountState]:
+        limit = at_step(bound, state.count)
+
+        def leaf(u: jax.Array) -> jax.Array:
+            most = jnp.asarray(limit, u.dtype)
+            return jnp.clip(u, -most, most)
+
+        return jax.tree.map(leaf, updates), CountState(optax.safe_increment(state.count))
+
+    return DirectionToDirection.from_update("clip_direction", start_count, update)
+
+
+def clip_by_block_rms(max_rms: Any = 1.0) -> DirectionToDirection:
+    """Scale a leaf's direction down to the root mean square `max_rms` where it is larger.
+
+    Shazeer & Stern 2018, algorithm 4, line 9 (`optax.clip_by_block_rms`).
+
+    Raises:
+        ValueError: `max_rms` is not a finite number > 0.
+    """
+    check_number("max_rms", max_rms, low=0, open_low=True, scheduled=False)
+
+    def clip(u: jax.Array) -> jax.Array:
+        return u / jnp.maximum(rms(u) / max_rms, 1).astype(u.dtype)
+
+    return DirectionToDirection.from_function(
+        "clip_by_block_rms", lambda updates: jax.tree.map(clip, updates)
+    )
+
+
+def scale_by_param_block_rms(min_scale: Any = 1e-3) -> DirectionToDirection:
+    """Multiply a leaf's direction by the root mean square of its parameters, or `min_scale`.
+
+    Shazeer & Stern 2018, algorithm 4, line 8 (`optax.scale_by_param_block_rms`).
+
+    Raises:
+        ValueError: `min_scale` is not a finite number > 0, or `update` gets no parameters.
+    """
+    check_number("min_scale", min_scale, low=0, open_low=True, scheduled=False)
+
+    def update(updates: Any, state: Any, params: Any, **_: Any) -> tuple[Any, Any]:
+        new = jax.tree.map(
+            lambda u, p: u * jnp.maximum(rms(p), min_scale).astype(u.dtype), updates, params
+        )
+        return new, state
+
+    return DirectionToDirection.from_update(
+        "scale_by_param_block_rms", optax.init_empty_state, update, needs=("params",)
+    )
+
+
+def scale_by_trust_ratio() -> DirectionToDirection:
+    """Give a leaf's direction the length of its parameters: `u |theta| / |u|`.
+
+    You et al. 2020, LAMB, algorithm 2, line 11 (`optax.scale_by_trust_ratio`). Where either length
+    is zero the direction is left as it is.
+
+    Raises:
+        ValueError: `update` gets no parameters.
+    """
+
+    def leaf(u: jax.Array, p: jax.Array) -> jax.Array:
+        length, own = norm(p), norm(u)
+        both = (length > 0) & (own > 0)
+        return u * jnp.where(both, length / jnp.where(both, own, 1), 1).astype(u.dtype)
+
+    def update(updates: Any, state: Any, params: Any, **_: Any) -> tuple[Any, Any]:
+        return jax.tree.map(leaf, updates, params), state
+
+    return DirectionToDirection.from_update(
+        "scale_by_trust_ratio", optax.init_empty_state, update, needs=("params",)
+    )
+
+
+def scale_by_gradient_rms(eps: Any = 1e-8) -> DirectionToDirection:
+    """Shorten a leaf's step where its gradient is larger than the second moment says.
+
+    Divides by `max(1, rms(g / sqrt(max(nu, eps²))))` (Wortsman et al. 2023, StableAdamW,
+    algorithm 2). After decay, which it shortens too.
+
+    Raises:
+        ValueError: eps is negative or not finite.
+    """
+    check_number("eps", eps, low=0, scheduled=False)
+
+    def leaf(u: jax.Array, g: jax.Array, v: jax.Array) -> jax.Array:
+        size = jnp.maximum(sqrt(v), jnp.asarray(eps, v.dtype))
+        ratio = rms(widen(g) / jnp.where(size == 0, 1, size))
+        return u / jnp.maximum(ratio, 1).astype(u.dtype)
+
+    def update(updates: Any, state: Any, *, moments: Moments, **_: Any) -> tuple[Any, Any]:
+        return jax.tree.map(leaf, updates, moments.grad, moments.nu), state
+
+    return DirectionToDirection.from_update(
+        "scale_by_gradient_rms", optax.init_empty_state, update, extra_args=("moments",)
+    )
+
+
+class ConfidenceState(NamedTuple):
+    """State of `scale_by_confidence`."""
+
+    ema: Any
+    residual: Any
+
+
+def scale_by_confidence(
+    b1: float = 0.9, b3: float = 0.9999, eps: float = 1e-16, min_dim_size: int = 1
+) -> DirectionToDirection:
+    """The direction's average over the root of its own mean squared deviation, factored.
+
+    `m = ema(u)`, `m / sqrt(ema_b3((u - m)² + eps))` for leaves of two axes or more, `m` for the
+    others (Luo et al. 2023, CAME, algorithm 2). Neither average is corrected.
+
+    Raises:
+        ValueError: b1 or b3 is outside [0, 1), or `eps` is negative.
+    """
+    check_number("b1", b1, low=0, high=1, open_high=True, scheduled=False)
+    check_number("b3", b3, low=0, high=1, open_high=True, scheduled=False)
+    deviations = factored(b3, eps, min_dim_size)
+
+    def init(params: Any) -> ConfidenceState:
+        residual = jax.tree.map(
+            lambda p: deviations.init(p) if _is_factored(p) else jnp.zeros([], real_dtype(p)),
+            params,
+        )
+        return ConfidenceState(optax.tree.zeros_like(params), residual)
+
+    def _is_factored(p: jax.Array) -> bool:
+        return factored_axes(p.shape, min_dim_size) is not None
+
+    def update(updates: Any, state: ConfidenceState, **_: Any) -> tuple[Any, ConfidenceState]:
+        average = fold(state.ema, updates, 1 - b1)
+
+        def leaf(u: jax.Array, m: jax.Array, old: Any) -> tuple[jax.Array, Any]:
+            if not _is_factored(u):
+                return m.astype(u.dtype), old
+            weight = jnp.asarray(1 - b3, real_dtype(u))
+            residual, size = deviations.fold(old, Seen(widen(u) - m, None, None), weight)
+            root = sqrt(size)
+            return (m / jnp.where(root == 0, 1, root)).astype(u.dtype), residual
+
+        new, residuals = map_pairs(leaf, updates, average, state.residual)
+        kept = jax.tree.map(lambda m, old: m.astype(old.dtype), average, state.ema)
+        return new, ConfidenceState(kept, residuals)
+
+    return DirectionToDirection.from_update("scale_by_confidence", init, update)
+
+
+def project_radially(
+    delta: Any = 0.1, wd_ratio: Any = 0.1, weight_decay: Any = 0.0, eps: Any = 1e-8
+) -> DirectionToDirection:
+    """Take off the part of the direction that only changes the length of scale-free weights.
+
+    Where every channel's (or else the whole leaf's) gradient is nearly orthogonal to its weights,
+    `|cos(g, theta)| < delta / sqrt(dim)`, the direction is projected off them and the decay
+    shrinks to `wd_ratio` of itself (Heo et al. 2021, AdamP, algorithm 2 and appendix).
+
+    Raises:
+        ValueError: an argument is negative or not finite, or `update` gets no parameters.
+    """
+    for name, value in (("delta", delta), ("wd_ratio", wd_ratio), ("eps", eps)):
+        check_number(name, value, low=0, scheduled=False)
+    check_number("weight_decay", weight_decay, low=0, scheduled=False)
+
+    def leaf(u: jax.Array, p: jax.Array, g: jax.Array) -> jax.Array:
+        weights, direction = widen(p), widen(u)
+        share = jnp.ones([], weights.dtype)
+        if p.ndim > 1 and p.size:
+            channel, near_channel = _projected(direction, weights, widen(g), len(p), delta, eps)
+            layer, near_layer = _projected(direction, weights, widen(g), 1, delta, eps)
+            direction = jnp.where(near_channel, channel, jnp.where(near_layer, layer, direction))
+            share = jnp.where(near_channel | near_layer, wd_ratio, 1).astype(weights.dtype)
+        return (direction + weight_decay * share * weights).astype(u.dtype)
+
+    def update(
+        updates: Any, state: Any, params: Any, *, moments: Moments, **_: Any
+    ) -> tuple[Any, Any]:
+        return jax.tree.map(leaf, updates, params, moments.grad), state
+
+    return DirectionToDirection.from_update(
+        "project_radially", optax.init_empty_state, update,
+        needs=("params",), extra_args=("moments",),
+    )  # fmt: skip
+
+
+def _projected(
+    u: jax.Array, p: jax.Array, g: jax.Array, groups: int, delta: Any, eps: Any
+) -> tuple[jax.Array, jax.Array]:
+    """`u` without its part along `p` in each of the groups, and whether all `g` are orthogonal."""
+    rows = [x.reshape(groups, -1) for x in (u, p, g)]
+    direction, weights, gradient = rows
+    lengths = [jax.vmap(norm)(x)[:, None] for x in (weights, gradient)]
+    inner = jnp.sum(gradient * weights, axis=1, keepdims=True)
+    cosine = jnp.abs(inner / jnp.maximum(lengths[0], eps) / jnp.maximum(lengths[1], eps))
+    near = jnp.max(cosine) < delta / math.sqrt(weights.shape[1])
+    unit = weights / (lengths[0] + eps)
+    along = jnp.sum(unit * direction, axis=1, keepdims=True)
+    return (direction - unit * along).reshape(u.shape), near

@@ -1,0 +1,202 @@
+"""Second moments: what is averaged into `nu`, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from adamlab._checks import check_number
+from adamlab.stages._decay import DecayRate, OneMinus, check_decay, decay_at
+from adamlab.stages._numerics import lerp, wide_dtype
+
+
+class Seen(NamedTuple):
+    """What a second moment sees of one leaf at one step; each in float32 or wider."""
+
+    grad: jax.Array
+    mu: jax.Array | None
+    """The first moment, this step's gradient included; None where none is tracked."""
+    previous_mu: jax.Array | None
+
+
+class SecondMoment(NamedTuple):
+    """How `nu` is gathered: what `track_moments` and `track_nu` take in place of a plain b2.
+
+    `fold(state, seen, weight)` returns a leaf's new state and its `nu`, which must broadcast
+    against the leaf; `weight` is 1 - b2. Where the state is an array it is `nu` itself.
+    """
+
+    name: str
+    rate: DecayRate | None
+    """b2; None where nothing decays and there is no bias to correct."""
+    init: Callable[[jax.Array], Any]
+    """From a parameter leaf to its state."""
+    fold: Callable[[Any, Seen, jax.Array], tuple[Any, jax.Array]]
+    previous: bool = False
+    """Whether `nu` is handed on as it was before this step."""
+    first: float | None = None
+    """With `previous`, the `nu` of the first step; None for no step at all then."""
+
+
+def second_moment_of(b2: DecayRate | SecondMoment) -> SecondMoment:
+    """`b2` itself, or the mean of squares that it is the decay rate of."""
+    return b2 if isinstance(b2, SecondMoment) else squares(b2)
+
+
+def squares(b2: DecayRate, initial: float = 0.0) -> SecondMoment:
+    """`nu += (1 - b2) (g² - nu)` (Kingma & Ba 2015, algorithm 1, line 6).
+
+    Raises:
+        ValueError: b2 is outside [0, 1) or `initial` is negative.
+    """
+    check_decay("b2", b2)
+    check_number("initial", initial, low=0, scheduled=False)
+
+    def fold(nu: jax.Array, seen: Seen, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
+        new = lerp(nu, square(seen.grad), weight)
+        return new, new
+
+    return SecondMoment("squares", b2, start_at(initial), fold)
+
+
+def deviations(b2: DecayRate, eps: float = 1e-16, *, from_previous: bool = False) -> SecondMoment:
+    """The mean squared deviation from the first moment: `nu += (1 - b2) ((g - mu)² - nu) + eps`.
+
+    Zhuang et al. 2020 (AdaBelief), algorithm 2: eps gathers in the average. `from_previous` takes
+    the first moment of the step before (Zhuang et al. 2021, ACProp). Needs a first moment.
+
+    Raises:
+        ValueError: b2 is outside [0, 1), or `eps` is negative or not finite.
+    """
+    check_decay("b2", b2)
+    check_number("eps", eps, low=0)
+
+    def fold(nu: jax.Array, seen: Seen, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
+        center = seen.previous_mu if from_previous else seen.mu
+        if center is None:
+            raise ValueError("deviations() needs the first moment; give track_moments a b1")
+        new = lerp(nu, square(seen.grad - center), weight) + jnp.asarray(eps, nu.dtype)
+        return new, new
+
+    return SecondMoment("deviations", b2, start_at(0.0), fold)
+
+
+def yogi(b2: DecayRate, initial: float = 1e-6, *, decayed: bool = False) -> SecondMoment:
+    """Steps of g² towards g²: `nu -= (1 - b2) sign(nu - g²) g²`.
+
+    Zaheer et al. 2018, algorithm 2. With `decayed`, `b2 nu` is what is stepped from (Ano, Kegreisz
+    2025).
+
+    Raises:
+        ValueError: b2 is outside [0, 1) or `initial` is negative.
+    """
+    check_decay("b2", b2)
+    check_number("initial", initial, low=0, scheduled=False)
+
+    def fold(nu: jax.Array, seen: Seen, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
+        new_square = square(seen.grad)
+        kept = (1 - weight) * nu if decayed else nu
+        new = kept - weight * jnp.sign(nu - new_square) * new_square
+        return new, new
+
+    return SecondMoment("yogi", b2, start_at(initial), fold)
+
+
+def largest(b2: DecayRate, eps: float = 0.0) -> SecondMoment:
+    """The decayed maximum of magnitudes, not squared: `nu = max(b2 nu, |g| + eps)`.
+
+    Kingma & Ba 2015, algorithm 2 (Adamax); it has no bias.
+
+    Raises:
+        ValueError: b2 is outside [0, 1), or `eps` is negative or not finite.
+    """
+    check_decay("b2", b2)
+    check_number("eps", eps, low=0)
+
+    def fold(nu: jax.Array, seen: Seen, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
+        new = jnp.maximum((1 - weight) * nu, jnp.abs(seen.grad) + jnp.asarray(eps, nu.dtype))
+        return new, new
+
+    return SecondMoment("largest", b2, start_at(0.0), fold)
+
+
+def sums(initial: float = 0.0) -> SecondMoment:
+    """The sum of all squares: `nu += g²` (Duchi et al. 2011, AdaGrad).
+
+    Raises:
+        ValueError: `initial` is negative.
+    """
+    check_number("initial", initial, low=0, scheduled=False)
+
+    def fold(nu: jax.Array, seen: Seen, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
+        del weight
+        new = nu + square(seen.grad)
+        return new, new
+
+    return SecondMoment("sums", None, start_at(initial), fold)
+
+
+def previous(second_moment: DecayRate | SecondMoment, first: float | None = None) -> SecondMoment:
+    """The second moment as it was before this step, so that g and nu are independent.
+
+    ADOPT (Taniguchi et al. 2024), ACProp and AvaGrad divide by it. On the first step there is
+    none: `first` stands for it, or None for no step.
+
+    Raises:
+        ValueError: the second moment keeps no array that is `nu` itself.
+    """
+    inner = second_moment_of(second_moment)
+    if not isinstance(jax.eval_shape(inner.init, jnp.zeros((2, 2))), jax.ShapeDtypeStruct):
+        raise ValueError("previous(): this second moment keeps no nu of its own to look back to")
+
+    def fold(nu: jax.Array, seen: Seen, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
+        new, _ = inner.fold(nu, seen, weight)
+        return new, nu
+
+    return inner._replace(name=f"previous {inner.name}", fold=fold, previous=True, first=first)
+
+
+def from_first(rate: DecayRate) -> DecayRate:
+    """A schedule of `rate` that makes an average start at its first value, not at zero.
+
+    Such an average has gathered all its weight from its first step on: no bias to correct.
+    """
+    check_decay("rate", rate)
+
+    def schedule(steps_done: jax.Array) -> OneMinus:
+        complement = decay_at(rate, steps_done).complement
+        return OneMinus(jnp.where(steps_done == 0, 1.0, complement))
+
+    return schedule
+
+
+def means(b2: DecayRate) -> SecondMoment:
+    """The mean of what is fed, not squared: for a `nu` fed with curvature, as Sophia's is.
+
+    Raises:
+        ValueError: b2 is outside [0, 1).
+    """
+    check_decay("b2", b2)
+
+    def fold(nu: jax.Array, seen: Seen, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
+        new = lerp(nu, jnp.real(seen.grad), weight)
+        return new, new
+
+    return SecondMoment("means", b2, start_at(0.0), fold)
+
+
+def square(x: jax.Array) -> jax.Array:
+    """The squared magnitude of each element."""
+    return jnp.real(x * jnp.conj(x))
+
+
+def start_at(value: float) -> Callable[[jax.Array], jax.Array]:
+    """The `init` of a second moment whose state is one array like the leaf."""
+
+    def init(p: jax.Array) -> jax.Array:
+        return jnp.full_like(jnp.real(p), value, dtype=wide_dtype(jnp.real(p)))
+
+    return init

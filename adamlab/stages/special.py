@@ -1,0 +1,155 @@
+"""Moments that are fed with something else: the Hessian's diagonal, a window of gradients."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from adamlab._checks import check_count, check_number
+from adamlab.stages._average import start_log_decay, step_at
+from adamlab.stages._decay import DecayRate
+from adamlab.stages._kinds import GradientToMoments, Moments, MomentsToMoments
+from adamlab.stages._numerics import at_step, widen
+from adamlab.stages.moments import NuTracker, gradient_like
+from adamlab.stages.second_moment import SecondMoment, second_moment_of, square
+
+
+class TrackCurvatureState(NamedTuple):
+    """State of `track_curvature`."""
+
+    updates: Any
+    """How many Hessian diagonals have been averaged."""
+    nu: Any
+    nu_log_decay: jax.Array | None
+
+
+def track_curvature(b2: DecayRate | SecondMoment = 0.99, *, every: int = 1) -> MomentsToMoments:
+    """Average the Hessian's diagonal, or its square, into `nu`: the extra argument `hessian_diag`.
+
+    A plain b2 averages the square (AdaHessian, Yao et al. 2021, algorithm 1), `means(b2)` the
+    diagonal itself (Sophia, Liu et al. 2023, algorithm 3). An estimate of it is the caller's
+    affair, such as Hutchinson's `v * hvp(v)`.
+
+    Args:
+        b2: decay rate, or the second moment that is fed with `hessian_diag`.
+        every: the diagonal is read on the first of so many steps and ignored on the others.
+
+    Raises:
+        ValueError: b2 is outside [0, 1), `every` is no whole number >= 1, or `update` gets no
+            `hessian_diag`.
+    """
+    second = NuTracker(second_moment_of(b2), None)
+    check_count("every", every)
+
+    def init(params: Any) -> TrackCurvatureState:
+        nu = second.start(gradient_like(params))
+        return TrackCurvatureState(jnp.zeros([], jnp.int32), nu, start_log_decay(second.rule.rate))
+
+    def update(
+        moments: Moments, state: TrackCurvatureState, *, hessian_diag: Any, **_: Any
+    ) -> tuple[Moments, TrackCurvatureState]:
+        fed = Moments(hessian_diag, None, None, None, None, optax.safe_increment(state.updates))
+        seen, nu, log = second.step(fed, None, state.nu, state.nu_log_decay)
+        new = TrackCurvatureState(fed.count, nu, log)
+        due = (moments.count - 1) % every == 0
+        kept = jax.tree.map(lambda n, old: jnp.where(due, n, old), new, state)
+        mass = seen.nu_mass
+        if every > 1 and second.rule.rate is not None:
+            before = step_at(second.rule.rate, state.nu_log_decay, state.updates).previous_mass
+            mass = jnp.where(due, mass, before)
+        averaged = jax.tree.map(lambda n, old: jnp.where(due, n, widen(old)), seen.nu, state.nu)
+        return moments._replace(nu=averaged, nu_mass=mass), kept
+
+    return MomentsToMoments.from_update(
+        "track_curvature", init, update, extra_args=("hessian_diag",)
+    )
+
+
+class WindowState(NamedTuple):
+    """State of `track_window`."""
+
+    count: Any
+    queue: Any
+    """Each leaf with an axis in front: the last gradients, the oldest first."""
+
+
+def track_window(b1: float = 0.9, length: int = 10) -> GradientToMoments:
+    """Average the last `length` gradients, and hand on the one before them as the gradient.
+
+    `mu` is the mean of `g_{t-i}` for i < length with weights b1^i, `grad` is `g_{t-length}`: a
+    second moment tracked after it is independent of `mu` (Zhou et al. 2019, AdaShift, algorithm
+    2). Until there is such a gradient, `mu` is zero and nothing moves; `count` counts from there.
+
+    Args:
+        b1: weight of each gradient beside the next; in [0, 1].
+        length: number of gradients kept, a whole number >= 1.
+
+    Raises:
+        ValueError: b1 or `length` is out of range.
+    """
+    check_number("b1", b1, low=0, high=1, scheduled=False)
+    check_count("length", length)
+    powers = np.asarray([float(b1) ** i for i in range(length)][::-1])
+    weights = powers / powers.sum()
+
+    def init(params: Any) -> WindowState:
+        queue = jax.tree.map(lambda p: jnp.zeros((length, *p.shape), p.dtype), params)
+        return WindowState(jnp.zeros([], jnp.int32), queue)
+
+    def update(updates: Any, state: WindowState, **_: Any) -> tuple[Any, WindowState]:
+        count = optax.safe_increment(state.count)
+        full = count > length
+        oldest = jax.tree.map(lambda q: q[0], state.queue)
+        queue = jax.tree.map(
+            lambda q, g: jnp.concatenate([q[1:], g[None].astype(q.dtype)]), state.queue, updates
+        )
+
+        def average(q: jax.Array) -> jax.Array:
+            wide = widen(q)
+            mean = jnp.tensordot(jnp.asarray(weights, wide.dtype), wide, axes=1)
+            return jnp.where(full, mean, 0)
+
+        mu = jax.tree.map(average, queue)
+        since = jnp.maximum(count - length, 1)
+        return Moments(oldest, mu, None, None, None, since), WindowState(count, queue)
+
+    return GradientToMoments.from_update("track_window", init, update)
+
+
+class WeightedSumsState(NamedTuple):
+    """State of `track_weighted_sums`."""
+
+    count: Any
+    mu: Any
+    nu: Any
+
+
+def track_weighted_sums(weight: Any = 1.0) -> GradientToMoments:
+    """Sum the gradients and their squares, each times `weight`: a number or a schedule.
+
+    The moments of dual averaging (Defazio & Jelassi 2022, MADGRAD, algorithm 1). Sums have no bias.
+
+    Raises:
+        ValueError: `weight` is negative or not finite.
+    """
+    check_number("weight", weight, low=0)
+
+    def init(params: Any) -> WeightedSumsState:
+        mu = jax.tree.map(lambda p: jnp.zeros_like(widen(p)), params)
+        nu = jax.tree.map(lambda p: jnp.zeros_like(jnp.real(widen(p))), params)
+        return WeightedSumsState(jnp.zeros([], jnp.int32), mu, nu)
+
+    def update(updates: Any, state: WeightedSumsState, **_: Any) -> tuple[Any, WeightedSumsState]:
+        now = at_step(weight, state.count)
+        count = optax.safe_increment(state.count)
+        mu = jax.tree.map(lambda m, g: m + jnp.asarray(now, m.dtype) * widen(g), state.mu, updates)
+        nu = jax.tree.map(
+            lambda v, g: v + jnp.asarray(now, v.dtype) * square(widen(g)), state.nu, updates
+        )
+        return Moments(updates, mu, nu, None, None, count), WeightedSumsState(count, mu, nu)
+
+    return GradientToMoments.from_update("track_weighted_sums", init, update)
