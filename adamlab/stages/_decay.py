@@ -41,8 +41,19 @@ class Decay(NamedTuple):
     """log b."""
 
 
+def refuse_narrow(name: str, rate: Any) -> None:
+    """Refuse a decay rate in a dtype that rounds 0.999 to 1."""
+    dtype = getattr(rate, "dtype", None)
+    if dtype is not None and jnp.issubdtype(dtype, jnp.floating) and jnp.finfo(dtype).bits < 32:
+        raise TypeError(
+            f"{name} came in {dtype}, in which 0.999 is 1: give it as a Python float, in float32, "
+            "or as OneMinus(1 - b)"
+        )
+
+
 def check_decay(name: str, rate: Any) -> None:
-    """Refuse a concrete decay rate outside [0, 1)."""
+    """Refuse a concrete decay rate outside [0, 1), and one in a dtype too narrow for it."""
+    refuse_narrow(name, rate)
     if isinstance(rate, OneMinus):
         check_number(f"{name}=OneMinus: 1-{name}", rate.value, low=0, high=1, open_low=True)
     else:
@@ -50,10 +61,15 @@ def check_decay(name: str, rate: Any) -> None:
 
 
 def decay_at(rate: DecayRate, steps_done: jax.Array) -> Decay:
-    """`rate` at a step, in Python floats where it is a Python number: float32 would round 1 - b."""
+    """`rate` at a step, in Python floats where it is a Python number: float32 would round 1 - b.
+
+    Raises:
+        TypeError: it is a decay rate in bfloat16 or float16, which hold no rate near 1.
+    """
     given = rate(steps_done) if callable(rate) else rate
     is_complement = isinstance(given, OneMinus)
     value = given.value if isinstance(given, OneMinus) else given
+    refuse_narrow("a decay rate", given)
     if is_concrete(value) and not isinstance(value, jax.Array):
         complement = float(value) if is_complement else 1.0 - float(value)
         if complement == 1.0:

@@ -40,8 +40,7 @@ def track_moments(
     """Average the gradient and its square exponentially.
 
     `mu += (1 - b1) (g - mu)` and `nu += (1 - b2) (g² - nu)` from zero, with the masses `1 - b1^t`
-    and `1 - b2^t` beside them (Kingma & Ba 2015, algorithm 1, lines 5 and 6). `nu` is kept in
-    float32 or wider: in bfloat16 it would stop moving at b2 = 0.999.
+    and `1 - b2^t` beside them (Kingma & Ba 2015, algorithm 1, lines 5 and 6).
 
     Args:
         b1: decay rate of the first moment; None tracks none, and the direction is then the
@@ -49,7 +48,8 @@ def track_moments(
         b2: decay rate of the second moment, or another second moment such as `yogi(0.999)`; None
             tracks none.
         mu_dtype: storage of `mu`: a dtype or `EightBit()`; None for the parameters' own.
-        nu_dtype: storage of `nu`; None for float32 or wider.
+        nu_dtype: storage of `nu`; None for float32 or wider. In bfloat16 it is rounded with a
+            dither, since to the nearest it would stop moving at b2 = 0.999.
         initial_mu: where `mu` starts.
 
     Raises:
@@ -215,7 +215,7 @@ class NuTracker:
             return self.rule.fold(old, Seen(g, m, m_before), weight)
 
         new, nu = map_pairs(fold_leaf, moments.grad, moments.mu, before, wide)
-        kept = store(new, self.storage, signed=False)
+        kept = store(new, self.storage, signed=False, count=moments.count)
         moments = moments._replace(nu=nu, nu_mass=now.mass)
         if self.rule.previous:
             moments = _look_back(moments, now, self.rule.first)

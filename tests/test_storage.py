@@ -1,0 +1,201 @@
+"""Moments in 16 and 8 bits, and parameters in bfloat16 that lose no small steps."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from references import fixture
+
+import adamlab as al
+from adamlab import optimizers as opt
+from adamlab import stages
+from adamlab.stages import EightBit
+from adamlab.stages.storage import QuantizedBlocks, restore, store
+
+SIZE = 8192
+
+
+def _bytes(state):
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(state) if leaf.size > 1)
+
+
+def _run(tx, params, grads):
+    def step(carry, g):
+        params, state = carry
+        updates, state = tx.update(g, state, params)
+        with jax.numpy_dtype_promotion("standard"):
+            return (optax.apply_updates(params, updates), state), None
+
+    return jax.jit(lambda c: jax.lax.scan(step, c, grads)[0])((params, tx.init(params)))
+
+
+def _gradients(steps, size=SIZE):
+    """Gradients of fixed mean and scale for each element, the scales four decades apart."""
+    draw = np.random.default_rng(3)
+    scale = np.geomspace(1e-2, 1e2, size)
+    mean = draw.normal(size=size)
+    return jnp.asarray((mean + draw.normal(size=(steps, size))) * scale, jnp.float32)
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_the_codes_are_the_nearest(signed):
+    x = jax.random.normal(jax.random.key(0), (3, 4096))
+    x = x if signed else x**2
+    kept = store(x, EightBit(), signed=signed)
+    assert isinstance(kept, QuantizedBlocks)
+    assert kept.codes.shape == (48, 256)
+    assert kept.codes.dtype == jnp.uint8
+    back = np.asarray(restore(kept, EightBit(), lambda: x, signed=signed)).reshape(48, 256)
+    blocks = np.asarray(x).reshape(48, 256)
+    scale = np.abs(blocks).max(1, keepdims=True)
+    np.testing.assert_array_equal(np.asarray(kept.scale), scale)
+    # The coarsest gap of the top decade is 0.9 / 64 (signed) or 0.9 / 128 of the block's largest.
+    assert (np.abs(back - blocks) <= scale * 0.9 / (64 if signed else 128) * 0.51).all()
+    assert (back.max(1) == scale[:, 0]).mean() > (0.3 if signed else 0.99)
+
+
+def test_small_magnitudes_keep_their_size():
+    """The map's point: an element a thousand times smaller than its block's largest is not lost."""
+    x = jnp.concatenate([jnp.ones(1), jnp.full(4095, 1e-3)])
+    back = restore(store(x, EightBit(4096), signed=True), EightBit(4096), lambda: x, signed=True)
+    np.testing.assert_allclose(np.asarray(back)[1:], 1e-3, rtol=0.1)
+
+
+@given(st.lists(st.floats(0, 2.0**100, width=32), min_size=1, max_size=40))
+def test_a_second_moment_is_never_rounded_to_zero(values):
+    x = jnp.asarray(values, jnp.float32)
+    storage = EightBit(16, 0)
+    back = np.asarray(restore(store(x, storage, signed=False), storage, lambda: x, signed=False))
+    assert back.shape == x.shape
+    normal = np.asarray(x) > 1e-30
+    assert (back[normal] > 0).all()
+    assert (back[np.asarray(x) == 0] == 0).all()
+
+
+def test_eight_bits_take_two_bytes_a_parameter_and_little_leaves_stay():
+    params = {"large": jnp.zeros(SIZE), "small": jnp.zeros(100)}
+    state = opt.adamw_8bit(1e-3).init(params)
+    assert _bytes(state) == SIZE * 2 + 2 * 4 * SIZE // 256 + 2 * 4 * 100
+    assert _bytes(al.adamw(1e-3).init(params)) == 8 * (SIZE + 100)
+    small = {"w": jnp.ones(4095)}
+    grads = {"w": jnp.outer(jnp.linspace(-1, 1, 20), jnp.ones(4095))}
+    ours, _ = _run(opt.adamw_8bit(1e-2), small, grads)
+    plain, _ = _run(al.adamw(1e-2, weight_decay=1e-2), small, grads)
+    np.testing.assert_array_equal(ours["w"], plain["w"])
+
+
+def test_eight_bits_step_nearly_as_float32_does():
+    grads = _gradients(100)
+    start = jnp.zeros(SIZE)
+    exact, _ = _run(al.adam(1e-2), start, grads)
+    near, _ = _run(al.adam(1e-2, mu_dtype=EightBit(), nu_dtype=EightBit()), start, grads)
+    apart = np.linalg.norm(near - exact) / np.linalg.norm(exact)
+    assert 1e-4 < apart < 0.05
+
+
+@pytest.mark.parametrize(
+    ("mu", "nu"), [(jnp.bfloat16, None), (None, jnp.bfloat16), (jnp.bfloat16,) * 2]
+)
+def test_bfloat16_moments_keep_their_dtype_and_the_way(mu, nu):
+    grads, start = _gradients(300), jnp.zeros(SIZE)
+    tx = al.adam(1e-2, mu_dtype=mu, nu_dtype=nu)
+    near, state = _run(tx, start, grads)
+    assert optax.tree.get(state, "mu").dtype == (mu or jnp.float32)
+    assert optax.tree.get(state, "nu").dtype == (nu or jnp.float32)
+    exact, _ = _run(al.adam(1e-2), start, grads)
+    assert 1e-5 < np.linalg.norm(near - exact) / np.linalg.norm(exact) < 0.02
+
+
+@pytest.mark.parametrize("b2", [0.99, 0.999, 0.9999])
+def test_a_bfloat16_second_moment_decays(b2):
+    """To the nearest it would stay at 1 for ever: the step is below half a unit."""
+    tx = stages.track_moments(None, b2, nu_dtype=jnp.bfloat16)
+    state = tx.init(jnp.zeros(64))._replace(nu=jnp.ones(64, jnp.bfloat16))
+    steps = round(1 / (1 - b2))
+
+    def step(state, _):
+        return tx.update(jnp.zeros(64), state)[1], None
+
+    state, _ = jax.lax.scan(step, state, length=steps)
+    np.testing.assert_allclose(np.asarray(state.nu, np.float32), b2**steps, rtol=0.05)
+
+
+def test_bfloat16_parameters_keep_a_float32_second_moment():
+    tx = al.adam(1e-2)
+    state = tx.init(jnp.zeros(4, jnp.bfloat16))
+    assert optax.tree.get(state, "nu").dtype == jnp.float32
+
+
+@pytest.mark.parametrize("storage", [jnp.int8, "what", 7])
+def test_a_storage_that_is_none_is_refused(storage):
+    with pytest.raises(TypeError, match=r"nu_dtype=.*: must be None, a floating dtype or EightBit"):
+        stages.track_moments(nu_dtype=storage)
+    with pytest.raises(ValueError, match=r"mu_dtype.block=0: must be a whole number >= 1"):
+        stages.track_moments(mu_dtype=EightBit(0))
+
+
+def test_a_decay_rate_in_bfloat16_is_refused():
+    with pytest.raises(TypeError, match=r"b2 came in bfloat16, in which 0.999 is 1"):
+        al.adam(1e-3, b2=jnp.bfloat16(0.999))
+
+    def run(b2):
+        tx = al.adam(1e-3, b2=b2)
+        return tx.update(jnp.ones(2), tx.init(jnp.ones(2)))[0]
+
+    with pytest.raises(TypeError, match=r"came in bfloat16"):
+        jax.jit(run)(jnp.bfloat16(0.999))
+    assert jnp.isfinite(jax.jit(lambda c: run(al.OneMinus(c)))(jnp.bfloat16(0.001))).all()
+
+
+def _drift(tx, steps=2000):
+    """Where 1.0 in bfloat16 gets by equal steps that are a sixteenth of its unit."""
+    start = jnp.ones(256, jnp.bfloat16)
+    grads = jnp.ones((steps, 256), jnp.bfloat16)
+    end, _ = _run(tx, start, grads)
+    assert end.dtype == jnp.bfloat16
+    return np.asarray(end, np.float64)
+
+
+def test_small_steps_are_lost_without_compensation():
+    rate = 2.0**-12
+    assert (_drift(al.adam(rate)) == 1).all()
+    wanted = 1 - 2000 * rate
+    kahan = _drift(stages.chain(al.adam(rate), stages.compensate_rounding()))
+    np.testing.assert_allclose(kahan, wanted, atol=2**-8)
+    stochastic = _drift(stages.chain(al.adam(rate), stages.round_stochastically(jax.random.key(0))))
+    assert abs(stochastic.mean() - wanted) < 4 * stochastic.std() / 16
+    assert stochastic.std() > 0
+
+
+def test_kahan_stays_near_its_reference():
+    """optimi's AdamW with Kahan sums, which keeps the second moment in bfloat16 as well."""
+    import json
+    from pathlib import Path
+
+    path = Path(__file__).parent / "references"
+    about = json.loads((path / "trajectories.json").read_text())["adamw_kahan"]
+    rate = about["hyperparameters"]["lr"]
+    with np.load(path / "trajectories.npz") as data:
+        stored = {leaf: data[f"adamw_kahan/{leaf}"][-1] for leaf in fixture.SHAPES}
+    decay = about["hyperparameters"].get("weight_decay", 0.0)
+    tx = opt.adamw_kahan(rate, 0.9, 0.99, weight_decay=decay)
+    narrow = lambda tree: jax.tree.map(lambda x: jnp.asarray(x, jnp.bfloat16), tree)  # noqa: E731
+    end, _ = _run(tx, narrow(fixture.START), narrow(fixture.GRADIENTS))
+    for leaf, theirs in stored.items():
+        ours = np.asarray(end[leaf], np.float64)
+        moved = np.abs(theirs - fixture.START[leaf]).max()
+        assert np.abs(ours - theirs).max() < 0.2 * moved
+
+
+def test_stochastic_rounding_leaves_float32_alone():
+    params = jnp.ones(8)
+    grads = jnp.linspace(-1, 1, 8)[None].repeat(5, 0)
+    key = jax.random.key(1)
+    one, _ = _run(opt.adamw_stochastic_rounding(1e-2, key), params, grads)
+    other, _ = _run(al.adamw(1e-2, weight_decay=1e-2), params, grads)
+    np.testing.assert_array_equal(one, other)
