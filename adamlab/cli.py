@@ -30,7 +30,8 @@ def main() -> None:
 @main.command("map")
 @click.argument("axes", nargs=-1, metavar="[NAME=VALUES]...")
 @click.option("--problem", default="digits-mlp", show_default=True, help="What is trained.")
-@click.option("--optimizer", default="adam", show_default=True, help="What trains it.")
+@click.option("--optimizer", default="adam", show_default=True,
+              help="What trains it; several, as adam,amsgrad,nadam, make an axis.")  # fmt: skip
 @click.option("--seeds", default=1, show_default=True, help="Runs at each point.")
 @click.option("--steps", default=400, show_default=True, help="Updates in a run.")
 @click.option("--curve", is_flag=True, help="Keep each run's losses at 32 checkpoints.")
@@ -57,18 +58,22 @@ def map_command(
         from adamlab.sweeps import SEED, parse_axes
 
         check_number("memory", memory, low=0, open_low=True)
-        build = _optimizer(optimizer)
+        builds = {name: _optimizer(name) for name in optimizer.split(",")}
         what = _problem(problem)
         grid, fixed = parse_axes(axes)
         if not set(grid) - {SEED}:
             taken = {name.removeprefix("1-") for name in fixed}
-            free = set(inspect.signature(build).parameters) - taken
+            free = set.intersection(
+                *(set(inspect.signature(b).parameters) for b in builds.values())
+            )
+            free -= taken
             defaults, _ = parse_axes(_DEFAULT_AXES)
             grid = {n: v for n, v in defaults.items() if n.removeprefix("1-") in free} | grid
         stem = Path(output or f"out/{problem}-{optimizer}")
         with _executor(dask) as executor:
             dataset = convergence_map(
-                what, build, grid, fixed=fixed, seeds=seeds, steps=steps, curve=curve,
+                what, builds if len(builds) > 1 else builds[optimizer], grid,
+                fixed=fixed, seeds=seeds, steps=steps, curve=curve,
                 store=stem.with_name(stem.name + ".zarr"), resume=resume, executor=executor,
                 memory=int(memory * 2**30), progress=True,
             )  # fmt: skip
@@ -83,11 +88,14 @@ def list_command(what: str | None) -> None:
     from adamlab.problems import PROBLEMS
 
     if what != "problems":
-        click.echo("optimizers")
-        for name in optimizers.__all__:
+        click.echo("optimizers (stages that Adam does not have are marked *)")
+        plain = optimizers.stages_of("adam")
+        for name in optimizers.names():
             build = getattr(optimizers, name)
             first_line = (inspect.getdoc(build) or "").splitlines()[0]
+            stages = [s if s in plain else f"*{s}" for s in optimizers.stages_of(name)]
             click.echo(f"  {name:<20}{first_line}")
+            click.echo(f"  {'':<20}{' · '.join(stages)}")
             click.echo(f"  {'':<20}{', '.join(inspect.signature(build).parameters)}")
     if what != "optimizers":
         click.echo("problems")
@@ -115,12 +123,12 @@ def plot_command(store: Path, output: str | None) -> None:
 def _report(dataset: xr.Dataset, stem: Path) -> None:
     """Print the summary and draw the picture."""
     from adamlab.maps import summarize
-    from adamlab.plot import picture_axes, plot_map, save
+    from adamlab.plot import fits_picture, picture_axes, plot_map, save
 
     click.echo(str(summarize(dataset)))
     click.echo(f"dataset: {stem.with_name(stem.name + '.zarr')}")
     axes = picture_axes(dataset)
-    if len(axes) > 2:
+    if not fits_picture(dataset):
         click.echo(f"no picture: it holds two axes, the map has {len(axes)}: {', '.join(axes)}")
         return
     pictures = [stem.with_name(f"{stem.name}.{ending}") for ending in ("png", "svg")]
@@ -131,8 +139,9 @@ def _report(dataset: xr.Dataset, stem: Path) -> None:
 def _optimizer(name: str) -> Callable[..., Any]:
     from adamlab import optimizers
 
-    if name not in optimizers.__all__:
-        raise ValueError(f"--optimizer {name}: unknown; {nearest(name, optimizers.__all__)}")
+    known = optimizers.names()
+    if name not in known:
+        raise ValueError(f"--optimizer {name}: unknown; {nearest(name, known)}")
     build: Callable[..., Any] = getattr(optimizers, name)
     return build
 

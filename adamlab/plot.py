@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,33 +36,71 @@ def plot_map(dataset: xr.Dataset) -> Figure:
     """Draw a convergence map of one or two axes, beside any number of seeds.
 
     Colour is the outcome of the majority of seeds; within a colour, paler means a higher late
-    loss. A map of one axis is drawn as its losses.
+    loss. A map of one axis is drawn as its losses. An axis of names, such as `optimizer`, makes a
+    row for each beside one other axis, and a panel for each beside two.
 
     Raises:
-        ValueError: the dataset is no convergence map, or has more than two axes besides `seed`.
+        ValueError: the dataset is no convergence map, or has more axes than that.
     """
     from matplotlib.figure import Figure
 
     if "outcome" not in dataset:
         raise ValueError("dataset has no 'outcome': it must come from convergence_map")
     axes = picture_axes(dataset)
-    if len(axes) > 2:
+    named = [name for name in axes if _is_named(dataset, name)]
+    if not fits_picture(dataset):
         raise ValueError(
             f"dataset has the axes {', '.join(axes)}: a picture holds two; choose a value on the "
-            f"others, such as dataset.isel({{{axes[2]!r}: [0]}}).squeeze({axes[2]!r})"
+            f"others, such as dataset.isel({{{axes[-1]!r}: [0]}}).squeeze({axes[-1]!r})"
         )
-    dataset = dataset.sortby(list(dataset["outcome"].dims))
-    figure = Figure(figsize=(8.4, 5.4) if len(axes) == 2 else (8.4, 4.4), layout="constrained")
-    ax = figure.add_subplot()
-    if len(axes) == 2:
-        _draw_plane(ax, dataset, axes)
+    numeric = [str(d) for d in dataset["outcome"].dims if not _is_named(dataset, str(d))]
+    dataset = dataset.sortby(numeric)
+    panels = [dataset]
+    if named and len(axes) == 3:
+        panels = [dataset.sel({named[0]: value}) for value in dataset[named[0]].values]
+        axes = [name for name in axes if name not in named]
+    columns = math.ceil(math.sqrt(len(panels)))
+    rows = -(-len(panels) // columns)
+    height = 5.4 if len(axes) == 2 else 4.4
+    if named and len(panels) == 1:
+        height = max(2.4, 1.4 + 0.32 * dataset.sizes[named[0]])
+    size = (8.4, height) if len(panels) == 1 else (2.6 + 3.2 * columns, 1.2 + 2.7 * rows)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=len(panels) > 1)
+    for ax in grid.ravel()[len(panels) :]:
+        ax.set_axis_off()
+    for ax, panel in zip(grid.ravel(), panels, strict=False):
+        if len(axes) == 2:
+            _draw_plane(ax, panel, _columns_first(panel, axes), _shade(panel, dataset))
+        else:
+            _draw_line(ax, panel, axes)
+        if len(panels) > 1:
+            ax.set_title(str(panel[named[0]].item()), fontsize=9)
+            ax.label_outer()
+    if len(panels) == 1:
+        grid[0, 0].set_title(_title(dataset), fontsize=11, loc="left")
     else:
-        _draw_line(ax, dataset, axes)
-    ax.set_title(_title(dataset), fontsize=11, loc="left")
+        figure.suptitle(_title(dataset), fontsize=11, x=0.02, ha="left")
     _add_legend(figure, dataset)
     if len(axes) == 2:
         _add_shade_key(figure)
     return figure
+
+
+def fits_picture(dataset: xr.Dataset) -> bool:
+    """Whether `plot_map` can draw it: two axes, or three of which one holds names."""
+    axes = picture_axes(dataset)
+    named = [name for name in axes if _is_named(dataset, name)]
+    return len(axes) <= 2 + (len(named) == 1) and len(named) <= 1
+
+
+def _is_named(dataset: xr.Dataset, axis: str) -> bool:
+    return dataset[axis].dtype.kind not in "iuf"
+
+
+def _columns_first(dataset: xr.Dataset, axes: Sequence[str]) -> list[str]:
+    """x and y: names are rows."""
+    return sorted(axes, key=lambda name: _is_named(dataset, name))
 
 
 def picture_axes(dataset: xr.Dataset) -> list[str]:
@@ -84,11 +123,18 @@ def save(figure: Figure, paths: Sequence[str | os.PathLike[str]]) -> None:
         figure.savefig(path, dpi=160)
 
 
-def _draw_plane(ax: Axes, dataset: xr.Dataset, axes: Sequence[str]) -> None:
+def _draw_plane(ax: Axes, dataset: xr.Dataset, axes: Sequence[str], shades: xr.DataArray) -> None:
     x, y = axes
     codes = majority(dataset).transpose(y, x).values
-    shade = _shade(dataset).transpose(y, x).values
-    (x_edges, x_log), (y_edges, y_log) = (_edges(dataset[name].values) for name in axes)
+    shade = shades.transpose(y, x).values
+    x_edges, x_log = _edges(dataset[x].values)
+    if _is_named(dataset, y):
+        names = dataset[y].values
+        y_edges, y_log = np.arange(len(names) + 1) - 0.5, False
+        ax.set_yticks(range(len(names)), names)
+        ax.invert_yaxis()
+    else:
+        y_edges, y_log = _edges(dataset[y].values)
     if x_log:
         ax.set_xscale("log")
     if y_log:
@@ -100,6 +146,8 @@ def _draw_plane(ax: Axes, dataset: xr.Dataset, axes: Sequence[str]) -> None:
 
 def _draw_line(ax: Axes, dataset: xr.Dataset, axes: Sequence[str]) -> None:
     name = axes[0] if axes else SEED
+    if _is_named(dataset, name):
+        raise ValueError(f"dataset has the axis {name} alone: a picture needs an axis of numbers")
     typical = dataset["late_loss"] if name == SEED else typical_loss(dataset)
     codes = dataset["outcome"].values if name == SEED else majority(dataset).values
     values, losses = dataset[name].values, typical.values
@@ -124,15 +172,16 @@ def _draw_line(ax: Axes, dataset: xr.Dataset, axes: Sequence[str]) -> None:
     ax.set_ylabel("late loss")
 
 
-def _shade(dataset: xr.Dataset) -> xr.DataArray:
-    """0 for the least late loss to 1 for the greatest, on a log scale, outliers cut off."""
-    typical = typical_loss(dataset) - dataset.attrs.get("optimum", 0.0)
+def _shade(dataset: xr.Dataset, whole: xr.Dataset) -> xr.DataArray:
+    """0 for the least late loss of the whole map to 1 for the greatest: logs, outliers cut off."""
+    typical, others = (typical_loss(d) - d.attrs.get("optimum", 0.0) for d in (dataset, whole))
     values = typical.values.astype(np.float64)
     usable = np.isfinite(values) & (values > 0)
     shade = np.where(np.isfinite(values), 0.0, 1.0)
     if usable.any():
         logs = np.log10(np.where(usable, values, 1.0))
-        low, high = np.percentile(logs[usable], [2, 98])
+        seen = others.values[np.isfinite(others.values) & (others.values > 0)]
+        low, high = np.percentile(np.log10(seen.astype(np.float64)), [2, 98])
         scaled = np.clip((logs - low) / max(high - low, 1e-12), 0, 1)
         shade = np.where(usable, scaled, shade)
     return typical.copy(data=shade)
@@ -166,8 +215,10 @@ def _edges(values: np.ndarray) -> tuple[np.ndarray, bool]:
 def _title(dataset: xr.Dataset) -> str:
     about = dataset.attrs
     seeds = dataset.sizes.get(SEED, 1)
+    optimizer = about.get("optimizer", "?")
+    named = f"{len(optimizer)} optimizers" if isinstance(optimizer, dict) else optimizer
     parts = [
-        f"{about.get('problem', '?')} · {about.get('optimizer', '?')}",
+        f"{about.get('problem', '?')} · {named}",
         f"{about.get('steps', '?')} steps, {seeds} seed{'s' if seeds > 1 else ''}",
     ]
     fixed = about.get("fixed", {})

@@ -54,8 +54,7 @@ def converged_band(dataset: xr.Dataset, axis: str) -> Band:
     Raises:
         ValueError: the map has no such axis.
     """
-    outcome = majority(dataset)
-    outcome = outcome.sortby(list(outcome.dims))
+    outcome = _ordered(majority(dataset))
     if axis not in outcome.dims:
         raise ValueError(
             f"axis={axis!r}: the map has no such axis; {nearest(axis, map(str, outcome.dims))}"
@@ -77,12 +76,14 @@ def converged_band(dataset: xr.Dataset, axis: str) -> Band:
 def border(dataset: xr.Dataset) -> xr.DataArray:
     """Whether a point converged and a neighbour along some axis did not: the band's inner edge.
 
-    Neighbours are the next values along an axis, whatever the order that they stand in.
+    Neighbours are the next values along an axis, whatever the order that they stand in; names,
+    such as optimizers, have none.
     """
-    converged = majority(dataset) == Outcome.CONVERGED
-    converged = converged.sortby(list(converged.dims))
+    converged = _ordered(majority(dataset) == Outcome.CONVERGED)
     edge = np.zeros(converged.shape, bool)
     for axis in range(converged.ndim):
+        if not _is_numeric(converged[converged.dims[axis]]):
+            continue
         padded = np.pad(
             converged.values, [(int(a == axis),) * 2 for a in range(converged.ndim)], mode="edge"
         )
@@ -91,6 +92,15 @@ def border(dataset: xr.Dataset) -> xr.DataArray:
             neighbour = padded.take(range(shift, shift + length), axis=axis)
             edge |= converged.values & ~neighbour
     return converged.copy(data=edge)
+
+
+def _is_numeric(values: xr.DataArray) -> bool:
+    return values.dtype.kind in "iuf"
+
+
+def _ordered(array: xr.DataArray) -> xr.DataArray:
+    """`array` with its numeric axes ascending."""
+    return array.sortby([dim for dim in array.dims if _is_numeric(array[dim])])
 
 
 def _longest_run(row: np.ndarray) -> tuple[int, int]:

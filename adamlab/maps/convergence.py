@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import jax
 import numpy as np
@@ -15,7 +16,15 @@ from adamlab._checks import check_count, check_number
 from adamlab.maps.outcomes import Criteria, with_outcomes
 from adamlab.problems import Problem
 from adamlab.stages import OneMinus
-from adamlab.sweeps import SEED, check_axes, float_dtype, identity, sweep
+from adamlab.sweeps import (
+    SEED,
+    by_label,
+    check_axes,
+    float_dtype,
+    identity,
+    over_structures,
+    sweep,
+)
 from adamlab.training import (
     OptimizerFactory,
     checkpoint_steps,
@@ -27,10 +36,13 @@ from adamlab.training import (
 if TYPE_CHECKING:
     import xarray as xr
 
+OPTIMIZER = "optimizer"
+"""The axis that several optimizers make."""
+
 
 def convergence_map(
     problem: Problem,
-    optimizer: OptimizerFactory,
+    optimizer: OptimizerFactory | Sequence[OptimizerFactory] | Mapping[str, OptimizerFactory],
     axes: Mapping[str, Any],
     *,
     fixed: Mapping[str, Any] | None = None,
@@ -46,7 +58,8 @@ def convergence_map(
     Args:
         problem: what to train.
         optimizer: a function such as `adamlab.adam`; to send runs to other processes it must be
-            importable there.
+            importable there. Several, as a list or by name, make an axis `optimizer`: each is a
+            program of its own, and `store` a folder of their sweeps.
         axes: values by name of the optimizer's and the problem's hyperparameters; `1-b2` sweeps
             b2 by its complement. An axis `seed` lists seeds; otherwise they are 0 to `seeds` - 1.
         fixed: values of hyperparameters that are not swept.
@@ -68,6 +81,48 @@ def convergence_map(
         TypeError: an argument is of the wrong type.
         OSError: as for `adamlab.sweep`.
     """
+    several = _several(optimizer)
+    if several is not None:
+        one = partial(
+            convergence_map, problem, axes=axes, fixed=fixed, seeds=seeds, steps=steps,
+            checkpoints=checkpoints, curve=curve, criteria=criteria,
+        )  # fmt: skip
+        for each in several.values():  # before any of them is run
+            _check(problem, each, axes, fixed, seeds)
+        store = sweep_options.pop("store", None)
+        joined = over_structures(
+            OPTIMIZER, several, lambda each, own: one(each, store=own, **sweep_options),
+            None if store is None else Path(store), bool(sweep_options.get("resume", False)),
+        )  # fmt: skip
+        return with_outcomes(joined, criteria)
+    build = cast(OptimizerFactory, optimizer)
+    grid, constants = _check(problem, build, axes, fixed, seeds)
+    marks = checkpoint_steps(steps, checkpoints)
+    dataset = sweep(
+        partial(_run, problem, build, constants, steps, checkpoints, curve),
+        grid,
+        settings=_settings(problem, build, grid, constants, steps, checkpoints, curve),
+        dims={"curve": {"step": marks}} if curve else {},
+        **sweep_options,
+    )
+    return with_outcomes(dataset, criteria)
+
+
+def _several(optimizer: Any) -> Mapping[str, OptimizerFactory] | None:
+    """The optimizers by name, where there are several."""
+    if isinstance(optimizer, Mapping):
+        return optimizer
+    return by_label(OPTIMIZER, optimizer) if isinstance(optimizer, Sequence) else None
+
+
+def _check(
+    problem: Problem,
+    optimizer: OptimizerFactory,
+    axes: Mapping[str, Any],
+    fixed: Mapping[str, Any] | None,
+    seeds: int,
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The grid with its seeds and the fixed values, after every check."""
     check_count("seeds", seeds)
     constants = dict(fixed or {})
     grid = dict(axes)
@@ -82,15 +137,7 @@ def convergence_map(
     if both:
         raise ValueError(f"hyperparameter {both[0]!r} is both an axis and fixed")
     _check_hyperparameters(problem, optimizer, grid, constants)
-    marks = checkpoint_steps(steps, checkpoints)
-    dataset = sweep(
-        partial(_run, problem, optimizer, constants, steps, checkpoints, curve),
-        grid,
-        settings=_settings(problem, optimizer, grid, constants, steps, checkpoints, curve),
-        dims={"curve": {"step": marks}} if curve else {},
-        **sweep_options,
-    )
-    return with_outcomes(dataset, criteria)
+    return grid, constants
 
 
 def _run(

@@ -22,7 +22,7 @@ class Summary:
     missing: int
     shares: dict[Outcome, float]
     """Share of the computed runs, for each outcome."""
-    best: dict[str, float] | None
+    best: dict[str, float | str] | None
     """Coordinates of the point with the least late loss, the median over its seeds."""
     best_loss: float
     bands: dict[str, tuple[float, float, float]]
@@ -37,7 +37,7 @@ class Summary:
             if share:
                 lines.append(f"  {outcome.name.lower().replace('_', '-'):<12}{share:7.1%}")
         if self.best is not None:
-            place = ", ".join(f"{name} = {value:.3g}" for name, value in self.best.items())
+            place = ", ".join(f"{name} = {_short(value)}" for name, value in self.best.items())
             lines.append(f"best: late loss {self.best_loss:.3g} at {place}")
         if not self.bands:
             lines.append("border: nothing converged")
@@ -47,6 +47,10 @@ class Summary:
                 f"border: converges for {axis} from {low:.3g} to {high:.3g}{width} (median)"
             )
         return "\n".join(lines)
+
+
+def _short(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.3g}"
 
 
 def summarize(dataset: xr.Dataset) -> Summary:
@@ -60,12 +64,14 @@ def summarize(dataset: xr.Dataset) -> Summary:
     if finite.any():
         place = np.unravel_index(np.where(finite, typical.values, np.inf).argmin(), typical.shape)
         best = {
-            str(dim): float(dataset[dim].values[i])
+            str(dim): dataset[dim].values[i].item()
             for dim, i in zip(typical.dims, place, strict=True)
         }
         best_loss = float(typical.values[place])
     bands: dict[str, tuple[float, float, float]] = {}
     for dim in typical.dims:
+        if dataset[dim].dtype.kind not in "iuf":
+            continue
         low, high, decades = (part.values.ravel() for part in converged_band(dataset, str(dim)))
         there = np.isfinite(low)
         if there.any():

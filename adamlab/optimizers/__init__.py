@@ -5,6 +5,7 @@
 besides. A concrete value out of range is a ValueError that names it.
 """
 
+from adamlab.optimizers._catalogue import names, stages_of
 from adamlab.optimizers._finish import Optimizer
 from adamlab.optimizers.adam import (
     adam,
@@ -117,6 +118,7 @@ __all__ = [
     "msvag",
     "nadam",
     "nadam_scheduled",
+    "names",
     "novograd",
     "optimistic_adam",
     "padam",
@@ -133,5 +135,6 @@ __all__ = [
     "sm3",
     "sophia",
     "stable_adamw",
+    "stages_of",
     "yogi",
 ]

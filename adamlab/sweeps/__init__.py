@@ -5,14 +5,17 @@ from adamlab.sweeps.devices import float_dtype
 from adamlab.sweeps.execute import DEFAULT_MEMORY, open_sweep, sweep
 from adamlab.sweeps.identity import identity
 from adamlab.sweeps.provenance import provenance
+from adamlab.sweeps.structure import by_label, over_structures
 
 __all__ = [
     "DEFAULT_MEMORY",
     "SEED",
+    "by_label",
     "check_axes",
     "float_dtype",
     "identity",
     "open_sweep",
+    "over_structures",
     "parse_axes",
     "provenance",
     "sweep",

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from adamlab.sweeps.plan import Plan, cut
 from adamlab.sweeps.program import Program, Work, compile_program, outputs_of, run_block
 from adamlab.sweeps.provenance import provenance
 from adamlab.sweeps.store import Store
+from adamlab.sweeps.structure import open_structures, over_structures, structural_axis
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -66,7 +68,9 @@ def sweep(
         fn: a pure function that JAX can trace, called as `fn(name=value, ...)` with one scalar
             for each axis; an axis named `seed` arrives as `key`, a random key made from it. It
             returns an array, or several by name.
-        axes: the values along each axis, by name.
+        axes: the values along each axis, by name. An axis of functions, such as optimizers, or a
+            mapping of names to values, is structure: each value is a sweep and a program of its
+            own, and the dataset has their names as a coordinate.
         store: where to keep the results as Zarr; None for memory alone. Each finished block is
             on disk before the next is counted, so a sweep can be killed at any time.
         resume: go on with the sweep in `store` if there is one. Only what is missing is computed,
@@ -99,12 +103,24 @@ def sweep(
         FileExistsError: `store` exists and `resume` is false.
         OSError: the store cannot be written; blocks already done are safe.
     """
+    path = None if store is None else Path(store)
+    structure = structural_axis(axes)
+    if structure is not None:
+        name, values = structure
+        numeric = {axis: points for axis, points in axes.items() if axis != name}
+        one = partial(
+            sweep, axes=numeric, resume=resume, executor=executor, block=block, lanes=lanes,
+            memory=memory, paired=paired, settings=settings, dims=dims, progress=progress,
+        )  # fmt: skip
+        return over_structures(
+            name, values, lambda value, own: one(partial(fn, **{name: value}), store=own), path,
+            resume,
+        )  # fmt: skip
     grid = check_axes(axes)
     _check_arguments(fn, grid)
     for name, value in (("block", block), ("lanes", lanes), ("memory", memory)):
         if value is not None:
             check_count(name, value)
-    path = None if store is None else Path(store)
     known = {
         "function": _name(fn),
         "paired": paired,
@@ -140,7 +156,8 @@ def open_sweep(store: str | os.PathLike[str]) -> xr.Dataset:
         FileNotFoundError: there is nothing at `store`.
         ValueError: what is there is no sweep.
     """
-    return Store.open(Path(store)).dataset()
+    joined = open_structures(Path(store), open_sweep)
+    return Store.open(Path(store)).dataset() if joined is None else joined
 
 
 def _work(fn: Callable[..., Any], axes: Axes, paired: bool, executor: Executor | None) -> Work:

@@ -1,0 +1,142 @@
+"""Structural axes: values that are no numbers, such as optimizers, each its own program."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_FILE = "structure.json"
+_SUMMED = ("compiles", "run_seconds")
+
+
+def structural_axis(axes: Any) -> tuple[str, dict[str, Any]] | None:
+    """The first axis that holds functions or other things than numbers, its values by label."""
+    for name, values in axes.items() if isinstance(axes, Mapping) else ():
+        if isinstance(values, Mapping):
+            return name, dict(values)
+        if isinstance(values, Sequence) and any(callable(v) for v in values):
+            return name, by_label(name, values)
+    return None
+
+
+def by_label(name: str, values: Sequence[Any]) -> dict[str, Any]:
+    """Functions by their names.
+
+    Raises:
+        TypeError: one of them has no name.
+        ValueError: two of them have the same name.
+    """
+    labelled: dict[str, Any] = {}
+    for value in values:
+        label = getattr(getattr(value, "func", value), "__name__", None)
+        if not isinstance(label, str):
+            raise TypeError(
+                f"axis {name!r} holds {value!r}: must hold functions, or map names to them"
+            )
+        if label in labelled:
+            raise ValueError(
+                f"axis {name!r} holds two functions called {label!r}: give each a name of its own, "
+                f"{{'{label} one': ..., '{label} two': ...}}"
+            )
+        labelled[label] = value
+    return labelled
+
+
+def over_structures(
+    name: str,
+    values: Mapping[str, Any],
+    run: Callable[[Any, Path | None], xr.Dataset],
+    store: Path | None,
+    resume: bool,
+) -> xr.Dataset:
+    """`run(value, its store)` for each value, one after the other, along a new first axis `name`.
+
+    Raises:
+        ValueError: there are no values, a label is no file name, or `store` holds another set.
+        FileExistsError: `store` exists and `resume` is false.
+    """
+    if not values:
+        raise ValueError(f"axis {name!r} is empty: must hold at least one value")
+    for label in values:
+        if "/" in label or label in ("", ".", ".."):
+            raise ValueError(f"axis {name!r} holds {label!r}: a name must be a file name")
+    if store is not None:
+        _begin(store, name, list(values), resume)
+    parts = {
+        label: run(value, None if store is None else store / label)
+        for label, value in values.items()
+    }
+    return _joined(name, list(values), parts)
+
+
+def open_structures(store: Path, open_part: Callable[[Path], xr.Dataset]) -> xr.Dataset | None:
+    """What `over_structures` has left at `store`, finished or not; None if it left nothing there.
+
+    Raises:
+        ValueError: none of its sweeps has begun.
+    """
+    if not (store / _FILE).exists():
+        return None
+    about = json.loads((store / _FILE).read_text())
+    parts = {
+        label: open_part(store / label) for label in about["values"] if (store / label).exists()
+    }
+    if not parts:
+        raise ValueError(f"store={str(store)!r}: none of its sweeps has begun; resume it")
+    return _joined(about["axis"], about["values"], parts)
+
+
+def _begin(store: Path, name: str, labels: list[str], resume: bool) -> None:
+    about = {"axis": name, "values": labels}
+    if store.exists():
+        if not resume:
+            raise FileExistsError(
+                f"store={str(store)!r} exists: go on with it (resume=True, --resume) or choose "
+                "another path"
+            )
+        file = store / _FILE
+        there = json.loads(file.read_text()) if file.exists() else "a sweep without that axis"
+        if there != about:
+            raise ValueError(
+                f"store={str(store)!r}: was made with {there}, this sweep has {about}; nothing was "
+                "changed. Give the same to resume it, or another store"
+            )
+        return
+    store.mkdir(parents=True)
+    (store / _FILE).write_text(json.dumps(about))
+
+
+def _joined(name: str, labels: list[str], parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
+    import xarray as xr
+
+    index = xr.Variable(name, np.asarray(list(parts), dtype=str))
+    whole = xr.concat(
+        list(parts.values()), index, combine_attrs="drop", join="outer",
+        data_vars="all", coords="minimal", compat="override",
+    )  # fmt: skip
+    if len(parts) < len(labels):
+        unknown = {"b": False, "i": -1}
+        fill = {v: unknown.get(whole[v].dtype.kind, np.nan) for v in whole.data_vars}
+        whole = whole.reindex({name: labels}, fill_value=fill)
+    return whole.assign_attrs(_joined_attributes(parts))
+
+
+def _joined_attributes(parts: Mapping[str, xr.Dataset]) -> dict[str, Any]:
+    """What the parts agree on as it is, what they differ in by label, counts and times in sum."""
+    attributes: dict[str, Any] = {}
+    for key in dict.fromkeys(k for part in parts.values() for k in part.attrs):
+        found = {label: part.attrs[key] for label, part in parts.items() if key in part.attrs}
+        values = list(found.values())
+        if key in _SUMMED:
+            attributes[key] = sum(values)
+        else:
+            same = len(values) == len(parts) and all(v == values[0] for v in values)
+            attributes[key] = values[0] if same else found
+    return attributes

@@ -1,0 +1,135 @@
+"""Optimizers as an axis: one program for each, one dataset for all."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import xarray as xr
+
+import adamlab as al
+from adamlab import optimizers as opt
+from adamlab.maps import Outcome
+
+AXES = {"learning_rate": np.geomspace(1e-3, 1, 5)}
+MANY = [al.adam, al.amsgrad, opt.nadam]
+
+
+def double(a):
+    return 2 * a
+
+
+def square(a):
+    return a * a
+
+
+def apply(how, a):
+    return how(a)
+
+
+@pytest.fixture(scope="module")
+def maps():
+    problem = al.quadratic()
+    whole = al.convergence_map(problem, MANY, AXES, seeds=2, steps=40)
+    return problem, whole
+
+
+def test_a_map_over_optimizers_is_their_maps(maps):
+    problem, whole = maps
+    assert whole["outcome"].dims == ("optimizer", "learning_rate", "seed")
+    assert list(whole["optimizer"].values) == ["adam", "amsgrad", "nadam"]
+    assert whole.attrs["compiles"] == 3
+    assert whole.attrs["optimizer"] == {"adam": "adam", "amsgrad": "amsgrad", "nadam": "nadam"}
+    assert whole.attrs["steps"] == 40
+    alone = al.convergence_map(problem, al.amsgrad, AXES, seeds=2, steps=40)
+    part = whole.sel(optimizer="amsgrad", drop=True)
+    xr.testing.assert_identical(part.drop_attrs(), alone.drop_attrs())
+
+
+def test_any_function_can_be_an_axis():
+    out = al.sweep(apply, {"a": [1.0, 3.0], "how": [double, square]})
+    assert out["result"].dims == ("how", "a")
+    np.testing.assert_array_equal(out["result"], [[2, 6], [1, 9]])
+    named = al.sweep(apply, {"how": {"one": double, "two": lambda a: double(a)}, "a": [1.0]})
+    np.testing.assert_array_equal(named["result"], [[2], [2]])
+    two = al.sweep(
+        lambda how, then, a: then(how(a)),
+        {"how": [double, square], "then": [double, square], "a": [3.0]},
+    )
+    np.testing.assert_array_equal(two["result"][..., 0], [[12, 36], [18, 81]])
+
+
+def test_it_resumes_where_it_was_stopped(tmp_path):
+    store = tmp_path / "map.zarr"
+    problem = al.quadratic()
+
+    def broken(learning_rate):
+        raise KeyboardInterrupt
+
+    # Built to check it, then to run it: it breaks off before the second optimizer is computed.
+    with pytest.raises(KeyboardInterrupt):
+        al.sweep(apply, {"how": {"adam": double, "late": broken}, "a": [1.0, 2.0]}, store=store)
+    half = al.open_sweep(store)
+    assert list(half["how"].values) == ["adam", "late"]
+    np.testing.assert_array_equal(half["done"], [[True, True], [False, False]])
+    np.testing.assert_array_equal(half["result"], [[2, 4], [np.nan, np.nan]])
+    with pytest.raises(FileExistsError, match="exists: go on with it"):
+        al.sweep(apply, {"how": [double], "a": [1.0]}, store=store)
+    with pytest.raises(ValueError, match=r"was made with .*late.*this sweep has .*square"):
+        al.sweep(apply, {"how": [square], "a": [1.0, 2.0]}, store=store, resume=True)
+    done = al.convergence_map(problem, MANY, AXES, steps=20, store=tmp_path / "m.zarr")
+    again = al.convergence_map(
+        problem, MANY, AXES, steps=20, store=tmp_path / "m.zarr", resume=True
+    )
+    xr.testing.assert_identical(done.drop_attrs(), again.drop_attrs())
+    stored = al.with_outcomes(al.open_sweep(tmp_path / "m.zarr"))
+    xr.testing.assert_identical(done.drop_attrs(), stored.drop_attrs())
+
+
+def test_bad_structure_is_named(tmp_path):
+    with pytest.raises(ValueError, match="'1-b2': neither the optimizer sgd nor the problem"):
+        al.convergence_map(
+            al.quadratic(), [al.adam, al.sgd], {**AXES, "1-b2": [0.1]}, store=tmp_path / "x"
+        )
+    assert not (tmp_path / "x").exists()
+    with pytest.raises(ValueError, match="two functions called 'double': give each a name"):
+        al.sweep(apply, {"how": [double, double], "a": [1.0]})
+    with pytest.raises(ValueError, match="axis 'how' is empty"):
+        al.sweep(apply, {"how": {}, "a": [1.0]})
+    with pytest.raises(ValueError, match="'a/b': a name must be a file name"):
+        al.sweep(apply, {"how": {"a/b": double}, "a": [1.0]})
+    with pytest.raises(TypeError, match="must hold functions, or map names to them"):
+        al.sweep(apply, {"how": [double, 3.0], "a": [1.0]})
+
+
+def test_a_map_over_optimizers_is_summed_up_and_drawn(maps, tmp_path):
+    _, whole = maps
+    summary = al.summarize(whole)
+    assert set(summary.bands) == {"learning_rate"}
+    assert summary.best is not None
+    assert summary.best["optimizer"] in ("adam", "amsgrad", "nadam")
+    assert f"optimizer = {summary.best['optimizer']}" in str(summary)
+    band = al.converged_band(whole, "learning_rate")
+    assert list(band.decades["optimizer"].values) == ["adam", "amsgrad", "nadam"]
+    edge = al.border(whole)
+    assert edge.dims == ("optimizer", "learning_rate")
+    figure = al.plot_map(whole)
+    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert labels == ["adam", "amsgrad", "nadam"]
+    plane = al.convergence_map(
+        al.quadratic(), MANY, {**AXES, "1-b2": [0.1, 0.01]}, seeds=1, steps=20
+    )
+    figure = al.plot_map(plane)
+    assert [ax.get_title() for ax in figure.axes[:3]] == ["adam", "amsgrad", "nadam"]
+    al.save(figure, [tmp_path / "map.png"])
+    assert (tmp_path / "map.png").stat().st_size > 10_000
+    with pytest.raises(ValueError, match="a picture holds two"):
+        al.plot_map(plane.expand_dims(b1=[0.9, 0.8]))
+
+
+def test_missing_optimizers_are_not_taken_for_failures(maps):
+    _, whole = maps
+    outcome = al.with_outcomes(whole.assign(done=whole["done"] & (whole["optimizer"] != "adam")))
+    assert (outcome["outcome"].sel(optimizer="adam") == -1).all()
+    assert (outcome["outcome"].sel(optimizer="nadam") >= Outcome.CONVERGED).all()
+    assert jnp.isfinite(outcome["late_loss"].values).all()
