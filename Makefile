@@ -9,7 +9,7 @@ map: $(STAMP)  ## draw the first convergence map: out/digits-mlp-adam.png
 	$(BIN)/adamlab map --problem digits-mlp --optimizer adam --output out/digits-mlp-adam --resume
 
 test: $(STAMP)  ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(STAMP)  ## check style and types
 	$(BIN)/ruff check .

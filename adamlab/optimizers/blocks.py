@@ -116,7 +116,7 @@ def adafactor(
     """
 
     def b2(steps_done: Any) -> OneMinus:
-        return OneMinus((steps_done + 1).astype(jnp.result_type(float)) ** -decay_rate)
+        return OneMinus((steps_done.astype(jnp.result_type(float)) + 1) ** -decay_rate)
 
     return chain(
         track_moments(None, factored(b2, eps, min_dim_size)),

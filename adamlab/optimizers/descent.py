@@ -101,7 +101,7 @@ def madgrad(
 
     def weight(n: Any) -> Any:
         rate = learning_rate(n) if callable(learning_rate) else learning_rate
-        return (rate + eps) * (n + 1.0) ** 0.5
+        return (rate + eps) * (n.astype(float) + 1) ** 0.5
 
     return chain(
         *coupled,

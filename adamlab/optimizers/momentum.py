@@ -73,7 +73,7 @@ def nadam_scheduled(
     """
 
     def momentum(steps_done: Any) -> OneMinus:
-        t = (steps_done + 1).astype(jnp.result_type(float))
+        t = steps_done.astype(jnp.result_type(float)) + 1
         return OneMinus(1 - b1 * (1 - 0.5 * 0.96 ** (t * momentum_decay)))
 
     return chain(

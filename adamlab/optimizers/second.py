@@ -120,7 +120,7 @@ def adopt(
     return chain(
         track_moments(None, previous(squares(from_first(b2)))),
         precondition_max(eps),
-        *([clip_direction(lambda n: n**0.25)] if clip else []),
+        *([clip_direction(lambda n: n.astype(float) ** 0.25)] if clip else []),
         ema(b1),
         *finish(learning_rate, weight_decay, mask),
     )

@@ -13,6 +13,7 @@ from adamlab.optimizers.rates import radam
 from adamlab.stages import (
     DecayRate,
     EightBit,
+    GradientToDirection,
     chain,
     compensate_rounding,
     correct_bias,
@@ -43,9 +44,8 @@ def schedule_free_adamw(
         precondition(eps),
         *finish(learning_rate, weight_decay),
     )
-    return _extended(
-        optax.contrib.schedule_free(base, learning_rate, b1, weight_lr_power=weight_lr_power)
-    )
+    wrapped = optax.contrib.schedule_free(base, learning_rate, b1, weight_lr_power=weight_lr_power)
+    return GradientToDirection.from_optax("schedule_free", wrapped)
 
 
 def lookahead(

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from adamlab.stages._kinds import (
@@ -74,6 +75,8 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
                 f"state={state!r}: must be what this chain's init returned, one state for each of "
                 f"its {len(extended)} stages"
             )
+        if params is not None:
+            _check_same_form(updates, params)
         states = []
         moments: dict[str, Moments] = {}
         for stage, old in zip(extended, state, strict=True):
@@ -90,6 +93,25 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
     if takes is None or gives is None:
         return optax.GradientTransformationExtraArgs(init, update)
     return _WHOLE[takes, gives](init, update)
+
+
+def _check_same_form(updates: Any, params: Any) -> None:
+    """Refuse gradients whose tree or shapes are not the parameters'."""
+    ours: Any = jax.tree.structure(updates)
+    theirs: Any = jax.tree.structure(params)
+    if ours != theirs:
+        raise ValueError(
+            f"the gradients' tree is {ours}, the parameters' is "
+            f"{theirs}: they must be the same; were the gradients taken with "
+            "respect to these parameters?"
+        )
+    leaves = jax.tree_util.tree_leaves_with_path(updates)
+    for (path, g), p in zip(leaves, jax.tree.leaves(params), strict=True):
+        if jnp.shape(g) != jnp.shape(p):
+            raise ValueError(
+                f"the gradient at {jax.tree_util.keystr(path) or 'the top'} has shape "
+                f"{jnp.shape(g)}, the parameter {jnp.shape(p)}: they must be the same"
+            )
 
 
 def _takes_direction(stage: optax.GradientTransformation) -> bool:

@@ -16,6 +16,21 @@ def widen(x: jax.Array) -> jax.Array:
     return x.astype(wide_dtype(x))
 
 
+def tame(x: jax.Array) -> jax.Array:
+    """`x` with finite magnitudes cut off at 2^48 (float64: 2^496), its dtype kept.
+
+    The squares of so many as a leaf can hold then have a finite sum. An average of squares that
+    has once met infinity would never come back. Infinities stay, to be seen.
+    """
+    limit = 2.0 ** (jnp.finfo(wide_dtype(x)).maxexp // 2 - 16)
+    if float(jnp.finfo(x.dtype).max) <= limit:
+        return x
+    if jnp.iscomplexobj(x):
+        size = jnp.abs(x)
+        return x * jnp.where(jnp.isfinite(size) & (size > limit), limit / size, 1)
+    return jnp.where(jnp.isinf(x), x, jnp.clip(x, -limit, limit))
+
+
 def wide_dtype(x: jax.Array | jax.ShapeDtypeStruct) -> Any:
     """The dtype of `widen(x)`."""
     narrow = jnp.issubdtype(x.dtype, jnp.floating) and jnp.finfo(x.dtype).bits < 32

@@ -52,6 +52,8 @@ def block_squares(
         return jnp.zeros(shape, wide_dtype(jnp.real(p)))
 
     def fold(nu: jax.Array, seen: Seen, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
+        if not seen.grad.size:
+            return nu, nu
         reduced = reduce(square(seen.grad), axis=axes(seen.grad.shape), keepdims=True)
         new = lerp(nu, reduced, weight)
         return new, new
@@ -139,6 +141,6 @@ def per_axis(b2: DecayRate | None = None) -> SecondMoment:
         new = square(seen.grad)
         nu = least + new if b2 is None else lerp(least, new, weight)
         others = [tuple(j for j, n in enumerate(p.shape) if n != shape[j]) for p in state]
-        return tuple(nu.max(over, keepdims=True) for over in others), nu
+        return tuple(nu.max(over, keepdims=True, initial=0) for over in others), nu
 
     return SecondMoment("per_axis", b2, init, fold)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from adamlab._checks import check_number
 from adamlab.stages._kinds import Moments, MomentsToMoments
 from adamlab.stages._numerics import wide_dtype
 
@@ -111,7 +112,11 @@ def cross_correct(eps: float = 1e-8) -> MomentsToMoments:
     With `mu` and `nu` uncorrected: `mu' = (mu_hat + g / mu_mass) (1 + nu / (nu + eps) b2^t)` and
     `nu' = nu_hat (1 + mu² / (mu² + eps) b1^t)` (Adly 2024, equations 5 to 9). In the place of
     `correct_bias`.
+
+    Raises:
+        ValueError: eps is negative or not finite.
     """
+    check_number("eps", eps, low=0, scheduled=False)
 
     def correct(moments: Moments) -> Moments:
         b1_t, b2_t = 1 - moments.mu_mass, 1 - moments.nu_mass

@@ -103,10 +103,10 @@ def add_stable_decay(weight_decay: Any, eps: Any = 1e-8) -> DirectionToDirection
             parameters.
     """
     check_number("weight_decay", weight_decay, low=0, scheduled=False)
-    check_number("eps", eps, low=0, scheduled=False)
+    check_number("eps", eps, low=0)
 
     def decay(updates: Any, params: Any, moments: Moments) -> Any:
-        size = sqrt(tree_mean(moments.nu)) + eps
+        size = sqrt(tree_mean(moments.nu)) + at_step(eps, moments.count - 1)
         share = weight_decay / jnp.where(size == 0, 1, size)
         return jax.tree.map(
             lambda u, p: u + share.astype(u.dtype) * p.astype(u.dtype), updates, params

@@ -113,12 +113,11 @@ def precondition_atan2(a: Any = 1.27, b: Any = 1.0) -> MomentsToDirection:
     check_number("b", b, low=0, open_low=True, scheduled=False)
 
     def angle(moments: Moments) -> Any:
-        numerator = moments.grad if moments.mu is None else moments.mu
         return jax.tree.map(
             lambda g, m, v: (
-                jnp.asarray(a, v.dtype) * _atan2(widen(m), jnp.asarray(b, v.dtype) * sqrt(v))
+                jnp.asarray(a, v.dtype) * _atan2(m, jnp.asarray(b, v.dtype) * sqrt(v))
             ).astype(g.dtype),
-            moments.grad, numerator, moments.nu,
+            moments.grad, numerator(moments), moments.nu,
         )  # fmt: skip
 
     return MomentsToDirection.from_function("precondition_atan2", angle, needs=("nu",))
@@ -153,6 +152,11 @@ def denominator(moments: Moments, eps: Any, eps_root: Any) -> Any:
     return jax.tree.map(size, moments.nu)
 
 
+def numerator(moments: Moments) -> Any:
+    """The first moment, or the gradient where none is tracked; in float32 or wider."""
+    return jax.tree.map(widen, moments.grad if moments.mu is None else moments.mu)
+
+
 def epsilon_hat(eps: Any, moments: Moments) -> Any:
     """The eps that stands beside a corrected root where it stood beside the uncorrected one."""
     if moments.nu_mass is None:
@@ -162,12 +166,10 @@ def epsilon_hat(eps: Any, moments: Moments) -> Any:
 
 def _divide(name: str, sizes: Callable[[Moments], Any]) -> MomentsToDirection:
     def ratio(g: jax.Array, m: jax.Array, size: jax.Array) -> jax.Array:
-        wide = widen(m)
-        return (wide / jnp.where(size == 0, 1, size).astype(wide.dtype)).astype(g.dtype)
+        return (m / jnp.where(size == 0, 1, size).astype(m.dtype)).astype(g.dtype)
 
     def divide(moments: Moments) -> Any:
-        numerator = moments.grad if moments.mu is None else moments.mu
-        return jax.tree.map(ratio, moments.grad, numerator, sizes(moments))
+        return jax.tree.map(ratio, moments.grad, numerator(moments), sizes(moments))
 
     return MomentsToDirection.from_function(name, divide, needs=("nu",))
 

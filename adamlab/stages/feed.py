@@ -41,8 +41,9 @@ def add_difference(b2: DecayRate = 0.92, gain: Any = None) -> MomentsToMoments:
         check_number("gain", gain, scheduled=False)
 
     def init(params: Any) -> AddDifferenceState:
-        zeros = jax.tree.map(jnp.zeros_like, gradient_like(params))
-        return AddDifferenceState(zeros, zeros, start_log_decay(b2))
+        like = gradient_like(params)
+        previous, difference = (jax.tree.map(jnp.zeros_like, like) for _ in range(2))
+        return AddDifferenceState(previous, difference, start_log_decay(b2))
 
     def update(
         moments: Moments, state: AddDifferenceState, **_: Any
@@ -56,7 +57,9 @@ def add_difference(b2: DecayRate = 0.92, gain: Any = None) -> MomentsToMoments:
         difference = fold(state.difference, change, now.weight)
 
         def add(x: jax.Array, d: jax.Array, share: Any = 1) -> jax.Array:
-            return (widen(x) + jnp.asarray(factor / share, d.dtype) * d).astype(x.dtype)
+            most = float(jnp.finfo(x.dtype).max)
+            total = widen(x) + jnp.asarray(factor / share, d.dtype) * d
+            return jnp.clip(total, -most, most).astype(x.dtype)
 
         mu = jax.tree.map(lambda m, w: add(m, w, now.mass), moments.mu, difference)
         grad = jax.tree.map(add, moments.grad, change)
@@ -87,8 +90,8 @@ def track_mu_by_variance(b0: Any = 0.1, eps: Any = 1e-3) -> MomentsToMoments:
     check_number("eps", eps, low=0, high=1, open_low=True, scheduled=False)
 
     def init(params: Any) -> TrackMuByVarianceState:
-        zeros = jax.tree.map(lambda p: jnp.zeros_like(widen(p)), gradient_like(params))
-        return TrackMuByVarianceState(zeros, zeros)
+        like = jax.tree.map(widen, gradient_like(params))
+        return TrackMuByVarianceState(*(jax.tree.map(jnp.zeros_like, like) for _ in range(2)))
 
     def update(
         moments: Moments, state: TrackMuByVarianceState, **_: Any
@@ -133,11 +136,13 @@ def lengthen_short_gradients(decay: Any = 0.95) -> MomentsToMoments:
     ) -> tuple[Moments, LengthenShortState]:
         norms = jax.tree.map(norm, moments.grad)
         average = fold(state.norm, norms, 1 - decay)
-        grad = jax.tree.map(
-            lambda g, n, e: g
-            * jnp.where((n > 0) & (e > n), e / jnp.where(n > 0, n, 1), 1).astype(g.dtype),
-            moments.grad, norms, average,
-        )  # fmt: skip
+        grad = jax.tree.map(_stretch, moments.grad, norms, average)
         return moments._replace(grad=grad), LengthenShortState(average)
 
     return MomentsToMoments.from_update("lengthen_short_gradients", init, update)
+
+
+def _stretch(g: jax.Array, length: jax.Array, average: jax.Array) -> jax.Array:
+    short = (length > 0) & (average > length)
+    unit = widen(g) / jnp.where(short, length, 1)
+    return (unit * jnp.where(short, average, 1)).astype(g.dtype)

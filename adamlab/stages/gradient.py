@@ -10,7 +10,7 @@ import optax
 
 from adamlab._checks import check_number
 from adamlab.stages._kinds import GradientToGradient
-from adamlab.stages._numerics import norm, real_dtype, tree_norm, widen
+from adamlab.stages._numerics import norm, real_dtype, tame, tree_norm, widen
 
 
 def clip(max_delta: Any) -> GradientToGradient:
@@ -83,7 +83,8 @@ def add_gradient_difference(gain: Any, max_norm: float | None = 1.0) -> Gradient
         return AddGradientDifferenceState(optax.tree.zeros_like(params))
 
     def leaf(g: jax.Array, old: jax.Array) -> jax.Array:
-        new = widen(g) + jnp.asarray(gain, real_dtype(g)) * (widen(g) - widen(old))
+        wide = widen(tame(g))
+        new = wide + jnp.asarray(gain, real_dtype(g)) * (wide - widen(tame(old)))
         if max_norm is not None:
             new = new / jnp.maximum(norm(new) / max_norm, 1)
         return new.astype(g.dtype)

@@ -12,7 +12,7 @@ from adamlab._checks import check_number
 from adamlab.stages._average import Step, fold, start_log_decay, step_at
 from adamlab.stages._decay import DecayRate, check_decay
 from adamlab.stages._kinds import GradientToMoments, Moments, MomentsToMoments
-from adamlab.stages._numerics import map_pairs, widen
+from adamlab.stages._numerics import map_pairs, tame, widen
 from adamlab.stages.second_moment import SecondMoment, Seen, second_moment_of
 from adamlab.stages.storage import Storage, check_storage, restore, store
 
@@ -74,13 +74,14 @@ def track_moments(
         updates: optax.Updates, state: TrackMomentsState, params: Any, **_: Any
     ) -> tuple[Moments, TrackMomentsState]:
         del params
-        moments = Moments(updates, None, None, None, None, optax.safe_increment(state.count))
+        grad = jax.tree.map(tame, updates)
+        moments = Moments(grad, None, None, None, None, optax.safe_increment(state.count))
         before: Any = None
         mu: Any = None
         nu: Any = None
         mu_log = nu_log = None
         if first is not None:
-            before = first.read(state.mu, updates)
+            before = first.read(state.mu, grad)
             moments, mu, mu_log = first.step(moments, before, state.mu, state.mu_log_decay)
         if second is not None:
             moments, nu, nu_log = second.step(moments, before, state.nu, state.nu_log_decay)

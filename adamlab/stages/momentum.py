@@ -158,8 +158,8 @@ def positive_negative_momentum(b1: float = 0.9, b3: float = 1.0) -> MomentsToMom
     length = ((1 + b3) ** 2 + b3**2) ** 0.5
 
     def init(params: Any) -> PositiveNegativeState:
-        zeros = jax.tree.map(jnp.zeros_like, gradient_like(params))
-        return PositiveNegativeState(zeros, zeros)
+        like = gradient_like(params)
+        return PositiveNegativeState(*(jax.tree.map(jnp.zeros_like, like) for _ in range(2)))
 
     def update(
         moments: Moments, state: PositiveNegativeState, **_: Any

@@ -21,10 +21,9 @@ from adamlab.stages._numerics import (
     rms,
     sqrt,
     tree_norm,
-    widen,
 )
 from adamlab.stages.correction import zeros_like_nu
-from adamlab.stages.direction import denominator, epsilon_hat
+from adamlab.stages.direction import denominator, epsilon_hat, numerator
 
 
 def to_rate(eps: Any = 1e-8, eps_root: Any = 0.0) -> MomentsToMoments:
@@ -268,9 +267,8 @@ def apply_rate() -> MomentsToDirection:
     """`rate mu`, or `rate g` where no first moment is tracked; in the gradient's dtype."""
 
     def apply(moments: Moments) -> Any:
-        numerator = moments.grad if moments.mu is None else moments.mu
         return jax.tree.map(
-            lambda g, m, r: (r * widen(m)).astype(g.dtype), moments.grad, numerator, moments.rate
+            lambda g, m, r: (r * m).astype(g.dtype), moments.grad, numerator(moments), moments.rate
         )
 
     return MomentsToDirection.from_function("apply_rate", apply, needs=("rate",))

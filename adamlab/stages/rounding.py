@@ -59,6 +59,7 @@ class StochasticState(NamedTuple):
     """State of `round_stochastically`."""
 
     key: jax.Array
+    """The key's data, uint32, which every kind of checkpoint takes."""
 
 
 def round_stochastically(key: jax.Array) -> DirectionToDirection:
@@ -75,6 +76,13 @@ def round_stochastically(key: jax.Array) -> DirectionToDirection:
         ValueError: `update` gets no parameters.
     """
 
+    is_typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    typed = key if is_typed else jax.random.wrap_key_data(key)
+
+    def init(params: Any) -> StochasticState:
+        del params
+        return StochasticState(jax.random.key_data(jax.random.fold_in(typed, 0)))
+
     def leaf(u: jax.Array, p: jax.Array, own: jax.Array) -> jax.Array:
         if p.dtype != jnp.bfloat16:
             return u
@@ -88,11 +96,12 @@ def round_stochastically(key: jax.Array) -> DirectionToDirection:
     def update(
         updates: Any, state: StochasticState, params: Any, **_: Any
     ) -> tuple[Any, StochasticState]:
-        following, now = jax.random.split(state.key)
+        own = jax.random.wrap_key_data(state.key, impl=jax.random.key_impl(typed))
+        following, now = jax.random.split(own)
         leaves = len(jax.tree.leaves(updates))
         keys = jax.tree.unflatten(jax.tree.structure(updates), jax.random.split(now, (leaves,)))
-        return jax.tree.map(leaf, updates, params, keys), StochasticState(following)
+        return jax.tree.map(leaf, updates, params, keys), StochasticState(
+            jax.random.key_data(following)
+        )
 
-    return DirectionToDirection.from_update(
-        "round_stochastically", lambda _: StochasticState(key), update, needs=("params",)
-    )
+    return DirectionToDirection.from_update("round_stochastically", init, update, needs=("params",))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -109,15 +110,16 @@ def scale_by_gradient_rms(eps: Any = 1e-8) -> DirectionToDirection:
     Raises:
         ValueError: eps is negative or not finite.
     """
-    check_number("eps", eps, low=0, scheduled=False)
+    check_number("eps", eps, low=0)
 
-    def leaf(u: jax.Array, g: jax.Array, v: jax.Array) -> jax.Array:
-        size = jnp.maximum(sqrt(v), jnp.asarray(eps, v.dtype))
+    def leaf(u: jax.Array, g: jax.Array, v: jax.Array, floor: Any) -> jax.Array:
+        size = jnp.maximum(sqrt(v), jnp.asarray(floor, v.dtype))
         ratio = rms(widen(g) / jnp.where(size == 0, 1, size))
         return u / jnp.maximum(ratio, 1).astype(u.dtype)
 
     def update(updates: Any, state: Any, *, moments: Moments, **_: Any) -> tuple[Any, Any]:
-        return jax.tree.map(leaf, updates, moments.grad, moments.nu), state
+        now = partial(leaf, floor=at_step(eps, moments.count - 1))
+        return jax.tree.map(now, updates, moments.grad, moments.nu), state
 
     return DirectionToDirection.from_update(
         "scale_by_gradient_rms", optax.init_empty_state, update, extra_args=("moments",)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from adamlab._checks import check_number
 from adamlab.stages._decay import DecayRate, OneMinus, check_decay, decay_at
@@ -72,7 +73,7 @@ def deviations(b2: DecayRate, eps: float = 1e-16, *, from_previous: bool = False
         ValueError: b2 is outside [0, 1), or `eps` is negative or not finite.
     """
     check_decay("b2", b2)
-    check_number("eps", eps, low=0)
+    check_number("eps", eps, low=0, scheduled=False)
 
     def fold(nu: jax.Array, seen: Seen, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
         center = seen.previous_mu if from_previous else seen.mu
@@ -114,7 +115,7 @@ def largest(b2: DecayRate, eps: float = 0.0) -> SecondMoment:
         ValueError: b2 is outside [0, 1), or `eps` is negative or not finite.
     """
     check_decay("b2", b2)
-    check_number("eps", eps, low=0)
+    check_number("eps", eps, low=0, scheduled=False)
 
     def fold(nu: jax.Array, seen: Seen, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
         new = jnp.maximum((1 - weight) * nu, jnp.abs(seen.grad) + jnp.asarray(eps, nu.dtype))
@@ -149,7 +150,8 @@ def previous(second_moment: DecayRate | SecondMoment, first: float | None = None
         ValueError: the second moment keeps no array that is `nu` itself.
     """
     inner = second_moment_of(second_moment)
-    if not isinstance(jax.eval_shape(inner.init, jnp.zeros((2, 2))), jax.ShapeDtypeStruct):
+    example = jax.ShapeDtypeStruct((2, 2), np.float32)
+    if not isinstance(jax.eval_shape(inner.init, example), jax.ShapeDtypeStruct):
         raise ValueError("previous(): this second moment keeps no nu of its own to look back to")
 
     def fold(nu: jax.Array, seen: Seen, weight: jax.Array) -> tuple[jax.Array, jax.Array]:

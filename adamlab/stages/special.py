@@ -13,7 +13,7 @@ from adamlab._checks import check_count, check_number
 from adamlab.stages._average import start_log_decay, step_at
 from adamlab.stages._decay import DecayRate
 from adamlab.stages._kinds import GradientToMoments, Moments, MomentsToMoments
-from adamlab.stages._numerics import at_step, widen
+from adamlab.stages._numerics import at_step, tame, widen
 from adamlab.stages.moments import NuTracker, gradient_like
 from adamlab.stages.second_moment import SecondMoment, second_moment_of, square
 
@@ -52,7 +52,8 @@ def track_curvature(b2: DecayRate | SecondMoment = 0.99, *, every: int = 1) -> M
     def update(
         moments: Moments, state: TrackCurvatureState, *, hessian_diag: Any, **_: Any
     ) -> tuple[Moments, TrackCurvatureState]:
-        fed = Moments(hessian_diag, None, None, None, None, optax.safe_increment(state.updates))
+        diagonal = jax.tree.map(tame, hessian_diag)
+        fed = Moments(diagonal, None, None, None, None, optax.safe_increment(state.updates))
         seen, nu, log = second.step(fed, None, state.nu, state.nu_log_decay)
         new = TrackCurvatureState(fed.count, nu, log)
         due = (moments.count - 1) % every == 0
@@ -101,6 +102,7 @@ def track_window(b1: float = 0.9, length: int = 10) -> GradientToMoments:
         return WindowState(jnp.zeros([], jnp.int32), queue)
 
     def update(updates: Any, state: WindowState, **_: Any) -> tuple[Any, WindowState]:
+        updates = jax.tree.map(tame, updates)
         count = optax.safe_increment(state.count)
         full = count > length
         oldest = jax.tree.map(lambda q: q[0], state.queue)
@@ -144,6 +146,7 @@ def track_weighted_sums(weight: Any = 1.0) -> GradientToMoments:
         return WeightedSumsState(jnp.zeros([], jnp.int32), mu, nu)
 
     def update(updates: Any, state: WeightedSumsState, **_: Any) -> tuple[Any, WeightedSumsState]:
+        updates = jax.tree.map(tame, updates)
         now = at_step(weight, state.count)
         count = optax.safe_increment(state.count)
         mu = jax.tree.map(lambda m, g: m + jnp.asarray(now, m.dtype) * widen(g), state.mu, updates)

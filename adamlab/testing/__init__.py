@@ -1,0 +1,95 @@
+"""Laws that any `optax.GradientTransformation` can be held against.
+
+    from adamlab.testing import check_laws
+    check_laws(my_tx)
+    check_laws(my_factory, hyperparameters={"learning_rate": 1e-3, "eps": 1e-8})
+
+Each law is a function whose docstring is what it asserts; `LAWS` holds them by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from adamlab._checks import nearest
+from adamlab.testing import (
+    calls,
+    edges,
+    extremes,
+    forms,
+    hyperparameters,
+    magnitude,
+    saving,
+    symmetry,
+    wrappers,
+)
+from adamlab.testing._law import Law, Verdict, examine
+from adamlab.testing._subject import Subject, as_subject
+
+__all__ = ["LAWS", "Law", "Subject", "Verdict", "check_law", "check_laws", "kept_laws"]
+
+_ROOMS = (forms, calls, symmetry, extremes, magnitude, edges, wrappers, saving, hyperparameters)
+
+LAWS: Mapping[str, Law] = MappingProxyType(
+    {
+        found.name: found
+        for room in _ROOMS
+        for found in vars(room).values()
+        if isinstance(found, Law)
+    }
+)
+"""Every law by its name, in the order of the files and of the laws in each."""
+
+
+def kept_laws(
+    subject: Any, laws: Iterable[str] | None = None, **details: Any
+) -> dict[str, Verdict]:
+    """The verdict of each law on `subject`, raising nothing that the transformation raises.
+
+    Args:
+        subject: a gradient transformation; a function that makes one, called with the
+            hyperparameters by name; or a `Subject`.
+        laws: names from `LAWS`; None for all of them.
+        details: fields of `Subject`, such as `hyperparameters`, `extra_args` or `bound`.
+
+    Raises:
+        ValueError: a law is unknown.
+        TypeError: `subject` is nothing that laws can be held against, or `details` do not fit it.
+    """
+    chosen = _chosen(LAWS if laws is None else laws)
+    whole = as_subject(subject, details)
+    return {law.name: examine(law, whole) for law in chosen}
+
+
+def check_laws(subject: Any, laws: Iterable[str] | None = None, **details: Any) -> None:
+    """Hold `subject` against `laws`; those that do not apply are passed over.
+
+    Args and further errors as for `kept_laws`.
+
+    Raises:
+        AssertionError: a law is broken; the message names each with a sentence of what was seen.
+    """
+    verdicts = kept_laws(subject, laws, **details)
+    broken = {name: found for name, found in verdicts.items() if found.status == "broken"}
+    if broken:
+        lines = [f"{len(broken)} of {len(verdicts)} laws broken"]
+        for name, found in broken.items():
+            asserted = " ".join(LAWS[name].says.split())
+            lines += [f"{name}: {found.seen}", f"    the law: {asserted}"]
+        first = next(iter(broken.values()))
+        raise AssertionError("\n".join(lines)) from first.error
+
+
+def check_law(subject: Any, law: str, **details: Any) -> None:
+    """`check_laws` with one law: `@pytest.mark.parametrize("law", LAWS)` takes a test for each."""
+    check_laws(subject, [law], **details)
+
+
+def _chosen(names: Iterable[str]) -> list[Law]:
+    names = [names] if isinstance(names, str) else list(names)
+    for name in names:
+        if name not in LAWS:
+            raise ValueError(f"unknown law {name!r}: {nearest(name, LAWS)}")
+    return [LAWS[name] for name in names]

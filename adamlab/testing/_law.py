@@ -1,0 +1,59 @@
+"""A law, what it may find, and the two ways it says so."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from adamlab.testing._subject import Subject
+
+
+class Broken(AssertionError):  # noqa: N818 - the law is broken, the check is not in error
+    """Raised by a law that is broken, with a sentence of what was seen."""
+
+
+class NotApplicable(Exception):  # noqa: N818
+    """Raised by a law that has nothing to say of a subject, with the reason."""
+
+
+@dataclass(frozen=True)
+class Law:
+    """Something that every gradient transformation can be held against."""
+
+    name: str
+    says: str
+    """What it asserts, and within which tolerance."""
+    check: Callable[[Subject], None]
+    """Raises `Broken` or `NotApplicable`; any other exception breaks the law too."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one law found of one subject."""
+
+    status: Literal["kept", "broken", "not applicable"]
+    seen: str = ""
+    """A sentence: what was seen where the law is broken, or why it does not apply."""
+    error: Exception | None = field(default=None, compare=False)
+    """What was raised, where the law is broken."""
+
+
+def law(check: Callable[[Subject], None]) -> Law:
+    """The law that `check` is: its name is the function's, what it says is the docstring."""
+    return Law(check.__name__, inspect.getdoc(check) or "", check)
+
+
+def examine(law: Law, subject: Subject) -> Verdict:
+    """`law`'s verdict on `subject`; whatever the transformation raises breaks the law."""
+    try:
+        law.check(subject)
+    except NotApplicable as reason:
+        return Verdict("not applicable", str(reason))
+    except Broken as broken:
+        return Verdict("broken", str(broken), broken)
+    except Exception as error:
+        first = str(error).strip().partition("\n")[0]
+        return Verdict("broken", f"it raised {type(error).__name__}: {first}", error)
+    return Verdict("kept")

@@ -1,0 +1,186 @@
+"""What the laws are held against: a transformation, how to build it, and what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adamlab.testing._trees import (
+    EXAMPLE_DTYPES,
+    example_gradients,
+    example_matrix,
+    example_params,
+)
+
+
+class Run(NamedTuple):
+    """Some steps of a transformation."""
+
+    updates: list[Any]
+    """One tree a step."""
+    state: Any
+    """After the last step."""
+    params: Any
+    """After the last step."""
+
+
+class Forms(NamedTuple):
+    """One step as trees of `jax.ShapeDtypeStruct`."""
+
+    params: Any
+    state: Any
+    updates: Any
+    after: Any
+    """The state after the step."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A gradient transformation as the laws see it.
+
+    A law that asks for something the subject does not give (hyperparameters, a bound) does not
+    apply to it.
+    """
+
+    make: Callable[..., optax.GradientTransformation]
+    """Builds the transformation from the hyperparameters, given by name. Each may arrive as a
+    Python float, a traced float32 scalar or a schedule."""
+    hyperparameters: Mapping[str, float] = field(default_factory=dict)
+    """The constants it is built with. `learning_rate` and those that begin with `eps` or
+    `weight_decay` are known by name: some laws set the latter two to zero."""
+    unscheduled: Collection[str] = ()
+    """Hyperparameters that take no schedule."""
+    extra_args: Callable[[Any, Any], Mapping[str, Any]] | None = None
+    """From gradients and parameters to the further arguments of `update` (`value`,
+    `hessian_diag`); must be traceable."""
+    bound: float | None = None
+    """The longest step an element can take, in units of the learning rate."""
+
+    @cached_property
+    def tx(self) -> optax.GradientTransformationExtraArgs:
+        """The transformation with its own hyperparameters."""
+        return self.build()
+
+    @cached_property
+    def plain(self) -> Run:
+        """Three steps on the example trees, op by op: what most laws compare with."""
+        return self.run(self.tx, example_params(), example_gradients(3))
+
+    @cached_property
+    def alone(self) -> Run:
+        """Two steps on the matrix alone, op by op: for laws that must compile."""
+        return self.run(self.tx, *example_matrix())
+
+    @cached_property
+    def compiled(self) -> Any:
+        """The updates of `alone` in one compiled scan, the steps in front."""
+        params, gradients = example_matrix()
+        return jax.jit(lambda p, g: self.scan(self.tx, p, g))(params, stack(gradients))
+
+    @cached_property
+    def forms(self) -> dict[str, Forms]:
+        """`trace` for each kind of example tree."""
+        return {name: self.trace(name) for name in EXAMPLE_DTYPES}
+
+    def trace(self, dtype: str) -> Forms:
+        """A step on the example tree of that dtype, or of mixed ones, without running it."""
+
+        def step(params: Any) -> Forms:
+            state = self.tx.init(params)
+            return Forms(params, state, *self.step(self.tx, params, state, params))
+
+        with jax.enable_x64(True) if dtype == "float64" else nullcontext():
+            return jax.eval_shape(step, example_params(dtype))
+
+    def build(self, **changed: Any) -> optax.GradientTransformationExtraArgs:
+        """The transformation with some hyperparameters changed."""
+        tx = self.make(**{**self.hyperparameters, **changed})
+        if not isinstance(tx, optax.GradientTransformation):
+            raise TypeError(f"make gave a {type(tx).__name__}, not an optax.GradientTransformation")
+        return optax.with_extra_args_support(tx)
+
+    def without(self, *beginnings: str) -> optax.GradientTransformationExtraArgs:
+        """The transformation with those hyperparameters at zero whose names begin so."""
+        zeroed = {name: 0.0 for name in self.hyperparameters if name.startswith(beginnings)}
+        return self.build(**zeroed) if zeroed else self.tx
+
+    def step(self, tx: Any, grads: Any, state: Any, params: Any) -> tuple[Any, Any]:
+        """`tx.update` with the extra arguments that the subject asks for."""
+        extra = {} if self.extra_args is None else self.extra_args(grads, params)
+        return tx.update(grads, state, params, **extra)
+
+    def run(
+        self,
+        tx: Any,
+        params: Any,
+        gradients: Sequence[Any],
+        *,
+        step: Any = None,
+        moving: bool = True,
+    ) -> Run:
+        """As many steps as there are `gradients`, from a fresh state.
+
+        Args:
+            tx: the transformation.
+            params: where to start.
+            gradients: one tree a step.
+            step: stands in for `self.step` with `tx` given, such as a jitted one.
+            moving: whether the updates are applied to the parameters.
+        """
+        state, out = tx.init(params), []
+        for grads in gradients:
+            updates, state = (
+                self.step(tx, grads, state, params) if step is None else step(grads, state, params)
+            )
+            out.append(updates)
+            if moving:
+                params = apply(params, updates)
+        return Run(out, state, params)
+
+    def scan(self, tx: Any, params: Any, gradients: Any) -> Any:
+        """The updates of `run` in one `lax.scan`; both trees have the steps in front."""
+
+        def body(carry: Any, grads: Any) -> tuple[Any, Any]:
+            params, state = carry
+            updates, state = self.step(tx, grads, state, params)
+            return (apply(params, updates), state), updates
+
+        return jax.lax.scan(body, (params, tx.init(params)), gradients)[1]
+
+
+def as_subject(subject: Any, details: Mapping[str, Any]) -> Subject:
+    """`subject` as a `Subject`: it may be one, a transformation, or a factory of one."""
+    if isinstance(subject, Subject):
+        if details:
+            raise TypeError(f"give {', '.join(details)} to the Subject itself")
+        return subject
+    if isinstance(subject, optax.GradientTransformation):
+        if details.get("hyperparameters"):
+            raise TypeError(
+                "hyperparameters need a factory, a function from them to the transformation, but "
+                "got the transformation itself"
+            )
+        return Subject(lambda: subject, **details)
+    if callable(subject):
+        return Subject(subject, **details)
+    raise TypeError(
+        f"{subject!r} is neither a gradient transformation, nor a function that makes one, nor a "
+        "Subject"
+    )
+
+
+def apply(params: Any, updates: Any) -> Any:
+    """`optax.apply_updates`, but strict about types: the laws say where an update's is wrong."""
+    return jax.tree.map(lambda p, u: p + u.astype(p.dtype), params, updates)
+
+
+def stack(trees: Sequence[Any]) -> Any:
+    """Trees of one form as one tree with a leading axis."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)

@@ -1,0 +1,103 @@
+"""Laws about zeros, the ends of a dtype's range, and the end of counting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adamlab.testing._compare import as_numpy, finite, same
+from adamlab.testing._law import Broken, NotApplicable, law
+from adamlab.testing._subject import Subject, apply
+from adamlab.testing._trees import example_gradients, example_params
+
+_DTYPES = (jnp.float32, jnp.bfloat16, jnp.float16)
+
+
+@law
+def rest(subject: Subject) -> None:
+    """Zero gradients from the start move nothing, with hyperparameters that begin with
+    `weight_decay` at zero.
+    """
+    params = example_params()
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    run = subject.run(subject.without("weight_decay"), params, [zeros] * 2)
+    same("for zero gradients, updates", run.updates, [zeros] * 2)
+
+
+@law
+def zero_gradient(subject: Subject) -> None:
+    """A zero gradient, first or after others, gives finite updates and no NaN in the state, in
+    float32, bfloat16 and float16.
+    """
+    for dtype in _DTYPES:
+        params = {"w": example_params(dtype)["w"]}
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        gradients = [zeros, *example_gradients(1, params), zeros]
+        run = subject.run(subject.tx, params, gradients)
+        name = jnp.dtype(dtype).name
+        finite(f"in {name}, updates", run.updates)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(run.state):
+            value = as_numpy(leaf)
+            if np.issubdtype(value.dtype, np.inexact) and np.isnan(value).any():
+                raise Broken(f"in {name}, the state holds NaN at {jax.tree_util.keystr(path)}")
+
+
+@law
+def debug_nans(subject: Subject) -> None:
+    """Ten steps, the first with a zero gradient, raise nothing under `jax_debug_nans`: there is no
+    NaN in between either.
+    """
+    params = {"w": example_params()["w"]}
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    with jax.debug_nans(True):
+        subject.run(subject.tx, params, [zeros, *example_gradients(9, params)])
+
+
+@law
+def meta_gradient(subject: Subject) -> None:
+    """The gradient of a loss after five steps, the first with a zero gradient, is finite: with
+    respect to the initial parameters and to every hyperparameter.
+    """
+
+    def loss(start: Any, hyperparameters: Any) -> jax.Array:
+        tx = subject.build(**hyperparameters) if hyperparameters else subject.tx
+        state, params = tx.init(start), start
+        for share in (0.0, 1.0, 1.0, 1.0, 1.0):
+            grads = jax.tree.map(lambda p, share=share: share * p, params)
+            updates, state = subject.step(tx, grads, state, params)
+            params = apply(params, updates)
+        return jnp.sum(params["x"] ** 2)
+
+    values = {name: jnp.float32(value) for name, value in subject.hyperparameters.items()}
+    slopes = jax.grad(loss, argnums=(0, 1))({"x": jnp.asarray([1.0, -2.0])}, values)
+    finite("the slope by the initial parameters", slopes[0])
+    finite("the slope by the hyperparameter", slopes[1])
+
+
+@law
+def count_saturates(subject: Subject) -> None:
+    """A step count at 2**31 - 1 stays there, and the updates stay finite: integer leaves of the
+    state with `count` in their names.
+    """
+    top = jnp.iinfo(jnp.int32).max
+    tx, params = subject.tx, example_params()
+
+    def is_count(path: Any, leaf: Any) -> bool:
+        integer = np.issubdtype(as_numpy(leaf).dtype, np.integer)
+        return integer and "count" in jax.tree_util.keystr(path[-1:])
+
+    def to_top(path: Any, leaf: Any) -> Any:
+        return jnp.full_like(leaf, top) if is_count(path, leaf) else leaf
+
+    state = tx.init(params)
+    if not any(is_count(*pair) for pair in jax.tree_util.tree_leaves_with_path(state)):
+        raise NotApplicable("the state holds no count")
+    state = jax.tree_util.tree_map_with_path(to_top, state)
+    updates, state = subject.step(tx, example_gradients(1)[0], state, params)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        if is_count(path, leaf) and int(leaf) != top:
+            raise Broken(f"state{jax.tree_util.keystr(path)} went from {top} to {int(leaf)}")
+    finite("at the last count, updates", updates)

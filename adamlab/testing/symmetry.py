@@ -1,0 +1,130 @@
+"""Laws about what an update may depend on: order, place, scale and sign."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adamlab.testing._compare import FUSED, ROUNDED, as_numpy, same
+from adamlab.testing._law import Broken, NotApplicable, law
+from adamlab.testing._subject import Subject
+from adamlab.testing._trees import example_gradients, example_params
+
+
+@law
+def leaf_order(subject: Subject) -> None:
+    """Leaves may be renamed, reordered and nested, and the updates go with them. Within 16 ulp of
+    each leaf's largest element: a sum over the tree may run in another order.
+    """
+
+    def reshape(tree: Any) -> Any:
+        return {"z": [tree["b"]], "a": ({"q": tree["w"]},)}
+
+    run = subject.run(
+        subject.tx, reshape(example_params()), [reshape(g) for g in example_gradients(2)]
+    )
+    expected = [reshape(u) for u in subject.plain.updates[:2]]
+    same("renamed, reordered and nested, updates", run.updates, expected, FUSED)
+
+
+@law
+def elementwise(subject: Subject) -> None:
+    """Permuting the elements of a leaf permutes its updates, and splitting a leaf in two splits
+    them. Within 2 ulp of each leaf's largest element.
+    """
+    order = np.random.default_rng(0).permutation(12)
+
+    def permute(tree: Any) -> Any:
+        return {**tree, "w": tree["w"].reshape(-1)[order].reshape(4, 3)}
+
+    def split(tree: Any) -> Any:
+        return {"w": tree["w"], "b": (tree["b"][:2], tree["b"][2:])}
+
+    for name, change in (("permuted", permute), ("split", split)):
+        run = subject.run(
+            subject.tx, change(example_params()), [change(g) for g in example_gradients(2)]
+        )
+        expected = [change(u) for u in subject.plain.updates[:2]]
+        same(f"{name}, updates", run.updates, expected, ROUNDED)
+
+
+@law
+def local(subject: Subject) -> None:
+    """An element's updates depend on its own gradients and no other's: the rest keep their bits
+    when one changes.
+    """
+    gradients = [{**g, "w": g["w"].at[1, 2].mul(-3)} for g in example_gradients(2)]
+    run = subject.run(subject.tx, example_params(), gradients)
+    for t, (got, expected) in enumerate(
+        zip(run.updates, subject.plain.updates[:2], strict=True), start=1
+    ):
+        changed = jax.tree.map(lambda a, b: as_numpy(a) != as_numpy(b), got, expected)
+        changed["w"][1, 2] = False
+        for name, leaf in changed.items():
+            if leaf.any():
+                place = [int(i) for i in np.argwhere(leaf)[0]]
+                raise Broken(
+                    f"another gradient at ['w'][1, 2] changed the update of ['{name}']{place} "
+                    f"in step {t}"
+                )
+
+
+@law
+def scale_invariant(subject: Subject) -> None:
+    """Without eps, gradients times 2**-8 or 2**8 give the same updates. Within 2 ulp of each leaf's
+    largest element. The hyperparameters whose names begin with `eps` are set to zero.
+    """
+    tx, params, gradients = subject.without("eps"), example_params(), example_gradients(3)
+    expected = subject.run(tx, params, gradients).updates
+    for power in (-8, 8):
+        scaled = [jax.tree.map(lambda g, f=2.0**power: f * g, g) for g in gradients]
+        got = subject.run(tx, params, scaled).updates
+        same(f"for gradients times 2**{power}, updates", got, expected, ROUNDED)
+
+
+@law
+def odd(subject: Subject) -> None:
+    """Gradients and parameters of the other sign give updates of the other sign, bit for bit."""
+
+    def flip(tree: Any) -> Any:
+        return jax.tree.map(jnp.negative, tree)
+
+    run = subject.run(subject.tx, flip(example_params()), [flip(g) for g in example_gradients(3)])
+    same("for the other sign, minus updates", flip(run.updates), subject.plain.updates)
+
+
+@law
+def bounded(subject: Subject) -> None:
+    """No element takes a step longer than the subject's `bound` times its learning rate, over 4,000
+    steps whose gradients stay, alternate, spike, grow or fall. To one part in 10**4.
+    """
+    if subject.bound is None:
+        raise NotApplicable("the subject gives no bound")
+    longest = subject.bound * subject.hyperparameters.get("learning_rate", 1.0)
+    courses = _courses(4000)
+    # One course an element, all in one run.
+    gradients = jnp.asarray(np.stack(list(courses.values()), axis=1), jnp.float32)
+    updates = jax.jit(lambda p, g: subject.scan(subject.tx, p, g))(
+        jnp.zeros(len(courses)), gradients
+    )
+    for name, length in zip(courses, np.abs(np.asarray(updates)).max(axis=0), strict=True):
+        if not length <= longest * (1 + 1e-4):
+            raise Broken(f"with gradients {name}, a step is {length:.6g} long, over {longest:.6g}")
+
+
+def _courses(steps: int) -> dict[str, np.ndarray]:
+    """Gradients by step; what they end in comes after a quiet that the averages forget all in."""
+    t = np.arange(steps)
+    left = steps - 1 - t
+    return {
+        "constant": np.ones(steps),
+        "alternating": (-1.0) ** t,
+        "a spike after zeros": np.where(left == 0, 1.0, 0.0),
+        "a spike after 1e-3": np.where(left == 0, 1.0, 1e-3),
+        "growing by 1.11": np.where(left < 100, 1.11 ** -np.minimum(left, 100.0), 0.0),
+        "growing by 2": np.where(left < 30, 2.0 ** -np.minimum(left, 30.0), 0.0),
+        "falling by 2": 2.0 ** -np.minimum(t, 60.0),
+    }

@@ -1,0 +1,97 @@
+"""Every named optimizer as a subject of the laws: one line where its signature does not say it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+import adamlab as al
+from adamlab import optimizers
+from adamlab.testing import Subject
+
+# The longest step of an average over a root mean square, by Cauchy and Schwarz over all gradients.
+ADAMS_BOUND = (0.1 / 1e-3**0.5) / (1 - 0.9**2 / 0.999) ** 0.5
+COMPLEMENTS = {"b1": 0.1, "b2": 1e-3, "b3": 1e-2, "decay": 0.1, "momentum": 0.1}
+KEY = jax.random.key(0)
+RATES = ("DecayRate", "DecayRate | None")
+
+
+def subject(name: str, build: Callable[..., Any] | None = None, **details: Any) -> Subject:
+    """A named optimizer, its learning rate, decay rates and eps as hyperparameters.
+
+    Decay rates are given by 1 - b: float32 keeps two digits of 1 - 0.99999.
+    """
+    build = build or getattr(optimizers, name)
+    parameters = inspect.signature(build).parameters
+    rates = [n for n, p in parameters.items() if p.annotation in RATES and p.default is not None]
+    hyperparameters = {"learning_rate": 1e-3} | {n: COMPLEMENTS[n] for n in rates}
+    if "eps" in parameters and parameters["eps"].annotation == "Any":
+        hyperparameters["eps"] = max(parameters["eps"].default, 1e-8)
+    if "weight_decay" in parameters and parameters["weight_decay"].default:
+        hyperparameters["weight_decay"] = 1e-2
+
+    def make(**given: Any) -> Any:
+        def wrap(value: Any) -> Any:
+            return (lambda n: al.OneMinus(value(n))) if callable(value) else al.OneMinus(value)
+
+        return build(**{n: wrap(v) if n in rates else v for n, v in given.items()})
+
+    return Subject(make, hyperparameters, **details)
+
+
+def _peaked(learning_rate: Any, b1: Any = 0.9, b2: Any = 0.999, eps: Any = 1e-8) -> Any:
+    return optimizers.adamw_independent(learning_rate, b1, b2, eps, peak=1e-3, weight_decay=0.0)
+
+
+def _normalized(learning_rate: Any, b1: Any = 0.9, b2: Any = 0.999, eps: Any = 1e-8) -> Any:
+    return optimizers.adamc(
+        learning_rate, b1, b2, eps, peak=1e-3, weight_decay=0.0,
+        normalized=lambda params: jax.tree.map(lambda p: p.ndim > 1, params),
+    )  # fmt: skip
+
+
+def _rounded(learning_rate: Any, b1: Any = 0.9, b2: Any = 0.999, eps: Any = 1e-8) -> Any:
+    return optimizers.adamw_stochastic_rounding(learning_rate, KEY, b1, b2, eps, weight_decay=0.0)
+
+
+def _diagonal(grads: Any, params: Any) -> dict[str, Any]:
+    del params
+    return {"hessian_diag": jax.tree.map(jnp.abs, grads)}
+
+
+DETAILS: dict[str, dict[str, Any]] = {
+    "rmsprop": {"bound": 0.1**-0.5},
+    "adam": {"bound": ADAMS_BOUND},
+    "amsgrad": {"bound": ADAMS_BOUND},
+    "amsgrad_torch": {"bound": ADAMS_BOUND},
+    "adam_atan2": {"bound": 1.27 * 1.5708},
+    "lion": {"bound": 1.0},
+    "signum": {"bound": 1.0},
+    "adahessian": {"extra_args": _diagonal},
+    "sophia": {"extra_args": _diagonal},
+    "adams": {"unscheduled": ["weight_decay"]},
+    "adamw_cautious_decay": {"unscheduled": ["weight_decay"]},
+    "fadam": {"unscheduled": ["weight_decay"]},
+    "adamw_independent": {"build": _peaked},
+    "adamc": {"build": _normalized},
+    "adamw_stochastic_rounding": {"build": _rounded},
+}
+
+NO_SUBJECT = {
+    "lookahead_adam": "it trains pairs of parameters",
+    "ranger": "it trains pairs of parameters",
+}
+
+SUBJECTS = {
+    name: subject(name, **DETAILS.get(name, {}))
+    for name in optimizers.names()
+    if name not in NO_SUBJECT
+} | {
+    "sgd(momentum)": Subject(
+        al.sgd, {"learning_rate": 0.1, "momentum": 0.9}, unscheduled=["momentum"]
+    ),
+}

@@ -1,0 +1,400 @@
+"""Every optimizer against every law, and every law against transformations that break it."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from subjects import NO_SUBJECT, SUBJECTS
+
+import adamlab as al
+from adamlab import optimizers
+from adamlab.testing import LAWS, Subject, check_law, check_laws, kept_laws
+
+EPS = "its eps, or what stands for it, does not scale with the gradient"
+PROPORTIONAL = "the step is proportional to the gradient"
+SHARED = "elements share a norm, a mean or a block"
+CANCELS = "a small difference of large numbers: another order of rounding shows"
+START = "its moments start at 1e-6"
+WRAPPED = "Optax's wrapper, whose fault it is"
+EXCEPT = {
+    (name, law): reason
+    for reason, laws in {
+        PROPORTIONAL: {
+            "scale_invariant": ["sgd", "sgd(momentum)", "adai", "msvag", "radam", "avagrad"],
+        },
+        EPS: {
+            "scale_invariant": [
+                "adam_l2", "adabelief", "adabound", "acprop", "adagrad", "adamax", "adamp", "adams",
+                "amsbound", "diffgrad", "exadam", "fadam", "madgrad", "mars", "padam",
+                "yogi",
+            ],
+        },
+        SHARED: {
+            "elementwise": [
+                "adafactor", "adam_mini", "adanorm", "came", "cautious_adamw", "fadam", "lamb",
+                "mars", "novograd", "sm3",
+            ],
+            "local": [
+                "adai", "adam_mini", "adams", "avagrad", "came", "lamb", "mars", "novograd",
+            ],
+        },
+        CANCELS: {
+            "jit": ["adamw_kahan", "msvag", "schedule_free_adamw"],
+            "scan": ["msvag", "schedule_free_adamw"],
+            "sharded": ["schedule_free_adamw"],
+            "vmapped": ["fadam"],
+        },
+        START: {"odd": ["yogi"], "rest": ["yogi"]},
+        WRAPPED: {
+            "state_form": ["schedule_free_adamw"],
+            "updates_form": ["schedule_free_adamw"],
+            "one_trace": ["schedule_free_adamw"],
+            "rest": ["schedule_free_adamw"],
+            "debug_nans": ["schedule_free_adamw"],
+        },
+        "what it divides by knows nothing of this gradient": {
+            "zero_gradient": ["acprop"], "any_magnitude": ["acprop"],
+        },
+        "without gradients the decay is divided by eps": {
+            "zero_gradient": ["adams"], "any_magnitude": ["adams"],
+        },
+        "a running sum of the largest float is no float": {"any_magnitude": ["sgd(momentum)"]},
+    }.items()
+    for law, names in laws.items()
+    for name in names
+}  # fmt: skip
+
+# A bound is published for some; plain gradient descent counts no steps.
+NEEDS_NOTHING = set(LAWS) - {"bounded", "count_saturates"}
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_optimizers_keep_the_laws_but_for_the_exceptions(name, law):
+    verdict = kept_laws(SUBJECTS[name], [law])[law]
+    reason = EXCEPT.get((name, law))
+    assert verdict.status != "not applicable" or law not in NEEDS_NOTHING, verdict.seen
+    assert (verdict.status == "broken") == (reason is not None), verdict.seen or f"not so: {reason}"
+
+
+def test_every_optimizer_is_in_the_table():
+    covered = {name.partition("(")[0] for name in SUBJECTS} | set(NO_SUBJECT)
+    assert covered == set(optimizers.names())
+
+
+def test_every_exception_is_about_a_cell_of_the_table():
+    assert {name for name, _ in EXCEPT} <= set(SUBJECTS)
+    assert {law for _, law in EXCEPT} <= set(LAWS)
+
+
+# The tests of the tests: transformations with one fault each.
+
+
+class Memory(NamedTuple):
+    """A state with one thing in it."""
+
+    value: object
+
+
+@jax.tree_util.register_pytree_node_class
+class Opaque:
+    """A state that JAX knows and Flax does not."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def tree_flatten(self):
+        return [self.value], None
+
+    @classmethod
+    def tree_unflatten(cls, _, children):
+        return cls(*children)
+
+
+def each(change, **options):
+    """The stateless transformation that changes each leaf."""
+    return optax.stateless(lambda u, p: jax.tree.map(change, u, **options))
+
+
+def remembering(start, after=lambda value: value):
+    """One that leaves the gradients alone and keeps `start`, changed by `after` in each step."""
+
+    def update(updates, state, params=None):
+        return updates, state._replace(value=after(state.value))
+
+    return optax.GradientTransformation(lambda params: Memory(start()), update)
+
+
+def counting_in_python():
+    calls = []
+
+    def change(updates, params):
+        calls.append(None)
+        return jax.tree.map(lambda u: u * float(len(calls)), updates)
+
+    return optax.stateless(change)
+
+
+def leaking():
+    escaped = []
+
+    def change(updates, params):
+        escaped.append(jax.tree.leaves(updates))
+        return updates
+
+    return optax.stateless(change)
+
+
+def writing_into_its_state():
+    def update(updates, state, params=None):
+        state.value[...] += 1
+        return updates, state
+
+    return optax.GradientTransformation(lambda params: Memory(np.zeros(2)), update)
+
+
+def branching_on_a_value():
+    return each(lambda u: u if float(u.sum()) > 0 else -u)
+
+
+def outside_of_jax():
+    return each(lambda u: jax.pure_callback(np.negative, u, u))
+
+
+def keeping_the_parameters():
+    return optax.GradientTransformation(Memory, lambda u, s, p=None: (u, s))
+
+
+def on_one_device():
+    first = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return each(lambda u: jax.lax.with_sharding_constraint(u, first))
+
+
+def by_tuples():
+    """Takes tuples for its own, and Optax's MaskedNode is one."""
+    return each(lambda u: -u, is_leaf=lambda x: isinstance(x, tuple))
+
+
+def of_a_local_class():
+    class Local(NamedTuple):
+        value: object
+
+    return optax.GradientTransformation(
+        lambda params: Local(jnp.zeros(2)), lambda u, s, p=None: (u, s)
+    )
+
+
+def of_a_python_class():
+    return remembering(lambda: Opaque(jnp.zeros(2)))
+
+
+def with_a_dot_in_a_name():
+    """Orbax calls both leaves a.b, and gives one of them back twice."""
+    return {"a.b": jnp.zeros(2), "a": {"b": jnp.ones(2)}}
+
+
+def with_rate(make, **more):
+    """A subject built by `make(learning_rate)`."""
+    return Subject(make, {"learning_rate": 0.1, **more})
+
+
+def reading_its_rate(learning_rate):
+    return optax.sgd(float(learning_rate))
+
+
+def refusing_schedules(learning_rate):
+    return each(lambda u: -learning_rate * u)
+
+
+def first_lane_only(learning_rate):
+    @jax.custom_batching.custom_vmap
+    def scale(rate, u):
+        return -rate * u
+
+    @scale.def_vmap
+    def _(size, batched, rate, u):
+        lanes = -rate[0] * u if batched[1] else -rate[0] * jnp.broadcast_to(u, (size, *u.shape))
+        return lanes, True
+
+    return each(lambda u: scale(learning_rate, u))
+
+
+def count_past_the_end():
+    class Counted(NamedTuple):
+        count: object
+
+    return optax.GradientTransformation(
+        lambda params: Counted(jnp.zeros([], jnp.int32)),
+        lambda u, s, p=None: (u, Counted(s.count + 1)),
+    )
+
+
+def by_the_largest():
+    def change(updates, params):
+        largest = functools.reduce(jnp.maximum, [u.max() for u in jax.tree.leaves(updates)])
+        return jax.tree.map(lambda u: u / largest, updates)
+
+    return optax.stateless(change)
+
+
+CULPRITS = [
+    ("state_form", lambda: optax.contrib.ademamix(1e-3, mu_dtype=jnp.bfloat16)),
+    ("updates_form", lambda: each(lambda u: u.astype(jnp.float32))),
+    ("one_trace", lambda: remembering(lambda: jnp.asarray(1.0), lambda v: v * jnp.ones([]))),
+    ("strict_promotion", lambda: optax.adam(1e-3)),
+    ("pure", counting_in_python),
+    ("pure", leaking),
+    ("pure", writing_into_its_state),
+    ("jit", branching_on_a_value),
+    ("jit", counting_in_python),
+    ("scan", counting_in_python),
+    ("scan", lambda: optax.contrib.ademamix(1e-3, mu_dtype=jnp.bfloat16)),
+    ("vmap", outside_of_jax),
+    ("cond", lambda: remembering(lambda: jnp.zeros([]), lambda v: v[None])),
+    ("donated", keeping_the_parameters),
+    ("sharded", on_one_device),
+    ("leaf_order", lambda: optax.add_noise(0.1, 0.5, jax.random.key(0))),
+    ("elementwise", optax.centralize),
+    ("elementwise", optax.scale_by_trust_ratio),
+    ("local", lambda: optax.clip_by_global_norm(0.1)),
+    ("scale_invariant", lambda: optax.adam(1e-3, eps=1e-3)),
+    ("odd", lambda: each(jnp.abs)),
+    # Folklore has it that Adam's step is at most the learning rate; Kingma & Ba 2015, section 2.1,
+    # give (1 - b1) / sqrt(1 - b2), and gradients that grow exceed that as well.
+    ("bounded", lambda: Subject(al.adam, {"learning_rate": 1e-3}, bound=1.0)),
+    ("bounded", lambda: Subject(al.adam, {"learning_rate": 1e-3}, bound=0.1 / 1e-3**0.5)),
+    ("rest", lambda: optax.adamw(1e-3)),
+    ("zero_gradient", lambda: optax.adam(1e-3)),
+    ("debug_nans", lambda: optax.radam(1e-3)),
+    ("meta_gradient", lambda: optax.adam(1e-3)),
+    ("meta_gradient", lambda: with_rate(optax.adam)),
+    ("any_magnitude", lambda: each(lambda u: u * u / (1 + u * u))),
+    ("any_magnitude", lambda: optax.trace(0.9)),
+    ("count_saturates", count_past_the_end),
+    ("empty_tree", by_the_largest),
+    ("scalar_leaves", lambda: each(lambda u: u / u.shape[0])),
+    ("zero_size_leaves", lambda: each(lambda u: u / jnp.max(jnp.abs(u)))),
+    ("none_leaves", lambda: each(lambda u: 2 * u, is_leaf=lambda x: x is None)),
+    ("foreign_tree", lambda: optax.sgd(0.1)),
+    ("foreign_shape", lambda: optax.adam(1e-3)),
+    ("masked", by_tuples),
+    ("partition", by_tuples),
+    ("multi_steps", counting_in_python),
+    ("multi_steps", lambda: remembering(lambda: jnp.zeros([]), lambda v: v[None])),
+    ("pickled", of_a_local_class),
+    ("flax_bytes", of_a_python_class),
+    ("orbax", lambda: remembering(with_a_dot_in_a_name)),
+    ("traced", lambda: with_rate(reading_its_rate)),
+    ("traced", lambda: with_rate(optax.adam, b2=0.999)),
+    ("vmapped", lambda: with_rate(first_lane_only)),
+    ("scheduled", lambda: with_rate(refusing_schedules)),
+    ("injected", lambda: with_rate(reading_its_rate)),
+]
+
+
+@pytest.mark.parametrize(("law", "build"), CULPRITS, ids=[law for law, _ in CULPRITS])
+def test_a_law_catches_its_culprit(law, build):
+    with jax.numpy_dtype_promotion("standard"), pytest.raises(AssertionError) as caught:
+        check_law(build(), law)
+    assert caught.value.args[0].startswith(f"1 of 1 laws broken\n{law}: ")
+
+
+def test_every_law_has_a_culprit():
+    assert {law for law, _ in CULPRITS} == set(LAWS)
+
+
+# The entry points.
+
+
+def test_the_report_names_each_broken_law_and_what_was_seen():
+    with pytest.raises(AssertionError) as caught:
+        check_laws(each(jnp.abs), ["odd", "local", "empty_tree"])
+    report = str(caught.value).splitlines()
+    assert report[0] == "1 of 3 laws broken"
+    assert report[1].startswith("odd: for the other sign, minus updates[0]['b'][0] is -")
+    assert report[2].strip() == f"the law: {' '.join(LAWS['odd'].says.split())}"
+
+
+def test_what_a_transformation_raises_is_its_verdict_and_the_reports_cause():
+    def refuse(updates, params):
+        raise KeyError("mine")
+
+    tx = optax.stateless(refuse)
+    assert kept_laws(tx, ["odd"])["odd"].seen == "it raised KeyError: 'mine'"
+    with pytest.raises(AssertionError) as caught:
+        check_law(tx, "odd")
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_a_law_without_what_it_needs_does_not_apply():
+    needy = ["bounded", "count_saturates", "traced", "vmapped", "scheduled", "injected"]
+    verdicts = kept_laws(optax.identity(), needy)
+    assert {v.status for v in verdicts.values()} == {"not applicable"}
+    assert all(v.seen for v in verdicts.values())
+    check_laws(optax.identity(), needy)
+
+
+def test_extra_arguments_reach_the_update():
+    def update(updates, state, params=None, *, value, **extra):
+        return jax.tree.map(lambda u: u * value.astype(u.dtype), updates), state
+
+    tx = optax.GradientTransformationExtraArgs(optax.init_empty_state, update)
+    laws = ["state_form", "jit", "scan", "vmap", "masked", "multi_steps", "none_leaves"]
+    check_laws(tx, laws, extra_args=lambda grads, params: {"value": jnp.float32(0.5)})
+    assert "value" in kept_laws(tx, ["jit"])["jit"].seen
+
+
+@pytest.mark.parametrize(
+    ("law", "module"),
+    [("any_magnitude", "hypothesis"), ("orbax", "orbax.checkpoint"), ("flax_bytes", "flax")],
+)
+def test_without_the_package_a_law_does_not_apply(monkeypatch, law, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    verdict = kept_laws(optax.sgd(0.1), [law])[law]
+    assert verdict.status == "not applicable"
+    assert "not installed" in verdict.seen
+
+
+def test_importing_the_laws_is_light():
+    code = "import sys, adamlab.testing; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"hypothesis", "orbax.checkpoint", "flax", "pytest"} & set(loaded)
+
+
+def test_a_factory_a_transformation_and_a_subject_are_one():
+    for subject in (al.adam(1e-3), lambda: al.adam(1e-3), Subject(lambda: al.adam(1e-3))):
+        check_laws(subject, ["pure", "odd"])
+    check_laws(al.adam, ["traced"], hyperparameters={"learning_rate": 1e-3})
+
+
+BAD = [
+    (lambda: check_laws(al.adam(1e-3), ["purr"]), ValueError, "did you mean 'pure'?"),
+    (lambda: check_law(al.adam(1e-3), "vmaped"), ValueError, "unknown law 'vmaped'"),
+    (lambda: check_laws(3), TypeError, "3 is neither a gradient transformation"),
+    (lambda: check_laws(al.adam(1e-3), hyperparameters={"eps": 1.0}), TypeError, "need a factory"),
+    (lambda: check_laws(Subject(lambda: 3), bound=1.0), TypeError, "to the Subject itself"),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "message"), BAD, ids=[m for _, _, m in BAD])
+def test_wrong_arguments_are_named(call, error, message):
+    with pytest.raises(error) as caught:
+        call()
+    assert message in str(caught.value)
+
+
+def test_laws_say_what_they_assert():
+    for name, law in LAWS.items():
+        assert name == law.name
+        assert law.says.endswith("."), name
+        assert len(law.says) < 400, name
