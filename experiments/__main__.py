@@ -1,4 +1,4 @@
-"""python -m experiments: run a benchmark, or put the measured figures into the README."""
+"""python -m experiments: run a benchmark, measure the libraries, put figures into the README."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 import click
 
-BENCHMARKS = ("step", "sweep", "memory", "compiles")
+BENCHMARKS = ("step", "variants", "sweep", "memory", "compiles")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -21,7 +21,8 @@ def main() -> None:
 def bench(name: str) -> None:
     """Run a benchmark, print its table and keep its figures as JSON.
 
-    step: one Adam step beside Optax's and fused PyTorch's. sweep: runs per second beside loops
+    step: one Adam step beside Optax's and fused PyTorch's. variants: every variant's step beside
+    Adam's and Optax's. sweep: runs per second beside loops
     and a plain vmap. memory: a million runs in one process. compiles: programs per map.
     """
     if name == "all":
@@ -41,6 +42,15 @@ def readme(check: bool) -> None:
     click.echo("README.md is up to date" if current else "README.md " + "was written" * (not check))
     if check and not current:
         raise click.ClickException("README.md is not what the result files say: make readme")
+
+
+@main.command("which-adam")
+@click.option("--check", is_flag=True, help="Only say whether the page is up to date.")
+def which_adam(check: bool) -> None:
+    """Measure how far the libraries' forms of an optimizer are apart and write the page."""
+    from experiments import which_adam
+
+    sys.exit(which_adam.main(check))
 
 
 if __name__ == "__main__":

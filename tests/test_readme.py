@@ -48,3 +48,20 @@ def test_the_figures_are_those_of_the_result_files(monkeypatch):
     from experiments.readme import write
 
     assert write(check=True), "run: make readme"
+
+
+def test_the_page_of_disagreements_is_that_of_its_figures(monkeypatch):
+    monkeypatch.syspath_prepend(str(CHECKOUT))
+    for name in [n for n in sys.modules if n.split(".")[0] == "experiments"]:
+        monkeypatch.delitem(sys.modules, name)
+    from experiments import which_adam
+
+    assert which_adam.main(check=True) == 0
+
+
+def test_the_numbers_of_variants_and_laws_are_right():
+    from adamlab import optimizers
+    from adamlab.testing import LAWS
+
+    assert f"holds {len(optimizers.names())} named variants" in TEXT
+    assert f"There are {len(LAWS)} laws" in TEXT

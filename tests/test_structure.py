@@ -17,8 +17,8 @@ CHECKOUT = ROOT.parent
 
 # Each room may import those before it, and itself.
 ROOMS = [
-    "_checks", "stages", "optimizers", "testing", "problems", "training", "sweeps", "maps",
-    "plot", "cli",
+    "_checks", "stages", "optimizers", "compat", "testing", "problems", "training", "sweeps",
+    "maps", "plot", "cli",
 ]  # fmt: skip
 FILES = sorted(ROOT.rglob("*.py"))
 

@@ -27,7 +27,8 @@ def tame(x: jax.Array) -> jax.Array:
         return x
     if jnp.iscomplexobj(x):
         size = jnp.abs(x)
-        return x * jnp.where(jnp.isfinite(size) & (size > limit), limit / size, 1)
+        shrink = jnp.where(jnp.isfinite(size) & (size > limit), limit / size, 1)
+        return x * shrink.astype(x.dtype)
     return jnp.where(jnp.isinf(x), x, jnp.clip(x, -limit, limit))
 
 

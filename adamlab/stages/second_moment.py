@@ -79,7 +79,9 @@ def deviations(b2: DecayRate, eps: float = 1e-16, *, from_previous: bool = False
         center = seen.previous_mu if from_previous else seen.mu
         if center is None:
             raise ValueError("deviations() needs the first moment; give track_moments a b1")
-        new = lerp(nu, square(seen.grad - center), weight) + jnp.asarray(eps, nu.dtype)
+        # eps inside the average: as the last operation it would make XLA compute nu twice over.
+        source = square(seen.grad - center) + jnp.asarray(eps, nu.dtype) / weight
+        new = lerp(nu, source, weight)
         return new, new
 
     return SecondMoment("deviations", b2, start_at(0.0), fold)

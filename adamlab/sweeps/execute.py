@@ -32,11 +32,10 @@ if TYPE_CHECKING:
 DEFAULT_MEMORY = 2**30
 """Bytes that the blocks in flight may take on all devices together: 1 GiB."""
 
-_BLOCKS = 16
+# A grid is cut into 16 blocks, or so few as 4 if each then holds up to 4 tiles of lanes for each
+# device: devices wait for one another at a block's end, and its start costs as much as some runs.
+_BLOCKS, _FEWEST, _TILES = 16, 4, 4
 _MOST = 2**16
-# A block holds at least so many tiles of lanes for each device: devices wait for one another at
-# its end, and its start costs as much as a few runs.
-_TILES = 4
 # In this process one block computes while the next waits, so that no device idles between them.
 _IN_FLIGHT = 2
 # From so many points a seed, what its key determines is computed once for all of them.
@@ -176,7 +175,8 @@ def _plan(
     points = _points(axes)
     side_by_side = points // len(axes[SEED]) if work.shared else points
     lanes = lanes or suitable_lanes(work, side_by_side)
-    most = block or min(max(-(-points // _BLOCKS), _TILES * lanes * jax.device_count()), _MOST)
+    filling = min(_TILES * lanes * jax.device_count(), -(-points // _FEWEST))
+    most = block or min(max(-(-points // _BLOCKS), filling), _MOST)
     compiles = 0
     while True:
         compiles += 1

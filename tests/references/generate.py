@@ -449,6 +449,58 @@ ENTRIES: dict[str, Entry] = {
         SCALAR_FIRST,
     ),
     # The numerator
+    "adamw_torch_amsgrad": _torch_entry(
+        "torch", "torch.optim.AdamW", amsgrad=True, weight_decay=DECAY, **TORCH
+    ),
+    "nadam_torch_decay": _torch_entry(
+        "torch",
+        "torch.optim.NAdam",
+        "decay in the gradient",
+        momentum_decay=0.004,
+        weight_decay=DECAY,
+        **TORCH,
+    ),
+    "radam_torch_decoupled": _torch_entry(
+        "torch",
+        "torch.optim.RAdam",
+        weight_decay=DECAY,
+        decoupled_weight_decay=True,
+        **TORCH,
+    ),
+    "adamax_torch_decay": _torch_entry(
+        "torch", "torch.optim.Adamax", "decay in the gradient", weight_decay=DECAY, **TORCH
+    ),
+    "rmsprop_torch_all": _torch_entry(
+        "torch",
+        "torch.optim.RMSprop",
+        "centred, with momentum and decay",
+        lr=LR,
+        alpha=0.9,
+        eps=1e-3,
+        momentum=0.8,
+        centered=True,
+        weight_decay=DECAY,
+    ),
+    "adagrad_torch_decay": _torch_entry(
+        "torch", "torch.optim.Adagrad", lr=LR, lr_decay=0.1, weight_decay=DECAY, eps=1e-3
+    ),
+    "sgd_torch": _torch_entry(
+        "torch", "torch.optim.SGD", lr=LR, momentum=0.9, nesterov=True, weight_decay=DECAY
+    ),
+    "adamw_keras": _keras("AdamW", weight_decay=DECAY, **KERAS),
+    "rmsprop_keras": _keras(
+        "RMSprop",
+        "epsilon under the root; the learning rate inside the momentum",
+        learning_rate=LR,
+        rho=0.9,
+        epsilon=1e-3,
+        momentum=0.8,
+        centered=True,
+    ),
+    "adagrad_keras": _keras(
+        "Adagrad", learning_rate=LR, initial_accumulator_value=0.1, epsilon=1e-3
+    ),
+    "lion_keras": _keras("Lion", learning_rate=LR, beta_1=0.9, beta_2=0.99, weight_decay=DECAY),
     "nadam": _optax("nadam", **OPTAX),
     "nadam_torch": _torch_entry("torch", "torch.optim.NAdam", momentum_decay=4e-3, **TORCH),
     "nadam_keras": _keras("Nadam", "epsilon is added after the bias correction", **KERAS),

@@ -1,0 +1,9 @@
+"""What PyTorch, Keras and Optax compute under the name of an optimizer, each in its own terms.
+
+`adamlab.compat.torch.adam(lr=1e-3, betas=(0.9, 0.999))` takes the arguments and defaults of
+`torch.optim.Adam` and gives its exact update, to be used in any Optax loop.
+"""
+
+from adamlab.compat import keras, optax, torch
+
+__all__ = ["keras", "optax", "torch"]

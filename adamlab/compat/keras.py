@@ -1,0 +1,139 @@
+"""Keras's optimizers (Keras 3.15): their arguments, their defaults, their updates.
+
+`weight_decay` is decoupled in all of them, `Adam` included, times the learning rate, and None is
+none. Arguments about clipping, averaging of weights and loss scaling have stages of their own here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adamlab.optimizers import Optimizer, nadam_scheduled
+from adamlab.optimizers import lion as plain_lion
+from adamlab.optimizers._finish import finish
+from adamlab.stages import (
+    amsgrad_max,
+    center_nu,
+    chain,
+    correct_bias,
+    correct_mu_bias,
+    divide_by_nu,
+    largest,
+    precondition,
+    precondition_epsilon_hat,
+    squares,
+    sums,
+    trace,
+    track_moments,
+)
+
+
+def adam(
+    learning_rate: Any = 1e-3,
+    beta_1: Any = 0.9,
+    beta_2: Any = 0.999,
+    epsilon: Any = 1e-7,
+    amsgrad: bool = False,
+    weight_decay: float | None = None,
+) -> Optimizer:
+    """`keras.optimizers.Adam`: epsilon beside the uncorrected root ("epsilon hat")."""
+    return chain(
+        track_moments(beta_1, beta_2),
+        *([amsgrad_max()] if amsgrad else []),
+        correct_bias(),
+        precondition_epsilon_hat(epsilon),
+        *finish(learning_rate, weight_decay or 0.0),
+    )
+
+
+def adamw(
+    learning_rate: Any = 1e-3,
+    weight_decay: float | None = 4e-3,
+    beta_1: Any = 0.9,
+    beta_2: Any = 0.999,
+    epsilon: Any = 1e-7,
+    amsgrad: bool = False,
+) -> Optimizer:
+    """`keras.optimizers.AdamW`: Keras's Adam with a decay of 4e-3."""
+    return adam(learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay)
+
+
+def nadam(
+    learning_rate: Any = 1e-3,
+    beta_1: float = 0.9,
+    beta_2: Any = 0.999,
+    epsilon: Any = 1e-7,
+    weight_decay: float | None = None,
+) -> Optimizer:
+    """`keras.optimizers.Nadam`: epsilon beside the corrected root, whatever its documentation says.
+
+    Its momentum warms up as `beta_1 (1 - 0.96^t / 2)`.
+    """
+    return nadam_scheduled(
+        learning_rate, beta_1, beta_2, epsilon, 1.0, weight_decay=weight_decay or 0.0
+    )
+
+
+def adamax(
+    learning_rate: Any = 1e-3,
+    beta_1: Any = 0.9,
+    beta_2: Any = 0.999,
+    epsilon: Any = 1e-7,
+    weight_decay: float | None = None,
+) -> Optimizer:
+    """`keras.optimizers.Adamax`: epsilon is added to the maximum."""
+    return chain(
+        track_moments(beta_1, largest(beta_2)),
+        correct_mu_bias(),
+        divide_by_nu(epsilon),
+        *finish(learning_rate, weight_decay or 0.0),
+    )
+
+
+def rmsprop(
+    learning_rate: Any = 1e-3,
+    rho: Any = 0.9,
+    momentum: Any = 0.0,
+    epsilon: Any = 1e-7,
+    centered: bool = False,
+    weight_decay: float | None = None,
+) -> Optimizer:
+    """`keras.optimizers.RMSprop`: epsilon under the root; the learning rate inside the momentum."""
+    *decay, rate = finish(learning_rate, weight_decay or 0.0)
+    if decay and momentum:
+        raise ValueError(
+            f"weight_decay={weight_decay}: Keras keeps it out of the momentum; chain "
+            "add_independent_decay after this"
+        )
+    return chain(
+        track_moments(rho if centered else None, squares(rho)),
+        *([center_nu()] if centered else []),
+        precondition(0.0, epsilon),
+        *decay,
+        rate,
+        *([trace(momentum)] if momentum else []),
+    )
+
+
+def adagrad(
+    learning_rate: Any = 1e-3,
+    initial_accumulator_value: float = 0.1,
+    epsilon: Any = 1e-7,
+    weight_decay: float | None = None,
+) -> Optimizer:
+    """`keras.optimizers.Adagrad`: epsilon under the root."""
+    return chain(
+        track_moments(None, sums(initial_accumulator_value)),
+        precondition(0.0, epsilon),
+        *finish(learning_rate, weight_decay or 0.0),
+    )
+
+
+def lion(
+    learning_rate: Any = 1e-3,
+    beta_1: float = 0.9,
+    beta_2: float = 0.99,
+    weight_decay: float | None = None,
+) -> Optimizer:
+    """`keras.optimizers.Lion`: without decay by default."""
+    return plain_lion(learning_rate, beta_1, beta_2, weight_decay=weight_decay or 0.0)

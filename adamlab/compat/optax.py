@@ -1,0 +1,76 @@
+"""Optax's optimizers (Optax 0.2.8) where they are not what adamlab's of the same name compute.
+
+The others are: `adamlab.adam`, `adamw`, `amsgrad`, `rmsprop`, `sgd`, and `adamlab.optimizers`'
+`adabelief`, `adagrad`, `adamax`, `ademamix`, `lamb`, `lion`, `nadam`, `novograd`, `radam`, `sm3`,
+`yogi` are Optax's, but for the faults that its numbers have.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adamlab.optimizers import Optimizer
+from adamlab.stages import (
+    DecayRate,
+    add_decayed_weights,
+    add_difference,
+    chain,
+    clip_direction,
+    correct_mu_bias,
+    correct_nu_bias,
+    divide_by_nu,
+    means,
+    precondition,
+    previous,
+    scale_by_learning_rate,
+    track_curvature,
+    track_moments,
+    track_nu,
+)
+
+
+def adan(
+    learning_rate: Any,
+    b1: DecayRate = 0.98,
+    b2: float = 0.92,
+    b3: DecayRate = 0.99,
+    eps: Any = 1e-8,
+    eps_root: Any = 1e-8,
+    weight_decay: Any = 0.0,
+) -> Optimizer:
+    """`optax.adan`: 1 - b2 where the paper and its code have b2, and decay that is not proximal."""
+    return chain(
+        track_moments(b1, None),
+        correct_mu_bias(),
+        add_difference(b2, gain=1 - b2),
+        track_nu(b3),
+        correct_nu_bias(),
+        precondition(eps, eps_root),
+        *([add_decayed_weights(weight_decay)] if weight_decay else []),
+        scale_by_learning_rate(learning_rate),
+    )
+
+
+def sophia(
+    learning_rate: Any,
+    b1: DecayRate = 0.965,
+    b2: DecayRate = 0.99,
+    eps: float = 1e-8,
+    weight_decay: Any = 1e-4,
+    gamma: float = 0.01,
+    clip_threshold: float = 1.0,
+    update_interval: int = 10,
+) -> Optimizer:
+    """`optax.contrib.sophia`: mu is corrected, and the curvature is that from before the step.
+
+    Pass `hessian_diag` to `update`, in place of Optax's estimator.
+    """
+    return chain(
+        track_moments(b1, None),
+        track_curvature(previous(means(b2), first=0.0), every=update_interval),
+        correct_mu_bias(),
+        divide_by_nu(floor=eps, gamma=gamma),
+        clip_direction(clip_threshold),
+        add_decayed_weights(weight_decay),
+        scale_by_learning_rate(learning_rate),
+    )

@@ -1,0 +1,219 @@
+"""PyTorch's optimizers (torch 2.13): their arguments, their defaults, their updates.
+
+`weight_decay` is coupled, added to the gradient, unless the function says otherwise. Arguments
+about execution (`foreach`, `fused`, `capturable`, `differentiable`) have no counterpart here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from adamlab.optimizers import Optimizer, nadam_scheduled
+from adamlab.optimizers import sgd as plain_sgd
+from adamlab.stages import (
+    DirectionToDirection,
+    GradientToGradient,
+    OneMinus,
+    add_decayed_weights,
+    add_independent_decay,
+    add_l2,
+    amsgrad_max,
+    apply_rate,
+    center_nu,
+    chain,
+    clip_by_block_rms,
+    correct_bias,
+    correct_mu_bias,
+    divide_by_nu,
+    factored,
+    largest,
+    precondition,
+    precondition_max,
+    rectify_rate,
+    scale_by_learning_rate,
+    scale_by_param_block_rms,
+    squares,
+    sums,
+    to_rate_epsilon_hat,
+    trace,
+    track_moments,
+)
+
+Betas = tuple[Any, Any]
+
+
+def sgd(
+    lr: Any = 1e-3, momentum: Any = 0.0, weight_decay: Any = 0.0, nesterov: bool = False
+) -> Optimizer:
+    """`torch.optim.SGD`, without dampening."""
+    return chain(*_coupled(weight_decay), plain_sgd(lr, momentum or None, nesterov))
+
+
+def adam(
+    lr: Any = 1e-3,
+    betas: Betas = (0.9, 0.999),
+    eps: Any = 1e-8,
+    weight_decay: Any = 0.0,
+    amsgrad: bool = False,
+    *,
+    decoupled_weight_decay: bool = False,
+) -> Optimizer:
+    """`torch.optim.Adam`: eps beside the corrected root; the maximum, if any, before correction."""
+    return chain(
+        *([] if decoupled_weight_decay else _coupled(weight_decay)),
+        track_moments(*betas),
+        *([amsgrad_max()] if amsgrad else []),
+        correct_bias(),
+        precondition(eps),
+        *(_decoupled(weight_decay) if decoupled_weight_decay else []),
+        scale_by_learning_rate(lr),
+    )
+
+
+def adamw(
+    lr: Any = 1e-3,
+    betas: Betas = (0.9, 0.999),
+    eps: Any = 1e-8,
+    weight_decay: Any = 1e-2,
+    amsgrad: bool = False,
+) -> Optimizer:
+    """`torch.optim.AdamW`: decoupled decay of 1e-2 by default, times the learning rate."""
+    return adam(lr, betas, eps, weight_decay, amsgrad, decoupled_weight_decay=True)
+
+
+def nadam(
+    lr: Any = 2e-3,
+    betas: tuple[float, Any] = (0.9, 0.999),
+    eps: Any = 1e-8,
+    weight_decay: Any = 0.0,
+    momentum_decay: float = 4e-3,
+    decoupled_weight_decay: bool = False,
+) -> Optimizer:
+    """`torch.optim.NAdam`: the momentum warms up as `b1 (1 - 0.96^(t momentum_decay) / 2)`."""
+    b1, b2 = betas
+    if decoupled_weight_decay:
+        return nadam_scheduled(lr, b1, b2, eps, momentum_decay, weight_decay=weight_decay)
+    return chain(*_coupled(weight_decay), nadam_scheduled(lr, b1, b2, eps, momentum_decay))
+
+
+def radam(
+    lr: Any = 1e-3,
+    betas: Betas = (0.9, 0.999),
+    eps: Any = 1e-8,
+    weight_decay: Any = 0.0,
+    decoupled_weight_decay: bool = False,
+) -> Optimizer:
+    """`torch.optim.RAdam`: eps beside the uncorrected root."""
+    b1, b2 = betas
+    return chain(
+        *([] if decoupled_weight_decay else _coupled(weight_decay)),
+        track_moments(b1, b2),
+        correct_bias(),
+        to_rate_epsilon_hat(eps),
+        rectify_rate(b2),
+        apply_rate(),
+        *(_decoupled(weight_decay) if decoupled_weight_decay else []),
+        scale_by_learning_rate(lr),
+    )
+
+
+def adamax(
+    lr: Any = 2e-3,
+    betas: Betas = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: Any = 0.0,
+) -> Optimizer:
+    """`torch.optim.Adamax`: eps is added to the gradient's magnitude, inside the maximum."""
+    b1, b2 = betas
+    return chain(
+        *_coupled(weight_decay),
+        track_moments(b1, largest(b2, eps)),
+        correct_mu_bias(),
+        divide_by_nu(),
+        scale_by_learning_rate(lr),
+    )
+
+
+def rmsprop(
+    lr: Any = 1e-2,
+    alpha: Any = 0.99,
+    eps: Any = 1e-8,
+    weight_decay: Any = 0.0,
+    momentum: Any = 0.0,
+    centered: bool = False,
+) -> Optimizer:
+    """`torch.optim.RMSprop`: eps beside the root; the momentum before the learning rate."""
+    return chain(
+        *_coupled(weight_decay),
+        track_moments(alpha if centered else None, squares(alpha)),
+        *([center_nu()] if centered else []),
+        precondition(eps),
+        *([trace(momentum)] if momentum else []),
+        scale_by_learning_rate(lr),
+    )
+
+
+def adagrad(
+    lr: Any = 1e-2,
+    lr_decay: float = 0.0,
+    weight_decay: Any = 0.0,
+    initial_accumulator_value: float = 0.0,
+    eps: Any = 1e-10,
+) -> Optimizer:
+    """`torch.optim.Adagrad`: eps beside the root, the sum from 0, `lr / (1 + (t - 1) lr_decay)`."""
+
+    def rate(steps_done: Any) -> Any:
+        now = lr(steps_done) if callable(lr) else lr
+        return now / (1 + steps_done * lr_decay)
+
+    return chain(
+        *_coupled(weight_decay),
+        track_moments(None, sums(initial_accumulator_value)),
+        precondition(eps),
+        scale_by_learning_rate(rate if lr_decay else lr),
+    )
+
+
+def adafactor(
+    lr: Any = 1e-2,
+    beta2_decay: float = -0.8,
+    eps: tuple[float | None, float] = (None, 1e-3),
+    d: float = 1.0,
+    weight_decay: Any = 0.0,
+) -> Optimizer:
+    """`torch.optim.Adafactor`: the learning rate is a cap, `min(lr, 1 / sqrt(t))`.
+
+    Leaves of two axes or more are factored; no eps inside the squares, `eps[0]` (None for the
+    dtype's) bounds the root from below, `eps[1]` the root mean square of the parameters.
+    """
+    floor, min_scale = eps
+
+    def step(steps_done: Any) -> Any:
+        return steps_done.astype(jnp.result_type(float)) + 1
+
+    def rate(steps_done: Any) -> Any:
+        now = lr(steps_done) if callable(lr) else lr
+        return jnp.minimum(now, step(steps_done) ** -0.5)
+
+    def share(steps_done: Any) -> Any:
+        return lr(steps_done) if callable(lr) else jnp.asarray(lr)
+
+    least = float(jnp.finfo(jnp.result_type(float)).eps) if floor is None else floor
+    return chain(
+        track_moments(None, factored(lambda n: OneMinus(step(n) ** beta2_decay), 0.0, 1)),
+        precondition_max(least),
+        clip_by_block_rms(d),
+        scale_by_learning_rate(rate),
+        scale_by_param_block_rms(min_scale),
+        *([add_independent_decay(weight_decay, share)] if weight_decay else []),
+    )
+
+
+def _coupled(weight_decay: Any) -> list[GradientToGradient]:
+    return [add_l2(weight_decay)] if weight_decay else []
+
+
+def _decoupled(weight_decay: Any) -> list[DirectionToDirection]:
+    return [add_decayed_weights(weight_decay)] if weight_decay else []

@@ -1,0 +1,138 @@
+"""Every variant's step beside Adam's, and beside the same in Optax: time, bytes moved, state."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+import adamlab as al
+from adamlab import optimizers as opt
+from experiments.benchmarks.measure import in_turn, keep, paired_ratio, table
+
+LEAVES, SHAPE = 10, (640, 625)
+PARAMETERS = LEAVES * SHAPE[0] * SHAPE[1]
+ROUNDS = 31
+RATE = 1e-3
+
+GIVEN: dict[str, dict[str, Any]] = {
+    "adamc": {"normalized": True, "peak": RATE},
+    "adamw_stochastic_rounding": {"key": (0, 0)},
+}
+SKIPPED = {"lookahead_adam", "ranger"}  # they train pairs of parameters
+OPTAX: dict[str, Callable[[], Any]] = {
+    "acprop": partial(optax.contrib.acprop, RATE),
+    "adabelief": partial(optax.adabelief, RATE),
+    "adafactor": partial(optax.adafactor, RATE),
+    "adagrad": partial(optax.adagrad, RATE),
+    "adam": partial(optax.adam, RATE),
+    "adamax": partial(optax.adamax, RATE),
+    "adamw": partial(optax.adamw, RATE),
+    "adan": partial(optax.adan, RATE),
+    "ademamix": partial(optax.contrib.ademamix, RATE),
+    "adopt": partial(optax.contrib.adopt, RATE),
+    "amsgrad": partial(optax.amsgrad, RATE),
+    "lamb": partial(optax.lamb, RATE),
+    "lion": partial(optax.lion, RATE),
+    "madgrad": partial(optax.contrib.madgrad, RATE),
+    "nadam": partial(optax.nadam, RATE),
+    "novograd": partial(optax.novograd, RATE),
+    "optimistic_adam": partial(optax.optimistic_adam_v2, RATE, nesterov=False),
+    "radam": partial(optax.radam, RATE),
+    "rmsprop": partial(optax.rmsprop, RATE),
+    "sgd": partial(optax.sgd, RATE),
+    "signum": partial(optax.signum, RATE),
+    "simplified_ademamix": partial(optax.contrib.simplified_ademamix, RATE),
+    "sm3": partial(optax.sm3, RATE),
+    "yogi": partial(optax.yogi, RATE),
+}
+
+
+def main() -> None:
+    """Measure, print and keep."""
+    adam, _ = _step(al.adam(RATE))
+    figures: dict[str, Any] = {}
+    for name in opt.names():
+        if name in SKIPPED:
+            continue
+        given = dict(GIVEN.get(name, {}))
+        if "key" in given:
+            given["key"] = jax.random.key(0)
+        step, sizes = _step(getattr(opt, name)(RATE, **given))
+        row: dict[str, Any] = {"times_adam": _ratio(step, adam), **sizes}
+        if name in OPTAX:
+            theirs, their_sizes = _step(OPTAX[name]())
+            row["times_optax"] = _ratio(step, theirs)
+            row["optax_bytes"] = their_sizes["bytes"]
+        figures[name] = row
+        print(f"  {name}: {row}", flush=True)
+    print(f"{PARAMETERS:,} float32 parameters in {LEAVES} leaves, median of {ROUNDS} pairs")
+    table(
+        ["optimizer", "time / Adam's", "time / Optax's", "bytes", "Optax's", "temporary", "state"],
+        [
+            [
+                name, f"{row['times_adam']:.2f}",
+                f"{row['times_optax']:.2f}" if "times_optax" in row else "",
+                f"{row['bytes']:.1f}",
+                f"{row['optax_bytes']:.1f}" if "optax_bytes" in row else "",
+                f"{row['temporary']:.1f}", f"{row['state']:.2f}",
+            ]
+            for name, row in figures.items()
+        ],
+    )  # fmt: skip
+    ratios = [row["times_optax"] for row in figures.values() if "times_optax" in row]
+    print(f"median over the {len(ratios)} that Optax has: {statistics.median(ratios):.2f}")
+    keep("variants", "python -m experiments bench variants", figures)
+
+
+def _ratio(ours: Callable[[], Any], theirs: Callable[[], Any]) -> float:
+    pair = {"ours": ours, "theirs": theirs}
+    in_turn(pair, 3)
+    times = in_turn(pair, ROUNDS)
+    return paired_ratio(times["ours"], times["theirs"])
+
+
+def _step(tx: optax.GradientTransformation) -> tuple[Callable[[], Any], dict[str, float]]:
+    """A compiled step with donated buffers, and its bytes for each parameter."""
+    extended = optax.with_extra_args_support(tx)
+    keys = jax.random.split(jax.random.key(0), LEAVES)
+    params = {f"w{i}": jax.random.normal(k, SHAPE) for i, k in enumerate(keys)}
+    grads = jax.tree.map(lambda p: 0.1 * p, params)
+    with jax.numpy_dtype_promotion("standard"):
+        state = jax.tree.map(jnp.copy, extended.init(params))
+    needs_curvature = "hessian_diag" in _needed(tx)
+
+    def step(params: Any, state: Any, grads: Any) -> tuple[Any, Any]:
+        extra = {"hessian_diag": grads} if needs_curvature else {}
+        updates, state = extended.update(grads, state, params, **extra)
+        return optax.apply_updates(params, updates), state
+
+    compiled = jax.jit(step, donate_argnums=(0, 1)).lower(params, state, grads).compile()
+    cost, memory = compiled.cost_analysis(), compiled.memory_analysis()
+    sizes = {
+        "bytes": (cost["bytes accessed"] if cost else 0) / PARAMETERS,
+        "temporary": (memory.temp_size_in_bytes if memory else 0) / PARAMETERS,
+        "state": sum(x.nbytes for x in jax.tree.leaves(state)) / PARAMETERS,
+    }
+    held = [params, state]
+
+    def run() -> None:
+        held[:] = compiled(*held, grads)
+        jax.block_until_ready(held)
+
+    return run, sizes
+
+
+def _needed(tx: Any) -> set[str]:
+    curved = {"track_curvature"}
+    parts = {part.partition("(")[0] for part in al.stages.parts_of(tx)}
+    return {"hessian_diag"} if parts & curved else set()
+
+
+if __name__ == "__main__":
+    main()
