@@ -50,7 +50,6 @@ EXCEPT = {
             "jit": ["adamw_kahan", "msvag", "schedule_free_adamw"],
             "scan": ["msvag", "schedule_free_adamw"],
             "sharded": ["schedule_free_adamw"],
-            "vmapped": ["fadam"],
         },
         START: {"odd": ["yogi"], "rest": ["yogi"]},
         WRAPPED: {

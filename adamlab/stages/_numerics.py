@@ -11,25 +11,41 @@ import jax.numpy as jnp
 import numpy as np
 
 
+@jax.custom_jvp
+def cbrt(x: jax.Array) -> jax.Array:
+    """The cube root, with derivative 0 at 0."""
+    return jnp.cbrt(x)
+
+
+@cbrt.defjvp
+def _cbrt_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    (x,), (dx,) = primals, tangents
+    root = cbrt(x)
+    there = root != 0
+    slope = jnp.where(there, 1 / (3 * jnp.where(there, root, 1) ** 2), 0)
+    return root, slope * dx
+
+
 def widen(x: jax.Array) -> jax.Array:
     """`x` in float32 or wider: float16 and bfloat16 lose too much under a square."""
     return x.astype(wide_dtype(x))
 
 
 def tame(x: jax.Array) -> jax.Array:
-    """`x` with finite magnitudes cut off at 2^48 (float64: 2^496), its dtype kept.
+    """`x` with magnitudes cut off at 2^48 (float64: 2^496), its dtype kept; NaN stays NaN.
 
-    The squares of so many as a leaf can hold then have a finite sum. An average of squares that
-    has once met infinity would never come back. Infinities stay, to be seen.
+    The squares of so many as a leaf can hold then have a finite sum: an average of squares that
+    has once met infinity would never come back. One operation, so that XLA can repeat it where
+    it is used; a second one would cost a copy of the gradient.
     """
     limit = 2.0 ** (jnp.finfo(wide_dtype(x)).maxexp // 2 - 16)
     if float(jnp.finfo(x.dtype).max) <= limit:
         return x
     if jnp.iscomplexobj(x):
         size = jnp.abs(x)
-        shrink = jnp.where(jnp.isfinite(size) & (size > limit), limit / size, 1)
+        shrink = jnp.where(size > limit, limit / size, 1)
         return x * shrink.astype(x.dtype)
-    return jnp.where(jnp.isinf(x), x, jnp.clip(x, -limit, limit))
+    return jnp.clip(x, -limit, limit)
 
 
 def wide_dtype(x: jax.Array | jax.ShapeDtypeStruct) -> Any:
@@ -88,27 +104,30 @@ def tree_mean(tree: Any) -> jax.Array:
 
 
 def norm(x: jax.Array) -> jax.Array:
-    """The Euclidean norm of an array, in float32 or wider, whatever its magnitude.
-
-    The largest magnitude is taken out first, so that no square overflows; the derivative at zero
-    is zero.
-    """
-    wide = widen(x)
-    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(wide), initial=0))
-    scale = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
-    unit = wide / scale
-    return scale * sqrt(jnp.sum(jnp.real(unit * jnp.conj(unit))))
-
-
-def tree_norm(tree: Any) -> jax.Array:
-    """The Euclidean norm of all leaves together."""
-    norms = [norm(x).astype(average_dtype()) for x in jax.tree.leaves(tree)]
-    return norm(jnp.stack(norms)) if norms else jnp.zeros([], average_dtype())
+    """The Euclidean norm of an array, in float32 or wider; its derivative at zero is zero."""
+    wide = widen(tame(x))
+    return sqrt(jnp.sum(jnp.real(wide * jnp.conj(wide))))
 
 
 def rms(x: jax.Array) -> jax.Array:
     """The root mean square of an array; of an empty one, zero."""
     return norm(x) / math.sqrt(max(x.size, 1))
+
+
+def tree_norm(tree: Any) -> jax.Array:
+    """The Euclidean norm of all leaves together, whatever its magnitude.
+
+    The largest magnitude is taken out first, so that no square overflows or is lost.
+    """
+    leaves = [widen(x) for x in jax.tree.leaves(tree) if x.size]
+    if not leaves:
+        return jnp.zeros([], average_dtype())
+    each = jnp.stack([jnp.max(jnp.abs(x)).astype(average_dtype()) for x in leaves])
+    largest = jax.lax.stop_gradient(jnp.max(each))
+    scale = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
+    units = [x / scale.astype(real_dtype(x)) for x in leaves]
+    squares = [jnp.sum(jnp.real(u * jnp.conj(u))).astype(average_dtype()) for u in units]
+    return scale * sqrt(jnp.sum(jnp.stack(squares)))
 
 
 def map_pairs(function: Callable[..., tuple[Any, Any]], tree: Any, *rest: Any) -> tuple[Any, Any]:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from adamlab._checks import check_number
 from adamlab.stages._kinds import Moments, MomentsToDirection
-from adamlab.stages._numerics import at_step, sqrt, widen
+from adamlab.stages._numerics import at_step, cbrt, sqrt, widen
 
 
 def precondition(eps: Any = 1e-8, eps_root: Any = 0.0) -> MomentsToDirection:
@@ -98,7 +98,7 @@ def divide_by_cube_root(eps: Any = 1e-6) -> MomentsToDirection:
 
     def sizes(moments: Moments) -> Any:
         now = at_step(eps, moments.count - 1)
-        return jax.tree.map(lambda v: _cbrt(v) + jnp.asarray(now, v.dtype), moments.nu)
+        return jax.tree.map(lambda v: cbrt(v) + jnp.asarray(now, v.dtype), moments.nu)
 
     return _divide("divide_by_cube_root", sizes)
 
@@ -178,8 +178,3 @@ def _atan2(y: jax.Array, x: jax.Array) -> jax.Array:
     """atan2 with derivative 0 where both are 0."""
     nothing = (y == 0) & (x == 0)
     return jnp.where(nothing, 0, jnp.arctan2(y, jnp.where(nothing, 1, x)))
-
-
-def _cbrt(x: jax.Array) -> jax.Array:
-    """The cube root, with derivative 0 at 0."""
-    return jnp.where(x == 0, 0, jnp.cbrt(jnp.where(x == 0, 1, x)))

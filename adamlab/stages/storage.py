@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from adamlab._checks import check_count
 
@@ -62,8 +62,6 @@ def store(tree: Any, storage: Storage, *, signed: bool, count: Any = 0) -> Any:
         if not signed and jnp.dtype(storage) == jnp.bfloat16:
             return jax.tree.map(lambda x: _dithered(x, count), tree)
         return jax.tree.map(lambda x: x.astype(storage), tree)
-    values = _dynamic_map(signed)
-    middles = (values[1:] + values[:-1]) / 2
 
     def quantize(x: jax.Array) -> Any:
         if x.size < storage.min_size or x.size == 0 or jnp.iscomplexobj(x):
@@ -71,12 +69,11 @@ def store(tree: Any, storage: Storage, *, signed: bool, count: Any = 0) -> Any:
         flat = x.astype(jnp.float32).ravel()
         blocks = jnp.pad(flat, (0, -flat.size % storage.block)).reshape(-1, storage.block)
         scale = jnp.max(jnp.abs(blocks), axis=1, keepdims=True)
-        unit = blocks / jnp.where(scale == 0, 1, scale)
-        codes = jnp.searchsorted(middles, unit)
+        codes = _encode(blocks / jnp.where(scale == 0, 1, scale), signed)
         if not signed:
-            # A second moment rounded to zero would make the step as long as 1 / eps allows.
+            # Rounded to zero it would make the step as long as 1 / eps allows.
             codes = jnp.where(blocks > 0, jnp.maximum(codes, 1), codes)
-        return QuantizedBlocks(codes.astype(jnp.uint8), scale)
+        return QuantizedBlocks(codes, scale)
 
     return jax.tree.map(quantize, tree)
 
@@ -97,26 +94,48 @@ def restore(tree: Any, storage: Storage, like: Callable[[], Any], *, signed: boo
     """The kept averages as arrays again; `like()` is a tree with the shape of each."""
     if not isinstance(storage, EightBit):
         return tree
-    values = jnp.asarray(_dynamic_map(signed))
 
     def read(shape: Any, stored: Any) -> Any:
         if not isinstance(stored, QuantizedBlocks):
             return stored
-        flat = (values[stored.codes] * stored.scale).ravel()
+        flat = (_decode(stored.codes, signed) * stored.scale).ravel()
         return flat[: shape.size].reshape(shape.shape)
 
     return jax.tree.map(read, like(), tree)
 
 
-def _dynamic_map(signed: bool) -> np.ndarray:
-    """The values of the codes, in [-1, 1] or [0, 1]: decades of evenly spaced fractions.
+# A magnitude in [0, 1] is coded by its decade and its place in it. The decade down from 1 is cut
+# into 2^7 equal parts (2^6 beside a sign), each decade below into half as many; the value of a part
+# is its middle. In order, the part i of the n in its decade has the code n - 1 + i; 0 is zero
+# itself, and the code after the last part is 1.
 
-    Each decade nearer to zero has half as many; zero and one are among them, and the signed map
-    is symmetric.
-    """
-    magnitudes = [np.ones(1)]
-    for decade in range(6 if signed else 7):
-        edges = np.linspace(0.1, 1.0, 2 ** ((6 if signed else 7) - decade) + 1)
-        magnitudes.append((edges[:-1] + edges[1:]) / 2 * 10.0**-decade)
-    positive = np.concatenate(magnitudes)
-    return np.sort(np.concatenate([-positive if signed else [], [0.0], positive])).astype("f4")
+
+def _encode(unit: jax.Array, signed: bool) -> jax.Array:
+    top = 6 if signed else 7
+    size = jnp.abs(unit)
+    # Half-way between a decade's last value and the first of the one above.
+    below = [size < (1 + 0.9 / 2 ** (top - k)) * 10.0**-k for k in range(1, top)]
+    shift = _product([jnp.where(b, 10.0, 1.0) for b in below])
+    parts = _product([jnp.where(b, 0.5, 1.0) for b in below]) * 2.0**top
+    place = jnp.clip(jnp.floor((size * shift - 0.1) / 0.9 * parts), 0, parts - 1)
+    code = parts - 1 + place
+    least = (0.1 + 0.9 / 4) * 10.0 ** (1 - top)
+    code = jnp.where(size < least / 2, 0, code)
+    code = jnp.where(size > 1 - 0.45 / 2 ** (top + 1), 2 ** (top + 1) - 1, code)
+    return (127 + jnp.sign(unit) * code if signed else code).astype(jnp.uint8)
+
+
+def _decode(codes: jax.Array, signed: bool) -> jax.Array:
+    top = 6 if signed else 7
+    offset = codes.astype(jnp.float32) - (127 if signed else 0)
+    code = jnp.abs(offset)
+    above = [code + 1 >= 2.0**k for k in range(2, top + 1)]
+    parts = _product([jnp.where(a, 2.0, 1.0) for a in above]) * 2.0
+    shift = _product([jnp.where(a, 10.0, 1.0) for a in above]) * 10.0 ** (1 - top)
+    value = (0.1 + 0.9 * (code + 1.5 - parts) / parts) * shift
+    value = jnp.where(code == 0, 0, jnp.where(code == 2 ** (top + 1) - 1, 1, value))
+    return jnp.sign(offset) * value if signed else value
+
+
+def _product(factors: list[jax.Array]) -> jax.Array:
+    return functools.reduce(jnp.multiply, factors)
