@@ -8,7 +8,7 @@ import sys
 
 import click
 
-BENCHMARKS = ("step", "variants", "sweep", "memory", "compiles")
+BENCHMARKS = ("step", "variants", "formulations", "sweep", "memory", "compiles")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -22,7 +22,8 @@ def bench(name: str) -> None:
     """Run a benchmark, print its table and keep its figures as JSON.
 
     step: one Adam step beside Optax's and fused PyTorch's. variants: every variant's step beside
-    Adam's and Optax's. sweep: runs per second beside loops
+    Adam's and Optax's. formulations: bytes and time of ways to write it. sweep: runs per second
+    beside loops
     and a plain vmap. memory: a million runs in one process. compiles: programs per map.
     """
     if name == "all":

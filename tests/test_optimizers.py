@@ -10,6 +10,7 @@ import oracles
 import pytest
 
 import adamlab as al
+from adamlab import optimizers
 
 LR, B1, B2, EPS, DECAY = oracles.LR, oracles.B1, oracles.B2, oracles.EPS, oracles.DECAY
 STEPS = 200
@@ -244,3 +245,42 @@ def test_bad_hyperparameters_are_named(build, message):
     with pytest.raises((ValueError, TypeError)) as caught:
         build()
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("group", [1, 3, 100])
+def test_grouping_small_leaves_changes_nothing_but_the_state(group):
+    draw = np.random.default_rng(2)
+    shapes = [(3, 4), (), (5,), (40, 40), (2, 2, 2), (0,), (7,)]
+    params = {f"w{i}": jnp.asarray(draw.normal(size=s), jnp.float32) for i, s in enumerate(shapes)}
+    params["half"] = jnp.ones(6, jnp.bfloat16)
+    params["none"] = None
+    plain = al.adamw(1e-2)
+    grouped = optimizers.group_small_leaves(plain, max_size=100, group=group)
+    grads = [
+        jax.tree.map(lambda p: jnp.asarray(draw.normal(size=p.shape), p.dtype), params)
+        for _ in range(3)
+    ]
+    ends = []
+    for tx in (plain, grouped):
+        now, state = params, tx.init(params)
+        for g in grads:
+            updates, state = jax.jit(tx.update)(g, state, now)
+            now = optax.apply_updates(now, updates)
+        ends.append(now)
+    jax.tree.map(np.testing.assert_array_equal, *ends)
+    small = 7  # of the eight leaves, in two dtypes
+    mus = jax.tree.leaves(optax.tree.get(state, "mu"))
+    assert len(mus) == 1 + -(-(small - 1) // group) + 1
+    with pytest.raises(ValueError, match="group=0: must be a whole number >= 1"):
+        optimizers.group_small_leaves(plain, group=0)
+
+
+def test_grouping_packs_extra_arguments_too():
+    params = {"a": jnp.ones(3), "b": jnp.ones((2, 2))}
+    grads = jax.tree.map(lambda p: 0.1 * p, params)
+    plain = optimizers.sophia(1e-2, every=1)
+    grouped = optimizers.group_small_leaves(plain)
+    curved = {"hessian_diag": jax.tree.map(lambda p: 3 * p, params)}
+    one, _ = plain.update(grads, plain.init(params), params, **curved)
+    two, _ = grouped.update(grads, grouped.init(params), params, **curved)
+    jax.tree.map(np.testing.assert_array_equal, one, two)

@@ -30,6 +30,7 @@ from adamlab.optimizers.agreement import (
 from adamlab.optimizers.blocks import adafactor, adam_mini, adamp, came, lamb, novograd, sm3
 from adamlab.optimizers.decayed import adamc, adams, adamw_cautious_decay, adamw_independent
 from adamlab.optimizers.descent import adagrad, lion, madgrad, rmsprop, sgd, signum
+from adamlab.optimizers.grouped import group_small_leaves
 from adamlab.optimizers.momentum import (
     adai,
     adan,
@@ -108,6 +109,7 @@ __all__ = [
     "exadam",
     "fadam",
     "grams",
+    "group_small_leaves",
     "lamb",
     "laprop",
     "lion",

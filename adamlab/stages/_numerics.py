@@ -31,14 +31,18 @@ def widen(x: jax.Array) -> jax.Array:
     return x.astype(wide_dtype(x))
 
 
-def tame(x: jax.Array) -> jax.Array:
-    """`x` with magnitudes cut off at 2^48 (float64: 2^496), its dtype kept; NaN stays NaN.
+def largest_tame(x: Any) -> float:
+    """2^48 (float64: 2^496): the squares of so many as a leaf can hold have a finite sum."""
+    return float(2.0 ** (jnp.finfo(wide_dtype(x)).maxexp // 2 - 16))
 
-    The squares of so many as a leaf can hold then have a finite sum: an average of squares that
-    has once met infinity would never come back. One operation, so that XLA can repeat it where
-    it is used; a second one would cost a copy of the gradient.
+
+def tame(x: jax.Array) -> jax.Array:
+    """`x` with magnitudes cut off at `largest_tame`, its dtype kept; NaN stays NaN.
+
+    An average of squares that has once met infinity would never come back. Cut off where it is
+    used, not once for all: XLA would keep a copy of the gradient.
     """
-    limit = 2.0 ** (jnp.finfo(wide_dtype(x)).maxexp // 2 - 16)
+    limit = largest_tame(x)
     if float(jnp.finfo(x.dtype).max) <= limit:
         return x
     if jnp.iscomplexobj(x):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from adamlab._checks import check_number
 from adamlab.stages._kinds import Moments, MomentsToMoments
-from adamlab.stages._numerics import wide_dtype
+from adamlab.stages._numerics import tame, wide_dtype
 
 
 def correct_bias() -> MomentsToMoments:
@@ -123,7 +123,7 @@ def cross_correct(eps: float = 1e-8) -> MomentsToMoments:
 
         def first(g: jax.Array, m: jax.Array, v: jax.Array) -> jax.Array:
             trust = 1 + v / (v + eps) * b2_t.astype(v.dtype)
-            return (m + g.astype(m.dtype)) / moments.mu_mass.astype(v.dtype) * trust
+            return (m + tame(g).astype(m.dtype)) / moments.mu_mass.astype(v.dtype) * trust
 
         def second(m: jax.Array, v: jax.Array) -> jax.Array:
             square = jnp.real(m * jnp.conj(m))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from adamlab._checks import check_number
 from adamlab.stages._kinds import Moments, MomentsToDirection
-from adamlab.stages._numerics import at_step, cbrt, sqrt, widen
+from adamlab.stages._numerics import at_step, cbrt, sqrt, tame, widen
 
 
 def precondition(eps: Any = 1e-8, eps_root: Any = 0.0) -> MomentsToDirection:
@@ -154,7 +154,9 @@ def denominator(moments: Moments, eps: Any, eps_root: Any) -> Any:
 
 def numerator(moments: Moments) -> Any:
     """The first moment, or the gradient where none is tracked; in float32 or wider."""
-    return jax.tree.map(widen, moments.grad if moments.mu is None else moments.mu)
+    if moments.mu is None:
+        return jax.tree.map(lambda g: widen(tame(g)), moments.grad)
+    return jax.tree.map(widen, moments.mu)
 
 
 def epsilon_hat(eps: Any, moments: Moments) -> Any:

@@ -11,7 +11,7 @@ from adamlab._checks import check_number
 from adamlab.stages._average import fold, start_log_decay, step_at
 from adamlab.stages._decay import DecayRate, check_decay
 from adamlab.stages._kinds import Moments, MomentsToMoments
-from adamlab.stages._numerics import norm, real_dtype, tree_mean, widen
+from adamlab.stages._numerics import norm, real_dtype, tame, tree_mean, widen
 from adamlab.stages.moments import gradient_like
 
 
@@ -51,14 +51,16 @@ def add_difference(b2: DecayRate = 0.92, gain: Any = None) -> MomentsToMoments:
         now = step_at(b2, state.difference_log_decay, moments.count - 1)
         factor = 1 - now.weight if gain is None else gain
         change = jax.tree.map(
-            lambda g, old: jnp.where(moments.count > 1, widen(g) - widen(old), 0),
+            lambda g, old: jnp.where(
+                moments.count > 1, widen(tame(g)) - widen(tame(old)), 0
+            ),
             moments.grad, state.previous,
         )  # fmt: skip
         difference = fold(state.difference, change, now.weight)
 
         def add(x: jax.Array, d: jax.Array, share: Any = 1) -> jax.Array:
             most = float(jnp.finfo(x.dtype).max)
-            total = widen(x) + jnp.asarray(factor / share, d.dtype) * d
+            total = widen(tame(x)) + jnp.asarray(factor / share, d.dtype) * d
             return jnp.clip(total, -most, most).astype(x.dtype)
 
         mu = jax.tree.map(lambda m, w: add(m, w, now.mass), moments.mu, difference)
@@ -99,7 +101,7 @@ def track_mu_by_variance(b0: Any = 0.1, eps: Any = 1e-3) -> MomentsToMoments:
         mean = jnp.maximum(tree_mean(moments.nu), eps)
         weight = jax.tree.map(lambda v: jnp.clip(b0 * v / mean.astype(v.dtype), eps, 1), moments.nu)
         mu = jax.tree.map(
-            lambda m, g, w: m + w * (g.astype(m.dtype) - m), state.mu, moments.grad, weight
+            lambda m, g, w: m + w * (tame(g).astype(m.dtype) - m), state.mu, moments.grad, weight
         )
         log = jax.tree.map(
             lambda old, w: old + jnp.maximum(jnp.log1p(-w), -1e3), state.mu_log_decay, weight
@@ -144,5 +146,5 @@ def lengthen_short_gradients(decay: Any = 0.95) -> MomentsToMoments:
 
 def _stretch(g: jax.Array, length: jax.Array, average: jax.Array) -> jax.Array:
     short = (length > 0) & (average > length)
-    unit = widen(g) / jnp.where(short, length, 1)
+    unit = widen(tame(g)) / jnp.where(short, length, 1)
     return (unit * jnp.where(short, average, 1)).astype(g.dtype)

@@ -74,14 +74,13 @@ def track_moments(
         updates: optax.Updates, state: TrackMomentsState, params: Any, **_: Any
     ) -> tuple[Moments, TrackMomentsState]:
         del params
-        grad = jax.tree.map(tame, updates)
-        moments = Moments(grad, None, None, None, None, optax.safe_increment(state.count))
+        moments = Moments(updates, None, None, None, None, optax.safe_increment(state.count))
         before: Any = None
         mu: Any = None
         nu: Any = None
         mu_log = nu_log = None
         if first is not None:
-            before = first.read(state.mu, grad)
+            before = first.read(state.mu, updates)
             moments, mu, mu_log = first.step(moments, before, state.mu, state.mu_log_decay)
         if second is not None:
             moments, nu, nu_log = second.step(moments, before, state.nu, state.nu_log_decay)
@@ -176,7 +175,7 @@ class MuTracker:
     ) -> tuple[Moments, Any, Any]:
         """The moments with `mu`, the new state and the sum of logs."""
         now = step_at(self.rate, log, moments.count - 1)
-        mu = fold(before, moments.grad, now.weight)
+        mu = fold(before, jax.tree.map(tame, moments.grad), now.weight)
         kept = store(mu, self.storage, signed=True)
         return moments._replace(mu=mu, mu_mass=now.mass), _as(kept, stored), now.log_decay
 

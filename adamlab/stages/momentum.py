@@ -12,8 +12,9 @@ from adamlab._checks import check_number
 from adamlab.stages._average import fold, start_log_decay, step_at
 from adamlab.stages._decay import DecayRate, check_decay
 from adamlab.stages._kinds import Moments, MomentsToMoments
-from adamlab.stages._numerics import at_step, widen
+from adamlab.stages._numerics import at_step, tame, widen
 from adamlab.stages.moments import gradient_like
+from adamlab.stages.second_moment import square
 
 
 class NesterovState(NamedTuple):
@@ -45,7 +46,7 @@ def nesterov(momentum: DecayRate = 0.9) -> MomentsToMoments:
         def mix(m: jax.Array, g: jax.Array) -> jax.Array:
             coming = jnp.asarray((1 - ahead.weight) / ahead.mass, m.dtype)
             present = jnp.asarray(now.weight / now.mass, m.dtype)
-            return coming * m + present * g.astype(m.dtype)
+            return coming * m + present * tame(g).astype(m.dtype)
 
         mu = jax.tree.map(mix, moments.mu, moments.grad)
         return moments._replace(mu=mu, mu_mass=None), NesterovState(now.log_decay)
@@ -66,9 +67,8 @@ def mix_gradient(mu_weight: Any, grad_weight: Any) -> MomentsToMoments:
     check_number("grad_weight", grad_weight, scheduled=False)
 
     def mix(m: jax.Array, g: jax.Array) -> jax.Array:
-        return jnp.asarray(mu_weight, m.dtype) * m + jnp.asarray(grad_weight, m.dtype) * g.astype(
-            m.dtype
-        )
+        own, new = (jnp.asarray(w, m.dtype) for w in (mu_weight, grad_weight))
+        return own * m + new * tame(g).astype(m.dtype)
 
     return _on_mu("mix_gradient", mix)
 
@@ -87,15 +87,15 @@ def quasi_hyperbolic(v1: Any, v2: Any = 1.0) -> MomentsToMoments:
 
     def mix(average: jax.Array, value: jax.Array, share: Any) -> jax.Array:
         weight = jnp.asarray(share, jnp.finfo(average.dtype).dtype)
-        return weight * average + (1 - weight) * value.astype(average.dtype)
+        return weight * average + (1 - weight) * tame(value).astype(average.dtype)
 
     def both(moments: Moments) -> Moments:
         mu = jax.tree.map(lambda m, g: mix(m, g, v1), moments.mu, moments.grad)
         if moments.nu is None or (isinstance(v2, int | float) and v2 == 1):
             return moments._replace(mu=mu)
-        square = jax.tree.map(lambda g: jnp.real(widen(g) * jnp.conj(widen(g))), moments.grad)
+        squares = jax.tree.map(lambda g: square(widen(g)), moments.grad)
         return moments._replace(
-            mu=mu, nu=jax.tree.map(lambda v, s: mix(v, s, v2), moments.nu, square)
+            mu=mu, nu=jax.tree.map(lambda v, s: mix(v, s, v2), moments.nu, squares)
         )
 
     return MomentsToMoments.from_function("quasi_hyperbolic", both, needs=("mu",))
@@ -128,7 +128,7 @@ def mix_slow_average(b3: DecayRate = 0.9999, alpha: Any = 5.0) -> MomentsToMomen
         moments: Moments, state: MixSlowAverageState, **_: Any
     ) -> tuple[Moments, MixSlowAverageState]:
         now = step_at(b3, state.mu_slow_log_decay, moments.count - 1)
-        slow = fold(state.mu_slow, moments.grad, now.weight)
+        slow = fold(state.mu_slow, jax.tree.map(tame, moments.grad), now.weight)
         share = at_step(alpha, moments.count - 1)
         mu = jax.tree.map(lambda m, s: m + jnp.asarray(share, m.dtype) * s, moments.mu, slow)
         kept = jax.tree.map(lambda s, old: s.astype(old.dtype), slow, state.mu_slow)
@@ -165,7 +165,9 @@ def positive_negative_momentum(b1: float = 0.9, b3: float = 1.0) -> MomentsToMom
         moments: Moments, state: PositiveNegativeState, **_: Any
     ) -> tuple[Moments, PositiveNegativeState]:
         now = step_at(b1, None, moments.count - 1)
-        new = fold(state.mu_previous, moments.grad, now.weight * (2 - now.weight))  # 1 - b1²
+        new = fold(
+            state.mu_previous, jax.tree.map(tame, moments.grad), now.weight * (2 - now.weight)
+        )  # 1 - b1²
         mu = jax.tree.map(
             lambda m, old: jnp.asarray((1 + b3) / length, m.dtype) * m
             - jnp.asarray(b3 / length, m.dtype) * widen(old),
@@ -194,7 +196,7 @@ def friction() -> MomentsToMoments:
 
     def update(moments: Moments, state: FrictionState, **_: Any) -> tuple[Moments, FrictionState]:
         mu = jax.tree.map(
-            lambda m, g, old: m * jax.nn.sigmoid(jnp.abs(widen(old) - widen(g))),
+            lambda m, g, old: m * jax.nn.sigmoid(jnp.abs(widen(tame(old)) - widen(tame(g)))),
             moments.mu, moments.grad, state.previous,
         )  # fmt: skip
         return moments._replace(mu=mu), FrictionState(moments.grad)
@@ -213,7 +215,7 @@ def cautious_mask(floor: Any = 1e-3) -> MomentsToMoments:
     check_number("floor", floor, low=0, high=1, open_low=True, scheduled=False)
 
     def keep(m: jax.Array, g: jax.Array) -> jax.Array:
-        mask = (jnp.real(jnp.conj(m) * g.astype(m.dtype)) > 0).astype(m.dtype)
+        mask = (jnp.real(jnp.conj(m) * tame(g).astype(m.dtype)) > 0).astype(m.dtype)
         share = jnp.mean(mask.real) if mask.size else jnp.ones([], mask.real.dtype)
         return m * mask / jnp.maximum(share, floor)
 
@@ -227,7 +229,7 @@ def sign_of_gradient() -> MomentsToMoments:
 
 def size_of_gradient() -> MomentsToMoments:
     """The first moment's sign with the gradient's size: `sign(mu) |g|` (Kegreisz 2025, Ano)."""
-    return _on_mu("size_of_gradient", lambda m, g: jnp.sign(m) * jnp.abs(g).astype(m.dtype))
+    return _on_mu("size_of_gradient", lambda m, g: jnp.sign(m) * jnp.abs(tame(g)).astype(m.dtype))
 
 
 def drop_mu() -> MomentsToMoments:

@@ -13,7 +13,7 @@ import optax
 from adamlab._checks import check_number
 from adamlab.stages._average import fold
 from adamlab.stages._kinds import DirectionToDirection, Moments
-from adamlab.stages._numerics import at_step, map_pairs, norm, real_dtype, rms, sqrt, widen
+from adamlab.stages._numerics import at_step, map_pairs, norm, real_dtype, rms, sqrt, tame, widen
 from adamlab.stages.coarse import factored, factored_axes
 from adamlab.stages.decay import CountState, start_count
 from adamlab.stages.second_moment import Seen
@@ -114,7 +114,7 @@ def scale_by_gradient_rms(eps: Any = 1e-8) -> DirectionToDirection:
 
     def leaf(u: jax.Array, g: jax.Array, v: jax.Array, floor: Any) -> jax.Array:
         size = jnp.maximum(sqrt(v), jnp.asarray(floor, v.dtype))
-        ratio = rms(widen(g) / jnp.where(size == 0, 1, size))
+        ratio = rms(widen(tame(g)) / jnp.where(size == 0, 1, size))
         return u / jnp.maximum(ratio, 1).astype(u.dtype)
 
     def update(updates: Any, state: Any, *, moments: Moments, **_: Any) -> tuple[Any, Any]:

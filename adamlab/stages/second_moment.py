@@ -11,7 +11,7 @@ import numpy as np
 
 from adamlab._checks import check_number
 from adamlab.stages._decay import DecayRate, OneMinus, check_decay, decay_at
-from adamlab.stages._numerics import lerp, wide_dtype
+from adamlab.stages._numerics import largest_tame, lerp, wide_dtype
 
 
 class Seen(NamedTuple):
@@ -193,8 +193,9 @@ def means(b2: DecayRate) -> SecondMoment:
 
 
 def square(x: jax.Array) -> jax.Array:
-    """The squared magnitude of each element."""
-    return jnp.real(x * jnp.conj(x))
+    """The squared magnitude of each element, at most that of `tame(x)`."""
+    whole = jnp.real(x * jnp.conj(x))
+    return jnp.minimum(whole, largest_tame(x) ** 2)
 
 
 def start_at(value: float) -> Callable[[jax.Array], jax.Array]:

@@ -1,0 +1,86 @@
+"""Many small leaves as a few flat ones, the user's tree unchanged."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adamlab._checks import check_count
+from adamlab.optimizers._finish import Optimizer
+
+
+def group_small_leaves(
+    optimizer: optax.GradientTransformation, max_size: int = 4096, group: int = 16
+) -> Optimizer:
+    """`optimizer` on the same parameters with their small leaves laid end to end, some at a time.
+
+    Each leaf costs a call of its own in the compiled step, which for thousands of elements is
+    longer than its arithmetic. For element-wise optimizers, such as Adam and most of its variants:
+    the update is then the same to the bit. Those that ask for a leaf's norm, shape or rows would
+    see another leaf. Large leaves stay as they are, since copying them would cost more.
+
+    Args:
+        optimizer: any gradient transformation.
+        max_size: the most elements in a leaf that is grouped.
+        group: the most leaves in a group.
+
+    Raises:
+        ValueError: `max_size` or `group` is no whole number >= 1.
+    """
+    check_count("max_size", max_size)
+    check_count("group", group)
+    inner = optax.with_extra_args_support(optimizer)
+
+    def groups_of(leaves: list[Any]) -> list[list[int]]:
+        """The places of the small leaves, by dtype and in order."""
+        by_dtype: dict[Any, list[int]] = {}
+        for place, leaf in enumerate(leaves):
+            if math.prod(leaf.shape) <= max_size:
+                by_dtype.setdefault(jnp.dtype(leaf.dtype), []).append(place)
+        return [
+            places[i : i + group] for places in by_dtype.values()
+            for i in range(0, len(places), group)
+        ]  # fmt: skip
+
+    def pack(tree: Any) -> dict[str, list[jax.Array]]:
+        leaves = jax.tree.leaves(tree)
+        groups = groups_of(leaves)
+        small = {place for places in groups for place in places}
+        return {
+            "small": [jnp.concatenate([leaves[p].ravel() for p in places]) for places in groups],
+            "large": [leaf for p, leaf in enumerate(leaves) if p not in small],
+        }
+
+    def unpack(packed: Any, like: Any) -> Any:
+        leaves, structure = jax.tree.flatten(like)
+        groups = groups_of(leaves)
+        large = iter(packed["large"])
+        found: dict[int, jax.Array] = {}
+        for flat, places in zip(packed["small"], groups, strict=True):
+            ends = [0]
+            for place in places:
+                ends.append(ends[-1] + leaves[place].size)
+                found[place] = flat[ends[-2] : ends[-1]].reshape(leaves[place].shape)
+        whole = [found[p] if p in found else next(large) for p in range(len(leaves))]
+        return jax.tree.unflatten(structure, whole)
+
+    def init(params: optax.Params) -> Any:
+        return inner.init(pack(params))
+
+    def update(
+        updates: optax.Updates, state: Any, params: Any = None, **extra_args: Any
+    ) -> tuple[optax.Updates, Any]:
+        form: Any = jax.tree.structure(updates)
+        extra = {
+            name: pack(value) if jax.tree.structure(value) == form else value
+            for name, value in extra_args.items()
+        }
+        given = None if params is None else pack(params)
+        new, state = inner.update(pack(updates), state, given, **extra)
+        return unpack(new, updates), state
+
+    return optax.GradientTransformationExtraArgs(init, update)
