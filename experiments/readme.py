@@ -31,7 +31,7 @@ def write(*, check: bool = False) -> bool:
 
 def figures() -> str:
     """The figures as Markdown."""
-    return "\n\n".join([_sweep(), _step(), _memory(), _machine()])
+    return "\n\n".join([_sweep(), _step(), _formulations(), _variants(), _memory(), _machine()])
 
 
 def _load(name: str) -> dict[str, Any]:
@@ -76,6 +76,59 @@ def _step() -> str:
             f"{sizes['adamlab']['accessed']:,} / {sizes['optax']['accessed']:,} |"
         )
     return "\n".join(lines)
+
+
+def _formulations() -> str:
+    found = _load("formulations")["figures"]
+    lines = [
+        "XLA's CPU backend makes three passes over each leaf and moves 40 bytes for a parameter, "
+        "where PyTorch's fused kernel needs 28. Ways to write the same step in JAX, 10 leaves of "
+        "1000 x 1000, as XLA is and with "
+        f"`XLA_FLAGS={found['flag']}`:",
+        "",
+        "| form | bytes | time / torch fused | bytes, flag | time / torch fused, flag |",
+        "|--|--:|--:|--:|--:|",
+    ]
+    plain, flagged = (next(iter(found[label].values())) for label in ("as it is", "with the flag"))
+    for name, row in plain.items():
+        cells = []
+        for one in (row, flagged[name]):
+            torch = one["over_torch"]
+            # XLA counts a loop's body once.
+            cells.append("not counted" if "loop" in name else f"{one['bytes']:.0f}")
+            cells.append("not installed" if torch is None else f"{torch:.2f}")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    small = list(found["as it is"].values())[1]
+    groups = {name: row for name, row in small.items() if "leaves" in name}
+    best = min(groups.values(), key=lambda row: row["over_optax"])
+    lines += [
+        "",
+        "With 300 leaves of 1,000 elements each leaf's call costs more than its arithmetic: "
+        f"`group_small_leaves(adam(...))` takes "
+        f"{groups['small leaves in groups of 16']['over_optax']:.2f} of the time that Optax's Adam "
+        f"takes, one flat buffer {groups['all leaves in one']['over_optax']:.2f} "
+        f"(the best of the groups: {best['over_optax']:.2f}).",
+    ]
+    return "\n".join(lines)
+
+
+def _variants() -> str:
+    found = _load("variants")["figures"]
+    shared = {name: row for name, row in found.items() if "times_optax" in row}
+    ratios = sorted(row["times_optax"] for row in shared.values())
+    slower = [name for name, row in shared.items() if row["times_optax"] > 1.02]
+    more = [name for name, row in shared.items() if row["bytes"] > row["optax_bytes"] + 1]
+    belief, adopt = found["adabelief"], found["adopt"]
+    return (
+        f"Of the {len(shared)} variants that Optax has too the step takes "
+        f"{ratios[len(ratios) // 2]:.2f} of Optax's time in the middle, {ratios[0]:.2f} to "
+        f"{ratios[-1]:.2f} in all; above 1.02: {', '.join(slower) or 'none'}; with more bytes: "
+        f"{', '.join(more) or 'none'}. AdaBelief takes {belief['times_adam']:.2f} of Adam's time "
+        f"({belief['times_optax']:.2f} of Optax's AdaBelief) and ADOPT {adopt['times_adam']:.2f}. "
+        f"State for each parameter: {found['adam']['state']:.2f} bytes for Adam, "
+        f"{found['adamw_8bit']['state']:.2f} in 8 bits, {found['adam_mini']['state']:.2f} for "
+        f"Adam-mini, {found['adafactor']['state']:.2f} for Adafactor."
+    )
 
 
 def _memory() -> str:
