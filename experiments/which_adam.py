@@ -312,7 +312,7 @@ def page(figures: dict[str, Any]) -> str:
         "from adamlab.compat import keras, torch",
         "",
         "torch.adamw(lr=3e-4, betas=(0.9, 0.95), weight_decay=0.1)  # torch.optim.AdamW's update",
-        "keras.adam(3e-4, epsilon=1e-7)                             # keras.optimizers.Adam's",
+        "keras.adam(3e-4, epsilon=1e-7)  # keras.optimizers.Adam's",
         "```",
         "",
         f"Measured {figures['date']} by `{figures['command']}` with Optax "

@@ -119,19 +119,26 @@ def rms(x: jax.Array) -> jax.Array:
 
 
 def tree_norm(tree: Any) -> jax.Array:
-    """The Euclidean norm of all leaves together, whatever its magnitude.
+    """The Euclidean norm of all leaves together; infinite only beyond the dtype's largest."""
+    scale, length = scale_and_norm(tree)
+    return scale * length
 
-    The largest magnitude is taken out first, so that no square overflows or is lost.
+
+def scale_and_norm(tree: Any) -> tuple[jax.Array, jax.Array]:
+    """The largest magnitude of all leaves, and the norm of the leaves divided by it.
+
+    No square overflows or is lost, and neither does their sum. The largest counts as 1 where it is
+    zero or not finite, and for derivatives as a constant.
     """
     leaves = [widen(x) for x in jax.tree.leaves(tree) if x.size]
     if not leaves:
-        return jnp.zeros([], average_dtype())
+        return jnp.ones([], average_dtype()), jnp.zeros([], average_dtype())
     each = jnp.stack([jnp.max(jnp.abs(x)).astype(average_dtype()) for x in leaves])
     largest = jax.lax.stop_gradient(jnp.max(each))
     scale = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
     units = [x / scale.astype(real_dtype(x)) for x in leaves]
     squares = [jnp.sum(jnp.real(u * jnp.conj(u))).astype(average_dtype()) for u in units]
-    return scale * sqrt(jnp.sum(jnp.stack(squares)))
+    return scale, sqrt(jnp.sum(jnp.stack(squares)))
 
 
 def map_pairs(function: Callable[..., tuple[Any, Any]], tree: Any, *rest: Any) -> tuple[Any, Any]:

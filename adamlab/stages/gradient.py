@@ -10,7 +10,7 @@ import optax
 
 from adamlab._checks import check_number
 from adamlab.stages._kinds import GradientToGradient
-from adamlab.stages._numerics import norm, real_dtype, tame, tree_norm, widen
+from adamlab.stages._numerics import norm, real_dtype, scale_and_norm, tame, widen
 
 
 def clip(max_delta: Any) -> GradientToGradient:
@@ -28,7 +28,7 @@ def clip_by_global_norm(max_norm: Any) -> GradientToGradient:
 
     Pascanu, Mikolov & Bengio 2013, algorithm 1. Unlike `optax.clip_by_global_norm` it holds at any
     magnitude: no square overflows, and a gradient with infinite elements becomes its limit, in
-    which these share the norm and the others are zero. A NaN stays one.
+    which these share the norm and the others are zero. A NaN makes all of it NaN.
 
     Raises:
         ValueError: `max_norm` is not a finite number > 0.
@@ -40,12 +40,16 @@ def clip_by_global_norm(max_norm: Any) -> GradientToGradient:
             jnp.stack([jnp.any(jnp.isinf(g)) for g in jax.tree.leaves(updates)] or [False])
         )
         finite = jax.tree.map(lambda g: jnp.where(infinite, _limit(g), g), updates)
-        length = tree_norm(finite)
-        factor = jnp.where(
-            infinite | (length > max_norm), max_norm / jnp.where(length > 0, length, 1), 1
-        )
-        return jax.tree.map(lambda g: (widen(g) * factor.astype(real_dtype(g))).astype(g.dtype),
-                            finite)  # fmt: skip
+        scale, length = scale_and_norm(finite)
+        longer = infinite | ~(length <= max_norm / scale)  # a NaN is longer too
+
+        def leaf(g: jax.Array) -> jax.Array:
+            wide = widen(g)
+            unit = wide / scale.astype(real_dtype(g))
+            clipped = unit * (max_norm / jnp.where(longer, length, 1)).astype(real_dtype(g))
+            return jnp.where(longer, clipped, wide).astype(g.dtype)
+
+        return jax.tree.map(leaf, finite)
 
     return GradientToGradient.from_function("clip_by_global_norm", clip_all)
 

@@ -1,0 +1,136 @@
+"""The stages of the family: what they refuse, and where the numbers are extreme."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import adamlab as al
+from adamlab import optimizers as opt
+from adamlab import stages as st
+
+PARAMS = {"w": jnp.ones((2, 3)), "b": jnp.ones(3)}
+GRADS = {"w": jnp.full((2, 3), 0.1), "b": jnp.full(3, -0.1)}
+
+
+def _update(tx, grads=GRADS, params=PARAMS, **extra):
+    return optax.with_extra_args_support(tx).update(grads, tx.init(params), params, **extra)[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([3e19, 4e19], [0.6, 0.8]),
+        ([3e38, -3e38], [0.5**0.5, -(0.5**0.5)]),
+        ([3e-30, 4e-30], [3e-30, 4e-30]),
+        ([np.inf, 1.0, -np.inf], [0.5**0.5, 0.0, -(0.5**0.5)]),
+        ([0.0, 0.0], [0.0, 0.0]),
+        ([np.nan, 1.0], [np.nan, np.nan]),
+    ],
+)
+def test_the_global_norm_is_clipped_at_any_magnitude(given, expected):
+    grads = jnp.asarray(given, jnp.float32)
+    clipped, _ = al.clip_by_global_norm(1.0).update(grads, optax.EmptyState())
+    np.testing.assert_allclose(clipped, expected, rtol=1e-6)
+
+
+def test_gradients_of_another_form_are_refused():
+    tx = al.adam(1e-3)
+    with pytest.raises(ValueError, match=r"the gradients' tree is .*they must be the same"):
+        _update(tx, {"w": GRADS["w"]})
+    with pytest.raises(ValueError, match=r"gradient at \['b'\] has shape \(\), the parameter \(3,"):
+        _update(tx, {**GRADS, "b": jnp.float32(1)})
+
+
+def test_a_missing_extra_argument_is_named():
+    with pytest.raises(ValueError, match=r"track_curvature needs hessian_diag; pass it to update"):
+        _update(opt.sophia(1e-3))
+    alone = st.add_stable_decay(0.1)
+    with pytest.raises(ValueError, match=r"add_stable_decay needs the moments .* same adamlab.cha"):
+        alone.update(GRADS, alone.init(PARAMS), PARAMS)
+    with pytest.raises(ValueError, match=r"params=None: add_cautious_decay needs the parameters"):
+        st.add_cautious_decay(0.1).update(GRADS, optax.EmptyState())
+
+
+def test_missing_moments_are_named():
+    for stage, lacks in [
+        (st.nesterov(), "nesterov needs the first moment; give track_moments a b1"),
+        (st.apply_rate(), r"apply_rate needs rates; put to_rate\(\) before it"),
+    ]:
+        tail = [] if stage.gives == "direction" else [st.precondition()]
+        tx = al.chain(st.track_moments(None, 0.99), stage, *tail)
+        with pytest.raises(ValueError, match=lacks):
+            _update(tx)
+    with pytest.raises(ValueError, match="nesterov needs an uncorrected first moment"):
+        _update(al.chain(
+            st.track_moments(), st.nesterov(), st.nesterov(), st.precondition()))  # fmt: skip
+    with pytest.raises(ValueError, match=r"deviations\(\) needs the first moment"):
+        _update(al.chain(st.track_moments(None, st.deviations(0.9)), st.precondition()))
+    with pytest.raises(ValueError, match="keeps no nu of its own to look back to"):
+        st.previous(st.per_axis())
+
+
+BAD = [
+    (lambda: opt.nadam(1e-3, b1=1.0), "b1=1: must be a number in"),
+    (lambda: opt.radam(1e-3, threshold=4.0), "threshold=4: must be a finite number > 4"),
+    (lambda: opt.adan(-1e-3), "learning_rate=-0.001: must be a finite number >= 0"),
+    (lambda: opt.adan(1e-3, b3=1.5), "b2=1.5: must be a number in"),
+    (lambda: opt.ademamix(1e-3, b3=-0.1), "b3=-0.1: must be a number in"),
+    (lambda: opt.lion(1e-3, b2=0.0), r"b2=0: must be a number in \(0, 1\)"),
+    (lambda: opt.adabound(1e-3, final_rate=0.0), "final_rate=0: must be a finite number > 0"),
+    (lambda: opt.padam(1e-3, partial=0.7), r"power=0.7: must be a number in \[0, 0.5\]"),
+    (lambda: opt.adashift(1e-3, keep_num=0), "length=0: must be a whole number >= 1"),
+    (lambda: opt.sophia(1e-3, every=0), "every=0: must be a whole number >= 1"),
+    (lambda: opt.adam_atan2(1e-3, a=0.0), "a=0: must be a finite number > 0"),
+    (lambda: opt.came(1e-3, b3=1.0), "b3=1: must be a number in"),
+    (lambda: opt.adamw_independent(lambda n: 1e-3), "peak=None: with a schedule, give the larg"),
+    (lambda: opt.lookahead(al.adam(1e-3), sync_period=0), "sync_period=0: must be a whole"),
+    (lambda: opt.adafactor(1e-3, clip=-1.0), "max_rms=-1: must be a finite number > 0"),
+    (lambda: opt.adamw_cautious_decay(1e-3, weight_decay=-1.0), "weight_decay=-1: must be a"),
+]
+
+
+@pytest.mark.parametrize(("build", "message"), BAD, ids=[message for _, message in BAD])
+def test_bad_hyperparameters_are_named(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+def test_rectification_holds_for_b2_near_one(x64):
+    """rho is a small difference of large numbers; float32 must still tell 4.9 from 5.1."""
+    from decimal import Decimal, getcontext
+
+    getcontext().prec = 60
+    for b2 in (0.999, 0.99999):
+        exact = Decimal(str(b2))
+        end = 2 / (1 - exact) - 1
+        for steps in (5, 6, 50, 1000):
+            power = exact**steps
+            rho = end - 2 * steps * power / (1 - power)
+            expected = 1.0
+            if rho >= 5:
+                over = (rho - 4) * (rho - 2) * end / ((end - 4) * (end - 2) * rho)
+                expected = float(over.sqrt())
+            mass = -jnp.expm1(jnp.float32(steps) * np.float32(np.log(b2)))
+            moments = st.Moments(
+                jnp.ones(1, jnp.float32), None, jnp.ones(1, jnp.float32), None, mass,
+                jnp.int32(steps), jnp.ones(1, jnp.float32),
+            )  # fmt: skip
+            with jax.enable_x64(False):
+                after, _ = st.rectify_rate(b2).update(moments, optax.EmptyState())
+            np.testing.assert_allclose(float(after.rate[0]), expected, rtol=2e-5)
+
+
+def test_the_catalogue_names_the_stages():
+    assert opt.stages_of("adam") == (
+        "track_moments", "correct_bias", "precondition", "scale_by_learning_rate",
+    )  # fmt: skip
+    assert opt.stages_of("yogi")[0] == "track_moments(yogi)"
+    assert "nesterov" in opt.stages_of("nadam")
+    assert len(opt.names()) >= 45
+    for name in opt.names():
+        text = getattr(opt, name).__doc__
+        assert "20" in text or "19" in text, f"{name} names no paper"
