@@ -125,7 +125,7 @@ def tree_norm(tree: Any) -> jax.Array:
 
 
 def scale_and_norm(tree: Any) -> tuple[jax.Array, jax.Array]:
-    """The largest magnitude of all leaves, and the norm of the leaves divided by it.
+    """The largest magnitude of all leaves, or near it, and the norm of the leaves over it.
 
     No square overflows or is lost, and neither does their sum. The largest counts as 1 where it is
     zero or not finite, and for derivatives as a constant.
@@ -135,7 +135,9 @@ def scale_and_norm(tree: Any) -> tuple[jax.Array, jax.Array]:
         return jnp.ones([], average_dtype()), jnp.zeros([], average_dtype())
     each = jnp.stack([jnp.max(jnp.abs(x)).astype(average_dtype()) for x in leaves])
     largest = jax.lax.stop_gradient(jnp.max(each))
-    scale = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
+    # XLA divides by way of the reciprocal, which for the largest floats is subnormal, and so zero.
+    most = 2.0 ** (jnp.finfo(average_dtype()).maxexp - 3)
+    scale = jnp.where((largest > 0) & jnp.isfinite(largest), jnp.minimum(largest, most), 1)
     units = [x / scale.astype(real_dtype(x)) for x in leaves]
     squares = [jnp.sum(jnp.real(u * jnp.conj(u))).astype(average_dtype()) for u in units]
     return scale, sqrt(jnp.sum(jnp.stack(squares)))
