@@ -134,3 +134,28 @@ def test_the_catalogue_names_the_stages():
     for name in opt.names():
         text = getattr(opt, name).__doc__
         assert "20" in text or "19" in text, f"{name} names no paper"
+
+
+def test_exact_mars_takes_this_batchs_gradient_at_the_old_parameters():
+    """With it in place of the remembered one the two forms differ by what the batches differ in."""
+    tx = st.add_gradient_difference(0.5, max_norm=None)
+    state = tx.init(PARAMS)
+    _, state = tx.update(GRADS, state, PARAMS)
+    now = jax.tree.map(lambda g: 2 * g, GRADS)
+    old = jax.tree.map(lambda g: 3 * g, GRADS)
+    approximate, _ = tx.update(now, state, PARAMS)
+    exact, after = tx.update(now, state, PARAMS, previous_grad=old)
+    jax.tree.map(lambda a, g: np.testing.assert_allclose(a, 2.5 * g, rtol=1e-6), approximate, GRADS)
+    jax.tree.map(lambda a, g: np.testing.assert_allclose(a, 1.5 * g, rtol=1e-6), exact, GRADS)
+    jax.tree.map(np.testing.assert_array_equal, after.previous, now)
+
+
+def test_the_average_of_the_parameters_is_kept():
+    tx = al.chain(al.sgd(0.1), st.average_parameters(0.9))
+    params, state, average = PARAMS, tx.init(PARAMS), PARAMS
+    for _ in range(3):
+        updates, state = tx.update(GRADS, state, params)
+        params = optax.apply_updates(params, updates)
+        average = jax.tree.map(lambda a, p: 0.9 * a + 0.1 * p, average, params)
+    kept = optax.tree.get(state, "average")
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), kept, average)

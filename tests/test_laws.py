@@ -34,6 +34,7 @@ EXCEPT = {
             "scale_invariant": [
                 "adam_l2", "adabelief", "adabound", "acprop", "adagrad", "adamax", "adamp", "adams",
                 "amsbound", "diffgrad", "exadam", "fadam", "madgrad", "mars", "padam",
+                "prodigy", "dadapt_adam",
                 "yogi",
             ],
         },

@@ -127,6 +127,12 @@ VARIANTS = {
     "rmsprop_centered": lambda: opt.rmsprop(LR, eps=1e-3, centered=True),
     "adagrad": lambda: opt.adagrad(LR, eps=1e-3),
     "madgrad": lambda: opt.madgrad(LR),
+    "prodigy": lambda: opt.prodigy(1.0, **WD, initial_distance=1e-3, coefficient=2.0),
+    "prodigy_optax": lambda: opt.prodigy(
+        1.0, **WD, initial_distance=1e-3, coefficient=2.0, correct=True
+    ),
+    "dadapt_adam": lambda: opt.dadapt_adam(1.0, **WD, initial_distance=1e-3),
+    "dadapt_adam_optax": lambda: opt.dadapt_adam(1.0, **WD, initial_distance=1e-3, correct=True),
     "schedule_free_adamw": lambda: opt.schedule_free_adamw(LR, **WD),
     "schedule_free_optax": lambda: opt.schedule_free_adamw(LR, **WD),
     "lookahead_adam": lambda: opt.lookahead_adam(LR, **BE),
@@ -176,12 +182,8 @@ NOT_COMPARED = {
     "adam_atan2_cautious": "the mask scales the angle, not the moment",
     "adam_mini_heads": "its blocks cross the axes of a leaf",
     "adamw_kahan": "bfloat16 throughout, the second moment included; see test_storage",
-    "dadapt_adam": "not a variant of adamlab's",
-    "dadapt_adam_optax": "not a variant of adamlab's",
     "laprop_cautious": "the mask scales the direction after its average",
     "mars_timm": "it takes the first gradient as it is",
-    "prodigy": "not a variant of adamlab's",
-    "prodigy_optax": "not a variant of adamlab's",
     "schedule_free_adamw_warmup": "warm-up is the schedule's affair here",
 }
 

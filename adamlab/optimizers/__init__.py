@@ -30,6 +30,7 @@ from adamlab.optimizers.agreement import (
 from adamlab.optimizers.blocks import adafactor, adam_mini, adamp, came, lamb, novograd, sm3
 from adamlab.optimizers.decayed import adamc, adams, adamw_cautious_decay, adamw_independent
 from adamlab.optimizers.descent import adagrad, lion, madgrad, rmsprop, sgd, signum
+from adamlab.optimizers.distance import dadapt_adam, prodigy
 from adamlab.optimizers.grouped import group_small_leaves
 from adamlab.optimizers.momentum import (
     adai,
@@ -105,6 +106,7 @@ __all__ = [
     "avagrad",
     "came",
     "cautious_adamw",
+    "dadapt_adam",
     "diffgrad",
     "exadam",
     "fadam",
@@ -124,6 +126,7 @@ __all__ = [
     "novograd",
     "optimistic_adam",
     "padam",
+    "prodigy",
     "qhadam",
     "radam",
     "ranger",

@@ -41,6 +41,7 @@ from adamlab.stages.direction import (
     sign,
     take_mu,
 )
+from adamlab.stages.distance import scale_by_dadapt, scale_by_prodigy
 from adamlab.stages.feed import add_difference, lengthen_short_gradients, track_mu_by_variance
 from adamlab.stages.gradient import (
     adaptive_grad_clip,
@@ -101,7 +102,14 @@ from adamlab.stages.second_moment import (
 )
 from adamlab.stages.special import track_curvature, track_weighted_sums, track_window
 from adamlab.stages.storage import EightBit
-from adamlab.stages.update import anchor_to_start, ema, extrapolate, scale_by_learning_rate, trace
+from adamlab.stages.update import (
+    anchor_to_start,
+    average_parameters,
+    ema,
+    extrapolate,
+    scale_by_learning_rate,
+    trace,
+)
 
 __all__ = [
     "DecayRate",
@@ -131,6 +139,7 @@ __all__ = [
     "amsgrad_max",
     "anchor_to_start",
     "apply_rate",
+    "average_parameters",
     "block_squares",
     "bound_rate",
     "cautious_mask",
@@ -179,9 +188,11 @@ __all__ = [
     "rectify_rate",
     "round_stochastically",
     "scale_by_confidence",
+    "scale_by_dadapt",
     "scale_by_gradient_rms",
     "scale_by_learning_rate",
     "scale_by_param_block_rms",
+    "scale_by_prodigy",
     "scale_by_trust_ratio",
     "scale_rate",
     "sign",

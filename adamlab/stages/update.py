@@ -12,6 +12,7 @@ from adamlab._checks import check_number
 from adamlab.stages._average import fold, start_log_decay, step_at
 from adamlab.stages._decay import DecayRate, check_decay
 from adamlab.stages._kinds import DirectionToDirection
+from adamlab.stages._numerics import widen
 
 
 def scale_by_learning_rate(learning_rate: Any, *, flip_sign: bool = True) -> DirectionToDirection:
@@ -124,3 +125,39 @@ def anchor_to_start(momentum: Any = 0.0) -> DirectionToDirection:
         "anchor_to_start", lambda params: AnchorState(jax.tree.map(jnp.array, params)), update,
         needs=("params",),
     )  # fmt: skip
+
+
+class AverageParametersState(NamedTuple):
+    """State of `average_parameters`."""
+
+    count: Any
+    average: Any
+    log_decay: jax.Array | None
+
+
+def average_parameters(decay: DecayRate = 0.999) -> DirectionToDirection:
+    """Keep an average of the parameters beside them; the updates pass unchanged. It goes last.
+
+    `average = ema(theta + update)` from the first parameters on (Polyak & Juditsky 1992; with decay
+    as in Tarvainen & Valpola 2017). Read it with `optax.tree.get(state, "average")`.
+
+    Raises:
+        ValueError: `decay` is outside [0, 1), or `update` gets no parameters.
+    """
+    check_decay("decay", decay)
+
+    def init(params: Any) -> AverageParametersState:
+        kept = jax.tree.map(jnp.array, params)
+        return AverageParametersState(jnp.zeros([], jnp.int32), kept, start_log_decay(decay))
+
+    def update(
+        updates: Any, state: AverageParametersState, *, params: Any, **_: Any
+    ) -> tuple[Any, AverageParametersState]:
+        now = step_at(decay, state.log_decay, state.count)
+        moved = jax.tree.map(lambda p, u: widen(p) + widen(u), params, updates)
+        average = fold(state.average, moved, now.weight)
+        kept = jax.tree.map(lambda new, old: new.astype(old.dtype), average, state.average)
+        new = AverageParametersState(optax.safe_increment(state.count), kept, now.log_decay)
+        return updates, new
+
+    return DirectionToDirection.from_update("average_parameters", init, update, needs=("params",))

@@ -1,0 +1,57 @@
+"""Adam without a learning rate: by an estimate of the distance to the solution."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adamlab.optimizers._finish import Optimizer
+from adamlab.stages import chain, scale_by_dadapt, scale_by_learning_rate, scale_by_prodigy
+
+
+def prodigy(
+    learning_rate: Any = 1.0,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    *,
+    weight_decay: float = 0.0,
+    initial_distance: float = 1e-6,
+    coefficient: float = 1.0,
+    correct: bool = False,
+) -> Optimizer:
+    """Adam by an estimated distance: leave the learning rate at 1.
+
+    Mishchenko & Defazio 2023, algorithm 4. The update of the authors' `prodigyopt.Prodigy`; with
+    `correct=True` that of `optax.contrib.prodigy`.
+    """
+    return chain(
+        scale_by_prodigy(
+            learning_rate, b1, b2, eps, weight_decay=weight_decay,
+            initial_distance=initial_distance, coefficient=coefficient, correct=correct,
+        ),
+        scale_by_learning_rate(1.0),
+    )  # fmt: skip
+
+
+def dadapt_adam(
+    learning_rate: Any = 1.0,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    *,
+    weight_decay: float = 0.0,
+    initial_distance: float = 1e-6,
+    correct: bool = False,
+) -> Optimizer:
+    """Adam by D-Adaptation: leave the learning rate at 1.
+
+    Defazio & Mishchenko 2023, algorithm 5. The update of the authors' `dadaptation.DAdaptAdam` with
+    decoupled decay; with `correct=True` that of `optax.contrib.dadapt_adamw`.
+    """
+    return chain(
+        scale_by_dadapt(
+            learning_rate, b1, b2, eps, weight_decay=weight_decay,
+            initial_distance=initial_distance, correct=correct,
+        ),
+        scale_by_learning_rate(1.0),
+    )  # fmt: skip
