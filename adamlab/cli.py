@@ -58,7 +58,8 @@ def map_command(
         from adamlab.sweeps import SEED, parse_axes
 
         check_number("memory", memory, low=0, open_low=True)
-        builds = {name: _optimizer(name) for name in optimizer.split(",")}
+        chosen = [name for name in optimizer.split(",") if name] or [optimizer]
+        builds = {name: _optimizer(name) for name in chosen}
         what = _problem(problem)
         grid, fixed = parse_axes(axes)
         if not set(grid) - {SEED}:
@@ -72,7 +73,7 @@ def map_command(
         stem = Path(output or f"out/{problem}-{optimizer}")
         with _executor(dask) as executor:
             dataset = convergence_map(
-                what, builds if len(builds) > 1 else builds[optimizer], grid,
+                what, builds if len(builds) > 1 else builds[chosen[0]], grid,
                 fixed=fixed, seeds=seeds, steps=steps, curve=curve,
                 store=stem.with_name(stem.name + ".zarr"), resume=resume, executor=executor,
                 memory=int(memory * 2**30), progress=True,

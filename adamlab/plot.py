@@ -62,21 +62,24 @@ def plot_map(dataset: xr.Dataset) -> Figure:
     columns = math.ceil(math.sqrt(len(panels)))
     rows = -(-len(panels) // columns)
     height = 5.4 if len(axes) == 2 else 4.4
-    if named and len(panels) == 1:
-        height = max(2.4, 1.4 + 0.32 * dataset.sizes[named[0]])
+    if named and len(axes) == 2:
+        height = max(3.8, 1.4 + 0.32 * dataset.sizes[named[0]])
     size = (8.4, height) if len(panels) == 1 else (2.6 + 3.2 * columns, 1.2 + 2.7 * rows)
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=len(panels) > 1)
     for ax in grid.ravel()[len(panels) :]:
         ax.set_axis_off()
-    for ax, panel in zip(grid.ravel(), panels, strict=False):
+    for place, (ax, panel) in enumerate(zip(grid.ravel(), panels, strict=False)):
         if len(axes) == 2:
             _draw_plane(ax, panel, _columns_first(panel, axes), _shade(panel, dataset))
         else:
             _draw_line(ax, panel, axes)
         if len(panels) > 1:
             ax.set_title(str(panel[named[0]].item()), fontsize=9)
-            ax.label_outer()
+            last = place + columns >= len(panels)
+            ax.tick_params(labelbottom=last, labelleft=place % columns == 0)
+            ax.set_xlabel(ax.get_xlabel() if last else "")
+            ax.set_ylabel(ax.get_ylabel() if place % columns == 0 else "")
     if len(panels) == 1:
         grid[0, 0].set_title(_title(dataset), fontsize=11, loc="left")
     else:
@@ -91,7 +94,7 @@ def fits_picture(dataset: xr.Dataset) -> bool:
     """Whether `plot_map` can draw it: two axes, or three of which one holds names."""
     axes = picture_axes(dataset)
     named = [name for name in axes if _is_named(dataset, name)]
-    return len(axes) <= 2 + (len(named) == 1) and len(named) <= 1
+    return len(named) <= 1 and len(named) < max(len(axes), 1) <= 2 + len(named)
 
 
 def _is_named(dataset: xr.Dataset, axis: str) -> bool:

@@ -11,6 +11,7 @@ import pytest
 import adamlab as al
 from adamlab import optimizers as opt
 from adamlab import stages as st
+from adamlab.compat import keras, torch
 
 PARAMS = {"w": jnp.ones((2, 3)), "b": jnp.ones(3)}
 GRADS = {"w": jnp.full((2, 3), 0.1), "b": jnp.full(3, -0.1)}
@@ -74,6 +75,13 @@ def test_missing_moments_are_named():
 
 
 BAD = [
+    (lambda: opt.madgrad(-1.0), "learning_rate=-1: must be a finite number >= 0"),
+    (lambda: opt.mars(1e-3, b1=1.0), "b1=1: must be a number in"),
+    (lambda: opt.schedule_free_adamw(1e-3, b1=0.0), "b1=0: must be a number in"),
+    (lambda: opt.adafactor(1e-3, decay_rate=-0.8), "decay_rate=-0.8: must be a finite number > 0"),
+    (lambda: opt.adamw_independent(1e-3, peak=0.0), "peak=0: must be a finite number > 0"),
+    (lambda: torch.adafactor(-1.0), "lr=-1: must be a finite number >= 0"),
+    (lambda: st.track_curvature(st.previous(0.9)), "give previous.. what is first"),
     (lambda: opt.nadam(1e-3, b1=1.0), "b1=1: must be a number in"),
     (lambda: opt.radam(1e-3, threshold=4.0), "threshold=4: must be a finite number > 4"),
     (lambda: opt.adan(-1e-3), "learning_rate=-0.001: must be a finite number >= 0"),
@@ -159,3 +167,93 @@ def test_the_average_of_the_parameters_is_kept():
         average = jax.tree.map(lambda a, p: 0.9 * a + 0.1 * p, average, params)
     kept = optax.tree.get(state, "average")
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), kept, average)
+
+
+def test_decay_rates_that_are_used_as_numbers_come_in_any_form():
+    for build in (opt.nadam_scheduled, opt.mars, opt.simplified_ademamix, opt.adashift, opt.lion,
+                  opt.prodigy, opt.dadapt_adam):  # fmt: skip
+        plain, given = build(0.1, b1=0.9), build(0.1, b1=al.OneMinus(0.1))
+        one, two = (_update(tx) for tx in (plain, given))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), one, two)
+        with pytest.raises(TypeError, match=r"b1=.*not a schedule"):
+            build(0.1, b1=lambda n: 0.9)
+
+
+def test_libraries_forms_take_traced_decay():
+    for build in (torch.adamw, torch.adam, keras.adam):
+
+        def run(decay, build=build):
+            return _update(build(weight_decay=decay))["w"]
+
+        np.testing.assert_allclose(jax.vmap(run)(jnp.asarray([0.1]))[0], run(0.1), rtol=1e-6)
+
+
+def test_averages_of_bfloat16_parameters_move():
+    params = jnp.ones(2, jnp.bfloat16)
+    averaging = st.average_parameters(0.999)
+    state = averaging.init(params)
+    slow = al.chain(st.track_moments(None, 0.9), st.track_mu(0.9), st.mix_slow_average(0.9999, 1.0),
+                    st.take_mu())  # fmt: skip
+    kept = slow.init(params)
+
+    def step(carry, _):
+        state, kept = carry
+        _, state = averaging.update(params, state, params)
+        _, kept = slow.update(params, kept, params)
+        return (state, kept), None
+
+    (state, kept), _ = jax.lax.scan(step, (state, kept), length=3000)
+    np.testing.assert_allclose(state.average, 2 - 0.999**3000, rtol=1e-3)
+    np.testing.assert_allclose(
+        optax.tree.get(kept, "mu_slow"), 1 - 0.9999**3000, rtol=1e-3)  # fmt: skip
+
+
+def test_a_zero_gradient_of_a_matrix_is_no_nan():
+    zero = jax.tree.map(jnp.zeros_like, PARAMS)
+    jax.tree.map(lambda u: np.testing.assert_array_equal(u, 0), _update(torch.adafactor(), zero))
+    jax.tree.map(
+        lambda u: np.testing.assert_array_equal(u, 0), _update(opt.exadam(1e-3, eps=0.0), zero)
+    )
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32])
+def test_an_infinite_gradient_is_recovered_from(dtype):
+    tx = al.adam(1e-2)
+    state = tx.init(jnp.zeros(2, dtype))
+    updates, state = tx.update(jnp.asarray([jnp.inf, 1], dtype), state)
+    assert jnp.isfinite(updates).all()
+    for _ in range(50):
+        updates, state = tx.update(jnp.ones(2, dtype), state)
+    assert jnp.isfinite(updates).all()
+
+
+def test_adashift_under_a_schedule_is_adashift():
+    ends = []
+    for b2 in (0.999, lambda n: 0.999):
+        tx = opt.adashift(1e-3, b2=b2, keep_num=3)
+        state = tx.init(jnp.ones(2))
+        for _ in range(6):
+            updates, state = tx.update(jnp.ones(2), state)
+        ends.append(updates)
+    np.testing.assert_allclose(ends[0], ends[1], rtol=1e-4)
+
+
+def test_what_has_no_bias_is_not_corrected():
+    tx = al.chain(st.track_moments(0.9, st.largest(0.999)), st.correct_bias(), st.divide_by_nu())
+    np.testing.assert_allclose(_update(tx, jnp.ones(2), jnp.ones(2)), 1.0, rtol=1e-6)
+    sums = al.chain(st.track_moments(None, st.previous(st.sums())), st.precondition())
+    np.testing.assert_array_equal(_update(sums, jnp.ones(2), jnp.ones(2)), 0.0)
+
+
+def test_complex_parameters_turn_with_their_phase():
+    params = jnp.asarray([1.0, -2.0], jnp.complex64)
+    grads = jnp.asarray([0.5, 1.0], jnp.complex64)
+    for tx in (opt.prodigy(), opt.dadapt_adam(), opt.adopt(1e-2), opt.adan(1e-2)):
+        paths = []
+        for phase in (1.0, 1j):
+            now, state = params * phase, tx.init(params * phase)
+            for _ in range(5):
+                updates, state = tx.update(grads * phase, state, now)
+                now = optax.apply_updates(now, updates)
+            paths.append(now / phase)
+        np.testing.assert_allclose(paths[0], paths[1], rtol=1e-5)

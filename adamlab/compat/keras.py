@@ -10,7 +10,7 @@ from typing import Any
 
 from adamlab.optimizers import Optimizer, nadam_scheduled
 from adamlab.optimizers import lion as plain_lion
-from adamlab.optimizers._finish import finish
+from adamlab.optimizers._finish import decays, finish
 from adamlab.stages import (
     amsgrad_max,
     center_nu,
@@ -42,7 +42,7 @@ def adam(
         *([amsgrad_max()] if amsgrad else []),
         correct_bias(),
         precondition_epsilon_hat(epsilon),
-        *finish(learning_rate, weight_decay or 0.0),
+        *finish(learning_rate, _number(weight_decay)),
     )
 
 
@@ -70,7 +70,7 @@ def nadam(
     Its momentum warms up as `beta_1 (1 - 0.96^t / 2)`.
     """
     return nadam_scheduled(
-        learning_rate, beta_1, beta_2, epsilon, 1.0, weight_decay=weight_decay or 0.0
+        learning_rate, beta_1, beta_2, epsilon, 1.0, weight_decay=_number(weight_decay)
     )
 
 
@@ -86,7 +86,7 @@ def adamax(
         track_moments(beta_1, largest(beta_2)),
         correct_mu_bias(),
         divide_by_nu(epsilon),
-        *finish(learning_rate, weight_decay or 0.0),
+        *finish(learning_rate, _number(weight_decay)),
     )
 
 
@@ -99,8 +99,8 @@ def rmsprop(
     weight_decay: float | None = None,
 ) -> Optimizer:
     """`keras.optimizers.RMSprop`: epsilon under the root; the learning rate inside the momentum."""
-    *decay, rate = finish(learning_rate, weight_decay or 0.0)
-    if decay and momentum:
+    *decay, rate = finish(learning_rate, _number(weight_decay))
+    if decay and decays(momentum):
         raise ValueError(
             f"weight_decay={weight_decay}: Keras keeps it out of the momentum; chain "
             "add_independent_decay after this"
@@ -111,7 +111,7 @@ def rmsprop(
         precondition(0.0, epsilon),
         *decay,
         rate,
-        *([trace(momentum)] if momentum else []),
+        *([trace(momentum)] if decays(momentum) else []),
     )
 
 
@@ -125,7 +125,7 @@ def adagrad(
     return chain(
         track_moments(None, sums(initial_accumulator_value)),
         precondition(0.0, epsilon),
-        *finish(learning_rate, weight_decay or 0.0),
+        *finish(learning_rate, _number(weight_decay)),
     )
 
 
@@ -136,4 +136,8 @@ def lion(
     weight_decay: float | None = None,
 ) -> Optimizer:
     """`keras.optimizers.Lion`: without decay by default."""
-    return plain_lion(learning_rate, beta_1, beta_2, weight_decay=weight_decay or 0.0)
+    return plain_lion(learning_rate, beta_1, beta_2, weight_decay=_number(weight_decay))
+
+
+def _number(weight_decay: Any) -> Any:
+    return 0.0 if weight_decay is None else weight_decay

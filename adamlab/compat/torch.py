@@ -10,8 +10,10 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from adamlab._checks import check_number
 from adamlab.optimizers import Optimizer, nadam_scheduled
 from adamlab.optimizers import sgd as plain_sgd
+from adamlab.optimizers._finish import decays
 from adamlab.stages import (
     DirectionToDirection,
     GradientToGradient,
@@ -48,7 +50,9 @@ def sgd(
     lr: Any = 1e-3, momentum: Any = 0.0, weight_decay: Any = 0.0, nesterov: bool = False
 ) -> Optimizer:
     """`torch.optim.SGD`, without dampening."""
-    return chain(*_coupled(weight_decay), plain_sgd(lr, momentum or None, nesterov))
+    return chain(
+        *_coupled(weight_decay), plain_sgd(lr, momentum if decays(momentum) else None, nesterov)
+    )
 
 
 def adam(
@@ -150,7 +154,7 @@ def rmsprop(
         track_moments(alpha if centered else None, squares(alpha)),
         *([center_nu()] if centered else []),
         precondition(eps),
-        *([trace(momentum)] if momentum else []),
+        *([trace(momentum)] if decays(momentum) else []),
         scale_by_learning_rate(lr),
     )
 
@@ -164,6 +168,9 @@ def adagrad(
 ) -> Optimizer:
     """`torch.optim.Adagrad`: eps beside the root, the sum from 0, `lr / (1 + (t - 1) lr_decay)`."""
 
+    check_number("lr", lr, low=0)
+    check_number("lr_decay", lr_decay, low=0, scheduled=False)
+
     def rate(steps_done: Any) -> Any:
         now = lr(steps_done) if callable(lr) else lr
         return now / (1 + steps_done * lr_decay)
@@ -172,7 +179,7 @@ def adagrad(
         *_coupled(weight_decay),
         track_moments(None, sums(initial_accumulator_value)),
         precondition(eps),
-        scale_by_learning_rate(rate if lr_decay else lr),
+        scale_by_learning_rate(rate if decays(lr_decay) else lr),
     )
 
 
@@ -188,6 +195,8 @@ def adafactor(
     Leaves of two axes or more are factored; no eps inside the squares, `eps[0]` (None for the
     dtype's) bounds the root from below, `eps[1]` the root mean square of the parameters.
     """
+    check_number("lr", lr, low=0)
+    check_number("beta2_decay", beta2_decay, high=0, open_high=True, scheduled=False)
     floor, min_scale = eps
 
     def step(steps_done: Any) -> Any:
@@ -207,13 +216,13 @@ def adafactor(
         clip_by_block_rms(d),
         scale_by_learning_rate(rate),
         scale_by_param_block_rms(min_scale),
-        *([add_independent_decay(weight_decay, share)] if weight_decay else []),
+        *([add_independent_decay(weight_decay, share)] if decays(weight_decay) else []),
     )
 
 
 def _coupled(weight_decay: Any) -> list[GradientToGradient]:
-    return [add_l2(weight_decay)] if weight_decay else []
+    return [add_l2(weight_decay)] if decays(weight_decay) else []
 
 
 def _decoupled(weight_decay: Any) -> list[DirectionToDirection]:
-    return [add_decayed_weights(weight_decay)] if weight_decay else []
+    return [add_decayed_weights(weight_decay)] if decays(weight_decay) else []

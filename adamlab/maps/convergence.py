@@ -112,6 +112,8 @@ def _several(optimizer: Any) -> Mapping[str, OptimizerFactory] | None:
     """The optimizers by name, where there are several."""
     if isinstance(optimizer, Mapping):
         return optimizer
+    if isinstance(optimizer, str):
+        raise TypeError(f"optimizer={optimizer!r}: must be a function such as adamlab.adam")
     return by_label(OPTIMIZER, optimizer) if isinstance(optimizer, Sequence) else None
 
 

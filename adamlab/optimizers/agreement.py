@@ -29,6 +29,7 @@ from adamlab.stages import (
     track_window,
 )
 from adamlab.stages import yogi as yogi_squares
+from adamlab.stages._decay import plain_decay
 
 
 def cautious_adamw(
@@ -162,6 +163,7 @@ def mars(
     Yuan et al. 2024, algorithm 1. The update of the authors' code and of
     `pytorch_optimizer.MARS(mars_type="adamw")`; pass `previous_grad` to `update` for exact MARS.
     """
+    b1 = plain_decay("b1", b1)
     return chain(
         add_gradient_difference(gamma * b1 / (1 - b1)),
         scale_by_adam(b1, b2, eps),

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from adamlab._checks import check_number
 from adamlab.optimizers._finish import Optimizer, decays, finish
 from adamlab.optimizers.adam import scale_by_adam
 from adamlab.stages import (
@@ -114,6 +115,8 @@ def adafactor(
     step scaled by the RMS of the weights (Shazeer & Stern 2018, algorithm 4). The update of
     `optax.adafactor`; the decay is the whole step's share, not times the learning rate.
     """
+
+    check_number("decay_rate", decay_rate, low=0, open_low=True, scheduled=False)
 
     def b2(steps_done: Any) -> OneMinus:
         return OneMinus((steps_done.astype(jnp.result_type(float)) + 1) ** -decay_rate)

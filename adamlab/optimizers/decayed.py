@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from adamlab._checks import check_number
 from adamlab.optimizers._finish import Optimizer
 from adamlab.optimizers.adam import adam, scale_by_adam
 from adamlab.stages import (
@@ -48,6 +49,8 @@ def adamw_independent(
         ValueError: `learning_rate` is a schedule and `peak` is None.
     """
     multiplier = None
+    if peak is not None:
+        check_number("peak", peak, low=0, open_low=True, scheduled=False)
     if callable(learning_rate):
         if peak is None:
             raise ValueError("peak=None: with a schedule, give the largest learning rate")
@@ -76,15 +79,21 @@ def adamc(
         learning_rate: a number, or a schedule of the number of steps done.
         b1, b2, eps: as for `adam`.
         weight_decay: decay of decoupled form.
-        normalized: a tree of booleans like the parameters: which of them a norm follows.
+        normalized: a tree of booleans like the parameters, or a function that makes one: which
+            of them a norm follows.
         peak: the largest learning rate.
     """
+
+    check_number("peak", peak, low=0, open_low=True, scheduled=False)
+
+    def others(params: Any) -> Any:
+        chosen = normalized(params) if callable(normalized) else normalized
+        return jax.tree.map(lambda yes: not yes, chosen)
 
     def share(steps_done: Any) -> Any:
         rate = learning_rate(steps_done) if callable(learning_rate) else learning_rate
         return rate / peak * weight_decay
 
-    others = jax.tree.map(lambda chosen: not chosen, normalized)
     return chain(
         scale_by_adam(b1, b2, eps),
         add_decayed_weights(share, normalized),

@@ -24,6 +24,7 @@ from adamlab.stages import (
     track_moments,
     track_weighted_sums,
 )
+from adamlab.stages._decay import plain_decay
 
 
 def sgd(
@@ -97,6 +98,8 @@ def madgrad(
     of g and g² weighted by `learning_rate sqrt(t)` (Defazio & Jelassi 2022, algorithm 1). The
     update of `madgrad.MADGRAD`, which adds eps to the learning rate; decay is coupled.
     """
+    check_number("learning_rate", learning_rate, low=0)
+    check_number("eps", eps, low=0, scheduled=False)
     coupled = [add_l2(weight_decay)] if decays(weight_decay) else []
 
     def weight(n: Any) -> Any:
@@ -139,7 +142,7 @@ def lion(
     Raises:
         ValueError: b1 or b2 is outside [0, 1), or b2 is 0.
     """
-    check_number("b1", b1, low=0, high=1, open_high=True, scheduled=False)
+    b1, b2 = plain_decay("b1", b1), plain_decay("b2", b2)
     check_number("b2", b2, low=0, high=1, open_low=True, open_high=True, scheduled=False)
     return chain(
         track_moments(b2, None, mu_dtype=mu_dtype),

@@ -46,9 +46,9 @@ def group_small_leaves(
             for i in range(0, len(places), group)
         ]  # fmt: skip
 
-    def pack(tree: Any) -> dict[str, list[jax.Array]]:
+    def pack(tree: Any, like: Any) -> dict[str, list[jax.Array]]:
         leaves = jax.tree.leaves(tree)
-        groups = groups_of(leaves)
+        groups = groups_of(jax.tree.leaves(like))
         small = {place for places in groups for place in places}
         return {
             "small": [jnp.concatenate([leaves[p].ravel() for p in places]) for places in groups],
@@ -69,18 +69,28 @@ def group_small_leaves(
         return jax.tree.unflatten(structure, whole)
 
     def init(params: optax.Params) -> Any:
-        return inner.init(pack(params))
+        return inner.init(pack(params, params))
 
     def update(
         updates: optax.Updates, state: Any, params: Any = None, **extra_args: Any
     ) -> tuple[optax.Updates, Any]:
-        form: Any = jax.tree.structure(updates)
+        like = updates if params is None else params
         extra = {
-            name: pack(value) if jax.tree.structure(value) == form else value
+            name: pack(value, like) if _same_form(value, updates) else value
             for name, value in extra_args.items()
         }
-        given = None if params is None else pack(params)
-        new, state = inner.update(pack(updates), state, given, **extra)
-        return unpack(new, updates), state
+        given = None if params is None else pack(params, like)
+        new, state = inner.update(pack(updates, like), state, given, **extra)
+        return unpack(new, like), state
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _same_form(value: Any, updates: Any) -> bool:
+    """Whether an extra argument is a tree like the parameters."""
+    ours: Any = jax.tree.structure(value)
+    theirs: Any = jax.tree.structure(updates)
+    if ours != theirs:
+        return False
+    pairs = zip(jax.tree.leaves(value), jax.tree.leaves(updates), strict=True)
+    return all(jnp.shape(v) == jnp.shape(u) for v, u in pairs)

@@ -31,6 +31,7 @@ from adamlab.stages import (
     track_mu_by_variance,
     track_nu,
 )
+from adamlab.stages._decay import plain_decay
 
 
 def nadam(
@@ -71,6 +72,8 @@ def nadam_scheduled(
     Dozat 2016, algorithm 8 and section 3.2. The update of `torch.optim.NAdam`; with
     `momentum_decay=1` that of `keras.optimizers.Nadam`.
     """
+
+    b1 = plain_decay("b1", b1)
 
     def momentum(steps_done: Any) -> OneMinus:
         t = steps_done.astype(jnp.result_type(float)) + 1
@@ -153,7 +156,7 @@ def simplified_ademamix(
     return chain(
         track_moments(b1, b2),
         correct_nu_bias(),
-        mix_gradient(1 / (1 - b1), alpha),
+        mix_gradient(1 / (1 - plain_decay("b1", b1)), alpha),
         precondition(eps),
         *finish(learning_rate, weight_decay, mask),
     )

@@ -38,6 +38,7 @@ def schedule_free_adamw(
     parameters that are trained are y; `optax.contrib.schedule_free_eval_params` gives x. The
     update of `schedulefree.AdamWScheduleFree`.
     """
+    check_number("b1", b1, low=0, high=1, open_low=True, open_high=True, scheduled=False)
     base = chain(
         track_moments(None, b2),
         correct_bias(),
@@ -109,7 +110,7 @@ def adamw_8bit(
 ) -> Optimizer:
     """AdamW with both moments in 8 bits (Dettmers et al. 2021).
 
-    Leaves of fewer than `min_size` elements keep theirs in float32.
+    Leaves of fewer than `min_size` elements keep theirs as `adamw` does.
     """
     storage = EightBit(block, min_size)
     return adamw(learning_rate, b1, b2, eps, 0.0, storage, weight_decay, mask, nu_dtype=storage)

@@ -80,6 +80,19 @@ def decay_at(rate: DecayRate, steps_done: jax.Array) -> Decay:
     return Decay(1 - value, jnp.log(value))
 
 
+def plain_decay(name: str, rate: Any) -> Any:
+    """A decay rate as one number, for what computes with the number itself.
+
+    Raises:
+        TypeError: it is a schedule.
+        ValueError: a concrete one is outside [0, 1).
+    """
+    if callable(rate):
+        raise TypeError(f"{name}={rate!r}: must be a number in [0, 1) or OneMinus, not a schedule")
+    check_decay(name, rate)
+    return 1 - rate.value if isinstance(rate, OneMinus) else rate
+
+
 def mass_of(log_decay_sum: jax.Array) -> jax.Array:
     """The weight an average has gathered, 1 - b_1 b_2 ... b_t, from the sum of the logs."""
     return -jnp.expm1(log_decay_sum)

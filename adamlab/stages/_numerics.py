@@ -42,9 +42,7 @@ def tame(x: jax.Array) -> jax.Array:
     An average of squares that has once met infinity would never come back. Cut off where it is
     used, not once for all: XLA would keep a copy of the gradient.
     """
-    limit = largest_tame(x)
-    if float(jnp.finfo(x.dtype).max) <= limit:
-        return x
+    limit = min(largest_tame(x), float(jnp.finfo(x.dtype).max))
     if jnp.iscomplexobj(x):
         size = jnp.abs(x)
         shrink = jnp.where(size > limit, limit / size, 1)

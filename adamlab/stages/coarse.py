@@ -113,7 +113,8 @@ def fold_factors(state: Any, squares: jax.Array, weight: jax.Array) -> tuple[Any
     )
     row = lerp(state.row, squares.mean(over_row, keepdims=True), weight)
     col = lerp(state.col, squares.mean(over_col, keepdims=True), weight)
-    return Factors(row, col), row / row.mean(over_col, keepdims=True) * col
+    mean = row.mean(over_col, keepdims=True)
+    return Factors(row, col), row / jnp.where(mean == 0, 1, mean) * col
 
 
 def per_axis(b2: DecayRate | None = None) -> SecondMoment:

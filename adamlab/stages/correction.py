@@ -122,12 +122,12 @@ def cross_correct(eps: float = 1e-8) -> MomentsToMoments:
         b1_t, b2_t = 1 - moments.mu_mass, 1 - moments.nu_mass
 
         def first(g: jax.Array, m: jax.Array, v: jax.Array) -> jax.Array:
-            trust = 1 + v / (v + eps) * b2_t.astype(v.dtype)
+            trust = 1 + _share(v, eps) * b2_t.astype(v.dtype)
             return (m + tame(g).astype(m.dtype)) / moments.mu_mass.astype(v.dtype) * trust
 
         def second(m: jax.Array, v: jax.Array) -> jax.Array:
             square = jnp.real(m * jnp.conj(m))
-            trust = 1 + square / (square + eps) * b1_t.astype(v.dtype)
+            trust = 1 + _share(square, eps) * b1_t.astype(v.dtype)
             return v / moments.nu_mass.astype(v.dtype) * trust
 
         return moments._replace(
@@ -138,3 +138,9 @@ def cross_correct(eps: float = 1e-8) -> MomentsToMoments:
     return MomentsToMoments.from_function(
         "cross_correct", correct, needs=("mu", "nu", "mu_mass", "nu_mass")
     )
+
+
+def _share(x: jax.Array, eps: float) -> jax.Array:
+    """`x / (x + eps)`, and 0 where both are 0."""
+    whole = x + eps
+    return x / jnp.where(whole == 0, 1, whole)

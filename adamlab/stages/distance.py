@@ -14,6 +14,7 @@ import optax
 
 from adamlab._checks import check_number
 from adamlab.stages._average import fold, step_at
+from adamlab.stages._decay import plain_decay
 from adamlab.stages._kinds import GradientToDirection
 from adamlab.stages._numerics import at_step, average_dtype, sqrt, tame, widen
 from adamlab.stages.second_moment import square
@@ -63,7 +64,8 @@ def scale_by_prodigy(
     Raises:
         ValueError: a hyperparameter is out of range, or `update` gets no parameters.
     """
-    _check(learning_rate, b1, b2, eps, initial_distance, weight_decay)
+    b1, b2 = plain_decay("b1", b1), plain_decay("b2", b2)
+    _check(learning_rate, eps, initial_distance, weight_decay)
     check_number("coefficient", coefficient, low=0, open_low=True, scheduled=False)
     decay = b2**0.5 if b3 is None else b3
     check_number("b3", decay, low=0, high=1, open_high=True, scheduled=False)
@@ -89,7 +91,7 @@ def scale_by_prodigy(
 
         def leaf(m: jax.Array, v: jax.Array, p: jax.Array, u: jax.Array) -> jax.Array:
             size = sqrt(v) + new_d.astype(v.dtype) * eps
-            direction = m / jnp.where(size == 0, 1, size) + weight_decay * widen(p)
+            direction = m / jnp.where(size == 0, 1, size).astype(m.dtype) + weight_decay * widen(p)
             return (rate.astype(m.dtype) * direction).astype(u.dtype)
 
         direction = jax.tree.map(leaf, mu, nu, params, updates)
@@ -118,7 +120,8 @@ def scale_by_dadapt(
 
     Args and errors as for `scale_by_prodigy`.
     """
-    _check(learning_rate, b1, b2, eps, initial_distance, weight_decay)
+    b1, b2 = plain_decay("b1", b1), plain_decay("b2", b2)
+    _check(learning_rate, eps, initial_distance, weight_decay)
     q = b2**0.5
 
     def init(params: Any) -> DistanceState:
@@ -132,7 +135,7 @@ def scale_by_dadapt(
 
         def over(x: jax.Array, v: jax.Array) -> jax.Array:
             size = sqrt(v) + eps
-            return x / jnp.where(size == 0, 1, size)
+            return x / jnp.where(size == 0, 1, size).astype(x.dtype)
 
         before = jax.tree.map(over, state.grad_sum, state.nu)
         numerator = q * state.numerator + (1 - q) * rate * _inner(grads, before)
@@ -153,19 +156,16 @@ def scale_by_dadapt(
     return GradientToDirection.from_update("scale_by_dadapt", init, update, needs=("params",))
 
 
-def _check(
-    learning_rate: Any, b1: Any, b2: Any, eps: Any, initial_distance: Any, weight_decay: Any
-) -> None:
+def _check(learning_rate: Any, eps: Any, initial_distance: Any, weight_decay: Any) -> None:
     check_number("learning_rate", learning_rate, low=0)
-    check_number("b1", b1, low=0, high=1, open_high=True, scheduled=False)
-    check_number("b2", b2, low=0, high=1, open_high=True, scheduled=False)
     check_number("eps", eps, low=0, scheduled=False)
     check_number("initial_distance", initial_distance, low=0, open_low=True, scheduled=False)
     check_number("weight_decay", weight_decay, low=0, scheduled=False)
 
 
 def _start(params: Any, distance: float) -> DistanceState:
-    mu, nu, grad_sum = (jax.tree.map(lambda p: jnp.zeros_like(widen(p)), params) for _ in range(3))
+    mu, grad_sum = (jax.tree.map(lambda p: jnp.zeros_like(widen(p)), params) for _ in range(2))
+    nu = jax.tree.map(lambda p: jnp.zeros_like(jnp.real(widen(p))), params)
     number = jnp.zeros([], average_dtype())
     return DistanceState(
         jnp.zeros([], jnp.int32), mu, nu, grad_sum, None, number + distance, number
@@ -186,7 +186,9 @@ def _longer(d: jax.Array, numerator: jax.Array, denominator: jax.Array) -> jax.A
 
 
 def _inner(one: Any, other: Any) -> jax.Array:
-    parts = jax.tree.map(lambda a, b: jnp.sum(a * b).astype(average_dtype()), one, other)
+    parts = jax.tree.map(
+        lambda a, b: jnp.sum(jnp.real(a * jnp.conj(b))).astype(average_dtype()), one, other
+    )
     return sum(jax.tree.leaves(parts), start=jnp.zeros([], average_dtype()))
 
 

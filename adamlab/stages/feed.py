@@ -61,7 +61,9 @@ def add_difference(b2: DecayRate = 0.92, gain: Any = None) -> MomentsToMoments:
         def add(x: jax.Array, d: jax.Array, share: Any = 1) -> jax.Array:
             most = float(jnp.finfo(x.dtype).max)
             total = widen(tame(x)) + jnp.asarray(factor / share, d.dtype) * d
-            return jnp.clip(total, -most, most).astype(x.dtype)
+            if not jnp.iscomplexobj(total):
+                total = jnp.clip(total, -most, most)
+            return total.astype(x.dtype)
 
         mu = jax.tree.map(lambda m, w: add(m, w, now.mass), moments.mu, difference)
         grad = jax.tree.map(add, moments.grad, change)

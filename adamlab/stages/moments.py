@@ -139,7 +139,10 @@ def track_nu(b2: DecayRate | SecondMoment = 0.999, *, nu_dtype: Storage = None) 
         return TrackNuState(second.start(gradient_like(params)), start_log_decay(second.rule.rate))
 
     def update(moments: Moments, state: TrackNuState, **_: Any) -> tuple[Moments, TrackNuState]:
-        moments, nu, log = second.step(moments, None, state.nu, state.nu_log_decay)
+        before = state.nu_log_decay
+        if before is not None:  # a window that fills hands on zeros, and counts from 1 after it
+            before = jnp.where(moments.count > 1, before, 0)
+        moments, nu, log = second.step(moments, None, state.nu, before)
         return moments, TrackNuState(nu, log)
 
     label = "" if second.rule.name == "squares" else second.rule.name
@@ -216,7 +219,7 @@ class NuTracker:
 
         new, nu = map_pairs(fold_leaf, moments.grad, moments.mu, before, wide)
         kept = store(new, self.storage, signed=False, count=moments.count)
-        moments = moments._replace(nu=nu, nu_mass=now.mass)
+        moments = moments._replace(nu=nu, nu_mass=now.mass if self.rule.biased else None)
         if self.rule.previous:
             moments = _look_back(moments, now, self.rule.first)
         return moments, _as(kept, stored), now.log_decay
@@ -225,7 +228,7 @@ class NuTracker:
 def _look_back(moments: Moments, now: Step, first: float | None) -> Moments:
     """The moments with the second moment of the step before, on the first step with none."""
     begun = moments.count > 1
-    mass = jnp.where(begun, now.previous_mass, 1)
+    mass = None if now.previous_mass is None else jnp.where(begun, now.previous_mass, 1)
     if first is not None:
         nu = jax.tree.map(lambda v: jnp.where(begun, v, jnp.asarray(first, v.dtype)), moments.nu)
         return moments._replace(nu=nu, nu_mass=mass)

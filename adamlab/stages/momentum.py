@@ -121,7 +121,7 @@ def mix_slow_average(b3: DecayRate = 0.9999, alpha: Any = 5.0) -> MomentsToMomen
     check_number("alpha", alpha)
 
     def init(params: Any) -> MixSlowAverageState:
-        slow = jax.tree.map(jnp.zeros_like, gradient_like(params))
+        slow = jax.tree.map(lambda p: jnp.zeros_like(widen(p)), gradient_like(params))
         return MixSlowAverageState(slow, start_log_decay(b3))
 
     def update(

@@ -76,6 +76,8 @@ def round_stochastically(key: jax.Array) -> DirectionToDirection:
         ValueError: `update` gets no parameters.
     """
 
+    if not hasattr(key, "dtype"):
+        raise TypeError(f"key={key!r}: must be a random key, such as jax.random.key(0)")
     is_typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
     typed = key if is_typed else jax.random.wrap_key_data(key)
 

@@ -31,7 +31,10 @@ def clip_direction(bound: Any) -> DirectionToDirection:
         limit = at_step(bound, state.count)
 
         def leaf(u: jax.Array) -> jax.Array:
-            most = jnp.asarray(limit, u.dtype)
+            most = jnp.asarray(limit, jnp.finfo(u.dtype).dtype)
+            if jnp.iscomplexobj(u):
+                size = jnp.abs(u)
+                return u * jnp.where(size > most, most / size, 1).astype(u.dtype)
             return jnp.clip(u, -most, most)
 
         return jax.tree.map(leaf, updates), CountState(optax.safe_increment(state.count))
@@ -220,9 +223,9 @@ def _projected(
     rows = [x.reshape(groups, -1) for x in (u, p, g)]
     direction, weights, gradient = rows
     lengths = [jax.vmap(norm)(x)[:, None] for x in (weights, gradient)]
-    inner = jnp.sum(gradient * weights, axis=1, keepdims=True)
+    inner = jnp.sum(jnp.real(gradient * jnp.conj(weights)), axis=1, keepdims=True)
     cosine = jnp.abs(inner / jnp.maximum(lengths[0], eps) / jnp.maximum(lengths[1], eps))
     near = jnp.max(cosine) < delta / math.sqrt(weights.shape[1])
     unit = weights / (lengths[0] + eps)
-    along = jnp.sum(unit * direction, axis=1, keepdims=True)
+    along = jnp.sum(jnp.real(jnp.conj(unit) * direction), axis=1, keepdims=True)
     return (direction - unit * along).reshape(u.shape), near

@@ -36,6 +36,8 @@ class SecondMoment(NamedTuple):
     init: Callable[[jax.Array], Any]
     """From a parameter leaf to its state."""
     fold: Callable[[Any, Seen, jax.Array], tuple[Any, jax.Array]]
+    biased: bool = True
+    """Whether it starts too small by the weight that it has not gathered yet."""
     previous: bool = False
     """Whether `nu` is handed on as it was before this step."""
     first: float | None = None
@@ -123,7 +125,7 @@ def largest(b2: DecayRate, eps: float = 0.0) -> SecondMoment:
         new = jnp.maximum((1 - weight) * nu, jnp.abs(seen.grad) + jnp.asarray(eps, nu.dtype))
         return new, new
 
-    return SecondMoment("largest", b2, start_at(0.0), fold)
+    return SecondMoment("largest", b2, start_at(0.0), fold, biased=False)
 
 
 def sums(initial: float = 0.0) -> SecondMoment:

@@ -6,12 +6,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from adamlab._checks import check_count, check_number
 from adamlab.stages._average import start_log_decay, step_at
-from adamlab.stages._decay import DecayRate
+from adamlab.stages._decay import DecayRate, plain_decay
 from adamlab.stages._kinds import GradientToMoments, Moments, MomentsToMoments
 from adamlab.stages._numerics import at_step, tame, widen
 from adamlab.stages.moments import NuTracker, gradient_like
@@ -44,6 +43,8 @@ def track_curvature(b2: DecayRate | SecondMoment = 0.99, *, every: int = 1) -> M
     """
     second = NuTracker(second_moment_of(b2), None)
     check_count("every", every)
+    if second.rule.previous and second.rule.first is None:
+        raise ValueError("track_curvature(previous(...)): give previous() what is first")
 
     def init(params: Any) -> TrackCurvatureState:
         nu = second.start(gradient_like(params))
@@ -92,10 +93,9 @@ def track_window(b1: float = 0.9, length: int = 10) -> GradientToMoments:
     Raises:
         ValueError: b1 or `length` is out of range.
     """
-    check_number("b1", b1, low=0, high=1, scheduled=False)
     check_count("length", length)
-    powers = np.asarray([float(b1) ** i for i in range(length)][::-1])
-    weights = powers / powers.sum()
+    rate = b1 if isinstance(b1, int) and b1 == 1 else plain_decay("b1", b1)
+    powers = [rate**i for i in range(length)][::-1]
 
     def init(params: Any) -> WindowState:
         queue = jax.tree.map(lambda p: jnp.zeros((length, *p.shape), p.dtype), params)
@@ -112,7 +112,8 @@ def track_window(b1: float = 0.9, length: int = 10) -> GradientToMoments:
 
         def average(q: jax.Array) -> jax.Array:
             wide = widen(q)
-            mean = jnp.tensordot(jnp.asarray(weights, wide.dtype), wide, axes=1)
+            weights = jnp.stack([jnp.asarray(power, wide.dtype) for power in powers])
+            mean = jnp.tensordot(weights / weights.sum(), wide, axes=1)
             return jnp.where(full, mean, 0)
 
         mu = jax.tree.map(average, queue)

@@ -31,7 +31,7 @@ class EightBit(NamedTuple):
     block: int = 256
     """Elements in a block."""
     min_size: int = 4096
-    """Smaller leaves stay in float32."""
+    """Smaller leaves stay as they are."""
 
 
 Storage = Any

@@ -141,13 +141,15 @@ def average_parameters(decay: DecayRate = 0.999) -> DirectionToDirection:
     `average = ema(theta + update)` from the first parameters on (Polyak & Juditsky 1992; with decay
     as in Tarvainen & Valpola 2017). Read it with `optax.tree.get(state, "average")`.
 
+    It is float32 or wider whatever the parameters are.
+
     Raises:
         ValueError: `decay` is outside [0, 1), or `update` gets no parameters.
     """
     check_decay("decay", decay)
 
     def init(params: Any) -> AverageParametersState:
-        kept = jax.tree.map(jnp.array, params)
+        kept = jax.tree.map(lambda p: jnp.array(widen(p)), params)
         return AverageParametersState(jnp.zeros([], jnp.int32), kept, start_log_decay(decay))
 
     def update(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -65,7 +66,7 @@ def over_structures(
     if not values:
         raise ValueError(f"axis {name!r} is empty: must hold at least one value")
     for label in values:
-        if "/" in label or label in ("", ".", ".."):
+        if not isinstance(label, str) or "/" in label or label in ("", ".", ".."):
             raise ValueError(f"axis {name!r} holds {label!r}: a name must be a file name")
     if store is not None:
         _begin(store, name, list(values), resume)
@@ -109,8 +110,10 @@ def _begin(store: Path, name: str, labels: list[str], resume: bool) -> None:
                 "changed. Give the same to resume it, or another store"
             )
         return
-    store.mkdir(parents=True)
-    (store / _FILE).write_text(json.dumps(about))
+    draft = store.with_name(f".{store.name}.{uuid4().hex[:8]}")  # it appears all at once
+    draft.mkdir(parents=True)
+    (draft / _FILE).write_text(json.dumps(about))
+    draft.rename(store)
 
 
 def _joined(name: str, labels: list[str], parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
