@@ -184,7 +184,10 @@ def test_kahan_stays_near_its_reference():
         stored = {leaf: data[f"adamw_kahan/{leaf}"][-1] for leaf in fixture.SHAPES}
     decay = about["hyperparameters"].get("weight_decay", 0.0)
     tx = opt.adamw_kahan(rate, 0.9, 0.99, weight_decay=decay)
-    narrow = lambda tree: jax.tree.map(lambda x: jnp.asarray(x, jnp.bfloat16), tree)  # noqa: E731
+
+    def narrow(tree):
+        return jax.tree.map(lambda x: jnp.asarray(x, jnp.bfloat16), tree)
+
     end, _ = _run(tx, narrow(fixture.START), narrow(fixture.GRADIENTS))
     for leaf, theirs in stored.items():
         ours = np.asarray(end[leaf], np.float64)

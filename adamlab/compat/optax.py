@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from adamlab.optimizers import Optimizer
-from adamlab.optimizers._finish import decays
+from adamlab.optimizers._finish import finish
 from adamlab.stages import (
     DecayRate,
     add_decayed_weights,
@@ -47,8 +47,7 @@ def adan(
         track_nu(b3),
         correct_nu_bias(),
         precondition(eps, eps_root),
-        *([add_decayed_weights(weight_decay)] if decays(weight_decay) else []),
-        scale_by_learning_rate(learning_rate),
+        *finish(learning_rate, weight_decay),
     )
 
 

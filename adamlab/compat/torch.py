@@ -13,14 +13,10 @@ import jax.numpy as jnp
 from adamlab._checks import check_number
 from adamlab.optimizers import Optimizer, nadam_scheduled
 from adamlab.optimizers import sgd as plain_sgd
-from adamlab.optimizers._finish import decays
+from adamlab.optimizers._finish import coupled, decays, finish
 from adamlab.stages import (
-    DirectionToDirection,
-    GradientToGradient,
     OneMinus,
-    add_decayed_weights,
     add_independent_decay,
-    add_l2,
     amsgrad_max,
     apply_rate,
     center_nu,
@@ -51,7 +47,7 @@ def sgd(
 ) -> Optimizer:
     """`torch.optim.SGD`, without dampening."""
     return chain(
-        *_coupled(weight_decay), plain_sgd(lr, momentum if decays(momentum) else None, nesterov)
+        *coupled(weight_decay), plain_sgd(lr, momentum if decays(momentum) else None, nesterov)
     )
 
 
@@ -66,13 +62,12 @@ def adam(
 ) -> Optimizer:
     """`torch.optim.Adam`: eps beside the corrected root; the maximum, if any, before correction."""
     return chain(
-        *([] if decoupled_weight_decay else _coupled(weight_decay)),
+        *coupled(0.0 if decoupled_weight_decay else weight_decay),
         track_moments(*betas),
         *([amsgrad_max()] if amsgrad else []),
         correct_bias(),
         precondition(eps),
-        *(_decoupled(weight_decay) if decoupled_weight_decay else []),
-        scale_by_learning_rate(lr),
+        *finish(lr, weight_decay if decoupled_weight_decay else 0.0),
     )
 
 
@@ -99,7 +94,7 @@ def nadam(
     b1, b2 = betas
     if decoupled_weight_decay:
         return nadam_scheduled(lr, b1, b2, eps, momentum_decay, weight_decay=weight_decay)
-    return chain(*_coupled(weight_decay), nadam_scheduled(lr, b1, b2, eps, momentum_decay))
+    return chain(*coupled(weight_decay), nadam_scheduled(lr, b1, b2, eps, momentum_decay))
 
 
 def radam(
@@ -112,14 +107,13 @@ def radam(
     """`torch.optim.RAdam`: eps beside the uncorrected root."""
     b1, b2 = betas
     return chain(
-        *([] if decoupled_weight_decay else _coupled(weight_decay)),
+        *coupled(0.0 if decoupled_weight_decay else weight_decay),
         track_moments(b1, b2),
         correct_bias(),
         to_rate_epsilon_hat(eps),
         rectify_rate(b2),
         apply_rate(),
-        *(_decoupled(weight_decay) if decoupled_weight_decay else []),
-        scale_by_learning_rate(lr),
+        *finish(lr, weight_decay if decoupled_weight_decay else 0.0),
     )
 
 
@@ -132,7 +126,7 @@ def adamax(
     """`torch.optim.Adamax`: eps is added to the gradient's magnitude, inside the maximum."""
     b1, b2 = betas
     return chain(
-        *_coupled(weight_decay),
+        *coupled(weight_decay),
         track_moments(b1, largest(b2, eps)),
         correct_mu_bias(),
         divide_by_nu(),
@@ -150,7 +144,7 @@ def rmsprop(
 ) -> Optimizer:
     """`torch.optim.RMSprop`: eps beside the root; the momentum before the learning rate."""
     return chain(
-        *_coupled(weight_decay),
+        *coupled(weight_decay),
         track_moments(alpha if centered else None, squares(alpha)),
         *([center_nu()] if centered else []),
         precondition(eps),
@@ -176,7 +170,7 @@ def adagrad(
         return now / (1 + steps_done * lr_decay)
 
     return chain(
-        *_coupled(weight_decay),
+        *coupled(weight_decay),
         track_moments(None, sums(initial_accumulator_value)),
         precondition(eps),
         scale_by_learning_rate(rate if decays(lr_decay) else lr),
@@ -218,11 +212,3 @@ def adafactor(
         scale_by_param_block_rms(min_scale),
         *([add_independent_decay(weight_decay, share)] if decays(weight_decay) else []),
     )
-
-
-def _coupled(weight_decay: Any) -> list[GradientToGradient]:
-    return [add_l2(weight_decay)] if decays(weight_decay) else []
-
-
-def _decoupled(weight_decay: Any) -> list[DirectionToDirection]:
-    return [add_decayed_weights(weight_decay)] if decays(weight_decay) else []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-import jax
 import numpy as np
 
 from adamlab.stages import parts_of
@@ -34,8 +33,7 @@ def stages_of(name: str) -> tuple[str, ...]:
     given = {n: value for n, value in _EXAMPLES.items() if n in parameters}
     if "key" in parameters:
         given["key"] = np.zeros(2, np.uint32)
-    with jax.ensure_compile_time_eval():
-        return parts_of(build(**given))
+    return parts_of(build(**given))
 
 
 def _is_named_optimizer(build: Any) -> bool:

@@ -6,7 +6,13 @@ from typing import Any, TypeAlias
 
 import optax
 
-from adamlab.stages import DirectionToDirection, add_decayed_weights, scale_by_learning_rate
+from adamlab.stages import (
+    DirectionToDirection,
+    GradientToGradient,
+    add_decayed_weights,
+    add_l2,
+    scale_by_learning_rate,
+)
 
 Optimizer: TypeAlias = optax.GradientTransformationExtraArgs
 
@@ -20,6 +26,11 @@ def finish(
     """
     rate = scale_by_learning_rate(learning_rate)
     return (add_decayed_weights(weight_decay, mask), rate) if decays(weight_decay) else (rate,)
+
+
+def coupled(weight_decay: Any) -> tuple[GradientToGradient, ...]:
+    """The decay that is added to the gradient, where there is any; it goes first."""
+    return (add_l2(weight_decay),) if decays(weight_decay) else ()
 
 
 def decays(weight_decay: Any) -> bool:

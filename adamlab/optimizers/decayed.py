@@ -48,15 +48,17 @@ def adamw_independent(
     Raises:
         ValueError: `learning_rate` is a schedule and `peak` is None.
     """
-    multiplier = None
     if peak is not None:
         check_number("peak", peak, low=0, open_low=True, scheduled=False)
-    if callable(learning_rate):
-        if peak is None:
-            raise ValueError("peak=None: with a schedule, give the largest learning rate")
-        multiplier = lambda n: learning_rate(n) / peak  # noqa: E731
+    if callable(learning_rate) and peak is None:
+        raise ValueError("peak=None: with a schedule, give the largest learning rate")
+
+    def multiplier(steps_done: Any) -> Any:
+        return learning_rate(steps_done) / peak
+
+    scheduled = multiplier if callable(learning_rate) else None
     return chain(
-        adam(learning_rate, b1, b2, eps), add_independent_decay(weight_decay, multiplier, mask)
+        adam(learning_rate, b1, b2, eps), add_independent_decay(weight_decay, scheduled, mask)
     )
 
 

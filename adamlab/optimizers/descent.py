@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from adamlab._checks import check_number
-from adamlab.optimizers._finish import Optimizer, decays, finish
+from adamlab.optimizers._finish import Optimizer, coupled, finish
 from adamlab.stages import (
     DecayRate,
-    add_l2,
     anchor_to_start,
     center_nu,
     chain,
@@ -100,14 +99,13 @@ def madgrad(
     """
     check_number("learning_rate", learning_rate, low=0)
     check_number("eps", eps, low=0, scheduled=False)
-    coupled = [add_l2(weight_decay)] if decays(weight_decay) else []
 
     def weight(n: Any) -> Any:
         rate = learning_rate(n) if callable(learning_rate) else learning_rate
         return (rate + eps) * (n.astype(float) + 1) ** 0.5
 
     return chain(
-        *coupled,
+        *coupled(weight_decay),
         track_weighted_sums(weight),
         divide_by_cube_root(eps),
         anchor_to_start(momentum),

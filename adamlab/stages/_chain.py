@@ -105,9 +105,10 @@ def _check_same_form(updates: Any, params: Any) -> None:
             f"{theirs}: they must be the same; were the gradients taken with "
             "respect to these parameters?"
         )
-    leaves = jax.tree_util.tree_leaves_with_path(updates)
-    for (path, g), p in zip(leaves, jax.tree.leaves(params), strict=True):
+    pairs = zip(jax.tree.leaves(updates), jax.tree.leaves(params), strict=True)
+    for place, (g, p) in enumerate(pairs):
         if jnp.shape(g) != jnp.shape(p):
+            path, _ = jax.tree_util.tree_leaves_with_path(updates)[place]
             raise ValueError(
                 f"the gradient at {jax.tree_util.keystr(path) or 'the top'} has shape "
                 f"{jnp.shape(g)}, the parameter {jnp.shape(p)}: they must be the same"

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from adamlab.stages._numerics import cast_like
+
 Kind = Literal["gradient", "moments", "direction"]
 
 
@@ -68,7 +70,7 @@ class Stage(optax.GradientTransformationExtraArgs):
             needs: the fields of `Moments` that may not be None, or "params".
             extra_args: keyword arguments of `update` that are trees like the parameters, such as
                 "hessian_diag"; a caller who does not pass one is told.
-            label: what the stage was built with, for `describe`.
+            label: what the stage was built with, for `parts_of`.
         """
 
         def checked(updates: Any, state: Any, params: Any = None, **given: Any) -> tuple[Any, Any]:
@@ -108,7 +110,7 @@ class Stage(optax.GradientTransformationExtraArgs):
             # Optax counts on standard promotion, which users of adamlab may have switched off.
             with jax.numpy_dtype_promotion("standard"):
                 new, state = extended.update(updates, state, params, **extra_args)
-            return jax.tree.map(lambda u, old: u.astype(old.dtype), new, updates), state
+            return cast_like(new, updates), state
 
         return cls.from_update(name, extended.init, update)
 

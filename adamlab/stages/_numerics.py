@@ -88,6 +88,11 @@ def _sqrt_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[ja
     return root, slope * dx
 
 
+def cast_like(new: Any, old: Any) -> Any:
+    """The tree `new` with the dtypes of the tree `old`, as a state must keep them."""
+    return jax.tree.map(lambda n, o: n.astype(o.dtype), new, old)
+
+
 def real_dtype(x: Any) -> Any:
     """The real dtype of `widen(x)`."""
     return jnp.finfo(wide_dtype(x)).dtype

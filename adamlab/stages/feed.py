@@ -11,7 +11,7 @@ from adamlab._checks import check_number
 from adamlab.stages._average import fold, start_log_decay, step_at
 from adamlab.stages._decay import DecayRate, check_decay
 from adamlab.stages._kinds import Moments, MomentsToMoments
-from adamlab.stages._numerics import norm, real_dtype, tame, tree_mean, widen
+from adamlab.stages._numerics import cast_like, norm, real_dtype, tame, tree_mean, widen
 from adamlab.stages.moments import gradient_like
 
 
@@ -67,7 +67,7 @@ def add_difference(b2: DecayRate = 0.92, gain: Any = None) -> MomentsToMoments:
 
         mu = jax.tree.map(lambda m, w: add(m, w, now.mass), moments.mu, difference)
         grad = jax.tree.map(add, moments.grad, change)
-        kept = jax.tree.map(lambda d, old: d.astype(old.dtype), difference, state.difference)
+        kept = cast_like(difference, state.difference)
         new = AddDifferenceState(moments.grad, kept, now.log_decay)
         return moments._replace(mu=mu, grad=grad), new
 

@@ -12,7 +12,7 @@ from adamlab._checks import check_number
 from adamlab.stages._average import Step, fold, start_log_decay, step_at
 from adamlab.stages._decay import DecayRate, check_decay
 from adamlab.stages._kinds import GradientToMoments, Moments, MomentsToMoments
-from adamlab.stages._numerics import map_pairs, tame, widen
+from adamlab.stages._numerics import cast_like, map_pairs, tame, widen
 from adamlab.stages.second_moment import SecondMoment, Seen, second_moment_of
 from adamlab.stages.storage import Storage, check_storage, restore, store
 
@@ -180,7 +180,7 @@ class MuTracker:
         now = step_at(self.rate, log, moments.count - 1)
         mu = fold(before, jax.tree.map(tame, moments.grad), now.weight)
         kept = store(mu, self.storage, signed=True)
-        return moments._replace(mu=mu, mu_mass=now.mass), _as(kept, stored), now.log_decay
+        return moments._replace(mu=mu, mu_mass=now.mass), cast_like(kept, stored), now.log_decay
 
 
 class NuTracker:
@@ -222,7 +222,7 @@ class NuTracker:
         moments = moments._replace(nu=nu, nu_mass=now.mass if self.rule.biased else None)
         if self.rule.previous:
             moments = _look_back(moments, now, self.rule.first)
-        return moments, _as(kept, stored), now.log_decay
+        return moments, cast_like(kept, stored), now.log_decay
 
 
 def _look_back(moments: Moments, now: Step, first: float | None) -> Moments:
@@ -237,7 +237,3 @@ def _look_back(moments: Moments, now: Step, first: float | None) -> Moments:
         jax.tree.map(lambda x: jnp.where(begun, x, 0), part) for part in (moments.grad, moments.mu)
     )
     return moments._replace(grad=grad, mu=mu, nu_mass=mass)
-
-
-def _as(new: Any, old: Any) -> Any:
-    return jax.tree.map(lambda n, o: n.astype(o.dtype), new, old)

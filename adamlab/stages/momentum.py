@@ -12,7 +12,7 @@ from adamlab._checks import check_number
 from adamlab.stages._average import fold, start_log_decay, step_at
 from adamlab.stages._decay import DecayRate, check_decay
 from adamlab.stages._kinds import Moments, MomentsToMoments
-from adamlab.stages._numerics import at_step, tame, widen
+from adamlab.stages._numerics import at_step, cast_like, tame, widen
 from adamlab.stages.moments import gradient_like
 from adamlab.stages.second_moment import square
 
@@ -131,7 +131,7 @@ def mix_slow_average(b3: DecayRate = 0.9999, alpha: Any = 5.0) -> MomentsToMomen
         slow = fold(state.mu_slow, jax.tree.map(tame, moments.grad), now.weight)
         share = at_step(alpha, moments.count - 1)
         mu = jax.tree.map(lambda m, s: m + jnp.asarray(share, m.dtype) * s, moments.mu, slow)
-        kept = jax.tree.map(lambda s, old: s.astype(old.dtype), slow, state.mu_slow)
+        kept = cast_like(slow, state.mu_slow)
         return moments._replace(mu=mu), MixSlowAverageState(kept, now.log_decay)
 
     return MomentsToMoments.from_update("mix_slow_average", init, update, needs=("mu",))
@@ -173,7 +173,7 @@ def positive_negative_momentum(b1: float = 0.9, b3: float = 1.0) -> MomentsToMom
             - jnp.asarray(b3 / length, m.dtype) * widen(old),
             new, state.mu,
         )  # fmt: skip
-        kept = jax.tree.map(lambda m, old: m.astype(old.dtype), new, state.mu)
+        kept = cast_like(new, state.mu)
         return moments._replace(mu=mu, mu_mass=now.mass), PositiveNegativeState(kept, state.mu)
 
     return MomentsToMoments.from_update("positive_negative_momentum", init, update)

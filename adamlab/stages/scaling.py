@@ -13,7 +13,17 @@ import optax
 from adamlab._checks import check_number
 from adamlab.stages._average import fold
 from adamlab.stages._kinds import DirectionToDirection, Moments
-from adamlab.stages._numerics import at_step, map_pairs, norm, real_dtype, rms, sqrt, tame, widen
+from adamlab.stages._numerics import (
+    at_step,
+    cast_like,
+    map_pairs,
+    norm,
+    real_dtype,
+    rms,
+    sqrt,
+    tame,
+    widen,
+)
 from adamlab.stages.coarse import factored, factored_axes
 from adamlab.stages.decay import CountState, start_count
 from adamlab.stages.second_moment import Seen
@@ -173,7 +183,7 @@ def scale_by_confidence(
             return (m / jnp.where(root == 0, 1, root)).astype(u.dtype), residual
 
         new, residuals = map_pairs(leaf, updates, average, state.residual)
-        kept = jax.tree.map(lambda m, old: m.astype(old.dtype), average, state.ema)
+        kept = cast_like(average, state.ema)
         return new, ConfidenceState(kept, residuals)
 
     return DirectionToDirection.from_update("scale_by_confidence", init, update)

@@ -12,7 +12,7 @@ from adamlab._checks import check_number
 from adamlab.stages._average import fold, start_log_decay, step_at
 from adamlab.stages._decay import DecayRate, check_decay
 from adamlab.stages._kinds import DirectionToDirection
-from adamlab.stages._numerics import widen
+from adamlab.stages._numerics import cast_like, widen
 
 
 def scale_by_learning_rate(learning_rate: Any, *, flip_sign: bool = True) -> DirectionToDirection:
@@ -73,11 +73,12 @@ def ema(b1: DecayRate = 0.9, *, correct: bool = False, dtype: Any = None) -> Dir
     def update(updates: Any, state: EmaState, **_: Any) -> tuple[Any, EmaState]:
         now = step_at(b1, state.log_decay, state.count)
         average = fold(state.ema, updates, now.weight)
-        kept = jax.tree.map(lambda new, old: new.astype(old.dtype), average, state.ema)
+        kept = cast_like(average, state.ema)
         if correct:
             average = jax.tree.map(lambda x: x / now.mass.astype(x.dtype), average)
-        new = jax.tree.map(lambda x, u: x.astype(u.dtype), average, updates)
-        return new, EmaState(optax.safe_increment(state.count), kept, now.log_decay)
+        return cast_like(average, updates), EmaState(
+            optax.safe_increment(state.count), kept, now.log_decay
+        )
 
     return DirectionToDirection.from_update("ema", init, update)
 
@@ -158,7 +159,7 @@ def average_parameters(decay: DecayRate = 0.999) -> DirectionToDirection:
         now = step_at(decay, state.log_decay, state.count)
         moved = jax.tree.map(lambda p, u: widen(p) + widen(u), params, updates)
         average = fold(state.average, moved, now.weight)
-        kept = jax.tree.map(lambda new, old: new.astype(old.dtype), average, state.average)
+        kept = cast_like(average, state.average)
         new = AverageParametersState(optax.safe_increment(state.count), kept, now.log_decay)
         return updates, new
 

@@ -8,6 +8,7 @@ are needed: the gradient read, the parameter and both moments read and written.
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -22,6 +23,7 @@ import optax
 import adamlab as al
 from adamlab.optimizers import group_small_leaves
 from experiments.benchmarks.measure import in_turn, keep, paired_ratio, table, torch_version
+from experiments.benchmarks.steps import Init, Shapes, Step, compiled, plain_step, torch_step
 
 FLAG = "--xla_backend_extra_options=xla_cpu_use_multi_output_fusion"
 TREES: dict[str, list[tuple[int, ...]]] = {
@@ -32,18 +34,8 @@ ROUNDS = 31
 LR, B1, B2, EPS = 1e-3, 0.9, 0.999, 1e-8
 BLOCK = 2**17
 
-Step = Callable[[Any, Any, Any], tuple[Any, Any]]
 
-
-def _plain(tx: optax.GradientTransformation) -> tuple[Callable[[Any], Any], Step]:
-    def step(params: Any, state: Any, grads: Any) -> tuple[Any, Any]:
-        updates, state = tx.update(grads, state, params)
-        return optax.apply_updates(params, updates), state
-
-    return tx.init, step
-
-
-def _twice(tx: optax.GradientTransformation) -> tuple[Callable[[Any], Any], Step]:
+def _twice(tx: optax.GradientTransformation) -> tuple[Init, Step]:
     """The moments that are kept and those that the direction is made from, computed apart.
 
     The parameters then depend on nothing but what the moments depend on too, and one fusion can
@@ -59,7 +51,7 @@ def _twice(tx: optax.GradientTransformation) -> tuple[Callable[[Any], Any], Step
     return tx.init, step
 
 
-def _complex() -> tuple[Callable[[Any], Any], Step]:
+def _complex() -> tuple[Init, Step]:
     """Both moments in one complex array: two results for one."""
 
     def init(params: Any) -> Any:
@@ -84,7 +76,7 @@ def _complex() -> tuple[Callable[[Any], Any], Step]:
     return init, step
 
 
-def _blocks() -> tuple[Callable[[Any], Any], Step]:
+def _blocks() -> tuple[Init, Step]:
     """A loop over blocks that fit the cache, each written back in place."""
 
     def init(params: Any) -> Any:
@@ -118,20 +110,20 @@ def _blocks() -> tuple[Callable[[Any], Any], Step]:
     return init, step
 
 
-def _forms(tree: str) -> dict[str, tuple[Callable[[Any], Any], Step]]:
+def _forms(tree: str) -> dict[str, tuple[Init, Step]]:
     adam = al.adam(LR, B1, B2, EPS)
     forms = {
-        "optax.adam": _plain(optax.adam(LR, B1, B2, EPS)),
-        "adamlab.adam": _plain(adam),
+        "optax.adam": plain_step(optax.adam(LR, B1, B2, EPS)),
+        "adamlab.adam": plain_step(adam),
         "the moments computed twice": _twice(adam),
         "both moments in a complex array": _complex(),
     }
     if tree.startswith("10 "):
         return forms | {"blocks in place, in a loop": _blocks()}
     return forms | {
-        "small leaves in groups of 16": _plain(group_small_leaves(adam)),
-        "small leaves in groups of 100": _plain(group_small_leaves(adam, group=100)),
-        "all leaves in one": _plain(group_small_leaves(adam, group=10**6)),
+        "small leaves in groups of 16": plain_step(group_small_leaves(adam)),
+        "small leaves in groups of 100": plain_step(group_small_leaves(adam, group=100)),
+        "all leaves in one": plain_step(group_small_leaves(adam, group=10**6)),
     }
 
 
@@ -170,7 +162,7 @@ def child() -> None:
     found: dict[str, dict[str, Any]] = {}
     for tree, shapes in TREES.items():
         steps = {name: _compiled(*form, shapes) for name, form in _forms(tree).items()}
-        torch = _torch_step(shapes) if torch_version() else None
+        torch = torch_step(shapes, LR) if torch_version() else None
         found[tree] = {}
         for name, (run, sizes) in steps.items():
             over: dict[str, float | None] = {"optax": None, "torch": None}
@@ -188,37 +180,13 @@ def child() -> None:
     print(json.dumps(found))
 
 
-def _compiled(
-    init: Callable[[Any], Any], step: Step, shapes: list[tuple[int, ...]]
-) -> tuple[Callable[[], Any], dict[str, float]]:
-    keys = jax.random.split(jax.random.key(0), len(shapes))
-    params = {
-        f"w{i}": jax.random.normal(k, s) for i, (k, s) in enumerate(zip(keys, shapes, strict=True))
-    }
-    grads = jax.tree.map(lambda p: 0.1 * p, params)
-    state = init(params)
-    compiled = jax.jit(step, donate_argnums=(0, 1)).lower(params, state, grads).compile()
-    size = sum(p.size for p in jax.tree.leaves(params))
-    cost, memory = compiled.cost_analysis(), compiled.memory_analysis()
-    held = [params, state]
-
-    def run() -> None:
-        held[:] = compiled(*held, grads)
-        jax.block_until_ready(held)
-
+def _compiled(init: Init, step: Step, shapes: Shapes) -> tuple[Callable[[], Any], dict[str, float]]:
+    """A compiled step, and its bytes for each parameter."""
+    run, sizes = compiled(init, step, shapes)
+    parameters = sum(math.prod(shape) for shape in shapes)
     return run, {
-        "bytes": (cost["bytes accessed"] if cost else 0) / size,
-        "temporary": (memory.temp_size_in_bytes if memory else 0) / size,
-    }
-
-
-def _torch_step(shapes: list[tuple[int, ...]]) -> Callable[[], Any]:
-    import torch
-
-    params = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
-    for p in params:
-        p.grad = 0.1 * p.detach()
-    return torch.optim.Adam(params, lr=LR, fused=True).step
+        "bytes": sizes["accessed"] / parameters, "temporary": sizes["temporary"] / parameters,
+    }  # fmt: skip
 
 
 if __name__ == "__main__":

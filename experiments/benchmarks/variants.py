@@ -8,12 +8,12 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 
 import adamlab as al
 from adamlab import optimizers as opt
 from experiments.benchmarks.measure import in_turn, keep, paired_ratio, table
+from experiments.benchmarks.steps import compiled, plain_step
 
 LEAVES, SHAPE = 10, (640, 625)
 PARAMETERS = LEAVES * SHAPE[0] * SHAPE[1]
@@ -98,40 +98,16 @@ def _ratio(ours: Callable[[], Any], theirs: Callable[[], Any]) -> float:
 
 
 def _step(tx: optax.GradientTransformation) -> tuple[Callable[[], Any], dict[str, float]]:
-    """A compiled step with donated buffers, and its bytes for each parameter."""
-    extended = optax.with_extra_args_support(tx)
-    keys = jax.random.split(jax.random.key(0), LEAVES)
-    params = {f"w{i}": jax.random.normal(k, SHAPE) for i, k in enumerate(keys)}
-    grads = jax.tree.map(lambda p: 0.1 * p, params)
+    """A compiled step, and its bytes for each parameter."""
+    curved = "track_curvature" in al.stages.parts_of(tx)
+    extra = (lambda grads: {"hessian_diag": grads}) if curved else None
     with jax.numpy_dtype_promotion("standard"):
-        state = jax.tree.map(jnp.copy, extended.init(params))
-    needs_curvature = "hessian_diag" in _needed(tx)
-
-    def step(params: Any, state: Any, grads: Any) -> tuple[Any, Any]:
-        extra = {"hessian_diag": grads} if needs_curvature else {}
-        updates, state = extended.update(grads, state, params, **extra)
-        return optax.apply_updates(params, updates), state
-
-    compiled = jax.jit(step, donate_argnums=(0, 1)).lower(params, state, grads).compile()
-    cost, memory = compiled.cost_analysis(), compiled.memory_analysis()
-    sizes = {
-        "bytes": (cost["bytes accessed"] if cost else 0) / PARAMETERS,
-        "temporary": (memory.temp_size_in_bytes if memory else 0) / PARAMETERS,
-        "state": sum(x.nbytes for x in jax.tree.leaves(state)) / PARAMETERS,
+        run, sizes = compiled(*plain_step(tx, extra), [SHAPE] * LEAVES)
+    return run, {
+        "bytes": sizes["accessed"] / PARAMETERS,
+        "temporary": sizes["temporary"] / PARAMETERS,
+        "state": sizes["state"] / PARAMETERS,
     }
-    held = [params, state]
-
-    def run() -> None:
-        held[:] = compiled(*held, grads)
-        jax.block_until_ready(held)
-
-    return run, sizes
-
-
-def _needed(tx: Any) -> set[str]:
-    curved = {"track_curvature"}
-    parts = {part.partition("(")[0] for part in al.stages.parts_of(tx)}
-    return {"hessian_diag"} if parts & curved else set()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,69 @@
+"""One optimizer step, compiled with donated buffers and ready to be timed; PyTorch's beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+Shapes = Sequence[tuple[int, ...]]
+Init = Callable[[Any], Any]
+Step = Callable[[Any, Any, Any], tuple[Any, Any]]
+"""From parameters, state and gradients to new parameters and state."""
+
+
+def plain_step(
+    tx: optax.GradientTransformation, extra: Callable[[Any], dict[str, Any]] | None = None
+) -> tuple[Init, Step]:
+    """The step of an optimizer; `extra` makes its further arguments from the gradients."""
+    extended = optax.with_extra_args_support(tx)
+
+    def step(params: Any, state: Any, grads: Any) -> tuple[Any, Any]:
+        given = {} if extra is None else extra(grads)
+        updates, state = extended.update(grads, state, params, **given)
+        return optax.apply_updates(params, updates), state
+
+    return extended.init, step
+
+
+def compiled(init: Init, step: Step, shapes: Shapes) -> tuple[Callable[[], Any], dict[str, int]]:
+    """A call that runs one step after the other, and bytes by XLA's analysis.
+
+    `accessed` by a step, `temporary` beside its arguments, `state` between steps.
+    """
+    keys = jax.random.split(jax.random.key(0), len(shapes))
+    params = {
+        f"w{i}": jax.random.normal(k, shape)
+        for i, (k, shape) in enumerate(zip(keys, shapes, strict=True))
+    }
+    grads = jax.tree.map(lambda p: 0.1 * p, params)
+    # A copy: what a state shares with the parameters could not be donated twice.
+    state = jax.tree.map(jnp.copy, init(params))
+    program = jax.jit(step, donate_argnums=(0, 1)).lower(params, state, grads).compile()
+    cost, memory = program.cost_analysis(), program.memory_analysis()
+    sizes = {
+        "accessed": int(cost["bytes accessed"]) if cost else 0,
+        "temporary": memory.temp_size_in_bytes if memory else 0,
+        "state": sum(x.nbytes for x in jax.tree.leaves(state)),
+    }
+    held = [params, state]
+
+    def run() -> None:
+        held[:] = program(*held, grads)
+        jax.block_until_ready(held)
+
+    return run, sizes
+
+
+def torch_step(shapes: Shapes, learning_rate: float = 1e-3) -> Callable[[], Any]:
+    """PyTorch's fused Adam on parameters of these shapes."""
+    import torch
+
+    torch.manual_seed(0)
+    params = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
+    for p in params:
+        p.grad = 0.1 * p.detach()
+    return torch.optim.Adam(params, lr=learning_rate, fused=True).step
