@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import adamlab
+import adamlab.analysis
 
 ROOT = Path(adamlab.__file__).parent
 CHECKOUT = ROOT.parent
@@ -18,7 +19,7 @@ CHECKOUT = ROOT.parent
 # Each room may import those before it, and itself.
 ROOMS = [
     "_checks", "stages", "optimizers", "compat", "testing", "problems", "training", "sweeps",
-    "maps", "plot", "cli",
+    "maps", "analysis", "plot", "cli",
 ]  # fmt: skip
 FILES = sorted(ROOT.rglob("*.py"))
 
@@ -93,7 +94,7 @@ def test_a_sweep_uses_every_core_or_says_how():
         subprocess.run([sys.executable, "-c", code, when], check=True)
 
 
-DOORS = [adamlab, adamlab.stages, adamlab.optimizers]
+DOORS = [adamlab, adamlab.stages, adamlab.optimizers, adamlab.analysis]
 
 
 @pytest.mark.parametrize("door", DOORS, ids=lambda door: door.__name__)
