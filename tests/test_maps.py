@@ -339,3 +339,17 @@ def test_bad_input_is_named_before_anything_runs(name):
     axes, options, message = BAD[name]
     with pytest.raises((ValueError, TypeError), match=message):
         al.convergence_map(al.quadratic(), al.adam, axes, **options)
+
+
+def test_a_probe_is_kept_at_each_checkpoint():
+    found = al.convergence_map(
+        al.quadratic(), al.adam, {"learning_rate": [0.01, 0.1]}, steps=40, checkpoints=8,
+        probe=lambda params, state: {"place": params},
+    )  # fmt: skip
+    assert found["place"].dims == ("learning_rate", "seed", "step", "place_1")
+    assert found["step"].values[-1] == 40
+    with pytest.raises(ValueError, match="probe's 'late_loss' has the name of a statistic"):
+        al.convergence_map(
+            al.quadratic(), al.adam, {"learning_rate": [0.01, 0.1]}, steps=40,
+            probe=lambda params, state: {"late_loss": params},
+        )  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -167,3 +169,55 @@ def test_a_name_that_belongs_to_both_is_refused():
 def test_bad_lengths_are_named(options, message):
     with pytest.raises((ValueError, TypeError), match=message):
         al.train(al.reddi(), al.adam, KEY, {"learning_rate": 1.0}, **options)
+
+
+def test_data_are_drawn_once_a_run_and_reach_every_function():
+    def data(key, *, noise):
+        inputs = jax.random.normal(key, (20, 3))
+        return inputs, inputs.sum(-1) + noise
+
+    def fit(weights, pairs, **_):
+        inputs, targets = pairs
+        return jnp.mean((inputs @ weights - targets) ** 2)
+
+    def some(key, step, pairs, **_):
+        rows = jax.random.randint(key, (5,), 0, 20)
+        return jax.tree.map(lambda part: part[rows], pairs)
+
+    whole = al.Problem(
+        "fit",
+        data=data,
+        init=lambda key, **_: jnp.zeros(3),
+        loss=fit,
+        metrics=lambda weights, pairs, **_: {"total": pairs[0].sum()},
+        hyperparameters={"noise": 0.0},
+    )
+    sampled = dataclasses.replace(whole, batch=some, objective=fit)
+    keys = jax.random.split(jax.random.key(0), 3)
+    runs = [
+        jax.vmap(lambda key, p=p: al.train(p, al.adam, key, {"learning_rate": 0.1}, steps=200))(
+            keys
+        )
+        for p in (whole, sampled)
+    ]
+    for run in runs:
+        np.testing.assert_array_less(run.final_loss, 1e-2)
+    np.testing.assert_array_equal(runs[0].initial_loss, runs[1].initial_loss)
+    np.testing.assert_array_equal(runs[0].metrics["total"], runs[1].metrics["total"])
+    assert len(np.unique(runs[0].metrics["total"])) == 3
+
+
+def test_a_probe_sees_parameters_and_state_at_each_checkpoint():
+    problem = al.quadratic()
+
+    def look(params, state):
+        return {"place": params, "count": optax.tree.get(state, "count")}
+
+    trace = al.train(
+        problem, al.adam, jax.random.key(0), {"learning_rate": 0.1},
+        steps=40, checkpoints=8, curve=True, probe=look,
+    )  # fmt: skip
+    assert trace.probed["count"].tolist() == checkpoint_steps(40, 8).tolist()
+    assert trace.probed["place"].shape == (8, 2)
+    losses = [problem.loss(x, None, condition=100.0, start=1.0) for x in trace.probed["place"]]
+    np.testing.assert_allclose(losses, trace.curve, rtol=1e-6)

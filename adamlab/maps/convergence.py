@@ -27,6 +27,7 @@ from adamlab.sweeps import (
 )
 from adamlab.training import (
     OptimizerFactory,
+    Probe,
     checkpoint_steps,
     name_of_optimizer,
     split_hyperparameters,
@@ -50,6 +51,7 @@ def convergence_map(
     steps: int = 300,
     checkpoints: int = 32,
     curve: bool = False,
+    probe: Probe | None = None,
     criteria: Criteria | None = None,
     **sweep_options: Any,
 ) -> xr.Dataset:
@@ -67,13 +69,15 @@ def convergence_map(
         steps: updates in a run, >= 8.
         checkpoints: observations of the loss in a run, >= 8; see `adamlab.training.train`.
         curve: whether to keep the losses at the checkpoints, as the variable `curve`.
+        probe: `probe(params, state, [data])` -> arrays by name, kept at each checkpoint; see
+            `adamlab.training.train`.
         criteria: the numbers in the outcomes' definitions.
         sweep_options: `store`, `resume`, `executor`, `block`, `lanes`, `memory`, `paired` and
             `progress`, as for `adamlab.sweep`.
 
     Returns:
         A dataset over the axes with the fields of `adamlab.training.Trace`, the problem's
-        metrics, `done` and `outcome`; what determined it is in the attributes.
+        metrics, what the probe saw, `done` and `outcome`; what determined it is in the attributes.
 
     Raises:
         ValueError: a hyperparameter is unknown, missing, given twice or out of range, or as for
@@ -85,7 +89,7 @@ def convergence_map(
     if several is not None:
         one = partial(
             convergence_map, problem, axes=axes, fixed=fixed, seeds=seeds, steps=steps,
-            checkpoints=checkpoints, curve=curve, criteria=criteria,
+            checkpoints=checkpoints, curve=curve, probe=probe, criteria=criteria,
         )  # fmt: skip
         for each in several.values():  # before any of them is run
             _check(problem, each, axes, fixed, seeds)
@@ -98,11 +102,17 @@ def convergence_map(
     build = cast(OptimizerFactory, optimizer)
     grid, constants = _check(problem, build, axes, fixed, seeds)
     marks = checkpoint_steps(steps, checkpoints)
+    over_time = ["curve"] if curve else []
+    if probe is not None:
+        first = constants | {name: v[0].item() for name, v in grid.items() if name != SEED}
+        over_time += jax.eval_shape(
+            lambda: train(problem, build, jax.random.key(0), first, steps=steps, probe=probe).probed
+        )
     dataset = sweep(
-        partial(_run, problem, build, constants, steps, checkpoints, curve),
+        partial(_run, problem, build, constants, steps, checkpoints, curve, probe),
         grid,
         settings=_settings(problem, build, grid, constants, steps, checkpoints, curve),
-        dims={"curve": {"step": marks}} if curve else {},
+        dims={name: {"step": marks} for name in over_time},
         **sweep_options,
     )
     return with_outcomes(dataset, criteria)
@@ -149,24 +159,24 @@ def _run(
     steps: int,
     checkpoints: int,
     curve: bool,
+    probe: Probe | None,
     key: jax.Array,
     **swept: Any,
 ) -> dict[str, Any]:
     """One run's Trace, flat."""
     trace = train(
         problem, optimizer, key, {**fixed, **swept},
-        steps=steps, checkpoints=checkpoints, curve=curve,
+        steps=steps, checkpoints=checkpoints, curve=curve, probe=probe,
     )  # fmt: skip
     fields = trace._asdict()
-    metrics = fields.pop("metrics")
-    clash = sorted(set(metrics) & {*fields, "outcome"})
-    if clash:
-        raise ValueError(
-            f"the problem's metric {clash[0]!r} has the name of a statistic: rename it"
-        )
+    metrics, probed = fields.pop("metrics"), fields.pop("probed")
+    for what, names in (("problem's metric", metrics), ("probe's", probed)):
+        clash = sorted(set(names) & {*fields, "outcome", *(metrics if names is probed else ())})
+        if clash:
+            raise ValueError(f"the {what} {clash[0]!r} has the name of a statistic: rename it")
     if not curve:
         del fields["curve"]
-    return {**fields, **metrics}
+    return {**fields, **metrics, **probed}
 
 
 def _check_hyperparameters(

@@ -14,7 +14,8 @@ class Problem:
     """A training problem: pure functions of a key, parameters and a batch.
 
     Every function also gets the problem's own `hyperparameters` as keywords, so that a sweep can
-    vary them. Only `init` and `loss` are needed:
+    vary them. Where the problem has `data`, drawn once a run, `batch`, `objective` and `metrics`
+    get them as their last positional argument. Only `init` and `loss` are needed:
 
         Problem("valley", init=lambda key: jnp.ones(2), loss=lambda params, batch: ...)
 
@@ -29,14 +30,18 @@ class Problem:
     """`init(key, **hyperparameters)` -> parameters."""
     loss: Callable[..., Any]
     """`loss(params, batch, **hyperparameters)` -> scalar: what the gradient is taken of."""
+    data: Callable[..., Any] | None = None
+    """`data(key, **hyperparameters)` -> what a run learns from, drawn once when it begins. None
+    where there is nothing to draw."""
     batch: Callable[..., Any] | None = None
-    """`batch(key, step, **hyperparameters)` -> batch; `key` is new each step, `step` counts from
-    0. None where the loss needs no data: its batch is then None."""
+    """`batch(key, step, [data], **hyperparameters)` -> batch; `key` is new each step, `step`
+    counts from 0. None where every step sees the whole data, or needs none: its batch is then the
+    data, or None."""
     objective: Callable[..., Any] | None = None
-    """`objective(params, **hyperparameters)` -> scalar: the loss without the batch's noise. None
-    where the loss itself is that."""
+    """`objective(params, [data], **hyperparameters)` -> scalar: the loss without the batch's
+    noise. None where the loss itself is that."""
     metrics: Callable[..., Mapping[str, Any]] | None = None
-    """`metrics(params, **hyperparameters)` -> named values, computed once at the end."""
+    """`metrics(params, [data], **hyperparameters)` -> named values, computed once at the end."""
     project: Callable[..., Any] | None = None
     """`project(params, **hyperparameters)` -> the nearest parameters that are allowed."""
     optimum: float = 0.0
@@ -56,7 +61,7 @@ class Problem:
         """Check what the fields hold."""
         if not isinstance(self.name, str) or not self.name:
             raise ValueError(f"name={self.name!r}: must be a non-empty string")
-        for part in ("init", "loss", "batch", "objective", "metrics", "project"):
+        for part in ("init", "loss", "data", "batch", "objective", "metrics", "project"):
             function = getattr(self, part)
             optional = part not in ("init", "loss")
             if not callable(function) and not (optional and function is None):

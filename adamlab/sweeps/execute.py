@@ -88,7 +88,8 @@ def sweep(
             pair by pair; otherwise every point's key comes from all its coordinates.
         settings: what else determines the results, as JSON values, such as the version of what is
             computed. Kept in the attributes, and compared on resuming.
-        dims: for outputs that are arrays, `{output: {dimension: coordinates}}`.
+        dims: for outputs that are arrays, `{output: {dimension: coordinates}}`, from the first
+            dimension on; those left over are numbered.
         progress: whether to show a progress bar on standard error.
 
     Returns:

@@ -235,9 +235,9 @@ def _own_dims(
     name: str, output: jax.ShapeDtypeStruct, dims: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, np.ndarray]:
     """The dimensions of an output besides the axes, with their coordinates."""
-    if name in dims:
-        return {dim: np.asarray(values) for dim, values in dims[name].items()}
-    return {f"{name}_{i}": np.arange(n) for i, n in enumerate(output.shape)}
+    named = {dim: np.asarray(values) for dim, values in dims.get(name, {}).items()}
+    rest = range(len(named), len(output.shape))
+    return named | {f"{name}_{i}": np.arange(output.shape[i]) for i in rest}
 
 
 def _check_names(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -11,15 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from adamlab._checks import check_count, nearest
+from adamlab._checks import check_count
 from adamlab.problems import Problem
-from adamlab.stages import OneMinus
+from adamlab.training.hyperparameters import OptimizerFactory, split_hyperparameters
+from adamlab.training.statistics import empty_statistics, record
 
-OptimizerFactory = Callable[..., optax.GradientTransformation]
-"""A function of hyperparameters that builds an optimizer, such as `adamlab.adam`."""
+Probe = Callable[..., Mapping[str, Any]]
+"""What is looked at while a run goes on: `probe(params, state, [data])` -> arrays by name."""
 
-_COMPLEMENT = "1-"
 _LEAST = 8
+# Tells the key of a run's data from those of its initial parameters and its batches.
+_DATA = 2
 
 
 class Trace(NamedTuple):
@@ -52,28 +53,8 @@ class Trace(NamedTuple):
     """The problem's metrics of the parameters that the run ends with."""
     curve: jax.Array | None
     """The losses at the checkpoints, shape (checkpoints,); None where not asked for."""
-
-
-class _Average(NamedTuple):
-    """A streaming mean and squared deviation, by Welford's update."""
-
-    count: Any
-    mean: jax.Array
-    square: jax.Array
-    """Sum of squared distances from the mean."""
-
-
-class _Statistics(NamedTuple):
-    """What a run carries along to report a Trace: scalars, and one copy of the parameters."""
-
-    best: jax.Array
-    last: jax.Array
-    earlier: _Average
-    late: _Average
-    late_params: Any
-    """Mean of the parameters over the late part."""
-    converged_step: jax.Array
-    nonfinite_step: jax.Array
+    probed: Mapping[str, jax.Array]
+    """What the probe saw, by name, each with a first dimension of the checkpoints."""
 
 
 def train(
@@ -85,6 +66,7 @@ def train(
     steps: int,
     checkpoints: int = 32,
     curve: bool = False,
+    probe: Probe | None = None,
 ) -> Trace:
     """Train `problem` with the optimizer that `optimizer` builds from its hyperparameters.
 
@@ -101,6 +83,9 @@ def train(
         steps: number of updates, >= 8.
         checkpoints: number of observations of the objective, >= 8; at most `steps` are made.
         curve: whether to return the losses at the checkpoints.
+        probe: called as `probe(params, state)` with the parameters and the optimizer's state at
+            each checkpoint; returns arrays by name. A problem with data hands them on:
+            `probe(params, state, data)`.
 
     Raises:
         ValueError: a hyperparameter is unknown, ambiguous, missing or out of range, or `steps`
@@ -111,25 +96,29 @@ def train(
     for_problem = {name: jnp.asarray(value, float) for name, value in for_problem.items()}
     tx = optax.with_extra_args_support(optimizer(**for_optimizer))
     at_checkpoints = problem.objective is not None
-    bounds = checkpoint_steps(steps, checkpoints) if at_checkpoints or curve else np.array([steps])
-    init_key, data_key = jax.random.split(key)
+    looks = at_checkpoints or curve or probe is not None
+    bounds = checkpoint_steps(steps, checkpoints) if looks else np.array([steps])
+    init_key, batch_key = jax.random.split(key)
+    data: tuple[Any, ...] = ()
+    if problem.data is not None:
+        data = (problem.data(jax.random.fold_in(key, _DATA), **for_problem),)
 
     def loss_at(params: Any, step: jax.Array) -> jax.Array:
         if problem.batch is None:
-            return problem.loss(params, None, **for_problem)
-        batch = problem.batch(jax.random.fold_in(data_key, step), step, **for_problem)
+            return problem.loss(params, *(data or (None,)), **for_problem)
+        batch = problem.batch(jax.random.fold_in(batch_key, step), step, *data, **for_problem)
         return problem.loss(params, batch, **for_problem)
 
     def observe(params: Any, step: jax.Array) -> jax.Array:
         if problem.objective is None:
             return loss_at(params, step)
-        return problem.objective(params, **for_problem)
+        return problem.objective(params, *data, **for_problem)
 
     def one_step(step: jax.Array, carry: Any) -> Any:
         params, state, stats = carry
         loss, grads = jax.value_and_grad(loss_at)(params, step)
         if not at_checkpoints:
-            stats = _record(stats, loss, params, step, steps, target)
+            stats = record(stats, loss, params, step, steps, target)
         updates, state = tx.update(grads, state, params, value=loss)
         params = optax.apply_updates(params, updates)
         if problem.project is not None:
@@ -138,23 +127,24 @@ def train(
 
     def to_checkpoint(carry: Any, span: tuple[jax.Array, jax.Array]) -> tuple[Any, Any]:
         params, state, stats = jax.lax.fori_loop(*span, one_step, carry)
+        seen: dict[str, Any] = {} if probe is None else dict(probe(params, state, *data))
         if not (at_checkpoints or curve):
-            return (params, state, stats), None
+            return (params, state, stats), (None, seen)
         loss = observe(params, span[1])
         if at_checkpoints:
-            stats = _record(stats, loss, params, span[1], steps, target)
-        return (params, state, stats), loss if curve else None
+            stats = record(stats, loss, params, span[1], steps, target)
+        return (params, state, stats), (loss if curve else None, seen)
 
     params = jax.tree.map(jnp.asarray, problem.init(init_key, **for_problem))
     initial = observe(params, jnp.zeros([], jnp.int32))
     target = jnp.asarray(problem.target_loss(initial), initial.dtype)
     ends = jnp.asarray(bounds, jnp.int32)
     starts = jnp.concatenate([jnp.zeros(1, jnp.int32), ends[:-1]])
-    (params, _, stats), losses = jax.lax.scan(
-        to_checkpoint, (params, tx.init(params), _empty_statistics(initial, params)), (starts, ends)
+    (params, _, stats), (losses, probed) = jax.lax.scan(
+        to_checkpoint, (params, tx.init(params), empty_statistics(initial, params)), (starts, ends)
     )
     if not at_checkpoints:
-        stats = _record(stats, observe(params, ends[-1]), params, ends[-1], steps, target)
+        stats = record(stats, observe(params, ends[-1]), params, ends[-1], steps, target)
     return Trace(
         initial_loss=initial,
         target_loss=target,
@@ -166,8 +156,9 @@ def train(
         final_loss=stats.last,
         converged_step=stats.converged_step,
         nonfinite_step=stats.nonfinite_step,
-        metrics={} if problem.metrics is None else problem.metrics(params, **for_problem),
+        metrics={} if problem.metrics is None else problem.metrics(params, *data, **for_problem),
         curve=losses,
+        probed=probed,
     )
 
 
@@ -187,102 +178,3 @@ def checkpoint_steps(steps: int, checkpoints: int) -> np.ndarray:
     if len(np.unique(ends % 2)) == 1:
         ends[-2::-2] -= 1
     return ends
-
-
-def split_hyperparameters(
-    problem: Problem, optimizer: OptimizerFactory, hyperparameters: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The optimizer's share and the problem's, with the problem's defaults filled in.
-
-    Raises:
-        ValueError: a name is unknown (with the nearest that is known), belongs to both, is given
-            twice (as `b2` and `1-b2`), or one that the optimizer needs is missing.
-    """
-    builder = name_of_optimizer(optimizer)
-    parameters = inspect.signature(optimizer).parameters
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    named = {
-        name: p
-        for name, p in parameters.items()
-        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-    }
-    for_optimizer: dict[str, Any] = {}
-    for_problem: dict[str, Any] = dict(problem.hyperparameters)
-    for name, value in hyperparameters.items():
-        plain = name.removeprefix(_COMPLEMENT)
-        if name in problem.hyperparameters:
-            if name in named:
-                raise ValueError(
-                    f"hyperparameter {name!r} belongs both to the optimizer {builder} and to the "
-                    f"problem {problem.name}: rename one of them"
-                )
-            for_problem[name] = value
-        elif plain in named or takes_any:
-            if plain in for_optimizer:
-                raise ValueError(
-                    f"hyperparameter {plain!r} is given twice, as {plain} and 1-{plain}"
-                )
-            for_optimizer[plain] = value if name == plain else OneMinus(value)
-        else:
-            hint = nearest(name, [*named, *problem.hyperparameters])
-            raise ValueError(
-                f"hyperparameter {name!r}: neither the optimizer {builder} nor the problem "
-                f"{problem.name} has it; {hint}"
-            )
-    missing = [n for n, p in named.items() if p.default is p.empty and n not in for_optimizer]
-    if missing:
-        raise ValueError(
-            f"hyperparameter {missing[0]!r}: the optimizer {builder} needs it; "
-            "give it as an axis or as a fixed value"
-        )
-    return for_optimizer, for_problem
-
-
-def name_of_optimizer(optimizer: OptimizerFactory) -> str:
-    """The name of the function behind `optimizer`, bound arguments aside."""
-    inner = getattr(optimizer, "func", optimizer)
-    return str(getattr(inner, "__name__", type(inner).__name__))
-
-
-def _empty_statistics(initial: jax.Array, params: Any) -> _Statistics:
-    zero, never = jnp.zeros_like(initial), jnp.full([], -1, jnp.int32)
-    empty = _Average(zero, zero, zero)
-    best = jnp.where(jnp.isfinite(initial), initial, jnp.inf)
-    nowhere = optax.tree.zeros_like(params)
-    return _Statistics(best, initial, empty, empty, nowhere, never, never)
-
-
-def _record(
-    stats: _Statistics,
-    loss: jax.Array,
-    params: Any,
-    step: jax.Array,
-    steps: int,
-    target: jax.Array,
-) -> _Statistics:
-    """Add the loss and the parameters seen after `step` steps."""
-    late_from, earlier_from = steps - steps // 4, steps - 2 * (steps // 4)
-    late = _add(stats.late, loss, step > late_from)
-    weight = jnp.where(step > late_from, 1 / jnp.maximum(late.count, 1), 0)
-    converges = (stats.converged_step < 0) & (loss <= target)
-    breaks = (stats.nonfinite_step < 0) & ~jnp.isfinite(loss)
-    return _Statistics(
-        best=jnp.where(loss < stats.best, loss, stats.best),
-        last=loss,
-        earlier=_add(stats.earlier, loss, (step > earlier_from) & (step <= late_from)),
-        late=late,
-        late_params=jax.tree.map(
-            lambda mean, p: mean + weight.astype(p.dtype) * (p - mean), stats.late_params, params
-        ),
-        converged_step=jnp.where(converges, step, stats.converged_step),
-        nonfinite_step=jnp.where(breaks, step, stats.nonfinite_step),
-    )
-
-
-def _add(average: _Average, x: jax.Array, counted: jax.Array) -> _Average:
-    """`average` with `x`, where `counted`."""
-    count = average.count + 1
-    mean = average.mean + (x - average.mean) / count
-    square = average.square + (x - average.mean) * (x - mean)
-    new = _Average(count, mean, square)
-    return jax.tree.map(lambda n, old: jnp.where(counted, n, old), new, average)

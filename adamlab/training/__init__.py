@@ -1,0 +1,18 @@
+"""One training run as a pure function of a problem, an optimizer, a key and hyperparameters."""
+
+from adamlab.training.hyperparameters import (
+    OptimizerFactory,
+    name_of_optimizer,
+    split_hyperparameters,
+)
+from adamlab.training.run import Probe, Trace, checkpoint_steps, train
+
+__all__ = [
+    "OptimizerFactory",
+    "Probe",
+    "Trace",
+    "checkpoint_steps",
+    "name_of_optimizer",
+    "split_hyperparameters",
+    "train",
+]

@@ -1,0 +1,73 @@
+"""Values by name, told apart: which are the optimizer's and which the problem's."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import optax
+
+from adamlab._checks import nearest
+from adamlab.problems import Problem
+from adamlab.stages import OneMinus
+
+OptimizerFactory = Callable[..., optax.GradientTransformation]
+"""A function of hyperparameters that builds an optimizer, such as `adamlab.adam`."""
+
+_COMPLEMENT = "1-"
+
+
+def split_hyperparameters(
+    problem: Problem, optimizer: OptimizerFactory, hyperparameters: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The optimizer's share and the problem's, with the problem's defaults filled in.
+
+    Raises:
+        ValueError: a name is unknown (with the nearest that is known), belongs to both, is given
+            twice (as `b2` and `1-b2`), or one that the optimizer needs is missing.
+    """
+    builder = name_of_optimizer(optimizer)
+    parameters = inspect.signature(optimizer).parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    named = {
+        name: p
+        for name, p in parameters.items()
+        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    }
+    for_optimizer: dict[str, Any] = {}
+    for_problem: dict[str, Any] = dict(problem.hyperparameters)
+    for name, value in hyperparameters.items():
+        plain = name.removeprefix(_COMPLEMENT)
+        if name in problem.hyperparameters:
+            if name in named:
+                raise ValueError(
+                    f"hyperparameter {name!r} belongs both to the optimizer {builder} and to the "
+                    f"problem {problem.name}: rename one of them"
+                )
+            for_problem[name] = value
+        elif plain in named or takes_any:
+            if plain in for_optimizer:
+                raise ValueError(
+                    f"hyperparameter {plain!r} is given twice, as {plain} and 1-{plain}"
+                )
+            for_optimizer[plain] = value if name == plain else OneMinus(value)
+        else:
+            hint = nearest(name, [*named, *problem.hyperparameters])
+            raise ValueError(
+                f"hyperparameter {name!r}: neither the optimizer {builder} nor the problem "
+                f"{problem.name} has it; {hint}"
+            )
+    missing = [n for n, p in named.items() if p.default is p.empty and n not in for_optimizer]
+    if missing:
+        raise ValueError(
+            f"hyperparameter {missing[0]!r}: the optimizer {builder} needs it; "
+            "give it as an axis or as a fixed value"
+        )
+    return for_optimizer, for_problem
+
+
+def name_of_optimizer(optimizer: OptimizerFactory) -> str:
+    """The name of the function behind `optimizer`, bound arguments aside."""
+    inner = getattr(optimizer, "func", optimizer)
+    return str(getattr(inner, "__name__", type(inner).__name__))
