@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adamlab.analysis import Interval, bootstrap, power_law, refined_argmin
+from adamlab.analysis import (
+    Interval,
+    adam_stability_threshold,
+    bootstrap,
+    power_law,
+    preconditioned_sharpness,
+    refined_argmin,
+    top_eigenvalue,
+)
 
 # Intervals -------------------------------------------------------------------------------------
 
@@ -178,3 +189,132 @@ def test_r_squared_is_the_share_explained():
 def test_power_law_refuses(x, y, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         power_law(x, y)
+
+
+# Curvature -------------------------------------------------------------------------------------
+
+SPECTRA = {
+    "one parameter": [-3.0],
+    "fewer than iterations": [1.0, 5.0, -9.0, 0.5],
+    "identity": [2.0] * 60,
+    "zero": [0.0] * 60,
+    "low rank": [5.0, 3.0] + [0.0] * 58,
+    "all negative": [-1.0 - i for i in range(60)],
+    "two clusters": [-5.0] * 30 + [-1e-3] * 30,
+    "a large negative one": [1.0] * 30 + [1e-4] * 29 + [-100.0],
+    "geometric": [2.0**-i for i in range(60)],
+    "beyond the squares of float32": [1e30, 1e29, 1e25, 0.0],
+}
+
+
+@jax.jit
+@partial(jax.vmap, in_axes=(None, 0))
+def _top(hessian, key):
+    start = jnp.ones(len(hessian), hessian.dtype)
+    return top_eigenvalue(lambda p: p @ hessian @ p / 2, start, key=key)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", SPECTRA)
+def test_the_top_eigenvalue_is_the_known_one(name, dtype, x64):
+    spectrum = np.array(SPECTRA[name])
+    turn = np.linalg.qr(np.random.default_rng(5).normal(size=(len(spectrum),) * 2))[0]
+    hessian = jnp.asarray((turn * spectrum) @ turn.T, dtype)
+    values = _top(hessian, jax.random.split(jax.random.key(0), 3))
+    assert values.dtype == dtype
+    size = np.abs(spectrum).max()
+    tolerance = 2e-5 if dtype == np.float32 else 1e-6
+    np.testing.assert_allclose(values, spectrum.max(), rtol=tolerance, atol=tolerance * size)
+
+
+def _network(params, x, y):
+    hidden = jnp.tanh(x @ params["in"]["w"] + params["in"]["b"][None])
+    return jnp.mean(jnp.square(hidden @ params["out"] - y))
+
+
+def _network_and_params():
+    keys = jax.random.split(jax.random.key(6), 5)
+    params = {
+        "in": {"w": jax.random.normal(keys[0], (3, 5)), "b": jax.random.normal(keys[1], (5,))},
+        "out": jax.random.normal(keys[2], (5,)),
+    }
+    x, y = jax.random.normal(keys[3], (20, 3)), jax.random.normal(keys[4], (20,))
+    return (lambda p: _network(p, x, y)), params
+
+
+def _dense_hessian(loss, params):
+    flat, unflatten = jax.flatten_util.ravel_pytree(params)
+    return np.asarray(jax.jit(jax.hessian(lambda v: loss(unflatten(v))))(flat)), flat
+
+
+def test_the_preconditioned_sharpness_of_a_network_is_that_of_its_dense_hessian(x64):
+    loss, params = _network_and_params()
+    dense, flat = _dense_hessian(loss, params)
+    nu = jax.tree.map(lambda p: jnp.square(p) * 1e-3, params)
+    key = jax.random.key(0)
+    plain = jax.jit(lambda p: top_eigenvalue(loss, p, key=key))(params)
+    assert plain == pytest.approx(np.linalg.eigvalsh(dense)[-1], rel=1e-9)
+    root = 1 / np.sqrt(np.sqrt(np.square(flat) * 1e-3) + 1e-4)
+    expected = np.linalg.eigvalsh(dense * root * root[:, None])[-1]
+    sharpness = jax.jit(partial(preconditioned_sharpness, loss, key=key))
+    found = sharpness(params, nu, eps=1e-4)
+    assert found == pytest.approx(expected, rel=1e-9)
+    assert expected > 5 * plain
+
+
+def test_few_iterations_give_a_value_below_the_eigenvalue():
+    spectrum = jnp.linspace(0, 1, 200)
+    loss, start = (lambda p: jnp.sum(spectrum * p**2) / 2), jnp.ones(200)
+    found = [
+        float(top_eigenvalue(loss, start, key=jax.random.key(1), iterations=k)) for k in (1, 32)
+    ]
+    assert found[0] == pytest.approx(0.5, abs=0.1)
+    assert 0.99 < found[1] < 1
+
+
+def test_leaves_of_half_precision_are_widened():
+    params = {"a": jnp.ones(3, jnp.bfloat16), "b": jnp.ones((), jnp.float32)}
+    found = top_eigenvalue(
+        lambda p: 2.5 * jnp.sum(p["a"] ** 2) + p["b"] ** 2, params, key=jax.random.key(0)
+    )
+    assert found.dtype == jnp.float32
+    assert found == pytest.approx(5)
+
+
+def test_a_hessian_that_is_not_finite_is_seen():
+    found = top_eigenvalue(lambda p: jnp.sum(jnp.sqrt(p)), jnp.zeros(3), key=jax.random.key(0))
+    assert np.isnan(found)
+
+
+@pytest.mark.parametrize(("b1", "stable"), [(0.0, 2.0), (0.5, 6.0), (0.9, 38.0)])
+def test_the_threshold_is_where_preconditioned_momentum_begins_to_grow(b1, stable):
+    """m <- b1 m + (1 - b1) h x, x <- x - lr m as a matrix: its spectral radius passes 1."""
+    threshold = adam_stability_threshold(0.01, b1)
+    assert threshold == pytest.approx(stable / 0.01)
+    for factor, grows in ((0.99, False), (1.01, True)):
+        push = (1 - b1) * factor * threshold
+        step = np.array([[b1, push], [-0.01 * b1, 1 - 0.01 * push]])
+        assert (np.abs(np.linalg.eigvals(step)).max() > 1) == grows
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda f, k: top_eigenvalue(f, k, key=k, iterations=0), ValueError, "iterations=0: must"),
+        (lambda f, k: top_eigenvalue(f, {}, key=k), ValueError, "params has no elements"),
+        (lambda f, k: top_eigenvalue(f, jnp.ones(2, int), key=k), TypeError, "dtype int"),
+        (
+            lambda f, k: top_eigenvalue(f, jnp.ones(2), key=k, scale=jnp.ones(3)), ValueError,
+            r"scale=\(3,\): must be a tree of the shapes of params, \(2,\)",
+        ),
+        (
+            lambda f, k: preconditioned_sharpness(f, jnp.ones(2), jnp.ones(2), eps=-1, key=k),
+            ValueError, "eps=-1: must be",
+        ),
+        (lambda f, k: adam_stability_threshold(0.0, 0.9), ValueError, "learning_rate=0: must be"),
+        (lambda f, k: adam_stability_threshold(0.1, 1.0), ValueError, "b1=1: must be"),
+    ],
+)  # fmt: skip
+def test_curvature_refuses(call, error, message):
+    with pytest.raises(error, match=message):
+        call(lambda p: jnp.sum(p**2), jax.random.key(0))
