@@ -69,6 +69,14 @@ def check_count(name: str, value: Any, *, low: int = 1, high: float = math.inf) 
         raise ValueError(f"{name}={value}: must be {allowed}")
 
 
+def check_choice(name: str, value: Any, known: Iterable[str]) -> None:
+    """Raise a ValueError with the nearest choice unless `value` is one of `known`."""
+    known = list(known)
+    if value not in known:
+        hint = nearest(value, known) if isinstance(value, str) else f"known: {', '.join(known)}"
+        raise ValueError(f"{name}={value!r}: unknown; {hint}")
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown `name`: the nearest known one, or all of them."""
     names = sorted(known)

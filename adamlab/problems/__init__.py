@@ -7,7 +7,30 @@ from collections.abc import Callable
 from adamlab.problems._problem import Problem
 from adamlab.problems.digits import digits_mlp
 from adamlab.problems.functions import quadratic, rosenbrock
+from adamlab.problems.network import Model, network, weight_norm, with_gain
 from adamlab.problems.reddi import reddi, reddi_stochastic
+from adamlab.problems.sources import (
+    Data,
+    Source,
+    breast_cancer,
+    diabetes,
+    digits,
+    imbalanced,
+    linear_data,
+    mislabelled,
+    rescaled,
+    standardized,
+    wine,
+    with_outliers,
+)
+from adamlab.problems.supervised import (
+    cross_entropy,
+    huber,
+    penalized,
+    squared_error,
+    supervised,
+    with_input_noise,
+)
 
 PROBLEMS: dict[str, Callable[[], Problem]] = {
     "digits-mlp": digits_mlp,
@@ -20,10 +43,32 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
 
 __all__ = [
     "PROBLEMS",
+    "Data",
+    "Model",
     "Problem",
+    "Source",
+    "breast_cancer",
+    "cross_entropy",
+    "diabetes",
+    "digits",
     "digits_mlp",
+    "huber",
+    "imbalanced",
+    "linear_data",
+    "mislabelled",
+    "network",
+    "penalized",
     "quadratic",
     "reddi",
     "reddi_stochastic",
+    "rescaled",
     "rosenbrock",
+    "squared_error",
+    "standardized",
+    "supervised",
+    "weight_norm",
+    "wine",
+    "with_gain",
+    "with_input_noise",
+    "with_outliers",
 ]

@@ -1,0 +1,150 @@
+"""Networks as a pair of pure functions: how to draw the parameters, and what they compute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adamlab._checks import check_choice, check_count
+
+_ACTIVATIONS = ("relu", "tanh", "gelu", "identity")
+_INITIALIZERS = ("lecun_normal", "he_normal", "glorot_uniform", "torch")
+
+
+class Model(NamedTuple):
+    """A model: `init(key)` -> parameters, `apply(params, inputs)` -> outputs (rows, outputs)."""
+
+    init: Callable[[jax.Array], Any]
+    apply: Callable[[Any, jax.Array], jax.Array]
+
+
+def network(
+    widths: Sequence[int],
+    *,
+    activation: str = "relu",
+    batch_norm: bool = False,
+    input_norm: bool = False,
+    residual: bool = False,
+    initializer: str = "lecun_normal",
+) -> Model:
+    """A fully connected network of Flax layers with `widths` units, inputs and outputs included.
+
+    `network((64, 10))` is a linear model. Batch norm goes before each activation (Ioffe & Szegedy
+    2015) and, with `input_norm`, on the inputs; it always takes the statistics of the rows it
+    is given, so there is no running state. `residual` adds a hidden layer's input to its output
+    where they have one width (He et al. 2016).
+
+    Args:
+        widths: number of units, two or more, each >= 1.
+        activation: "relu", "tanh", "gelu" or "identity".
+        batch_norm: whether hidden layers are normalised.
+        input_norm: whether the inputs are normalised.
+        residual: whether hidden layers of one width are bridged.
+        initializer: of the kernels: "lecun_normal" (Flax), "glorot_uniform" (Keras), "torch"
+            (uniform within 1/sqrt(inputs), biases too) or "he_normal"; other biases are 0.
+
+    Raises:
+        TypeError: a width is not an integer.
+        ValueError: a width is below 1, there are fewer than two, or a name is unknown.
+    """
+    if len(widths) < 2:
+        raise ValueError(f"widths={tuple(widths)!r}: must hold the inputs' and the outputs' number")
+    for width in widths:
+        check_count("widths", width)
+    check_choice("activation", activation, _ACTIVATIONS)
+    check_choice("initializer", initializer, _INITIALIZERS)
+    options = (tuple(widths), activation, batch_norm, input_norm, residual, initializer)
+
+    def init(key: jax.Array) -> Any:
+        return _functions(*options)[0](key)
+
+    def apply(params: Any, inputs: jax.Array) -> jax.Array:
+        return _functions(*options)[1](params, inputs)
+
+    return Model(init, apply)
+
+
+def with_gain(params: Any, gain: Any) -> Any:
+    """`params` with their matrices, not their biases or norms, times `gain`."""
+    return jax.tree.map(lambda p: p * jnp.asarray(gain, p.dtype) if p.ndim > 1 else p, params)
+
+
+def weight_norm(params: Any) -> jax.Array:
+    """The root of the sum of squares of all matrices of `params`."""
+    norm: jax.Array = optax.tree.norm([p for p in jax.tree.leaves(params) if p.ndim > 1])
+    return norm
+
+
+@lru_cache(maxsize=32)
+def _functions(
+    widths: tuple[int, ...],
+    activation: str,
+    batch_norm: bool,
+    input_norm: bool,
+    residual: bool,
+    initializer: str,
+) -> tuple[Any, Any]:
+    """Init and apply; Flax is imported, and the structure traced, when first needed."""
+    from flax import nnx
+
+    act = {"relu": nnx.relu, "tanh": nnx.tanh, "gelu": nnx.gelu, "identity": lambda x: x}
+    uniform = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+    kernels = {
+        "lecun_normal": nnx.initializers.lecun_normal(),
+        "he_normal": nnx.initializers.he_normal(),
+        "glorot_uniform": nnx.initializers.glorot_uniform(),
+        "torch": uniform,
+    }
+
+    class Network(nnx.Module):
+        """Linear layers with what stands between them."""
+
+        def __init__(self, rngs: nnx.Rngs) -> None:
+            dtype = jnp.result_type(float)
+            pairs = list(zip(widths, widths[1:], strict=False))
+            self.linears = nnx.List(
+                nnx.Linear(
+                    i, o, param_dtype=dtype, rngs=rngs, kernel_init=kernels[initializer],
+                    bias_init=_torch_bias(i) if initializer == "torch" else nnx.initializers.zeros,
+                )
+                for i, o in pairs
+            )  # fmt: skip
+            normed = [*([widths[0]] if input_norm else []), *(widths[1:-1] if batch_norm else [])]
+            self.norms = nnx.List(
+                nnx.BatchNorm(w, use_running_average=False, param_dtype=dtype, rngs=rngs)
+                for w in normed
+            )
+
+        def __call__(self, inputs: jax.Array) -> jax.Array:
+            norms = iter(self.norms)
+            x = next(norms)(inputs) if input_norm else inputs
+            for linear in list(self.linears)[:-1]:
+                hidden = linear(x)
+                hidden = act[activation](next(norms)(hidden) if batch_norm else hidden)
+                x = hidden + x if residual and hidden.shape == x.shape else hidden
+            return self.linears[-1](x)
+
+    def init(key: jax.Array) -> Any:
+        return nnx.to_pure_dict(nnx.split(Network(nnx.Rngs(key)), nnx.Param, ...)[1])
+
+    structure, _, rest = nnx.split(nnx.eval_shape(lambda: Network(nnx.Rngs(0))), nnx.Param, ...)
+
+    def apply(params: Any, inputs: jax.Array) -> jax.Array:
+        # The running statistics are neither read nor kept: only their places must be filled.
+        empty = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), rest)
+        return nnx.merge(structure, params, empty)(inputs)
+
+    return init, apply
+
+
+def _torch_bias(inputs: int) -> Any:
+    def init(key: jax.Array, shape: Any, dtype: Any, **_: Any) -> jax.Array:
+        bound = inputs**-0.5
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init

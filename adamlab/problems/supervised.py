@@ -1,0 +1,200 @@
+"""Supervised problems: a source of data, a model and a loss make a `Problem`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adamlab._checks import check_count
+from adamlab.problems._problem import Problem
+from adamlab.problems.network import Model, weight_norm, with_gain
+from adamlab.problems.sources import Data, Source
+
+Loss = Callable[[jax.Array, jax.Array], jax.Array]
+"""`loss(outputs, targets)` -> scalar, the mean over rows."""
+
+
+def cross_entropy(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+    """Mean over rows of the negative log-probability of the class, from logits."""
+    loss: jax.Array = optax.softmax_cross_entropy_with_integer_labels(outputs, targets).mean()
+    return loss
+
+
+def squared_error(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+    """Mean over rows and outputs of the squared difference."""
+    return jnp.mean((outputs - targets) ** 2)
+
+
+def huber(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+    """Mean of Huber's loss: half the square up to a difference of 1, then linear (Huber 1964)."""
+    loss: jax.Array = optax.huber_loss(outputs, targets).mean()
+    return loss
+
+
+def supervised(
+    source: Source,
+    model: Model,
+    loss: Loss,
+    *,
+    batch_size: int | None = None,
+    observed: int | None = None,
+    optimum: float = 0.0,
+    target: float | None = None,
+    name: str | None = None,
+) -> Problem:
+    """The problem to fit `model` to the data of `source` by `loss`.
+
+    Hyperparameters: the source's own, and `gain`, a factor on the initial matrices. The objective
+    is the mean loss over the train rows. Metrics: `test_loss`, `weight_norm`, and for classes
+    `train_accuracy` and `test_accuracy`, in [0, 1].
+
+    Args:
+        source: where the data come from, such as `digits()`.
+        model: such as `network((64, 32, 10))`.
+        loss: such as `cross_entropy`.
+        batch_size: rows a step, drawn with replacement; None for all rows.
+        observed: how many of the train rows the objective takes; None for all.
+        optimum: the least value of the objective, or a bound below it.
+        target: the objective at which a run counts as converged.
+        name: of the problem; None for the source's and the loss's.
+
+    Raises:
+        TypeError: `batch_size` or `observed` is not an integer.
+        ValueError: one of them is below 1.
+    """
+    for argument, value in (("batch_size", batch_size), ("observed", observed)):
+        if value is not None:
+            check_count(argument, value)
+    loss_name = getattr(loss, "__name__", "loss")
+    return Problem(
+        name=name or f"{source.name}, {loss_name}, batch {batch_size or 'all'}",
+        data=partial(_data, source),
+        init=partial(_init, model),
+        loss=partial(_loss, model, loss),
+        batch=partial(_batch, batch_size),
+        objective=partial(_objective, model, loss, observed),
+        metrics=partial(_metrics, model, loss),
+        optimum=optimum,
+        target=target,
+        hyperparameters={"gain": 1.0, **source.hyperparameters},
+        description=f"{source.name} by {loss_name}, batches of {batch_size or 'all'} rows",
+    )
+
+
+def with_input_noise(problem: Problem) -> Problem:
+    """`problem`, a supervised one, with Gaussian noise on the inputs of every batch, new each step.
+
+    Its deviation is the hyperparameter `input_noise`. The objective stays without it.
+
+    Raises:
+        ValueError: `problem` has no batches.
+    """
+    if problem.batch is None:
+        raise ValueError(f"problem={problem.name!r}: has no batches to add noise to")
+    return _extended(problem, "input noise", {"input_noise": 0.0}, batch=partial(_noisy, problem))
+
+
+def penalized(problem: Problem) -> Problem:
+    """`problem` with `l1 * sum |w| + l2 * sum w**2` over the matrices in its loss.
+
+    The objective stays as it was, the penalty left out.
+
+    Raises:
+        ValueError: `problem` has no objective.
+    """
+    if problem.objective is None:
+        raise ValueError(f"problem={problem.name!r}: needs an objective that the penalty is not in")
+    return _extended(
+        problem, "penalized", {"l1": 0.0, "l2": 0.0}, loss=partial(_penalized, problem)
+    )
+
+
+_PARTS = ("init", "loss", "data", "batch", "objective", "metrics", "project")
+
+
+def _extended(
+    problem: Problem, name: str, own: Mapping[str, float], **changed: Callable[..., Any]
+) -> Problem:
+    """`problem` with hyperparameters that only the `changed` functions know."""
+    others = {part: getattr(problem, part) for part in _PARTS if part not in changed}
+    kept = {
+        part: None if function is None else partial(_without, frozenset(own), function)
+        for part, function in others.items()
+    }
+    return replace(
+        problem, name=f"{problem.name}, {name}", **kept, **changed,
+        hyperparameters={**problem.hyperparameters, **own},
+    )  # fmt: skip
+
+
+def _without(own: frozenset[str], function: Callable[..., Any], *args: Any, **values: Any) -> Any:
+    return function(*args, **{name: v for name, v in values.items() if name not in own})
+
+
+def _noisy(
+    problem: Problem, key: jax.Array, step: jax.Array, *data: Any, input_noise: Any, **rest: Any
+) -> tuple[jax.Array, jax.Array]:
+    assert problem.batch is not None
+    inputs, targets = problem.batch(key, step, *data, **rest)
+    noise = jax.random.normal(jax.random.fold_in(key, 1), inputs.shape, inputs.dtype)
+    return inputs + jnp.asarray(input_noise, inputs.dtype) * noise, targets
+
+
+def _penalized(problem: Problem, params: Any, batch: Any, *, l1: Any, l2: Any, **rest: Any) -> Any:
+    matrices = [p for p in jax.tree.leaves(params) if p.ndim > 1]
+    size = sum(jnp.abs(p).sum() for p in matrices)
+    square = sum(jnp.square(p).sum() for p in matrices)
+    return problem.loss(params, batch, **rest) + l1 * size + l2 * square
+
+
+def _data(source: Source, key: jax.Array, **values: Any) -> Data:
+    return source.draw(key, **{name: values[name] for name in source.hyperparameters})
+
+
+def _init(model: Model, key: jax.Array, *, gain: jax.Array, **_: Any) -> Any:
+    return with_gain(model.init(key), gain)
+
+
+def _batch(
+    batch_size: int | None, key: jax.Array, step: jax.Array, data: Data, **_: Any
+) -> tuple[jax.Array, jax.Array]:
+    del step
+    if batch_size is None:
+        return data.inputs, data.targets
+    rows = jax.random.randint(key, (batch_size,), 0, len(data.inputs))
+    return data.inputs[rows], data.targets[rows]
+
+
+def _loss(
+    model: Model, loss: Loss, params: Any, batch: tuple[jax.Array, jax.Array], **_: Any
+) -> jax.Array:
+    inputs, targets = batch
+    return loss(model.apply(params, inputs), targets)
+
+
+def _objective(
+    model: Model, loss: Loss, observed: int | None, params: Any, data: Data, **_: Any
+) -> jax.Array:
+    return loss(model.apply(params, data.inputs[:observed]), data.targets[:observed])
+
+
+def _metrics(
+    model: Model, loss: Loss, params: Any, data: Data, **_: Any
+) -> Mapping[str, jax.Array]:
+    outputs = model.apply(params, data.test_inputs)
+    found = {"test_loss": loss(outputs, data.test_targets), "weight_norm": weight_norm(params)}
+    if jnp.issubdtype(data.targets.dtype, jnp.integer):
+        train = model.apply(params, data.inputs)
+        for part, guess, truth in (
+            ("train", train, data.targets),
+            ("test", outputs, data.test_targets),
+        ):
+            right = guess.argmax(axis=-1) == truth
+            found[f"{part}_accuracy"] = right.mean(dtype=guess.dtype)
+    return found
