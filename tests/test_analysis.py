@@ -14,9 +14,15 @@ from adamlab.analysis import (
     Interval,
     adam_stability_threshold,
     bootstrap,
+    boundary_pixels,
+    box_dimension,
+    gradient_noise_scale,
+    noise_scale,
+    null_dimension,
     power_law,
     preconditioned_sharpness,
     refined_argmin,
+    separability,
     top_eigenvalue,
 )
 
@@ -207,11 +213,13 @@ SPECTRA = {
 }
 
 
-@jax.jit
-@partial(jax.vmap, in_axes=(None, 0))
-def _top(hessian, key):
-    start = jnp.ones(len(hessian), hessian.dtype)
-    return top_eigenvalue(lambda p: p @ hessian @ p / 2, start, key=key)
+@partial(jax.jit, static_argnums=2)
+def _top(hessian, keys, iterations=32):
+    def one(key):
+        start = jnp.ones(len(hessian), hessian.dtype)
+        return top_eigenvalue(lambda p: p @ hessian @ p / 2, start, key=key, iterations=iterations)
+
+    return jax.vmap(one)(keys)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -262,28 +270,28 @@ def test_the_preconditioned_sharpness_of_a_network_is_that_of_its_dense_hessian(
     assert expected > 5 * plain
 
 
-def test_few_iterations_give_a_value_below_the_eigenvalue():
-    spectrum = jnp.linspace(0, 1, 200)
-    loss, start = (lambda p: jnp.sum(spectrum * p**2) / 2), jnp.ones(200)
-    found = [
-        float(top_eigenvalue(loss, start, key=jax.random.key(1), iterations=k)) for k in (1, 32)
-    ]
-    assert found[0] == pytest.approx(0.5, abs=0.1)
-    assert 0.99 < found[1] < 1
+def test_few_iterations_give_a_value_below_the_eigenvalue(x64):
+    spectrum = jnp.linspace(0, 1, 60)
+    key = jax.random.key(1)
+    one = _top(jnp.diag(spectrum), key[None], 1)[0]
+    assert one == pytest.approx(0.5, abs=0.1)
+    assert 0.9999 < _top(jnp.diag(spectrum), key[None])[0] < 1
 
 
 def test_leaves_of_half_precision_are_widened():
     params = {"a": jnp.ones(3, jnp.bfloat16), "b": jnp.ones((), jnp.float32)}
-    found = top_eigenvalue(
-        lambda p: 2.5 * jnp.sum(p["a"] ** 2) + p["b"] ** 2, params, key=jax.random.key(0)
-    )
+
+    def loss(p):
+        return 2.5 * jnp.sum(p["a"] ** 2) + p["b"] ** 2
+
+    found = jax.jit(partial(top_eigenvalue, loss))(params, key=jax.random.key(0))
     assert found.dtype == jnp.float32
     assert found == pytest.approx(5)
 
 
-def test_a_hessian_that_is_not_finite_is_seen():
-    found = top_eigenvalue(lambda p: jnp.sum(jnp.sqrt(p)), jnp.zeros(3), key=jax.random.key(0))
-    assert np.isnan(found)
+def test_a_hessian_that_is_not_finite_is_seen(x64):
+    broken = jnp.eye(60).at[3, 3].set(jnp.nan)
+    assert np.isnan(_top(broken, jax.random.key(0)[None]))
 
 
 @pytest.mark.parametrize(("b1", "stable"), [(0.0, 2.0), (0.5, 6.0), (0.9, 38.0)])
@@ -318,3 +326,271 @@ def test_the_threshold_is_where_preconditioned_momentum_begins_to_grow(b1, stabl
 def test_curvature_refuses(call, error, message):
     with pytest.raises(error, match=message):
         call(lambda p: jnp.sum(p**2), jax.random.key(0))
+
+
+# Noise -----------------------------------------------------------------------------------------
+
+MEAN = {"a": np.array([1.0, -2.0]), "b": np.array(2.0)}  # |G|**2 = 9
+SPREAD = {"a": np.array([3.0, 4.0]), "b": np.array(5.0)}  # tr(Sigma) = 50
+
+
+def _noisy_gradient(key, batch_size, lead=1.0):
+    keys = dict(zip(MEAN, jax.random.split(key), strict=True))
+
+    def leaf(key, mean, spread):
+        draws = jax.random.normal(key, (batch_size, *mean.shape)).mean(0)
+        return lead * jnp.asarray(mean, float) + jnp.asarray(spread, float) * draws
+
+    return jax.tree.map(leaf, keys, MEAN, SPREAD)
+
+
+def test_the_noise_scale_solves_the_two_equations():
+    small, big = 9 + 50 / np.array([2, 5.0]), 9 + 50 / 32
+    found = noise_scale(small, np.array([big, big]), 2, 32)
+    assert found.variance[0] == pytest.approx(50)
+    assert found.squared_gradient[0] == pytest.approx(9)
+    assert found.scale[0] == pytest.approx(50 / 9)
+    assert found.variance[1] == pytest.approx((small[1] - big) / (1 / 2 - 1 / 32))
+
+
+def test_a_gradient_that_is_all_noise_has_an_infinite_scale():
+    found = noise_scale(50 / 2, 49 / 32, 2, 32)
+    assert found.squared_gradient < 0
+    assert found.scale == np.inf
+
+
+def test_the_noise_scale_of_gradients_of_known_mean_and_covariance():
+    @jax.jit
+    @jax.vmap
+    def found(lead):
+        return gradient_noise_scale(
+            lambda key, n: _noisy_gradient(key, n, lead), jax.random.key(0),
+            small=2, big=20, repeats=8000,
+        )  # fmt: skip
+
+    scales = found(jnp.array([1.0, 2.0]))
+    np.testing.assert_allclose(scales.variance, [50, 50], rtol=0.06)
+    np.testing.assert_allclose(scales.squared_gradient, [9, 36], rtol=0.06)
+    np.testing.assert_allclose(scales.scale, [50 / 9, 50 / 36], rtol=0.06)
+
+
+def test_half_precision_gradients_are_squared_in_float32():
+    found = gradient_noise_scale(
+        lambda key, n: jnp.full(2, 512 if n == 1 else 8, jnp.float16), jax.random.key(0),
+        small=1, big=2, repeats=2,
+    )  # fmt: skip
+    assert found.variance.dtype == jnp.float32
+    assert found.variance == 2 * (2 * 512**2 - 2 * 8**2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"small": 0, "big": 2}, "small=0: must be"),
+        ({"small": 4, "big": 4}, "big=4: must be .*>= 5"),
+    ],
+)
+def test_noise_scale_refuses(options, message):
+    with pytest.raises(ValueError, match=message):
+        noise_scale(1.0, 1.0, **options)
+    with pytest.raises(ValueError, match=message):
+        gradient_noise_scale(_noisy_gradient, jax.random.key(0), repeats=1, **options)
+
+
+# Separability ----------------------------------------------------------------------------------
+
+DECADES = np.linspace(-2, 2, 17)
+U, V = np.meshgrid(DECADES, DECADES, indexing="ij")
+
+
+def _bowl(across, along=1.0, log=False):
+    """A bowl in the decades u and v, `along` as steep where u + v is constant as `across` it."""
+    bowl = across * (U + V) ** 2 + along * (U - V) ** 2
+    return 0.01 * np.exp(bowl) if log else 0.01 + bowl
+
+
+@pytest.mark.parametrize("along", [1.0, 0.5, 0.1, 0.01, 0.0])
+def test_the_slope_of_a_rotated_bowl_is_its_ridges(along):
+    """Of (u + v)**2 + k (u - v)**2 the best v is -(1 - k) / (1 + k) u."""
+    found = separability(_bowl(0.002, 0.002 * along), 10**DECADES, 10**DECADES)
+    assert found.slope == pytest.approx(-(1 - along) / (1 + along), abs=1e-9)
+
+
+@pytest.mark.parametrize("flip", [1, -1])
+def test_a_separable_bowl_is_found_separable(flip):
+    loss = 0.01 * np.exp((U - 0.6) ** 2 + 3 * (V + 0.3) ** 2)
+    found = separability(loss[::flip, ::-1], 10 ** DECADES[::flip], 10 ** DECADES[::-1], factor=9)
+    assert found.slope == pytest.approx(0, abs=1e-9)
+    assert found.additive == pytest.approx(1)
+    assert found.regret == 0
+    assert not found.at_edge
+
+
+def test_the_additive_share_is_what_a_product_leaves():
+    """Of log L = s (u**2 + v**2) + 2 s u v the last term is the part that is not additive."""
+    found = separability(_bowl(0.1, 0.0, log=True), 10**DECADES, 10**DECADES)
+    square, product = 2 * (DECADES**2).var(), 4 * (DECADES**2).mean() ** 2
+    assert found.additive == pytest.approx(square / (square + product))
+
+
+def test_only_the_product_matters():
+    found = separability(_bowl(0.1, 1e-9), 10**DECADES, 10**DECADES)
+    assert found.slope == pytest.approx(-1, abs=1e-6)
+    assert found.additive < 0.2
+    assert found.at_edge
+    lost = np.log10((0.01 + 0.1 * DECADES**2) / 0.01)
+    assert found.regret == pytest.approx(lost.mean(), abs=1e-5)
+
+
+def test_regret_grows_with_the_coupling():
+    regrets = [
+        separability(_bowl(0.1, 0.1 * along), 10**DECADES, 10**DECADES, factor=20).regret
+        for along in (1.0, 0.3, 0.1, 0.01)
+    ]
+    assert regrets[0] == 0
+    assert regrets == sorted(set(regrets))
+
+
+def test_what_diverged_counts_as_the_cap():
+    loss = _bowl(0.1, 0.0, log=True)
+    broken = np.where(loss > 0.05, np.where(U > 0, np.nan, np.inf), loss)
+    capped = separability(np.minimum(loss, 0.05), 10**DECADES, 10**DECADES)
+    found = separability(broken, 10**DECADES, 10**DECADES, cap=0.05)
+    assert found.additive == pytest.approx(capped.additive)
+    assert found.regret == pytest.approx(capped.regret)
+    wild = separability(np.where(loss > 0.05, 1e30, loss), 10**DECADES, 10**DECADES, cap=0.05)
+    assert wild.additive == pytest.approx(capped.additive)
+
+
+def test_an_optimum_beyond_the_grid_is_said():
+    inner = separability(_bowl(1.0), 10**DECADES, 10**DECADES)
+    assert not inner.at_edge
+    for part in (np.s_[8:, :], np.s_[:, 8:]):
+        loss, rows, columns = _bowl(1.0)[part], 10 ** U[part][:, 0], 10 ** V[part][0]
+        assert separability(loss, rows, columns, factor=30).at_edge
+    flat = separability(np.ones((3, 3)), [1, 2, 3], [1, 2, 3])
+    assert np.isnan(flat.slope)
+    assert (flat.additive, flat.regret, flat.at_edge) == (1, 0, True)
+
+
+@pytest.mark.parametrize(
+    ("loss", "options", "message"),
+    [
+        (np.ones((2, 3)), {}, "loss has shape (2, 3): must be (rows, columns) = (2, 3), each at"),
+        (np.ones((3, 4)), {}, "loss has shape (3, 4): must be (rows, columns) = (3, 3)"),
+        (np.full((3, 3), np.nan), {}, "loss=nothing finite"),
+        (np.eye(3), {}, "loss=0 among it: must be > 0"),
+        (np.ones((3, 3)), {"factor": 1.0}, "factor=1: must be"),
+        (1 + np.eye(3), {"cap": 0.5}, "cap=0.5: must be"),
+    ],
+)
+def test_separability_refuses(loss, options, message):
+    rows = np.arange(1.0, 1 + min(len(loss), 3))
+    with pytest.raises(ValueError, match=re.escape(message)):
+        separability(loss, rows, [1.0, 2.0, 3.0], **options)
+
+
+# Boxes -----------------------------------------------------------------------------------------
+
+
+def _disc(size, radius):
+    row, column = np.indices((size, size))
+    return np.hypot(row - size / 2 - 0.3, column - size / 2 - 0.2) < radius
+
+
+def _carpet(levels):
+    row, column = np.indices((3**levels,) * 2)
+    holes = np.zeros(row.shape, bool)
+    for level in range(levels):
+        holes |= (row // 3**level % 3 == 1) & (column // 3**level % 3 == 1)
+    return ~holes
+
+
+def _koch(size, levels=6):
+    points = np.array([0, 1], complex)
+    for _ in range(levels):
+        start, step = points[:-1, None], np.diff(points)[:, None] / 3
+        corners = np.array([0, 1, 1 + np.exp(1j * np.pi / 3), 2])
+        points = np.append((start + step * corners).ravel(), points[-1])
+    image = np.zeros((size, size), bool)
+    dense = (points[:-1, None] + np.diff(points)[:, None] * np.linspace(0, 1, 9)).ravel()
+    image[(dense.imag * size + size / 4).astype(int), (dense.real * (size - 1)).astype(int)] = True
+    return image
+
+
+ROW, COLUMN = np.indices((256, 256))
+SETS = {
+    "a line": (ROW == 100, 1.0, 1e-9),
+    "a slanted line": (ROW == COLUMN // 2, 1.0, 0.06),
+    "a filled square": (np.ones((256, 256), bool), 2.0, 1e-9),
+    "Koch's curve": (_koch(512), np.log(4) / np.log(3), 0.06),
+    "Sierpinski's triangle": ((ROW & COLUMN) == 0, np.log(3) / np.log(2), 0.06),
+    "Sierpinski's carpet": (_carpet(5), np.log(8) / np.log(3), 0.06),
+}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_box_dimension_is_the_known_one(name):
+    image, dimension, tolerance = SETS[name]
+    found = box_dimension(image, least=200)
+    assert found.dimension == pytest.approx(dimension, abs=tolerance)
+    assert found.standard_error < 0.06
+    assert found.sizes.tolist() == [2**k for k in range(1, len(found.sizes) + 1)]
+    turned = box_dimension(image.T[::-1], least=200).dimension
+    assert turned == pytest.approx(found.dimension, abs=0.02)
+
+
+def test_a_lines_boxes_are_its_length_over_their_size():
+    found = box_dimension(ROW == 100, least=1, smallest=1, largest=64)
+    np.testing.assert_allclose(found.counts, 256 / 2.0 ** np.arange(7))
+    assert found.standard_error == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(128, 128), (256, 256), (256, 400), (512, 512)])
+@pytest.mark.parametrize("pixels", [None, 500, 10**6])
+def test_a_smooth_boundary_is_smooth(shape, pixels):
+    assert 1 < null_dimension(shape, pixels=pixels).dimension < 1.1
+
+
+def test_the_null_has_about_the_pixels_asked_for():
+    """Of two circles the one with more pixels has as many more boxes."""
+    few, many = (null_dimension((512, 512), pixels=n).counts for n in (800, 1600))
+    np.testing.assert_allclose(many / few, 2, rtol=0.02)
+    assert boundary_pixels(_disc(512, 800 / (8 * 2**0.5))).sum() == pytest.approx(800, rel=0.02)
+
+
+def test_a_rough_boundary_exceeds_its_null():
+    """The outline of a filled Koch curve, as a map of runs would show it."""
+    inside = _koch(512).cumsum(0) > 0
+    boundary = boundary_pixels(inside)
+    null = null_dimension(boundary.shape, pixels=int(boundary.sum())).dimension
+    assert box_dimension(boundary).dimension > null + 0.1
+
+
+def test_boundary_pixels_are_those_beside_the_other_kind():
+    kind = np.zeros((4, 5), bool)
+    kind[1, 1] = kind[3, 4] = True
+    expected = np.array([[0, 1, 0, 0, 0], [1, 1, 1, 0, 0], [0, 1, 0, 0, 1], [0, 0, 0, 1, 1]], bool)
+    np.testing.assert_array_equal(boundary_pixels(kind), expected)
+    np.testing.assert_array_equal(boundary_pixels(~kind), expected)
+    assert not boundary_pixels(np.ones((3, 3), bool)).any()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: box_dimension(ROW == 1), "boundary=256 pixels set: must be >= 500 (least)"),
+        (lambda: box_dimension(ROW), "boundary has shape (256, 256) and dtype int64: must be"),
+        (lambda: boundary_pixels(np.ones(3, bool)), "converged has shape (3,)"),
+        (
+            lambda: box_dimension(np.ones((40, 40), bool)),
+            "smallest=2 and largest=5 in an image of 40 x 40: must have at least three powers",
+        ),
+        (lambda: box_dimension(ROW > 9, largest=512), "largest=512: must be"),
+        (lambda: null_dimension((40, 40)), "smallest=2 and largest=5"),
+        (lambda: null_dimension((256, 256), pixels=0), "pixels=0: must be"),
+    ],
+)
+def test_box_counting_refuses(call, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        call()

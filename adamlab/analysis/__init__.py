@@ -3,6 +3,12 @@
 Nothing here trains. What takes arrays is NumPy in float64; what takes a loss is pure JAX.
 """
 
+from adamlab.analysis.box_counting import (
+    BoxDimension,
+    boundary_pixels,
+    box_dimension,
+    null_dimension,
+)
 from adamlab.analysis.curvature import (
     adam_stability_threshold,
     preconditioned_sharpness,
@@ -10,15 +16,26 @@ from adamlab.analysis.curvature import (
 )
 from adamlab.analysis.exponents import PowerLaw, power_law
 from adamlab.analysis.intervals import Interval, bootstrap
+from adamlab.analysis.noise import NoiseScale, gradient_noise_scale, noise_scale
 from adamlab.analysis.optimum import refined_argmin
+from adamlab.analysis.separability import Separability, separability
 
 __all__ = [
+    "BoxDimension",
     "Interval",
+    "NoiseScale",
     "PowerLaw",
+    "Separability",
     "adam_stability_threshold",
     "bootstrap",
+    "boundary_pixels",
+    "box_dimension",
+    "gradient_noise_scale",
+    "noise_scale",
+    "null_dimension",
     "power_law",
     "preconditioned_sharpness",
     "refined_argmin",
+    "separability",
     "top_eigenvalue",
 ]

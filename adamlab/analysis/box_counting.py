@@ -1,0 +1,163 @@
+"""box_dimension: how rough a boundary in a map is, and what a smooth one would give there."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from adamlab._checks import check_count
+
+_SMALLEST = 2
+_SHARE = 8
+"""By default the largest box is the image's shorter side over this."""
+
+
+class BoxDimension(NamedTuple):
+    """The slope of log N against log(1 / size), and what it was fitted to."""
+
+    dimension: float
+    standard_error: float
+    """Of the slope, from the counts' scatter about the line. It knows nothing of the estimator's
+    bias, for which see `null_dimension`."""
+    sizes: np.ndarray
+    """Sides of the boxes in pixels, ascending powers of two."""
+    counts: np.ndarray
+    """Mean number of boxes that hold a boundary pixel, over all positions of the grid of boxes."""
+
+
+def boundary_pixels(converged: Any) -> np.ndarray:
+    """The pixels that have one of the other kind above, below, left or right of them.
+
+    Both sides of a boundary count: it is two pixels thick.
+
+    Args:
+        converged: shape (rows, columns), boolean.
+
+    Returns:
+        Of the same shape, boolean.
+
+    Raises:
+        ValueError: `converged` is not such an array.
+    """
+    kind = _image("converged", converged)
+    found = np.zeros_like(kind)
+    down, right = kind[1:] != kind[:-1], kind[:, 1:] != kind[:, :-1]
+    found[1:] |= down
+    found[:-1] |= down
+    found[:, 1:] |= right
+    found[:, :-1] |= right
+    return found
+
+
+def box_dimension(
+    boundary: Any, *, least: int = 500, smallest: int = _SMALLEST, largest: int | None = None
+) -> BoxDimension:
+    """The box-counting dimension of the pixels that are set, over a range of box sizes.
+
+    N(size) is the mean over all positions of the grid of boxes, each as likely, which leaves out
+    the chance in how a boundary lies to one grid. The image is continued by its reflection, so
+    that boxes over its edges are whole. The slope is by least squares, each size with one weight.
+
+    A straight line of one pixel's thickness has 1, a set that fills the image 2. A boundary of two
+    pixels' thickness has a little over 1 at these sizes: compare with `null_dimension`.
+
+    Source: K. Falconer, Fractal Geometry, 3rd ed. 2014, sections 2.1 and 2.4.
+
+    Args:
+        boundary: shape (rows, columns), boolean.
+        least: the fewest pixels set that a slope is fitted to, >= 1.
+        smallest: the smallest box, in pixels; sizes are the powers of two from it on.
+        largest: the largest box; None for an eighth of the shorter side.
+
+    Raises:
+        ValueError: fewer than `least` pixels are set, fewer than three sizes are in the range,
+            or `boundary` is not such an array.
+        TypeError: a number is not an integer.
+    """
+    image = _image("boundary", boundary)
+    check_count("least", least)
+    set_pixels = int(image.sum())
+    if set_pixels < least:
+        raise ValueError(
+            f"boundary={set_pixels} pixels set: must be >= {least} (least); a dimension of fewer "
+            "is chance; raise the map's resolution"
+        )
+    sizes = _sizes(image.shape, smallest, largest)
+    counts = np.array([_mean_boxes(image, int(size)) for size in sizes])
+    x, y = -np.log(sizes), np.log(counts)
+    across = x - x.mean()
+    slope = float(across @ y / (across @ across))
+    rest = y - y.mean() - slope * across
+    error = np.sqrt(rest @ rest / (len(x) - 2) / (across @ across))
+    return BoxDimension(slope, float(error), sizes, counts)
+
+
+def null_dimension(
+    shape: tuple[int, int],
+    *,
+    pixels: int | None = None,
+    smallest: int = _SMALLEST,
+    largest: int | None = None,
+) -> BoxDimension:
+    """What `box_dimension` gives for the boundary of a disc, whose dimension is 1.
+
+    The excess over 1 is the estimator's at this resolution: a boundary is rougher than smooth only
+    if its dimension exceeds this one.
+
+    Args:
+        shape: (rows, columns) of the image.
+        pixels: about how many boundary pixels the disc has, as far as one fits: its radius is
+            between the largest box and 0.4 of the shorter side. None for the largest.
+        smallest: as for `box_dimension`.
+        largest: as for `box_dimension`.
+
+    Raises:
+        ValueError, TypeError: as for `box_dimension`, and `pixels` is below 1.
+    """
+    for length in shape:
+        check_count("shape", length)
+    sizes = _sizes(shape, smallest, largest)
+    most = 0.4 * min(shape)
+    radius = most
+    if pixels is not None:
+        check_count("pixels", pixels)
+        # Two pixels for each column, or row where it is steep: 2 * 8 * radius / sqrt(2) in all.
+        radius = min(max(pixels / (8 * np.sqrt(2)), float(sizes[-1])), most)
+    row, column = np.indices(shape)
+    disc = np.hypot(row - shape[0] / 2 - 0.3, column - shape[1] / 2 - 0.2) < radius
+    return box_dimension(boundary_pixels(disc), least=1, smallest=smallest, largest=largest)
+
+
+def _mean_boxes(image: np.ndarray, size: int) -> float:
+    """The mean number of boxes with a pixel in them: the share of all places for a box that have
+    one, times the number of boxes that the image holds."""
+    before = size // 2
+    wide = np.pad(image, ((before, size - before - 1),) * 2, mode="symmetric")
+    total = np.pad(wide.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    inside = total[size:, size:] - total[:-size, size:]
+    inside -= total[size:, :-size] - total[:-size, :-size]
+    return float((inside > 0).mean() * image.size / size**2)
+
+
+def _sizes(shape: tuple[int, ...], smallest: int, largest: int | None) -> np.ndarray:
+    most = min(shape) // _SHARE if largest is None else largest
+    check_count("smallest", smallest)
+    check_count("largest", most, high=min(shape))
+    sizes = 2 ** np.arange(int(min(shape)).bit_length())
+    sizes = sizes[(sizes >= smallest) & (sizes <= most)]
+    if len(sizes) < 3:
+        raise ValueError(
+            f"smallest={smallest} and largest={most} in an image of {shape[0]} x {shape[1]}: must "
+            "have at least three powers of two between them"
+        )
+    return sizes
+
+
+def _image(name: str, values: Any) -> np.ndarray:
+    image = np.asarray(values)
+    if image.ndim != 2 or image.size == 0 or image.dtype != bool:
+        raise ValueError(
+            f"{name} has shape {image.shape} and dtype {image.dtype}: must be (rows, columns), bool"
+        )
+    return image
