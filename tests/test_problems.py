@@ -20,8 +20,14 @@ KEY = jax.random.key(0)
 def _first(problem, key=KEY):
     hyper = problem.hyperparameters
     params = problem.init(key, **hyper)
-    batch = None if problem.batch is None else problem.batch(key, jnp.int32(0), **hyper)
-    return params, batch, hyper
+    data = _data(problem, key)
+    if problem.batch is None:
+        return params, data[0] if data else None, hyper
+    return params, problem.batch(key, jnp.int32(0), *data, **hyper), hyper
+
+
+def _data(problem, key=KEY):
+    return () if problem.data is None else (problem.data(key, **problem.hyperparameters),)
 
 
 @every_problem
@@ -33,9 +39,9 @@ def test_losses_are_finite_scalars_with_gradients_like_the_parameters(name):
     chex.assert_trees_all_equal_shapes_and_dtypes(grads, params)
     chex.assert_tree_all_finite((loss, grads))
     if problem.objective is not None:
-        assert problem.objective(params, **hyper) >= problem.optimum
+        assert problem.objective(params, *_data(problem), **hyper) >= problem.optimum
     if problem.metrics is not None:
-        chex.assert_tree_all_finite(dict(problem.metrics(params, **hyper)))
+        chex.assert_tree_all_finite(dict(problem.metrics(params, *_data(problem), **hyper)))
 
 
 @every_problem

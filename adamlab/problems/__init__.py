@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from adamlab.problems._problem import Problem
+from adamlab.problems.dictionary import dictionary_learning
 from adamlab.problems.digits import digits_mlp
 from adamlab.problems.functions import quadratic, rosenbrock
 from adamlab.problems.network import Model, network, weight_norm, with_gain
 from adamlab.problems.reddi import reddi, reddi_stochastic
+from adamlab.problems.saddles import plateau, saddle
 from adamlab.problems.sources import (
     Data,
     Source,
@@ -38,6 +40,9 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
     "rosenbrock": rosenbrock,
     "reddi": reddi,
     "reddi-stochastic": reddi_stochastic,
+    "dictionary-learning": dictionary_learning,
+    "plateau": plateau,
+    "saddle": saddle,
 }
 """The problems of the library by name, with their usual settings."""
 
@@ -50,6 +55,7 @@ __all__ = [
     "breast_cancer",
     "cross_entropy",
     "diabetes",
+    "dictionary_learning",
     "digits",
     "digits_mlp",
     "huber",
@@ -58,11 +64,13 @@ __all__ = [
     "mislabelled",
     "network",
     "penalized",
+    "plateau",
     "quadratic",
     "reddi",
     "reddi_stochastic",
     "rescaled",
     "rosenbrock",
+    "saddle",
     "squared_error",
     "standardized",
     "supervised",

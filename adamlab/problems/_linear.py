@@ -1,0 +1,22 @@
+"""One dense layer as a plain dict, begun as PyTorch begins its `Linear`."""
+
+from __future__ import annotations
+
+import jax
+
+Layer = dict[str, jax.Array]
+
+
+def linear(key: jax.Array, inputs: int, outputs: int) -> Layer:
+    """A `kernel` (inputs, outputs) and a `bias` (outputs,), uniform in +-1 / sqrt(inputs)."""
+    kernel_key, bias_key = jax.random.split(key)
+    bound = inputs**-0.5
+    return {
+        "kernel": jax.random.uniform(kernel_key, (inputs, outputs), minval=-bound, maxval=bound),
+        "bias": jax.random.uniform(bias_key, (outputs,), minval=-bound, maxval=bound),
+    }
+
+
+def apply_linear(layer: Layer, rows: jax.Array) -> jax.Array:
+    """The layer's outputs (rows, outputs) for `rows` of inputs (rows, inputs)."""
+    return rows @ layer["kernel"] + layer["bias"][None, :]
