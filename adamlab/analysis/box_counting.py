@@ -56,8 +56,9 @@ def box_dimension(
     """The box-counting dimension of the pixels that are set, over a range of box sizes.
 
     N(size) is the mean over all positions of the grid of boxes, each as likely, which leaves out
-    the chance in how a boundary lies to one grid. The image is continued by its reflection, so
-    that boxes over its edges are whole. The slope is by least squares, each size with one weight.
+    the chance in how a boundary lies to one grid. Boxes have their middles in the image: those over
+    an edge count as if the image went on as its reflection. The slope is by least squares, each
+    size with one weight.
 
     A straight line of one pixel's thickness has 1, a set that fills the image 2. A boundary of two
     pixels' thickness has a little over 1 at these sizes: compare with `null_dimension`.
@@ -133,7 +134,7 @@ def _mean_boxes(image: np.ndarray, size: int) -> float:
     """The mean number of boxes with a pixel in them: the share of all places for a box that have
     one, times the number of boxes that the image holds."""
     before = size // 2
-    wide = np.pad(image, ((before, size - before - 1),) * 2, mode="symmetric")
+    wide = np.pad(image, ((before, size - before - 1),) * 2)
     total = np.pad(wide.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     inside = total[size:, size:] - total[:-size, size:]
     inside -= total[size:, :-size] - total[:-size, :-size]
