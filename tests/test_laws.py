@@ -41,10 +41,11 @@ EXCEPT = {
         SHARED: {
             "elementwise": [
                 "adafactor", "adam_mini", "adanorm", "came", "cautious_adamw", "fadam", "lamb",
-                "mars", "novograd", "sm3",
+                "mars", "novograd", "sm3", "soap",
             ],
             "local": [
                 "adai", "adam_mini", "adams", "avagrad", "came", "lamb", "mars", "novograd",
+                "soap",
             ],
         },
         CANCELS: {

@@ -27,7 +27,7 @@ from adamlab.optimizers.agreement import (
     grams,
     mars,
 )
-from adamlab.optimizers.blocks import adafactor, adam_mini, adamp, came, lamb, novograd, sm3
+from adamlab.optimizers.blocks import adafactor, adam_mini, adamp, came, lamb, novograd, sm3, soap
 from adamlab.optimizers.decayed import adamc, adams, adamw_cautious_decay, adamw_independent
 from adamlab.optimizers.descent import adagrad, lion, madgrad, rmsprop, sgd, signum
 from adamlab.optimizers.distance import dadapt_adam, prodigy
@@ -138,6 +138,7 @@ __all__ = [
     "signum",
     "simplified_ademamix",
     "sm3",
+    "soap",
     "sophia",
     "stable_adamw",
     "stages_of",

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from adamlab._checks import check_number
+from adamlab._checks import check_count, check_number
 from adamlab.optimizers._finish import Optimizer, decays, finish
 from adamlab.optimizers.adam import scale_by_adam
 from adamlab.stages import (
@@ -18,12 +18,15 @@ from adamlab.stages import (
     chain,
     clip_by_block_rms,
     correct_bias,
+    decay_after_step,
     ema,
     factored,
     from_first,
+    in_basis,
     per_axis,
     per_row,
     precondition,
+    precondition_epsilon_hat,
     project_radially,
     scale_by_confidence,
     scale_by_learning_rate,
@@ -32,6 +35,7 @@ from adamlab.stages import (
     trace,
     track_moments,
 )
+from adamlab.stages._decay import check_decay
 
 
 def novograd(
@@ -202,4 +206,50 @@ def adam_mini(
         correct_bias(),
         precondition(eps),
         *finish(learning_rate, weight_decay, mask),
+    )
+
+
+def soap(
+    learning_rate: Any,
+    b1: DecayRate = 0.95,
+    b2: DecayRate = 0.95,
+    eps: Any = 1e-8,
+    shampoo_beta: DecayRate | None = None,
+    precondition_frequency: int = 10,
+    max_precond_dim: int = 10_000,
+    *,
+    weight_decay: Any = 0.0,
+) -> Optimizer:
+    """Adam in the eigenbasis of Shampoo's preconditioner: `Q_L adam(Q_Lᵀ G Q_R) Q_Rᵀ`.
+
+    Vyas et al. 2024, algorithm 3; see `in_basis`. The update of the authors' SOAP and of
+    `pytorch_optimizer.SOAP`: eps beside the root of the uncorrected second moment, a first step
+    that moves nothing, decay after the step.
+
+    Args:
+        learning_rate, b1, b2, eps, weight_decay: as for `adamw`.
+        shampoo_beta: decay rate of the preconditioner; None for b2.
+        precondition_frequency: steps between two changes of the basis.
+        max_precond_dim: the longest side of a leaf that is turned.
+    """
+    if shampoo_beta is not None:
+        check_decay("shampoo_beta", shampoo_beta)
+    check_count("precondition_frequency", precondition_frequency)
+    check_count("max_precond_dim", max_precond_dim)
+
+    def rate_of_decay(steps_done: Any) -> Any:
+        now = learning_rate(steps_done) if callable(learning_rate) else learning_rate
+        return jnp.where(steps_done == 0, 0, now)
+
+    return chain(
+        in_basis(
+            track_moments(b1, b2),
+            correct_bias(),
+            precondition_epsilon_hat(eps),
+            decay=b2 if shampoo_beta is None else shampoo_beta,
+            every=precondition_frequency,
+            max_dim=max_precond_dim,
+        ),
+        scale_by_learning_rate(learning_rate),
+        *([decay_after_step(weight_decay, rate_of_decay)] if decays(weight_decay) else []),
     )

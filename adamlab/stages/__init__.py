@@ -13,6 +13,7 @@ from adamlab.stages._kinds import (
     Stage,
     parts_of,
 )
+from adamlab.stages.basis import in_basis
 from adamlab.stages.coarse import all_axes, block_squares, factored, per_axis, per_row
 from adamlab.stages.correction import (
     amsgrad_max,
@@ -166,6 +167,7 @@ __all__ = [
     "factored",
     "friction",
     "from_first",
+    "in_basis",
     "largest",
     "lengthen_short_gradients",
     "limit_rate",

@@ -24,9 +24,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from fixture import (
+    FULL_RANK_GRADIENTS,
+    FULL_RANK_START,
+    GRADIENTS,
     LEARNING_RATES,
     SAVED,
     START,
+    STARTS,
     STEPS,
     Params,
     gradient,
@@ -73,17 +77,17 @@ def _torch() -> Any:
     return torch
 
 
-def _tensors(dtype: Any = None) -> dict[str, Any]:
+def _tensors(dtype: Any = None, start: Params = START) -> dict[str, Any]:
     torch = _torch()
     return {
         name: torch.nn.Parameter(torch.tensor(x, dtype=dtype or torch.float64))
-        for name, x in START.items()
+        for name, x in start.items()
     }
 
 
-def _set_gradients(params: dict[str, Any], step: int) -> None:
+def _set_gradients(params: dict[str, Any], step: int, gradients: Params = GRADIENTS) -> None:
     torch = _torch()
-    for name, g in gradient(step).items():
+    for name, g in gradient(step, gradients).items():
         params[name].grad = torch.tensor(g, dtype=params[name].dtype)
 
 
@@ -100,9 +104,10 @@ def _steps(
     optimizer: Any,
     arguments: Callable[[int], Hyper] = _nothing,
     scheduled: bool = False,
+    gradients: Params = GRADIENTS,
 ) -> Iterator[Params]:
     for step in range(STEPS):
-        _set_gradients(params, step)
+        _set_gradients(params, step, gradients)
         if scheduled:
             for group in optimizer.param_groups:
                 group["lr"] = float(LEARNING_RATES[step])
@@ -172,6 +177,20 @@ def ko_lookahead(target: str, hyper: Hyper) -> Iterator[Params]:
     k, alpha = hyper.pop("k"), hyper.pop("alpha")
     base = torch.optim.Adam(list(params.values()), **hyper)
     return _steps(params, resolve(target)(base, k=k, alpha=alpha))
+
+
+def ko_soap(target: str, hyper: Hyper) -> Iterator[Params]:
+    """Its SOAP on the leaves of full rank, its QR decompositions in float64, not float32."""
+    torch, module = _torch(), importlib.import_module("pytorch_optimizer.optimizer.soap")
+    double = types.ModuleType("torch")
+    vars(double).update(vars(torch), float32=torch.float64)
+    kept, module.torch = module.torch, double
+    try:
+        params = _tensors(start=FULL_RANK_START)
+        optimizer = resolve(target)(list(params.values()), **hyper)
+        yield from _steps(params, optimizer, gradients=FULL_RANK_GRADIENTS)
+    finally:
+        module.torch = kept
 
 
 def _drop_root_epsilon() -> None:
@@ -779,6 +798,18 @@ ENTRIES: dict[str, Entry] = {
         weight_decay=DECAY,
         **TORCH,
     ),
+    # The eigenbasis of Shampoo
+    "soap": _ko(
+        "SOAP",
+        "on the leaves of full rank; its QR decompositions are computed in float64, not float32; "
+        "the authors' soap.py, its eigenvectors in float64 as well, is 4e-15 away",
+        drive=ko_soap,
+        shampoo_beta=0.95,
+        precondition_frequency=5,
+        max_precondition_dim=8,
+        weight_decay=DECAY,
+        **TORCH,
+    ),
     # Curvature
     "adahessian": _ko(
         "AdaHessian",
@@ -948,7 +979,7 @@ def trajectory(entry: Entry) -> Params:
     """The parameters of one reference at the saved steps, by leaf."""
     with contextlib.redirect_stdout(io.StringIO()):
         states = list(entry.drive(entry.target, entry.hyper))
-    return {name: np.stack([states[t - 1][name] for t in SAVED]) for name in START}
+    return {name: np.stack([states[t - 1][name] for t in SAVED]) for name in states[0]}
 
 
 def record(entry: Entry) -> dict[str, Any]:
@@ -978,7 +1009,8 @@ def write(names: list[str]) -> None:
             arrays[f"{name}/{leaf}"] = values
         records[name] = record(ENTRIES[name])
     records = {name: records[name] for name in ENTRIES if name in records}
-    kept = {f"{name}/{leaf}": arrays[f"{name}/{leaf}"] for name in records for leaf in START}
+    keys = [f"{name}/{leaf}" for name in records for leaf in STARTS]
+    kept = {key: arrays[key] for key in keys if key in arrays}
     np.savez_compressed(ARRAYS, allow_pickle=False, **kept)
     RECORDS.write_text(json.dumps(records, indent=1) + "\n")
 
@@ -986,17 +1018,17 @@ def write(names: list[str]) -> None:
 def difference(name: str, arrays: dict[str, np.ndarray]) -> float:
     """How far the computed trajectory is from the stored, relative to the largest displacement."""
     found = trajectory(ENTRIES[name])
-    gap = max(np.abs(found[leaf] - arrays[f"{name}/{leaf}"]).max() for leaf in START)
-    moved = max(np.abs(found[leaf] - START[leaf]).max() for leaf in START)
+    gap = max(np.abs(found[leaf] - arrays[f"{name}/{leaf}"]).max() for leaf in found)
+    moved = max(np.abs(found[leaf] - STARTS[leaf]).max() for leaf in found)
     return float(gap / moved)
 
 
 def check(names: list[str]) -> bool:
     """Whether the named references compute what is stored; says what differs."""
-    arrays, _ = stored()
+    arrays, records = stored()
     bad = []
     for name in names:
-        if f"{name}/w" not in arrays:
+        if name not in records:
             print(f"{name}: not stored")
             bad.append(name)
         elif (gap := difference(name, arrays)) > TOLERANCE:

@@ -1,0 +1,251 @@
+"""gradient -> direction: other stages run in the eigenbasis of Shampoo's preconditioner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adamlab._checks import check_count
+from adamlab.stages._chain import chain
+from adamlab.stages._decay import DecayRate, check_decay, decay_at
+from adamlab.stages._kinds import GradientToDirection, extra_args_of, parts_of
+from adamlab.stages._numerics import cast_like, lerp, tame, wide_dtype, widen
+from adamlab.stages.storage import EightBit, QuantizedBlocks, restore, store
+
+# The fields of a state, ours or Optax's, that hold gradients or parameters and so have a basis.
+TURNING = frozenset({
+    "mu", "mu_previous", "mu_slow", "previous", "previous_gradient", "difference", "queue",
+    "grad_sum", "start", "ema", "trace", "average",
+})  # fmt: skip
+# Those of the parameters' shape that belong to the columns of the basis and go on as they are.
+STAYING = frozenset({"nu", "nu_max", "rate", "residual", "mu_log_decay", "sum_of_squares"})
+
+
+class InBasisState(NamedTuple):
+    """State of `in_basis`."""
+
+    count: Any
+    inner: Any
+    """What the inner stages keep, in the present basis."""
+    factors: Any
+    """For each leaf a tuple of one (n, n) matrix a side, the average of the gradient's products
+    along it; None for a side that is not turned."""
+    basis: Any
+    """As `factors`: the columns are the basis of that side."""
+
+
+def in_basis(
+    *stages: optax.GradientTransformation,
+    decay: DecayRate = 0.95,
+    every: int = 10,
+    max_dim: int = 10_000,
+) -> GradientToDirection:
+    """Run `stages` in the slowly turning eigenbasis of Shampoo's preconditioner.
+
+    With `L = ema(G Gᵀ)`, `R = ema(Gᵀ G)` and the orthonormal `Q_L`, `Q_R` near their eigenvectors,
+    `stages` are fed with `Q_Lᵀ G Q_R`, and their direction `U` becomes `Q_L U Q_Rᵀ` (Vyas et al.
+    2024, SOAP, algorithm 3). Leaves of three and more axes have such a matrix for each axis; leaves
+    of one axis and sides longer than `max_dim` are not turned.
+
+    The first step moves nothing but finds the bases, by `eigh`, so that no gradient meets a basis
+    that it has made itself; the stages take their first step in the second. After every `every`
+    of theirs the bases follow by one power iteration and a QR decomposition (algorithm 4), with the
+    columns taken by size and put back, so that a second moment stays with its column. First moments
+    and whatever else holds gradients or parameters are turned from the old basis to the new: the
+    fields of a state that are called as one in `TURNING`.
+
+    The stages see the parameters in the same basis, in float32 or wider. For derivatives a basis
+    is a constant.
+
+    Args:
+        stages: what `chain` takes, from a gradient to a direction: `scale_by_adam()`, say.
+        decay: decay rate of `L` and `R`.
+        every: steps between two changes of the bases.
+        max_dim: the longest side that is turned.
+
+    Raises:
+        ValueError: `decay` is outside [0, 1), `every` or `max_dim` is no whole number >= 1, the
+            stages do not fit together or need more than gradients and parameters, or `init` finds
+            a state like the parameters whose name tells not whether it is turned.
+    """
+    check_decay("decay", decay)
+    check_count("every", every)
+    check_count("max_dim", max_dim)
+    inner = chain(*stages)
+    for stage in stages:
+        for extra in extra_args_of(stage):
+            if extra != "moments":
+                raise ValueError(
+                    f"in_basis: {', '.join(parts_of(stage))} needs {extra}, which cannot be turned "
+                    "into a basis; in_basis takes stages that need gradients and parameters alone"
+                )
+
+    def init(params: optax.Params) -> InBasisState:
+        def each(make: Callable[[int, Any], jax.Array]) -> Any:
+            return jax.tree.map(
+                lambda p: tuple(
+                    make(n, wide_dtype(p)) if turned else None
+                    for n, turned in zip(p.shape, _turned_sides(p.shape, max_dim), strict=True)
+                ),
+                params,
+            )  # fmt: skip
+
+        factors = each(lambda n, dtype: jnp.zeros((n, n), dtype))
+        basis = each(lambda n, dtype: jnp.eye(n, dtype=dtype))
+        # A look at the names: nothing is turned yet.
+        kept = _turn_state(inner.init(params), lambda tree: tree, params)
+        return InBasisState(jnp.zeros([], jnp.int32), kept, factors, basis)
+
+    # Each branch is one function for all steps: JAX compiles it once where nothing else is jitted.
+    def step(updates: Any, kept: Any, basis: Any, params: Any) -> tuple[Any, Any]:
+        turned = jax.tree.map(_into, updates, basis)
+        seen = None if params is None else jax.tree.map(_into, params, basis)
+        direction, kept = inner.update(turned, kept, seen)
+        return cast_like(jax.tree.map(_out_of, direction, basis), updates), kept
+
+    def rest(updates: Any, kept: Any, basis: Any, params: Any) -> tuple[Any, Any]:
+        del basis, params
+        return jax.tree.map(jnp.zeros_like, updates), kept
+
+    def stay(factors: Any, basis: Any, kept: Any, like: Any) -> tuple[Any, Any]:
+        del factors, like
+        return basis, kept
+
+    def change(find: Callable[[jax.Array, jax.Array], jax.Array]) -> Callable[..., tuple[Any, Any]]:
+        def changed(factors: Any, basis: Any, kept: Any, like: Any) -> tuple[Any, Any]:
+            new = jax.tree.map(find, jax.lax.stop_gradient(factors), basis)
+
+            def turn(tree: Any) -> Any:
+                return jax.tree.map(_turn_leaf, like, tree, basis, new)
+
+            return new, _turn_state(kept, turn, like)
+
+        return changed
+
+    branches = (stay, change(_follow), change(_find))
+
+    def update(
+        updates: Any, state: InBasisState, params: Any, **_: Any
+    ) -> tuple[optax.Updates, InBasisState]:
+        count = optax.safe_increment(state.count)
+        begun = count > 1
+        direction, kept = jax.lax.cond(begun, step, rest, updates, state.inner, state.basis, params)
+        weight = decay_at(decay, state.count).complement
+        factors = jax.tree.map(lambda g, old: _fold_factors(g, old, weight), updates, state.factors)
+        due = jnp.where(begun, ((count - 1) % every == 0).astype(jnp.int32), 2)
+        basis, kept = jax.lax.switch(due, branches, factors, state.basis, kept, updates)
+        return direction, InBasisState(count, kept, factors, basis)
+
+    return GradientToDirection.from_update(
+        "in_basis", init, update, label=" · ".join(parts_of(inner))
+    )
+
+
+def _turned_sides(shape: tuple[int, ...], max_dim: int) -> list[bool]:
+    """Whether each side has a basis; a side of length one has nothing to turn."""
+    return [len(shape) > 1 and 1 < n <= max_dim for n in shape]
+
+
+def _rotate(x: jax.Array, matrices: Any) -> jax.Array:
+    """`x` in float32 or wider, each of its last sides multiplied by its matrix from the right."""
+    first = x.ndim - len(matrices)
+    for axis, matrix in enumerate(matrices, start=first):
+        if matrix is not None:
+            # Accelerators would round float32 to a few digits, and the way back with it.
+            product = jnp.tensordot(widen(x), matrix, (axis, 0), precision="highest")
+            x = jnp.moveaxis(product, -1, axis)
+    return x
+
+
+def _into(x: jax.Array, basis: Any) -> jax.Array:
+    if all(q is None for q in basis):
+        return x
+    return _rotate(tame(x), jax.tree.map(jnp.conj, basis))
+
+
+def _out_of(x: jax.Array, basis: Any) -> jax.Array:
+    return _rotate(x, jax.tree.map(jnp.transpose, basis))
+
+
+def _fold_factors(g: jax.Array, factors: Any, weight: Any) -> Any:
+    wide = widen(tame(g))
+
+    def fold(axis: int, factor: jax.Array) -> jax.Array:
+        others = [i for i in range(g.ndim) if i != axis]
+        products = jnp.tensordot(wide, jnp.conj(wide), (others, others), precision="highest")
+        return lerp(factor, products, jnp.asarray(weight, factor.dtype))
+
+    return tuple(None if f is None else fold(axis, f) for axis, f in enumerate(factors))
+
+
+def _find(factor: jax.Array, basis: jax.Array) -> jax.Array:
+    """The eigenvectors."""
+    return jnp.linalg.eigh(_unit(factor))[1].astype(basis.dtype)
+
+
+def _follow(factor: jax.Array, basis: jax.Array) -> jax.Array:
+    """One power iteration from `basis`, made orthonormal from the largest column down."""
+    powered = jnp.matmul(_unit(factor), basis, precision="highest")
+    sizes = jnp.sum(jnp.real(jnp.conj(basis) * powered), axis=0)
+    order = jnp.argsort(-sizes)
+    return jnp.linalg.qr(powered[:, order])[0][:, jnp.argsort(order)]
+
+
+def _unit(factor: jax.Array) -> jax.Array:
+    """`factor` over a power of two near its largest element.
+
+    Its eigenvectors do not depend on its scale, but LAPACK's thresholds do.
+    """
+    _, power = jnp.frexp(jnp.max(jnp.abs(factor)))
+    limit = jnp.finfo(factor.dtype).maxexp - 2
+    one = jnp.ones([], jnp.finfo(factor.dtype).dtype)
+    return factor / jnp.ldexp(one, jnp.clip(power, -limit, limit)).astype(factor.dtype)
+
+
+def _turn_leaf(like: jax.Array, x: Any, old: Any, new: Any) -> Any:
+    """One leaf of a state from the old basis to the new, in its own storage."""
+    if all(q is None for q in old) or isinstance(x, optax.MaskedNode):
+        return x
+    if isinstance(x, QuantizedBlocks):
+        wide = restore(x, EightBit(), lambda: like, signed=True)
+        return store(_turn_leaf(like, wide, old, new), EightBit(x.codes.shape[1], 0), signed=True)
+    between = [
+        None if a is None else jnp.matmul(a.T, jnp.conj(b), precision="highest")
+        for a, b in zip(old, new, strict=True)
+    ]
+    return _rotate(x, between).astype(x.dtype)
+
+
+def _turn_state(state: Any, turn: Callable[[Any], Any], like: Any) -> Any:
+    """The state with all that has a basis turned; `like` is a tree like the parameters."""
+    if isinstance(state, dict):
+        return {key: _turn_state(part, turn, like) for key, part in state.items()}
+    if not isinstance(state, tuple):
+        return state
+    if not hasattr(state, "_fields"):
+        return tuple(_turn_state(part, turn, like) for part in state)
+    parts = []
+    for name, part in zip(state._fields, state, strict=True):
+        if name in TURNING:
+            part = part if part is None else turn(part)
+        elif name not in STAYING and not _same_form(part, like):
+            part = _turn_state(part, turn, like)
+        elif name not in STAYING:
+            raise ValueError(
+                f"in_basis: {type(state).__name__}.{name} is like the parameters, but whether it "
+                f"turns with them is unknown; call it {', '.join(sorted(TURNING))} if it holds "
+                f"gradients or parameters, {', '.join(sorted(STAYING))} if it does not"
+            )
+        parts.append(part)
+    return type(state)(*parts)
+
+
+def _same_form(part: Any, like: Any) -> bool:
+    ours: Any = jax.tree.structure(part)
+    theirs: Any = jax.tree.structure(like)
+    pairs = zip(jax.tree.leaves(part), jax.tree.leaves(like), strict=False)
+    return ours == theirs and all(jnp.shape(a) == jnp.shape(b) for a, b in pairs)
