@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import os
+import shutil
 import subprocess
 import sys
 
 import click
 
 BENCHMARKS = ("step", "variants", "formulations", "sweep", "memory", "compiles")
+
+_FAST_COMPILE = "--xla_backend_optimization_level=0"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -52,6 +56,66 @@ def which_adam(check: bool) -> None:
     from experiments import which_adam
 
     sys.exit(which_adam.main(check))
+
+
+@main.command("list")
+def list_command() -> None:
+    """List the experiments: id, question, claim, what the full run took and what it said."""
+    from experiments import records
+
+    for name, experiment in records.experiments().items():
+        record = records.load(experiment)
+        if record is None:
+            state = "not run yet"
+        else:
+            stale = "" if records.is_current(experiment, record) else ", of an older form"
+            state = f"{record['verdict']['kind']}, took {record['seconds']:.0f} s{stale}"
+        click.echo(f"{name}  {experiment.question}\n     {experiment.claim}\n     [{state}]")
+
+
+@main.command("run")
+@click.argument("ids", nargs=-1, required=True, metavar="ID...|all")
+@click.option("--quick", is_flag=True, help="A small version without the check, under 20 s each.")
+@click.option("--again", is_flag=True, help="Compute again what is there already.")
+def run_command(ids: tuple[str, ...], quick: bool, again: bool) -> None:
+    """Run experiments, by their ids or all, and leave dataset, figure and verdict of each.
+
+    A run that was interrupted goes on. One that is done says so at once, unless its file or its
+    settings have changed. Full runs write experiments/results, quick ones out/experiments/quick.
+    """
+    from experiments import records
+
+    if quick:  # compiling takes longer than so short a run
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FAST_COMPILE}"
+    known = records.experiments()
+    for name in ids:
+        if name not in (*known, "all"):
+            raise click.BadParameter(f"{name}: unknown; known: {', '.join(known)}, all")
+    for name in known if "all" in ids else ids:
+        experiment = known[name]
+        record = records.load(experiment, quick)
+        if again:
+            shutil.rmtree(records.folder_of(experiment, quick), ignore_errors=True)
+        if again or not records.is_current(experiment, record, quick):
+            click.echo(f"{name}  {experiment.question}", err=True)
+            try:
+                record = records.run_and_keep(experiment, quick=quick, progress=True)
+            except KeyboardInterrupt:
+                click.echo(f"{name} interrupted: run it again and it goes on", err=True)
+                sys.exit(130)
+        assert record is not None
+        verdict = record["verdict"]
+        click.echo(f"{name}  {verdict['kind']}: {verdict['sentence']}  ({record['seconds']:.0f} s)")
+        for label, number in verdict["numbers"].items():
+            click.echo(f"     {label}: {records.shown(number)}")
+
+
+@main.command("report")
+def report_command() -> None:
+    """Write the laboratory book as one HTML page, from the results that are there."""
+    from experiments import report
+
+    click.echo(f"report: {report.write()}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import jax
@@ -106,7 +107,7 @@ def _functions(
 
         def __init__(self, rngs: nnx.Rngs) -> None:
             dtype = jnp.result_type(float)
-            pairs = list(zip(widths, widths[1:], strict=False))
+            pairs = list(pairwise(widths))
             self.linears = nnx.List(
                 nnx.Linear(
                     i, o, param_dtype=dtype, rngs=rngs, kernel_init=kernels[initializer],
@@ -132,11 +133,11 @@ def _functions(
     def init(key: jax.Array) -> Any:
         return nnx.to_pure_dict(nnx.split(Network(nnx.Rngs(key)), nnx.Param, ...)[1])
 
-    structure, _, rest = nnx.split(nnx.eval_shape(lambda: Network(nnx.Rngs(0))), nnx.Param, ...)
+    structure, *states = nnx.split(nnx.eval_shape(lambda: Network(nnx.Rngs(0))), nnx.Param, ...)
 
     def apply(params: Any, inputs: jax.Array) -> jax.Array:
         # The running statistics are neither read nor kept: only their places must be filled.
-        empty = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), rest)
+        empty = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), states[1])
         return nnx.merge(structure, params, empty)(inputs)
 
     return init, apply

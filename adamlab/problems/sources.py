@@ -79,12 +79,12 @@ def digits(pixels: int = 8) -> Source:
 
 def wine() -> Source:
     """178 wines of 3 cultivars by 13 measurements in their own units; scikit-learn (UCI)."""
-    return Source("wine", partial(_table, "wine", None), 13, 3)
+    return Source("wine", partial(_table, "wine", 0), 13, 3)
 
 
 def breast_cancer() -> Source:
     """569 tumours, benign or not, by 30 measurements in their own units; scikit-learn (UCI)."""
-    return Source("breast cancer", partial(_table, "breast_cancer", None), 30, 2)
+    return Source("breast cancer", partial(_table, "breast_cancer", 0), 30, 2)
 
 
 def diabetes() -> Source:
@@ -92,7 +92,7 @@ def diabetes() -> Source:
 
     scikit-learn (Efron et al. 2004), the unscaled table.
     """
-    return Source("diabetes", partial(_table, "diabetes", None), 10, 1)
+    return Source("diabetes", partial(_table, "diabetes", 0), 10, 1)
 
 
 def linear_data(samples: int = 100, features: int = 10, noise: float = 0.1) -> Source:
@@ -153,7 +153,7 @@ def with_outliers(source: Source, kind: str = "targets") -> Source:
 
 
 @lru_cache(maxsize=8)
-def _load(table: str, pixels: int | None) -> tuple[np.ndarray, np.ndarray]:
+def _load(table: str, pixels: int) -> tuple[np.ndarray, np.ndarray]:
     """Inputs and targets in an order fixed for good."""
     from sklearn import datasets
 
@@ -174,7 +174,7 @@ def _load(table: str, pixels: int | None) -> tuple[np.ndarray, np.ndarray]:
     return inputs, targets.astype(np.int32)
 
 
-def _table(table: str, pixels: int | None, key: jax.Array) -> Data:
+def _table(table: str, pixels: int, key: jax.Array) -> Data:
     del key
     inputs, targets = _load(table, pixels)
     dtype = jnp.result_type(float)

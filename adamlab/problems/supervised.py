@@ -118,12 +118,10 @@ def penalized(problem: Problem) -> Problem:
 _PARTS = ("init", "loss", "data", "batch", "objective", "metrics", "project")
 
 
-def _extended(
-    problem: Problem, name: str, own: Mapping[str, float], **changed: Callable[..., Any]
-) -> Problem:
+def _extended(problem: Problem, name: str, own: Mapping[str, float], **changed: Any) -> Problem:
     """`problem` with hyperparameters that only the `changed` functions know."""
     others = {part: getattr(problem, part) for part in _PARTS if part not in changed}
-    kept = {
+    kept: dict[str, Any] = {
         part: None if function is None else partial(_without, frozenset(own), function)
         for part, function in others.items()
     }

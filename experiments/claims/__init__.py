@@ -1,0 +1,1 @@
+"""The laboratory book: one claim a file, each with its `EXPERIMENT`."""

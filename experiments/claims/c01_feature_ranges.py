@@ -1,0 +1,125 @@
+"""C01: do inputs of wildly different ranges hold Adam, and do scaling and annealing free it?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import optax
+
+import adamlab
+from adamlab.problems import (
+    linear_data,
+    network,
+    rescaled,
+    squared_error,
+    standardized,
+    supervised,
+)
+from experiments.laboratory import (
+    Experiment,
+    Lab,
+    Verdict,
+    by_sign,
+    over_seeds,
+    panels,
+    side_by_side,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+EPOCHS = 100
+CURES = {
+    "as it is": (rescaled(linear_data()), False),
+    "annealed": (rescaled(linear_data()), True),
+    "standardized": (standardized(rescaled(linear_data())), False),
+    "standardized, annealed": (standardized(rescaled(linear_data())), True),
+}
+
+
+def annealed_adam(learning_rate: Any) -> optax.GradientTransformation:
+    """Adam with a rate that falls by 5 % every ten epochs."""
+    return adamlab.adam(lambda step: learning_rate * 0.95 ** (step // 10))
+
+
+def measure(lab: Lab) -> xr.Dataset:
+    """Rate x ratio of the features' scales for each cure; full batch, one update an epoch."""
+    axes = {
+        "learning_rate": np.geomspace(1e-4, 1, lab["rates"]),
+        "feature_ratio": np.geomspace(1, 1e4, lab["ratios"]),
+    }
+    maps = {}
+    for name, (source, anneal) in CURES.items():
+        problem = supervised(source, network((10, 1), initializer="torch"), squared_error)
+        optimizer = annealed_adam if anneal else adamlab.adam
+        found = lab.map(name.replace(", ", "-"), problem, optimizer, axes, steps=EPOCHS)
+        maps[name] = found[["late_loss"]]
+    return side_by_side("cure", maps)
+
+
+def left_over(dataset: xr.Dataset) -> xr.DataArray:
+    """The late loss, in units of the targets' variance; infinite where a run broke."""
+    late = dataset["late_loss"]
+    return late.where(np.isfinite(late), np.inf)
+
+
+def judge(dataset: xr.Dataset) -> Verdict:
+    """At the article's rate and the widest ratio: what each cure leaves, in decades."""
+    widest = left_over(dataset).isel(feature_ratio=-1)
+    left = widest.copy(data=np.log10(widest))
+    at = left.sel(learning_rate=1e-3, method="nearest")
+    best = left.min("learning_rate")
+    plain = at.sel(cure="as it is")
+    gain = {c: over_seeds(plain - at.sel(cure=c)) for c in CURES if c != "as it is"}
+    scaling = over_seeds(best.sel(cure="as it is") - best.sel(cure="standardized"))
+    numbers = {f"decades gained at 1e-3, {cure}": value for cure, value in gain.items()}
+    numbers["decades gained by scaling, each at its best rate"] = scaling
+    numbers["log10 of the late loss at 1e-3 as it is"] = over_seeds(plain)
+    at_rate, at_best = by_sign(gain["standardized, annealed"], 0.1), by_sign(scaling, 0.1)
+    if at_rate == at_best:
+        sentence = "The cure gains as much as it claims, at the rate of 1e-3 and at the best rate."
+        return Verdict(at_rate, sentence if at_rate == "supported" else "No gain.", numbers)
+    if "undecided" in (at_rate, at_best):
+        return Verdict("undecided", "The interval of a gain holds 0.1 decades.", numbers)
+    where = "each at its best rate" if at_best == "supported" else "at the rate of 1e-3"
+    sentence = f"On the rate: scaling and annealing gain over 0.1 decades only {where}."
+    return Verdict("depends", sentence, numbers)
+
+
+def draw(dataset: xr.Dataset) -> Figure:
+    """A map for each cure."""
+    figure, axes = panels(2, 2)
+    left = left_over(dataset).median("seed")
+    for ax, cure in zip(axes, CURES, strict=True):
+        mesh = ax.pcolormesh(
+            left["learning_rate"], left["feature_ratio"],
+            left.sel(cure=cure).transpose("feature_ratio", "learning_rate"),
+            norm="log", vmin=1e-2, vmax=1e4, cmap="viridis_r", rasterized=True,
+        )  # fmt: skip
+        ax.set(title=cure, xscale="log", yscale="log", xlabel="learning_rate")
+        ax.axvline(1e-3, color="white", linestyle=":")
+        ax.set_ylabel("greatest over least feature scale")
+    figure.colorbar(mesh, ax=axes, label="late loss (1: as bad as the mean)")
+    return figure
+
+
+EXPERIMENT = Experiment(
+    id="C01",
+    question="Do inputs of wildly different ranges make Adam plateau, and does scaling cure it?",
+    claim="Inputs of wildly different ranges make Adam at a rate of 1e-3 plateau; standardising "
+    "them, with a lower, annealed rate, cures it.",
+    criterion="Linear model 10 to 1, 100 samples, 100 epochs, feature scales from 1 to 10,000. "
+    "Supported if the 95 % intervals of the decades of loss gained by standardising (with "
+    "annealing at the rate of 1e-3; without, each at its best rate) both lie above 0.1; refuted "
+    "if both lie below; otherwise it depends on the rate.",
+    measure=measure,
+    judge=judge,
+    draw=draw,
+    settings={"seeds": 16, "rates": 25, "ratios": 9},
+    quick={"seeds": 2, "rates": 5, "ratios": 2},
+    check={"first_seed": 1000},
+    symptom="The loss falls a little and rests; features have different units.",
+    remedy="adam(1e-1)  # on (inputs - inputs.mean(0)) / inputs.std(0)",
+)

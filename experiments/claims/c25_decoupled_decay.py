@@ -1,0 +1,127 @@
+"""C25: does L2 in the loss couple decay and rate under Adam, and does decoupling free them?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import optax
+
+import adamlab
+from adamlab.analysis import Interval, bootstrap, separability
+from adamlab.problems import cross_entropy, digits, mislabelled, network, supervised
+from experiments.laboratory import Experiment, Lab, Verdict, by_sign, panels, side_by_side
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+
+def adam_independent(learning_rate: Any, weight_decay: Any) -> optax.GradientTransformation:
+    """Adam whose decay is not multiplied by the rate: Loshchilov & Hutter's algorithm 2."""
+    return adamlab.chain(
+        adamlab.scale_by_adam(),
+        adamlab.scale_by_learning_rate(learning_rate),
+        adamlab.add_independent_decay(weight_decay),
+    )
+
+
+# Each with the strengths that hold its optimum.
+FORMS = {
+    "L2 in the loss": (adamlab.adam_l2, (1e-5, 1e-1)),
+    "decoupled, times the rate": (adamlab.adamw, (1e-2, 1e2)),
+    "decoupled, independent": (adam_independent, (1e-5, 1e-1)),
+}
+
+
+def measure(lab: Lab) -> xr.Dataset:
+    """Test loss over rate x decay for each form, on digits of which a fifth is mislabelled."""
+    problem = supervised(
+        mislabelled(digits()), network((64, 128, 10)), cross_entropy, batch_size=64, observed=128
+    )
+    maps = {}
+    for name, (optimizer, (low, high)) in FORMS.items():
+        axes = {
+            "learning_rate": np.geomspace(1e-4, 3e-2, lab["rates"]),
+            "weight_decay": np.geomspace(low, high, lab["decays"]),
+        }
+        found = lab.map(
+            name.replace(", ", "-").replace(" ", "-"), problem, optimizer, axes,
+            fixed={"label_noise": 0.2}, steps=lab["steps"], checkpoints=8,
+        )  # fmt: skip
+        decays = axes["weight_decay"]
+        loss = found[["test_loss"]].rename(weight_decay="place")
+        maps[name] = loss.assign_coords(place=np.arange(len(decays))).assign(
+            decay=("place", decays)
+        )
+    return side_by_side("form", maps).transpose("form", "seed", "learning_rate", "place")
+
+
+def slopes(dataset: xr.Dataset, form: str) -> np.ndarray:
+    """d log10(best decay) / d log10(rate), for each seed; NaN where it lies at the map's edge."""
+    part = dataset.sel(form=form)
+    rates, decays = part["learning_rate"].values, part["decay"].values
+    return np.array([separability(loss, rates, decays).slope for loss in part["test_loss"].values])
+
+
+def judge(dataset: xr.Dataset) -> Verdict:
+    """How far the best decay moves with the rate, beside L2 in the loss."""
+    tilt = {form: slopes(dataset, form) for form in FORMS}
+    for form, values in tilt.items():
+        if np.isnan(values).any():
+            return Verdict("undecided", f"{form}: the best decay lies at the map's edge.")
+    numbers: dict[str, float | Interval] = {
+        f"decades of best decay for a decade of rate, {form}": bootstrap(values)
+        for form, values in tilt.items()
+    }
+    l2, times, alone = (np.abs(values) for values in tilt.values())
+    gains = {"independent": bootstrap(l2 - alone), "times the rate": bootstrap(l2 - times)}
+    numbers |= {f"coupling of L2 less that of {n}": gain for n, gain in gains.items()}
+    kinds = {name: by_sign(gain) for name, gain in gains.items()}
+    if len(set(kinds.values())) == 1:
+        less = {"supported": "less", "refuted": "no less"}.get(kinds["independent"], "perhaps less")
+        return Verdict(kinds["independent"], f"Both decoupled forms are {less} coupled.", numbers)
+    better = [name for name, kind in kinds.items() if kind == "supported"]
+    if not better:
+        return Verdict("undecided", "The intervals of the difference hold 0.", numbers)
+    sentence = f"On the form of decoupling: {better[0]} is less coupled than L2, the other is not."
+    return Verdict("depends", sentence, numbers)
+
+
+def draw(dataset: xr.Dataset) -> Figure:
+    """A map of the test loss for each form, its best decay for each rate marked."""
+    figure, axes = panels(3)
+    loss = dataset["test_loss"].median("seed")
+    low, high = float(loss.min()), float(loss.quantile(0.6))
+    for ax, form in zip(axes, FORMS, strict=True):
+        part, rates = loss.sel(form=form), loss["learning_rate"].values
+        decays = dataset["decay"].sel(form=form).values
+        mesh = ax.pcolormesh(
+            rates, decays, part.transpose("place", "learning_rate"), vmin=low, vmax=high,
+            cmap="viridis_r", rasterized=True,
+        )  # fmt: skip
+        ax.plot(rates, decays[part.argmin("place").values], "o", color="white", markersize=4)
+        ax.set(title=form, xscale="log", yscale="log", xlabel="learning_rate")
+    axes[0].set_ylabel("weight_decay (dots: the best for each rate)")
+    figure.colorbar(mesh, ax=axes, label="test loss")
+    return figure
+
+
+EXPERIMENT = Experiment(
+    id="C25",
+    question="Does L2 in the loss couple decay and rate under Adam, and does decoupling free them?",
+    claim="L2 in the loss misbehaves under Adam because it is scaled by the second moment; "
+    "decoupled decay does not (Loshchilov & Hutter 2019).",
+    criterion="For each seed, how many decades the best decay moves for a decade of the rate (the "
+    "slope of adamlab.analysis.separability, on the test loss). Supported if the 95 % interval of "
+    "L2's |slope| less the decoupled |slope| lies above 0 for both decoupled forms, refuted if "
+    "below for both, depends on the form if they differ.",
+    measure=measure,
+    judge=judge,
+    draw=draw,
+    settings={"seeds": 8, "rates": 13, "decays": 17, "steps": 800},
+    quick={"seeds": 2, "rates": 4, "decays": 5, "steps": 60},
+    check={"first_seed": 1000},
+    symptom="The best weight decay changes whenever the learning rate does.",
+    remedy="adamw(1e-3, weight_decay=1.0)  # or add_independent_decay after the rate",
+)

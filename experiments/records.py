@@ -1,0 +1,131 @@
+"""What is kept of an experiment: verdict and figure, and whether they are of its present form."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import json
+import pkgutil
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adamlab import provenance, save
+from adamlab.analysis import Interval
+from experiments import claims
+from experiments.laboratory import Experiment, Verdict, run, settings_of
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "experiments" / "results"
+OUT = ROOT / "out" / "experiments"
+
+
+def experiments() -> dict[str, Experiment]:
+    """Every experiment by its id, in order."""
+    found: dict[str, Experiment] = {}
+    for module in pkgutil.iter_modules(claims.__path__):
+        experiment = importlib.import_module(f"{claims.__name__}.{module.name}").EXPERIMENT
+        if experiment.id in found:
+            raise ValueError(f"experiment {experiment.id!r} is there twice")
+        found[experiment.id] = experiment
+    return dict(sorted(found.items()))
+
+
+def source_of(experiment: Experiment) -> Path:
+    """The file that the experiment is written in."""
+    return Path(inspect.getfile(experiment.measure))
+
+
+def folder_of(experiment: Experiment, quick: bool) -> Path:
+    """Where the sweeps of a run are kept."""
+    return OUT / ("quick" if quick else "full") / experiment.id
+
+
+def kept_in(quick: bool) -> Path:
+    """Where verdicts and figures are kept: those of full runs beside the code."""
+    return OUT / "quick" if quick else RESULTS
+
+
+def fingerprint(experiment: Experiment, quick: bool) -> str:
+    """Changes with the experiment's file and its settings."""
+    text = source_of(experiment).read_text() + json.dumps(settings_of(experiment, quick))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def load(experiment: Experiment, quick: bool = False) -> dict[str, Any] | None:
+    """The record of the last run; None where there is none."""
+    path = kept_in(quick) / f"{experiment.id}.json"
+    if not path.exists():
+        return None
+    record: dict[str, Any] = json.loads(path.read_text())
+    return record
+
+
+def is_current(experiment: Experiment, record: dict[str, Any] | None, quick: bool = False) -> bool:
+    """Whether the record is of the experiment as it is now."""
+    figure = kept_in(quick) / f"{experiment.id}.png"
+    return (
+        record is not None
+        and record["fingerprint"] == fingerprint(experiment, quick)
+        and figure.exists()
+    )
+
+
+def run_and_keep(
+    experiment: Experiment, *, quick: bool = False, progress: bool = False
+) -> dict[str, Any]:
+    """Run `experiment`, draw it, and write its record; the record."""
+    start = time.perf_counter()
+    folder = folder_of(experiment, quick)
+    dataset, verdict, parts = run(experiment, folder, quick=quick, progress=progress)
+    seconds = time.perf_counter() - start
+    before = load(experiment, quick)
+    command = f"python -m experiments run {experiment.id}" + " --quick" * quick
+    record = {
+        "id": experiment.id,
+        "verdict": _plain(verdict),
+        "parts": {name: _plain(part) for name, part in parts.items()},
+        "settings": settings_of(experiment, quick),
+        "check": dict(experiment.check),
+        "command": command,
+        "seconds": round(seconds, 1),
+        "fingerprint": fingerprint(experiment, quick),
+        **provenance(),
+    }
+    # Sweeps found on disk took no time this once.
+    if before is not None and before["fingerprint"] == record["fingerprint"]:
+        record["seconds"] = max(record["seconds"], before["seconds"])
+    kept = kept_in(quick)
+    save(experiment.draw(dataset), [kept / f"{experiment.id}.png"])
+    _keep_dataset(dataset, folder / "dataset.nc")
+    (kept / f"{experiment.id}.json").write_text(json.dumps(record, indent=1) + "\n")
+    return record
+
+
+def _keep_dataset(dataset: xr.Dataset, path: Path) -> None:
+    """As NetCDF, which has no truth values and no nested attributes."""
+    attributes = {name: str(value) for name, value in dataset.attrs.items()}
+    truths = {n: v.astype("int8") for n, v in dataset.variables.items() if v.dtype == bool}
+    plain = dataset.assign(truths).assign_attrs(attributes)
+    for variable in plain.variables.values():
+        variable.encoding = {}
+    plain.to_netcdf(path, engine="scipy")
+
+
+def _plain(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as JSON values; an interval becomes its three numbers by name."""
+    numbers = {
+        name: value._asdict() if isinstance(value, Interval) else float(value)
+        for name, value in verdict.numbers.items()
+    }
+    return {**asdict(verdict), "numbers": numbers}
+
+
+def shown(number: float | dict[str, float]) -> str:
+    """A number of a record as text."""
+    return str(Interval(**number)) if isinstance(number, dict) else f"{number:.4g}"
