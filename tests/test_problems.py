@@ -34,21 +34,23 @@ def _data(problem, key=KEY):
 def test_losses_are_finite_scalars_with_gradients_like_the_parameters(name):
     problem = PROBLEMS[name]()
     params, batch, hyper = _first(problem)
-    loss, grads = jax.value_and_grad(problem.loss)(params, batch, **hyper)
+    loss, grads = jax.jit(jax.value_and_grad(problem.loss))(params, batch, **hyper)
     assert loss.shape == ()
     chex.assert_trees_all_equal_shapes_and_dtypes(grads, params)
     chex.assert_tree_all_finite((loss, grads))
     if problem.objective is not None:
-        assert problem.objective(params, *_data(problem), **hyper) >= problem.optimum
+        assert jax.jit(problem.objective)(params, *_data(problem), **hyper) >= problem.optimum
     if problem.metrics is not None:
-        chex.assert_tree_all_finite(dict(problem.metrics(params, *_data(problem), **hyper)))
+        chex.assert_tree_all_finite(
+            dict(jax.jit(problem.metrics)(params, *_data(problem), **hyper))
+        )
 
 
 @every_problem
 def test_float64_all_through(name, x64):
     problem = PROBLEMS[name]()
     params, batch, hyper = _first(problem)
-    for leaf in jax.tree.leaves(jax.grad(problem.loss)(params, batch, **hyper)):
+    for leaf in jax.tree.leaves(jax.jit(jax.grad(problem.loss))(params, batch, **hyper)):
         assert leaf.dtype == jnp.float64
 
 

@@ -7,9 +7,12 @@ from collections.abc import Callable
 from adamlab.problems._problem import Problem
 from adamlab.problems.dictionary import dictionary_learning
 from adamlab.problems.digits import digits_mlp
+from adamlab.problems.fractal import fractal_net
 from adamlab.problems.functions import quadratic, rosenbrock
 from adamlab.problems.network import Model, network, weight_norm, with_gain
+from adamlab.problems.noisy_quadratic import noisy_quadratic
 from adamlab.problems.reddi import reddi, reddi_stochastic
+from adamlab.problems.rough import rough_loss
 from adamlab.problems.saddles import plateau, saddle
 from adamlab.problems.sources import (
     Data,
@@ -33,6 +36,8 @@ from adamlab.problems.supervised import (
     supervised,
     with_input_noise,
 )
+from adamlab.problems.toint import toint
+from adamlab.problems.zhang import zhang
 
 PROBLEMS: dict[str, Callable[[], Problem]] = {
     "digits-mlp": digits_mlp,
@@ -41,8 +46,13 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
     "reddi": reddi,
     "reddi-stochastic": reddi_stochastic,
     "dictionary-learning": dictionary_learning,
+    "fractal-net": fractal_net,
+    "noisy-quadratic": noisy_quadratic,
     "plateau": plateau,
+    "rough-loss": rough_loss,
     "saddle": saddle,
+    "toint": toint,
+    "zhang": zhang,
 }
 """The problems of the library by name, with their usual settings."""
 
@@ -58,11 +68,13 @@ __all__ = [
     "dictionary_learning",
     "digits",
     "digits_mlp",
+    "fractal_net",
     "huber",
     "imbalanced",
     "linear_data",
     "mislabelled",
     "network",
+    "noisy_quadratic",
     "penalized",
     "plateau",
     "quadratic",
@@ -70,13 +82,16 @@ __all__ = [
     "reddi_stochastic",
     "rescaled",
     "rosenbrock",
+    "rough_loss",
     "saddle",
     "squared_error",
     "standardized",
     "supervised",
+    "toint",
     "weight_norm",
     "wine",
     "with_gain",
     "with_input_noise",
     "with_outliers",
+    "zhang",
 ]

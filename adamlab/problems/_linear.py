@@ -9,12 +9,9 @@ Layer = dict[str, jax.Array]
 
 def linear(key: jax.Array, inputs: int, outputs: int) -> Layer:
     """A `kernel` (inputs, outputs) and a `bias` (outputs,), uniform in +-1 / sqrt(inputs)."""
-    kernel_key, bias_key = jax.random.split(key)
     bound = inputs**-0.5
-    return {
-        "kernel": jax.random.uniform(kernel_key, (inputs, outputs), minval=-bound, maxval=bound),
-        "bias": jax.random.uniform(bias_key, (outputs,), minval=-bound, maxval=bound),
-    }
+    drawn = jax.random.uniform(key, (inputs + 1, outputs), minval=-bound, maxval=bound)
+    return {"kernel": drawn[:-1], "bias": drawn[-1]}
 
 
 def apply_linear(layer: Layer, rows: jax.Array) -> jax.Array:

@@ -1,0 +1,72 @@
+"""noisy-quadratic: a quadratic whose gradients have noise along its own curvatures."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from adamlab._checks import check_count
+from adamlab.problems._problem import Problem
+
+
+def noisy_quadratic(dimension: int = 100) -> Problem:
+    """`sum(h * x**2) / 2` with `h_i = 1 / i` and gradient noise of variance `h_i / batch_size`.
+
+    Zhang, Li, Nado et al. 2019 (arXiv 1907.04164), where it foretells how batch size and
+    momentum act. Starts from N(0, 1). The objective has no noise. Under gradient descent at a rate
+    r < 2 the mean of each `x_i**2` settles at `r / (batch_size * (2 - r * h_i))`, by its own noise
+    alone; the excess loss is so the smaller, the smaller the rate and the larger the batch.
+
+    Metrics: `distance` from the minimum; `steep_loss` and `flat_loss`, what the half of the
+    coordinates with the larger and that with the smaller curvatures add to the objective: noise
+    keeps the one, slowness the other.
+
+    Raises:
+        TypeError: `dimension` is not an integer.
+        ValueError: `dimension` is below 1.
+    """
+    check_count("dimension", dimension)
+    return Problem(
+        name="noisy-quadratic" if dimension == 100 else f"noisy-quadratic(dimension={dimension})",
+        init=partial(_init, dimension),
+        loss=_loss,
+        batch=partial(_noise, dimension),
+        objective=_objective,
+        metrics=_metrics,
+        hyperparameters={"batch_size": 1.0},
+        description=f"a quadratic of {dimension} variables with noisy gradients",
+    )
+
+
+def _init(dimension: int, key: jax.Array, **_: Any) -> jax.Array:
+    return jax.random.normal(key, (dimension,))
+
+
+def _curvatures(dimension: int) -> jax.Array:
+    return 1 / jnp.arange(1.0, dimension + 1)
+
+
+def _noise(dimension: int, key: jax.Array, step: jax.Array, *, batch_size: jax.Array) -> jax.Array:
+    del step
+    return jnp.sqrt(_curvatures(dimension) / batch_size) * jax.random.normal(key, (dimension,))
+
+
+def _objective(params: jax.Array, **_: Any) -> jax.Array:
+    return jnp.sum(_curvatures(params.size) * params**2) / 2
+
+
+def _loss(params: jax.Array, noise: jax.Array, **_: Any) -> jax.Array:
+    return _objective(params) + noise @ params
+
+
+def _metrics(params: jax.Array, **_: Any) -> dict[str, jax.Array]:
+    losses = _curvatures(params.size) * params**2 / 2
+    half = (params.size + 1) // 2
+    return {
+        "distance": jnp.linalg.norm(params),
+        "steep_loss": losses[:half].sum(),
+        "flat_loss": losses[half:].sum(),
+    }
