@@ -139,6 +139,41 @@ def test_a_storage_that_is_none_is_refused(storage):
         stages.track_moments(mu_dtype=EightBit(0))
 
 
+@pytest.mark.parametrize("storage", [EightBit(64, 0), jnp.bfloat16])
+def test_a_second_moment_that_may_be_negative_keeps_its_sign(storage):
+    grads = _gradients(200, 256)
+    means = {}
+    for name, kept in {"exact": None, "near": storage}.items():
+        tx = stages.track_moments(None, stages.means(0.99), nu_dtype=kept)
+
+        def step(state, g, tx=tx):
+            moments, state = tx.update(g, state)
+            return state, moments.nu
+
+        means[name] = jax.lax.scan(step, tx.init(grads[0]), grads)[1][-1]
+    assert (means["exact"] < 0).mean() > 0.3
+    scale = jnp.abs(means["exact"]).reshape(-1, 64).max(1).repeat(64)
+    assert (jnp.abs(means["near"] - means["exact"]) < 0.1 * scale).all()
+    large = jnp.abs(means["exact"]) > 0.2 * scale
+    np.testing.assert_array_equal(jnp.sign(means["near"])[large], jnp.sign(means["exact"])[large])
+
+
+def test_a_first_moment_keeps_both_parts_of_a_complex_number():
+    params = jnp.ones(3, jnp.complex64)
+    real = al.adam(1e-3, mu_dtype=jnp.bfloat16)
+    message = r"mu_dtype=bfloat16: a parameter is complex64, so it must be None, a complex dtype or"
+    with pytest.raises(TypeError, match=message):
+        real.init(params)
+    with pytest.raises(TypeError, match=r"mu_dtype=complex64: a parameter is float32, .* a real d"):
+        al.adam(1e-3, mu_dtype=jnp.complex64).init({"w": jnp.ones(3)})
+    with pytest.raises(TypeError, match=r"nu_dtype=.*complex64.*: must be None, a floating dtype"):
+        al.adam(1e-3, nu_dtype=jnp.complex64)
+    for storage in (None, jnp.complex64, EightBit(2, 0)):
+        tx = al.adam(1e-3, mu_dtype=storage)
+        updates, _ = tx.update(1j * params, tx.init(params))
+        np.testing.assert_allclose(updates, -1e-3j, rtol=1e-5)
+
+
 def test_a_decay_rate_in_bfloat16_is_refused():
     with pytest.raises(TypeError, match=r"b2 came in bfloat16, in which 0.999 is 1"):
         al.adam(1e-3, b2=jnp.bfloat16(0.999))

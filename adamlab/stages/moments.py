@@ -14,7 +14,7 @@ from adamlab.stages._decay import DecayRate, check_decay
 from adamlab.stages._kinds import GradientToMoments, Moments, MomentsToMoments
 from adamlab.stages._numerics import cast_like, map_pairs, tame, widen
 from adamlab.stages.second_moment import SecondMoment, Seen, second_moment_of
-from adamlab.stages.storage import Storage, check_storage, restore, store
+from adamlab.stages.storage import Storage, check_same_field, check_storage, restore, store
 
 
 class TrackMomentsState(NamedTuple):
@@ -47,14 +47,16 @@ def track_moments(
             gradient's own.
         b2: decay rate of the second moment, or another second moment such as `yogi(0.999)`; None
             tracks none.
-        mu_dtype: storage of `mu`: a dtype or `EightBit()`; None for the parameters' own.
+        mu_dtype: storage of `mu`: a dtype, complex where the parameters are, or `EightBit()`;
+            None for the parameters' own.
         nu_dtype: storage of `nu`; None for float32 or wider. In bfloat16 it is rounded with a
             dither, since to the nearest it would stop moving at b2 = 0.999.
         initial_mu: where `mu` starts.
 
     Raises:
         ValueError: b1 or b2 is outside [0, 1), or both are None.
-        TypeError: one of them is no number, or a storage is no storage.
+        TypeError: one of them is no number, or a storage is no storage; `init` finds parameters
+            that are complex where `mu_dtype` is not, or the reverse.
     """
     if b1 is None and b2 is None:
         raise ValueError("b1=None, b2=None: track_moments needs at least one of them to track")
@@ -166,6 +168,7 @@ class MuTracker:
 
     def start(self, params: Any) -> Any:
         """The state at the start."""
+        check_same_field("mu_dtype", self.storage, params)
         mu = jax.tree.map(lambda p: jnp.full_like(p, self.initial), params)
         return store(mu, self.storage, signed=True)
 
@@ -188,12 +191,12 @@ class NuTracker:
 
     def __init__(self, rule: SecondMoment, storage: Storage):
         """Check the arguments of `track_nu`."""
-        check_storage("nu_dtype", storage)
+        check_storage("nu_dtype", storage, real=True)
         self.rule, self.storage = rule, storage
 
     def start(self, params: Any) -> Any:
         """The state at the start."""
-        return store(self._start_wide(params), self.storage, signed=False)
+        return store(self._start_wide(params), self.storage, signed=self.rule.signed)
 
     def _start_wide(self, params: Any) -> Any:
         return jax.tree.map(self.rule.init, params)
@@ -208,7 +211,7 @@ class NuTracker:
             now = step_at(self.rule.rate, log, steps_done)
         read = restore(
             stored, self.storage, lambda: jax.eval_shape(self._start_wide, moments.grad),
-            signed=False,
+            signed=self.rule.signed,
         )  # fmt: skip
         wide = jax.tree.map(widen, read)
 
@@ -218,7 +221,7 @@ class NuTracker:
             return self.rule.fold(old, Seen(g, m, m_before), weight)
 
         new, nu = map_pairs(fold_leaf, moments.grad, moments.mu, before, wide)
-        kept = store(new, self.storage, signed=False, count=moments.count)
+        kept = store(new, self.storage, signed=self.rule.signed, count=moments.count)
         moments = moments._replace(nu=nu, nu_mass=now.mass if self.rule.biased else None)
         if self.rule.previous:
             moments = _look_back(moments, now, self.rule.first)

@@ -42,6 +42,8 @@ class SecondMoment(NamedTuple):
     """Whether `nu` is handed on as it was before this step."""
     first: float | None = None
     """With `previous`, the `nu` of the first step; None for no step at all then."""
+    signed: bool = False
+    """Whether what is kept may be negative, which 8 bits then need a code for."""
 
 
 def second_moment_of(b2: DecayRate | SecondMoment) -> SecondMoment:
@@ -191,7 +193,7 @@ def means(b2: DecayRate) -> SecondMoment:
         new = lerp(nu, jnp.real(seen.grad), weight)
         return new, new
 
-    return SecondMoment("means", b2, start_at(0.0), fold)
+    return SecondMoment("means", b2, start_at(0.0), fold, signed=True)
 
 
 def square(x: jax.Array) -> jax.Array:

@@ -38,8 +38,8 @@ Storage = Any
 """None for the default dtype, a dtype, or `EightBit`."""
 
 
-def check_storage(name: str, storage: Storage) -> None:
-    """Refuse what is neither None, a floating dtype nor `EightBit`."""
+def check_storage(name: str, storage: Storage, *, real: bool = False) -> None:
+    """Refuse what is neither None, a floating dtype (a `real` one) nor `EightBit`."""
     if storage is None:
         return
     if isinstance(storage, EightBit):
@@ -47,19 +47,35 @@ def check_storage(name: str, storage: Storage) -> None:
         check_count(f"{name}.min_size", storage.min_size, low=0)
         return
     try:
-        floating = jnp.issubdtype(jnp.dtype(storage), jnp.inexact)
+        floating = jnp.issubdtype(jnp.dtype(storage), jnp.floating if real else jnp.inexact)
     except TypeError:
         floating = False
     if not floating:
         raise TypeError(f"{name}={storage!r}: must be None, a floating dtype or EightBit(...)")
 
 
-def store(tree: Any, storage: Storage, *, signed: bool, count: Any = 0) -> Any:
-    """A tree of averages as it is kept after step `count`; `signed` tells mu from nu."""
+def check_same_field(name: str, storage: Storage, tree: Any) -> None:
+    """Refuse a real dtype for complex averages, whose other half it would drop, and the reverse."""
+    if storage is None or isinstance(storage, EightBit):
+        return
+    for x in jax.tree.leaves(tree):
+        if jnp.iscomplexobj(x) != jnp.issubdtype(jnp.dtype(storage), jnp.complexfloating):
+            kind = "complex" if jnp.iscomplexobj(x) else "real"
+            raise TypeError(
+                f"{name}={jnp.dtype(storage).name}: a parameter is {x.dtype}, so it must be None, "
+                f"a {kind} dtype or EightBit(...)"
+            )
+
+
+def store(tree: Any, storage: Storage, *, signed: bool, count: Any = None) -> Any:
+    """A tree of averages as it is kept; `signed` tells whether they may be negative.
+
+    With a `count` of steps bfloat16 is rounded with a dither.
+    """
     if storage is None:
         return tree
     if not isinstance(storage, EightBit):
-        if not signed and jnp.dtype(storage) == jnp.bfloat16:
+        if count is not None and jnp.dtype(storage) == jnp.bfloat16:
             return jax.tree.map(lambda x: _dithered(x, count), tree)
         return jax.tree.map(lambda x: x.astype(storage), tree)
 
