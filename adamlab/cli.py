@@ -124,13 +124,12 @@ def plot_command(store: Path, output: str | None) -> None:
 def _report(dataset: xr.Dataset, stem: Path) -> None:
     """Print the summary and draw the picture."""
     from adamlab.maps import summarize
-    from adamlab.plot import fits_picture, picture_axes, plot_map, save
+    from adamlab.plot import plot_map, save, why_no_picture
 
     click.echo(str(summarize(dataset)))
     click.echo(f"dataset: {stem.with_name(stem.name + '.zarr')}")
-    axes = picture_axes(dataset)
-    if not fits_picture(dataset):
-        click.echo(f"no picture: it holds two axes, the map has {len(axes)}: {', '.join(axes)}")
+    if why := why_no_picture(dataset):
+        click.echo(f"no picture: {why}")
         return
     pictures = [stem.with_name(f"{stem.name}.{ending}") for ending in ("png", "svg")]
     save(plot_map(dataset), pictures)

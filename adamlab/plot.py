@@ -48,11 +48,10 @@ def plot_map(dataset: xr.Dataset) -> Figure:
         raise ValueError("dataset has no 'outcome': it must come from convergence_map")
     axes = picture_axes(dataset)
     named = [name for name in axes if _is_named(dataset, name)]
-    if not fits_picture(dataset):
-        raise ValueError(
-            f"dataset has the axes {', '.join(axes)}: a picture holds two; choose a value on the "
-            f"others, such as dataset.isel({{{axes[-1]!r}: [0]}}).squeeze({axes[-1]!r})"
-        )
+    if why := why_no_picture(dataset):
+        choose = f"dataset.isel({{{axes[-1]!r}: [0]}}).squeeze({axes[-1]!r})"
+        remedy = "" if len(axes) == 1 else f"; choose a value on the others, such as {choose}"
+        raise ValueError(f"dataset makes no picture: {why}{remedy}")
     numeric = [str(d) for d in dataset["outcome"].dims if not _is_named(dataset, str(d))]
     dataset = dataset.sortby(numeric)
     panels = [dataset]
@@ -90,11 +89,24 @@ def plot_map(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-def fits_picture(dataset: xr.Dataset) -> bool:
-    """Whether `plot_map` can draw it: two axes, or three of which one holds names."""
+def why_no_picture(dataset: xr.Dataset) -> str:
+    """What keeps `plot_map` from drawing it, or nothing.
+
+    It draws two axes of numbers or fewer, and one of names beside them.
+    """
     axes = picture_axes(dataset)
     named = [name for name in axes if _is_named(dataset, name)]
-    return len(named) <= 1 and len(named) < max(len(axes), 1) <= 2 + len(named)
+    numbers = [name for name in axes if name not in named]
+    if len(named) > 1:
+        return f"it holds one axis of names, the map has {len(named)}: {', '.join(named)}"
+    if named and not numbers:
+        return (
+            f"it needs an axis of numbers, the map has one of names alone: {named[0]}; sweep a "
+            "hyperparameter beside it, such as learning_rate"
+        )
+    if len(numbers) > 2:
+        return f"it holds two axes, the map has {len(numbers)}: {', '.join(numbers)}"
+    return ""
 
 
 def _is_named(dataset: xr.Dataset, axis: str) -> bool:

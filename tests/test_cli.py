@@ -98,6 +98,15 @@ def test_three_axes_make_a_dataset_without_a_picture(run, tmp_path):
     assert (tmp_path / "cube.zarr").exists()
 
 
+def test_names_alone_make_a_dataset_without_a_picture(run, tmp_path):
+    words = ["--problem", "quadratic", "--optimizer", "sgd,adam", "--steps", "8"]
+    result = run("map", *words, "learning_rate=0.1", "--output", "names")
+    assert result.exit_code == 0, result.stderr
+    message = "no picture: it needs an axis of numbers, the map has one of names alone: optimizer; "
+    assert message + "sweep a hyperparameter beside it, such as learning_rate" in result.output
+    assert (tmp_path / "names.zarr").exists()
+
+
 MISTAKES = {
     "problem": (
         ["--problem", "digit-mlp"], "--problem digit-mlp: unknown; did you mean 'digits-mlp'"),

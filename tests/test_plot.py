@@ -76,8 +76,14 @@ def test_one_axis_is_drawn_as_losses(plane):
 
 
 def test_three_axes_are_too_many(plane):
-    with pytest.raises(ValueError, match="learning_rate, condition, b1: a picture holds two"):
+    with pytest.raises(
+        ValueError, match=r"it holds two axes, the map has 3: .*; choose a value on"
+    ):
         plot_map(plane.expand_dims(b1=[0.9], axis=2))
+    with pytest.raises(ValueError, match="one axis of names, the map has 2: optimizer, schedule;"):
+        plot_map(plane.expand_dims(optimizer=["adam"], schedule=["none"]))
+    with pytest.raises(ValueError, match=r"needs an axis of numbers, .* such as learning_rate$"):
+        plot_map(plane[{"learning_rate": 0, "condition": 0}].expand_dims(optimizer=["adam"]))
     with pytest.raises(ValueError, match="must come from convergence_map"):
         plot_map(plane.drop_vars("outcome"))
 

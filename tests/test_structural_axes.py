@@ -123,7 +123,7 @@ def test_a_map_over_optimizers_is_summed_up_and_drawn(maps, tmp_path):
     assert [ax.get_title() for ax in figure.axes[:3]] == ["adam", "amsgrad", "nadam"]
     al.save(figure, [tmp_path / "map.png"])
     assert (tmp_path / "map.png").stat().st_size > 10_000
-    with pytest.raises(ValueError, match="a picture holds two"):
+    with pytest.raises(ValueError, match="no picture: it holds two axes, the map has 3"):
         al.plot_map(plane.expand_dims(b1=[0.9, 0.8]))
 
 
