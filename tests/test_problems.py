@@ -75,19 +75,6 @@ def test_digits_are_the_real_ones():
     assert float(images.max()) == 1.0
     assert set(np.asarray(labels)) == set(range(10))
     assert sum(p.size for p in jax.tree.leaves(params)) == 64 * 32 + 32 + 32 * 10 + 10
-    scaled, _ = problem.batch(KEY, jnp.int32(0), feature_scale=100.0)
-    np.testing.assert_allclose(scaled, 100 * images, rtol=1e-6)
-    other, _ = problem.batch(jax.random.key(1), jnp.int32(0), feature_scale=1.0)
-    assert not np.array_equal(other, images)
-
-
-def test_digits_train_and_test_images_are_apart():
-    from adamlab.problems import digits
-
-    images, labels = digits._data()
-    assert images.shape == (1797, 64)
-    assert digits._TRAIN == 1437
-    assert len(np.unique(labels[digits._TRAIN :])) == 10
 
 
 def test_digits_are_learned():

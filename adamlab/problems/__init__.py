@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from adamlab.problems._problem import Problem
 from adamlab.problems.dictionary import dictionary_learning
-from adamlab.problems.digits import digits_mlp
 from adamlab.problems.fractal import fractal_net
 from adamlab.problems.functions import quadratic, rosenbrock
+from adamlab.problems.mlp import digits_mlp
 from adamlab.problems.network import Model, network, weight_norm, with_gain
 from adamlab.problems.noisy_quadratic import noisy_quadratic
 from adamlab.problems.reddi import reddi, reddi_stochastic

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -60,14 +60,7 @@ def network(
     check_choice("activation", activation, _ACTIVATIONS)
     check_choice("initializer", initializer, _INITIALIZERS)
     options = (tuple(widths), activation, batch_norm, input_norm, residual, initializer)
-
-    def init(key: jax.Array) -> Any:
-        return _functions(*options)[0](key)
-
-    def apply(params: Any, inputs: jax.Array) -> jax.Array:
-        return _functions(*options)[1](params, inputs)
-
-    return Model(init, apply)
+    return Model(partial(_init, options), partial(_apply, options))
 
 
 def with_gain(params: Any, gain: Any) -> Any:
@@ -79,6 +72,15 @@ def weight_norm(params: Any) -> jax.Array:
     """The root of the sum of squares of all matrices of `params`."""
     norm: jax.Array = optax.tree.norm([p for p in jax.tree.leaves(params) if p.ndim > 1])
     return norm
+
+
+def _init(options: tuple[Any, ...], key: jax.Array) -> Any:
+    return _functions(*options)[0](key)
+
+
+def _apply(options: tuple[Any, ...], params: Any, inputs: jax.Array) -> jax.Array:
+    outputs: jax.Array = _functions(*options)[1](params, inputs)
+    return outputs
 
 
 @lru_cache(maxsize=32)
@@ -93,7 +95,12 @@ def _functions(
     """Init and apply; Flax is imported, and the structure traced, when first needed."""
     from flax import nnx
 
-    act = {"relu": nnx.relu, "tanh": nnx.tanh, "gelu": nnx.gelu, "identity": lambda x: x}
+    act: dict[str, Any] = {
+        "relu": nnx.relu,
+        "tanh": nnx.tanh,
+        "gelu": nnx.gelu,
+        "identity": lambda x: x,
+    }
     uniform = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
     kernels = {
         "lecun_normal": nnx.initializers.lecun_normal(),
@@ -122,10 +129,10 @@ def _functions(
             )
 
         def __call__(self, inputs: jax.Array) -> jax.Array:
-            norms = iter(self.norms)
+            norms: Iterator[Any] = iter(list(self.norms))
             x = next(norms)(inputs) if input_norm else inputs
             for linear in list(self.linears)[:-1]:
-                hidden = linear(x)
+                hidden: jax.Array = linear(x)
                 hidden = act[activation](next(norms)(hidden) if batch_norm else hidden)
                 x = hidden + x if residual and hidden.shape == x.shape else hidden
             return self.linears[-1](x)

@@ -198,7 +198,8 @@ def _linear(samples: int, features: int, noise: float, key: jax.Array) -> Data:
 
 def _standardize(key: jax.Array, data: Data) -> Data:
     del key
-    mean, deviation = data.inputs.mean(axis=0), data.inputs.std(axis=0)
+    mean = data.inputs.mean(axis=0, keepdims=True)
+    deviation = data.inputs.std(axis=0, keepdims=True)
     deviation = jnp.where(deviation > 0, deviation, 1)
     return data._replace(
         inputs=(data.inputs - mean) / deviation,
@@ -212,7 +213,9 @@ def _rescale(
     del key
     places = jnp.linspace(0.0, 1.0, data.inputs.shape[1], dtype=data.inputs.dtype)
     scale = jnp.asarray(feature_scale * feature_ratio**places, data.inputs.dtype)
-    return data._replace(inputs=data.inputs * scale, test_inputs=data.test_inputs * scale)
+    return data._replace(
+        inputs=data.inputs * scale[None], test_inputs=data.test_inputs * scale[None]
+    )
 
 
 def _mislabel(classes: int, key: jax.Array, data: Data, *, label_noise: jax.Array) -> Data:
@@ -233,5 +236,5 @@ def _spoil(kind: str, key: jax.Array, data: Data, *, outliers: jax.Array) -> Dat
     which, size = jax.random.split(key)
     clean = getattr(data, kind)
     spoilt = jax.random.uniform(which, (len(clean), 1)) < outliers
-    noise = _OUTLIER * clean.std(axis=0) * jax.random.normal(size, clean.shape)
+    noise = _OUTLIER * clean.std(axis=0, keepdims=True) * jax.random.normal(size, clean.shape)
     return data._replace(**{kind: clean + jnp.where(spoilt, noise, 0.0)})

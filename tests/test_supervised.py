@@ -1,0 +1,215 @@
+"""Supervised problems: what the sources hold, what spoils them, what the networks compute."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import adamlab as al
+from adamlab import problems
+from adamlab.problems import (
+    breast_cancer,
+    cross_entropy,
+    diabetes,
+    digits,
+    huber,
+    imbalanced,
+    linear_data,
+    mislabelled,
+    network,
+    penalized,
+    rescaled,
+    squared_error,
+    standardized,
+    supervised,
+    wine,
+    with_input_noise,
+    with_outliers,
+)
+
+KEY = jax.random.key(5)
+TABLES = {
+    "digits": (digits(), 1797, 64, 10),
+    "digits 28": (digits(28), 1797, 784, 10),
+    "wine": (wine(), 178, 13, 3),
+    "breast cancer": (breast_cancer(), 569, 30, 2),
+    "diabetes": (diabetes(), 442, 10, 1),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_are_whole_and_split_once(name):
+    source, rows, features, outputs = TABLES[name]
+    data = source.draw(KEY)
+    assert len(data.inputs) == int(0.8 * rows)
+    assert len(data.inputs) + len(data.test_inputs) == rows
+    assert data.inputs.shape[1] == features == source.features
+    assert source.outputs == outputs
+    together = np.r_[data.inputs, data.test_inputs]
+    assert len(np.unique(together, axis=0)) > 0.99 * rows, "rows train and test"
+    if outputs > 1:
+        assert set(np.asarray(data.targets)) == set(np.asarray(data.test_targets))
+    else:
+        assert data.targets.shape[1:] == (1,)
+
+
+def test_interpolated_digits_keep_the_pictures():
+    small, large = digits().draw(KEY).inputs, digits(28).draw(KEY).inputs
+    assert float(large.min()) >= 0
+    assert float(large.max()) <= 1
+    np.testing.assert_allclose(large.mean(1), small.mean(1), atol=0.06)
+
+
+def test_linear_data_are_another_draw_for_each_key_with_the_noise_asked_for():
+    one, other = (linear_data(5000, 3, noise=0.2).draw(k) for k in jax.random.split(KEY))
+    assert not np.allclose(one.inputs, other.inputs)
+    weights, rest, *_ = np.linalg.lstsq(one.inputs, one.targets)
+    assert np.sqrt(rest / 5000) == pytest.approx(0.2, rel=0.05)
+    test_error = one.test_inputs @ weights - one.test_targets
+    assert float(test_error.std()) == pytest.approx(0.2, rel=0.1)
+
+
+def test_standardized_features_have_unit_variance_over_the_train_rows():
+    data = standardized(wine()).draw(KEY)
+    np.testing.assert_allclose(data.inputs.mean(0), 0, atol=1e-4)
+    np.testing.assert_allclose(data.inputs.std(0), 1, rtol=1e-4)
+    assert not np.allclose(data.test_inputs.std(0), 1, rtol=1e-3)
+    assert np.isfinite(standardized(digits()).draw(KEY).inputs).all(), "a pixel is always dark"
+
+
+def test_rescaled_features_run_from_one_to_the_ratio():
+    plain, source = wine().draw(KEY), rescaled(wine())
+    data = source.draw(KEY, feature_scale=2.0, feature_ratio=100.0)
+    factors = (data.inputs / plain.inputs)[0]
+    np.testing.assert_allclose(factors[jnp.array([0, -1])], [2, 200], rtol=1e-5)
+    np.testing.assert_allclose(np.diff(np.log(factors)), np.log(100) / 12, rtol=1e-4)
+    assert source.hyperparameters == {"feature_scale": 1.0, "feature_ratio": 1.0}
+
+
+def test_mislabelled_rows_are_the_share_asked_for_and_always_wrong():
+    truth = digits().draw(KEY).targets
+    wrong = mislabelled(digits()).draw(KEY, label_noise=0.3).targets != truth
+    assert float(wrong.mean()) == pytest.approx(0.3, abs=0.05)
+    assert (mislabelled(digits()).draw(KEY, label_noise=1.0).targets != truth).all()
+    assert (mislabelled(digits()).draw(KEY, label_noise=0.0).targets == truth).all()
+
+
+def test_imbalanced_classes_are_rarer_by_the_ratio():
+    targets = np.asarray(imbalanced(digits()).draw(KEY, imbalance=20.0).targets)
+    common, rare = (targets < 5).sum(), (targets >= 5).sum()
+    assert common / rare == pytest.approx(20, rel=0.35)
+
+
+@pytest.mark.parametrize("kind", ["targets", "inputs"])
+def test_outliers_spoil_the_share_asked_for(kind):
+    clean = linear_data(1000).draw(jax.random.split(KEY)[0])
+    data = with_outliers(linear_data(1000), kind).draw(KEY, outliers=0.1)
+    off = (getattr(data, kind) != getattr(clean, kind)).any(1)
+    assert float(off.mean()) == pytest.approx(0.1, abs=0.03)
+    other = "inputs" if kind == "targets" else "targets"
+    np.testing.assert_array_equal(getattr(data, other), getattr(clean, other))
+
+
+def test_a_network_computes_what_its_widths_say():
+    model = network((3, 5, 2), activation="tanh")
+    params = model.init(KEY)
+    x = jax.random.normal(KEY, (7, 3))
+    (w0, b0), (w1, b1) = (
+        (params["linears"][i]["kernel"], params["linears"][i]["bias"]) for i in (0, 1)
+    )
+    expected = jnp.tanh(x @ w0 + b0[None]) @ w1 + b1[None]
+    np.testing.assert_allclose(model.apply(params, x), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_residual_links_carry_the_input_of_layers_of_one_width():
+    plain, linked = (network((4, 4, 4, 1), residual=r) for r in (False, True))
+    params = jax.tree.map(jnp.zeros_like, plain.init(KEY))
+    params["linears"][2]["kernel"] = jnp.ones((4, 1))
+    x = jnp.ones((2, 4))
+    np.testing.assert_array_equal(plain.apply(params, x), np.zeros((2, 1)))
+    np.testing.assert_array_equal(linked.apply(params, x), np.full((2, 1), 4.0))
+
+
+def test_batch_norm_takes_out_the_scale_of_the_inputs():
+    model = network((3, 8, 1), batch_norm=True, input_norm=True)
+    params = model.init(KEY)
+    x = jax.random.normal(KEY, (50, 3))
+    np.testing.assert_allclose(
+        model.apply(params, x), model.apply(params, 1000 * x + 7), rtol=1e-2, atol=1e-3
+    )
+
+
+def test_torch_initialisation_is_uniform_within_its_bound():
+    layer = network((400, 300), initializer="torch").init(KEY)["linears"][0]
+    for part in ("kernel", "bias"):
+        assert float(jnp.abs(layer[part]).max()) <= 1 / 20
+        assert float(layer[part].std()) == pytest.approx(1 / 20 / np.sqrt(3), rel=0.1)
+
+
+def test_batches_are_rows_of_the_data_and_the_objective_is_over_all():
+    problem = supervised(wine(), network((13, 3)), cross_entropy, batch_size=16)
+    data = problem.data(KEY, **problem.hyperparameters)
+    inputs, targets = problem.batch(KEY, jnp.int32(0), data, **problem.hyperparameters)
+    assert inputs.shape == (16, 13)
+    known = {(*map(float, x), int(y)) for x, y in zip(data.inputs, data.targets, strict=True)}
+    assert {(*map(float, x), int(y)) for x, y in zip(inputs, targets, strict=True)} <= known
+    params = problem.init(KEY, **problem.hyperparameters)
+    whole = problem.loss(params, (data.inputs, data.targets), **problem.hyperparameters)
+    assert float(problem.objective(params, data, **problem.hyperparameters)) == float(whole)
+
+
+def test_gain_multiplies_the_matrices_alone():
+    problem = supervised(wine(), network((13, 4, 3), initializer="torch"), cross_entropy)
+    once, twice = (problem.init(KEY, gain=g)["linears"][0] for g in (1.0, 2.0))
+    np.testing.assert_allclose(twice["kernel"], 2 * once["kernel"], rtol=1e-6)
+    np.testing.assert_array_equal(twice["bias"], once["bias"])
+
+
+def test_penalties_and_noise_are_in_the_loss_and_not_in_the_objective():
+    plain = supervised(linear_data(), network((10, 1)), squared_error)
+    both = with_input_noise(penalized(plain))
+    data = both.data(KEY, **both.hyperparameters)
+    params = both.init(KEY, **both.hyperparameters)
+    values = {**both.hyperparameters, "l1": 0.1, "l2": 0.2, "input_noise": 0.5}
+    batch = both.batch(KEY, jnp.int32(0), data, **values)
+    assert float((batch[0] - data.inputs).std()) == pytest.approx(0.5, rel=0.1)
+    kernel = params["linears"][0]["kernel"]
+    penalty = 0.1 * jnp.abs(kernel).sum() + 0.2 * (kernel**2).sum()
+    bare = plain.loss(params, batch, gain=1.0)
+    np.testing.assert_allclose(both.loss(params, batch, **values), bare + penalty, rtol=1e-5)
+    np.testing.assert_array_equal(
+        both.objective(params, data, **values), plain.objective(params, data, gain=1.0)
+    )
+
+
+def test_huber_is_the_square_near_and_linear_far():
+    found = huber(jnp.array([[0.5], [10.0]]), jnp.zeros((2, 1)))
+    np.testing.assert_allclose(found, (0.125 + 9.5) / 2)
+
+
+WRONG = {
+    "one width": (lambda: network((3,)), "widths=(3,)"),
+    "width": (lambda: network((3, 0)), "widths=0: must be"),
+    "activation": (lambda: network((3, 1), activation="rulu"), "did you mean 'relu'"),
+    "pixels": (lambda: digits(1), "pixels=1"),
+    "batch": (lambda: supervised(wine(), network((13, 3)), cross_entropy, batch_size=0), "batch_s"),
+    "kind": (lambda: with_outliers(linear_data(), "target"), "did you mean 'targets'"),
+    "no objective": (lambda: penalized(al.quadratic()), "problem='quadratic': needs an objective"),
+    "no batches": (lambda: with_input_noise(al.quadratic()), "has no batches"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_bad_input_is_named(what):
+    build, message = WRONG[what]
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        build()
+    assert message in str(error.value)
+
+
+def test_every_public_name_is_documented():
+    for name in problems.__all__:
+        thing = getattr(problems, name)
+        assert not callable(thing) or thing.__doc__, name
