@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import numpy as np
+import optax
 
 import adamlab
 from adamlab.analysis import Interval, bootstrap
@@ -65,6 +66,8 @@ class Experiment:
     """What a reader whose training fails like this sees."""
     remedy: str
     """What moves the border, as code; and in a comment where it does not."""
+    extras: Callable[[xr.Dataset, Path], None] | None = None
+    """Writes further pictures of a run: `extras(dataset, stem)` makes `stem`-name.gif or .png."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,17 @@ def _agreed(experiment: Experiment, found: Mapping[str, Verdict]) -> Verdict:
     return replace(first, kind="undecided", sentence=sentence)
 
 
+def uncorrected_adam(
+    learning_rate: Any, b1: Any = 0.9, b2: Any = 0.999, eps: Any = 1e-8
+) -> optax.GradientTransformation:
+    """Adam with the averages as they are, from zero on: no correction of their bias."""
+    return adamlab.chain(
+        adamlab.track_moments(b1, b2),
+        adamlab.precondition(eps),
+        adamlab.scale_by_learning_rate(learning_rate),
+    )
+
+
 def side_by_side(dim: str, parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
     """Datasets of one form joined along a new axis `dim` of names."""
     import xarray as xr
@@ -160,6 +174,12 @@ def side_by_side(dim: str, parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
         list(parts.values()), names, data_vars="all", coords="minimal", compat="override",
         combine_attrs="override",
     )  # fmt: skip
+
+
+def decades(losses: xr.DataArray) -> xr.DataArray:
+    """The logarithm to base 10 of positive losses; infinite where a run broke."""
+    whole = losses.where(np.isfinite(losses), np.inf)
+    return whole.copy(data=np.log10(whole.values))
 
 
 def over_seeds(array: xr.DataArray, statistic: Callable[..., Any] = np.median) -> Interval:
@@ -172,6 +192,24 @@ def by_sign(interval: Interval, above: float = 0.0) -> Kind:
     if interval.low > above:
         return "supported"
     return "refuted" if interval.high < above else "undecided"
+
+
+def together(kinds: Mapping[str, Kind], question: str) -> tuple[Kind, str]:
+    """The kind of a claim that was judged in several settings, and where it holds in words.
+
+    Supported or refuted where all settings agree, "undecided" where one is open, else "depends".
+    """
+    found = set(kinds.values())
+    mixed: Kind = "undecided" if "undecided" in found else "depends"
+    kind = found.pop() if len(found) == 1 else mixed
+    words: dict[Kind, str] = {
+        "supported": "yes", "refuted": "no", "depends": "in part", "undecided": "open",
+    }  # fmt: skip
+    answers = {
+        word: [name for name, one in kinds.items() if one == each] for each, word in words.items()
+    }
+    said = "; ".join(f"{word}: {', '.join(names)}" for word, names in answers.items() if names)
+    return kind, f"{question} {said[0].upper()}{said[1:]}."
 
 
 def converged_share(dataset: xr.Dataset) -> xr.DataArray:
@@ -204,10 +242,19 @@ def draw_heat(
     ax: Any, array: xr.DataArray, x: str, y: str, *, log: str = "xy", **style: Any
 ) -> None:
     """A two-dimensional array as colours, with its bar; `style` goes to pcolormesh."""
-    shown = array.transpose(y, x)
-    mesh = ax.pcolormesh(array[x], array[y], shown, shading="nearest", rasterized=True, **style)
+    columns, rows = (_edges(array[n].values, letter in log) for n, letter in ((x, "x"), (y, "y")))
+    mesh = ax.pcolormesh(columns, rows, array.transpose(y, x), rasterized=True, **style)
     ax.set_xlabel(x)
     ax.set_ylabel(y)
     for axis in log:
         getattr(ax, f"set_{axis}scale")("log")
     ax.figure.colorbar(mesh, ax=ax, label=str(array.name or ""))
+
+
+def _edges(values: np.ndarray, log: bool) -> np.ndarray:
+    """The ends of the cells around `values`: halfway between them, by ratio on a `log` axis."""
+    at = np.log(values) if log else np.asarray(values, dtype=np.float64)
+    half = np.diff(at) / 2 if len(at) > 1 else np.array([0.5])
+    between = (at[1:] + at[:-1]) / 2
+    ends = np.concatenate([at[:1] - half[0], between, at[-1:] + half[-1]])
+    return np.exp(ends) if log else ends
