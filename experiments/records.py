@@ -102,6 +102,8 @@ def run_and_keep(
         record["seconds"] = max(record["seconds"], before["seconds"])
     kept = kept_in(quick)
     save(experiment.draw(dataset), [kept / f"{experiment.id}.png"])
+    if experiment.extras is not None:
+        experiment.extras(dataset, kept / experiment.id)
     _keep_dataset(dataset, folder / "dataset.nc")
     (kept / f"{experiment.id}.json").write_text(json.dumps(record, indent=1) + "\n")
     return record
