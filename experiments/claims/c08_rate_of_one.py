@@ -1,0 +1,112 @@
+"""C08: does a rate of 1.0 oscillate or diverge, and is 1e-3 right?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import adamlab
+from adamlab.problems import linear_data, network, squared_error, supervised
+from experiments.laboratory import (
+    Experiment,
+    Lab,
+    Verdict,
+    by_sign,
+    decades,
+    draw_lines,
+    over_seeds,
+    panels,
+    side_by_side,
+    together,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+EPOCHS, ROWS = 10, 100
+WAYS = {"full batch": None, "batch 10": 10}
+LARGE, SAID = 1.0, 1e-3
+RIGHT = float(np.log10(1.1))
+"""Decades of loss above the best rate's up to which a rate is right: 10 %."""
+
+
+def measure(lab: Lab) -> xr.Dataset:
+    """The rate from 1e-4 to 10 for each width and each way to spend ten epochs."""
+    rates = {"learning_rate": np.geomspace(1e-4, 10, lab["rates"])}
+    ways = {}
+    for way, batch in WAYS.items():
+        steps = EPOCHS * ROWS // (batch or ROWS)
+        widths = {}
+        for width in lab["widths"]:
+            model = network((10, width, 1), initializer="torch")
+            problem = supervised(linear_data(ROWS), model, squared_error, batch_size=batch)
+            name = f"{width}-wide-{steps}-steps"
+            found = lab.map(name, problem, adamlab.adam, rates, steps=steps)
+            widths[str(width)] = found[["initial_loss", "late_loss", "outcome"]]
+        ways[f"{way}, {steps} steps"] = side_by_side("width", widths)
+    return side_by_side("way", ways)
+
+
+def judge(dataset: xr.Dataset) -> Verdict:
+    """Each way, over all widths: whether 1.0 is unstable, and how far 1e-3 is from the best."""
+    late = decades(dataset["late_loss"])
+    broken = (adamlab.Outcome.OSCILLATING, adamlab.Outcome.DIVERGED, adamlab.Outcome.NON_FINITE)
+    wild = dataset["outcome"].isin(broken) | (dataset["late_loss"] > dataset["initial_loss"])
+    at_large = wild.sel(learning_rate=LARGE, method="nearest")
+    above = late.sel(learning_rate=SAID, method="nearest") - late.min("learning_rate")
+    best = late.idxmin("learning_rate")
+    numbers, kinds = {}, {}
+    for way in dataset["way"].values:
+        share = over_seeds(at_large.sel(way=way).mean("width"), np.mean)
+        excess = over_seeds(above.sel(way=way).mean("width"))
+        numbers[f"share that oscillates or diverges at {LARGE:g}, {way}"] = share
+        numbers[f"decades of loss at {SAID:g} above the best rate's, {way}"] = excess
+        for width in dataset["width"].values:
+            name = f"best rate, {way}, width {width}"
+            numbers[name] = over_seeds(best.sel(way=way, width=width))
+        kinds[f"{LARGE:g} is unstable, {way}"] = by_sign(share, 0.5)
+        below = over_seeds(-above.sel(way=way).mean("width"))
+        kinds[f"{SAID:g} is right, {way}"] = by_sign(below, -RIGHT)
+    kind, sentence = together(kinds, "Is it so?")
+    return Verdict(kind, sentence, numbers)
+
+
+def draw(dataset: xr.Dataset) -> Figure:
+    """The late loss over the rate for each width, one panel for each way."""
+    figure, axes = panels(2)
+    share = dataset["late_loss"] / dataset["initial_loss"]
+    for ax, way in zip(axes, dataset["way"].values, strict=True):
+        for width in dataset["width"].values:
+            line = share.sel(way=way, width=width)
+            draw_lines(ax, line, "learning_rate", log="xy", label=f"{width} wide")
+        ax.axhline(1, color="grey", linewidth=1)
+        for rate in (SAID, LARGE):
+            ax.axvline(rate, color="grey", linestyle=":")
+        ax.set(title=f"10 epochs: {way}", ylabel="late loss / initial loss", ylim=(1e-3, 1e3))
+        ax.text(SAID, 2e-3, " 1e-3", color="grey")
+        ax.text(LARGE, 2e-3, " 1.0", color="grey")
+    axes[0].legend(loc="upper left")
+    return figure
+
+
+EXPERIMENT = Experiment(
+    id="C08",
+    question="Does a rate of 1.0 oscillate or diverge, and is 1e-3 right?",
+    claim="A rate of 1.0 oscillates or diverges; 1e-3 is right.",
+    criterion="10-h-1 ReLU network, squared error, 100 samples of a linear law, ten epochs, each "
+    "in one step or in ten; mean over widths 4, 10 and 64. 1.0 is unstable if the 95 % interval "
+    "of the share of runs that oscillate, diverge, break or end above their initial loss lies "
+    "above a half; 1e-3 is right if that of the decades of late loss above the best rate's lies "
+    "below those of 10 %. Supported if both hold in both ways, refuted if neither does in either; "
+    "undecided if an interval holds its threshold, otherwise it depends on the part and the way.",
+    measure=measure,
+    judge=judge,
+    draw=draw,
+    settings={"seeds": 32, "rates": 41, "widths": (4, 10, 64)},
+    quick={"seeds": 2, "rates": 6, "widths": (10,)},
+    check={"first_seed": 1000},
+    symptom="After ten epochs the loss is as high as at first: it jumped, or it hardly moved.",
+    remedy="adam(3e-2)  # ten epochs are few: search the rate, or train for longer at 1e-3",
+)
