@@ -1,0 +1,131 @@
+"""C05: on a rough loss, does clipping the global norm at 1 tame Adam's jumps?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import optax
+
+import adamlab
+from adamlab.problems import rough_loss
+from experiments.laboratory import (
+    Experiment,
+    Lab,
+    Verdict,
+    by_sign,
+    decades,
+    draw_lines,
+    over_seeds,
+    panels,
+    together,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+STEPS = 200
+RATE, NORM = 1e-4, 1.0
+TOO_FAST = 10  # times the best rate: where jumps are to be expected
+LEAST = 0.01  # of the initial loss: a climb of less is no jump to the eye, and counts as this
+TAMED = 0.1  # decades of climb: a fifth of it
+UNCLIPPED = 1e6  # far above every gradient here, so that no gradient is touched
+
+
+def clipped_adam(learning_rate: Any, max_norm: Any) -> optax.GradientTransformation:
+    """Adam on gradients whose global norm is at most `max_norm`."""
+    return adamlab.chain(adamlab.clip_by_global_norm(max_norm), adamlab.adam(learning_rate))
+
+
+def measure(lab: Lab) -> xr.Dataset:
+    """Rate x norm; the climb of a run is the sum of its upward steps, in initial losses."""
+    import xarray as xr
+
+    axes = {
+        "learning_rate": np.geomspace(1e-5, 1, lab["rates"]),
+        "max_norm": np.append(np.geomspace(1e-2, 1e2, lab["norms"]), UNCLIPPED),
+    }
+    found = lab.map(
+        "clipped", rough_loss(), clipped_adam, axes, steps=STEPS, checkpoints=STEPS, curve=True
+    )
+    first = found["initial_loss"]
+    curve = xr.concat([first.expand_dims(step=[0]), found["curve"]], "step")
+    climb = curve.diff("step").clip(min=0).sum("step", skipna=False) / first
+    late = found["late_loss"]
+    measured = {"climb": climb, "late_loss": late}
+    return xr.Dataset({n: v.where(np.isfinite(v), np.inf) for n, v in measured.items()})
+
+
+def best_rates(dataset: xr.Dataset) -> xr.DataArray:
+    """For each norm the rate whose median late loss is least."""
+    return dataset["late_loss"].median("seed").idxmin("learning_rate")
+
+
+def judge(dataset: xr.Dataset) -> Verdict:
+    """How much less a clipped run climbs: at the claim's rate, at the best and at ten times it."""
+    best = best_rates(dataset)
+    plain, clipped = {"max_norm": UNCLIPPED}, {"max_norm": NORM}
+    rates = {
+        "at the rate of 1e-4": (RATE, RATE),
+        "each at its best rate": (float(best.sel(plain)), float(best.sel(clipped))),
+    }
+    fast = min(TOO_FAST * float(best.sel(plain)), float(dataset["learning_rate"].max()))
+    rates["at ten times the best rate"] = (fast, fast)
+    numbers, kinds = {}, {}
+    for where, pair in rates.items():
+        runs = [
+            dataset.sel(place, method="nearest").sel(learning_rate=rate, method="nearest")
+            for place, rate in zip((plain, clipped), pair, strict=True)
+        ]
+        # A broken run's climb is infinite.
+        climbs = [decades(run["climb"].clip(LEAST, 1 / LEAST**4)) for run in runs]
+        less = over_seeds(climbs[0] - climbs[1])
+        numbers[f"climb without clipping, {where}"] = over_seeds(runs[0]["climb"])
+        numbers[f"decades of climb removed by clipping, {where}"] = less
+        kinds[where] = by_sign(less, TAMED)
+    gain = [decades(dataset["late_loss"]).sel(p).min("learning_rate") for p in (plain, clipped)]
+    numbers["decades of late loss gained by clipping, best rates"] = over_seeds(gain[0] - gain[1])
+    kind, sentence = together(kinds, "Does clipping take away a fifth of the jumps?")
+    return Verdict(kind, sentence, numbers)
+
+
+def draw(dataset: xr.Dataset) -> Figure:
+    """Climb and late loss over the rate, with and without clipping."""
+    figure, axes = panels(2)
+    least = dataset["late_loss"].sel(max_norm=UNCLIPPED).min("learning_rate")
+    shown = (dataset["climb"], dataset["late_loss"] / least)
+    for ax, array in zip(axes, shown, strict=True):
+        for norm in (UNCLIPPED, 100, NORM, 0.01):
+            label = "no clipping" if norm == UNCLIPPED else f"norm at most {norm:g}"
+            part = array.sel(max_norm=norm, method="nearest")
+            draw_lines(ax, part, "learning_rate", log="x", label=label)
+        ax.axvline(RATE, color="grey", linestyle=":")
+    axes[0].set_yscale("symlog", linthresh=LEAST)
+    axes[0].axhline(LEAST, color="grey", linewidth=0.8)
+    axes[0].set(title="sum of upward steps", ylabel="climb / initial loss", ylim=(0, None))
+    axes[1].set(title="late loss", ylabel="late loss / least without clipping", yscale="log")
+    axes[0].legend(fontsize="small", loc="upper left")
+    return figure
+
+
+EXPERIMENT = Experiment(
+    id="C05",
+    question="On a rough loss, does clipping the global norm at 1 tame Adam's jumps?",
+    claim="On a rough loss, clipping the global norm at 1.0 tames the jumps of Adam.",
+    criterion="10-32-1 ReLU network, mean square + mean |sin(output)|, 100 samples, 200 full-batch "
+    "steps. Climb: the sum of all upward steps of the loss, in units of the initial loss, at least "
+    "0.01. At each of three rates - 1e-4, the best one (of the least median late "
+    "loss, for each its own) and ten times the best without clipping - clipping tames jumps if the "
+    "95 % interval over seeds of the decades of climb that it removes lies above 0.1, and not if "
+    "below. Supported or refuted if all three agree; otherwise it depends on the rate.",
+    measure=measure,
+    judge=judge,
+    draw=draw,
+    settings={"seeds": 16, "rates": 21, "norms": 9},
+    quick={"seeds": 2, "rates": 6, "norms": 3},
+    check={"first_seed": 1000},
+    symptom="The loss falls, then leaps up for some steps, again and again.",
+    remedy="adam(optax.cosine_decay_schedule(1e-2, 200))  # smaller steps where clipping does not "
+    "make them: Adam divides by the gradient's length",
+)

@@ -1,0 +1,143 @@
+"""C07: does fresh noise on the inputs in every epoch help where data are few?"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import jax
+import numpy as np
+
+import adamlab
+from adamlab.analysis import Interval
+from adamlab.problems import (
+    Data,
+    Source,
+    diabetes,
+    linear_data,
+    network,
+    squared_error,
+    standardized,
+    supervised,
+    with_input_noise,
+)
+from experiments.laboratory import (
+    Experiment,
+    Kind,
+    Lab,
+    Verdict,
+    by_sign,
+    draw_lines,
+    over_seeds,
+    panels,
+    side_by_side,
+    together,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+EPOCHS = 100
+RATE, NOISE = 1e-3, 0.1
+HELPED = 0.01  # of the test loss
+
+
+def choose(rows: int, key: jax.Array, data: Data) -> Data:
+    """Only `rows` of the train rows, others in each run."""
+    chosen = jax.random.permutation(key, len(data.inputs))[:rows]
+    return data._replace(inputs=data.inputs[chosen], targets=data.targets[chosen])
+
+
+def few(source: Source, rows: int) -> Source:
+    """The source with only `rows` rows to learn from."""
+    return source.then(f"{rows} rows", partial(choose, rows))
+
+
+SETTINGS = {
+    "linear, 100 rows": (linear_data(100), (10, 1)),
+    "linear, 15 rows": (linear_data(15), (10, 1)),
+    "diabetes, 40 rows": (standardized(few(diabetes(), 40)), (10, 32, 1)),
+}
+
+
+def measure(lab: Lab) -> xr.Dataset:
+    """Test loss over rate x deviation of the noise, one full-batch update an epoch."""
+    axes = {
+        "learning_rate": np.geomspace(1e-4, 1e-1, lab["rates"]),
+        "input_noise": np.array([0, *np.geomspace(1e-2, 1, lab["noises"])]),
+    }
+    maps = {}
+    for name, (source, widths) in SETTINGS.items():
+        model = network(widths, initializer="torch")
+        problem = with_input_noise(supervised(source, model, squared_error))
+        label = name.replace(", ", "-").replace(" ", "-")
+        found = lab.map(label, problem, adamlab.adam, axes, steps=EPOCHS)
+        test = found["test_loss"]
+        maps[name] = test.where(np.isfinite(test), np.inf).to_dataset(name="test_loss")
+    return side_by_side("data", maps)
+
+
+def gains(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
+    """The share of the test loss that each deviation saves, by seed, beside no noise."""
+    loss = dataset["test_loss"].clip(max=1e12)
+    best = loss.median("seed").idxmin("learning_rate")
+    at = {
+        "at the rate of 1e-3": loss.sel(learning_rate=RATE, method="nearest"),
+        "each at its best rate": loss.sel(learning_rate=best),
+    }
+    return {where: 1 - part / part.sel(input_noise=0) for where, part in at.items()}
+
+
+def judge(dataset: xr.Dataset) -> Verdict:
+    """Whether a deviation of 0.1 saves more than a hundredth of the test loss, in pairs."""
+    numbers: dict[str, float | Interval] = {}
+    kinds: dict[str, Kind] = {}
+    for where, gain in gains(dataset).items():
+        for name in SETTINGS:
+            by_noise = gain.sel(data=name)
+            saved = over_seeds(by_noise.sel(input_noise=NOISE, method="nearest"))
+            numbers[f"share of the test loss saved, {name}, {where}"] = saved
+            kinds[f"{name}, {where}"] = by_sign(saved, HELPED)
+            widest = by_noise.median("seed")
+            numbers[f"deviation that saves most, {name}, {where}"] = float(
+                widest.idxmax("input_noise")
+            )
+    kind, sentence = together(kinds, "Does noise of 0.1 save a hundredth of the test loss?")
+    return Verdict(kind, sentence, numbers)
+
+
+def draw(dataset: xr.Dataset) -> Figure:
+    """What each deviation saves, at the rate of the claim and each at its best."""
+    figure, axes = panels(2)
+    for ax, (where, gain) in zip(axes, gains(dataset).items(), strict=True):
+        for name in SETTINGS:
+            part = gain.sel(data=name, input_noise=slice(1e-9, None))
+            draw_lines(ax, part, "input_noise", log="x", label=name)
+        ax.axhline(0, color="grey", linewidth=0.8)
+        ax.axvline(NOISE, color="grey", linestyle=":")
+        ax.set(title=where, ylim=(-1, 0.6), xlabel="deviation of the noise on inputs")
+    axes[0].set_ylabel("share of the test loss saved")
+    axes[0].legend(fontsize="small", loc="lower left")
+    return figure
+
+
+EXPERIMENT = Experiment(
+    id="C07",
+    question="Does fresh noise on the inputs in every epoch help where data are few?",
+    claim="Fresh noise of deviation 0.1 on the inputs, each epoch, helps small data sets.",
+    criterion="100 epochs of one full-batch update. Three sets: a linear model on 100 rows of "
+    "linear data, the same on 15 rows, a 10-32-1 ReLU network on 40 rows of diabetes "
+    "(standardized). For each seed, the share of the noise-free test loss that noise of 0.1 saves, "
+    "at the rate of 1e-3 and at the best rate (least median test loss, with and without noise each "
+    "its own). Helps if the 95 % interval of its median lies above 0.01, and not if below. "
+    "Supported or refuted if all six agree; otherwise it depends.",
+    measure=measure,
+    judge=judge,
+    draw=draw,
+    settings={"seeds": 32, "rates": 13, "noises": 9},
+    quick={"seeds": 2, "rates": 4, "noises": 3},
+    check={"first_seed": 1000},
+    symptom="Train loss falls while test loss rises, on some dozens of rows.",
+    remedy="with_input_noise(problem)  # input_noise is searched like a rate, and 0 is among its values",
+)
