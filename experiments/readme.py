@@ -6,24 +6,26 @@ import json
 from pathlib import Path
 from typing import Any
 
+from experiments.report import verdict_table
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "experiments" / "benchmarks" / "results"
-BEGIN, END = "<!-- figures: written by `make readme` -->", "<!-- end of figures -->"
 
 
 def write(*, check: bool = False) -> bool:
-    """Put the figures into the README; whether it held them already.
+    """Put the measured blocks into the README; whether it held them already.
 
     Raises:
-        ValueError: the README lacks the markers.
+        ValueError: the README lacks a block's markers.
     """
     path = ROOT / "README.md"
-    text = path.read_text()
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"README.md must hold {BEGIN!r} and {END!r} once each")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    new = f"{before}{BEGIN}\n\n{figures()}\n\n{END}{after}"
+    text = new = path.read_text()
+    for name, content in (("figures", figures), ("verdicts", verdict_table)):
+        begin, end = f"<!-- {name}: written by `make readme` -->", f"<!-- end of {name} -->"
+        if text.count(begin) != 1 or text.count(end) != 1:
+            raise ValueError(f"README.md must hold {begin!r} and {end!r} once each")
+        before, rest = new.split(begin)
+        new = f"{before}{begin}\n\n{content()}\n\n{end}{rest.split(end)[1]}"
     if new != text and not check:
         path.write_text(new)
     return new == text

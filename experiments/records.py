@@ -29,7 +29,10 @@ def experiments() -> dict[str, Experiment]:
     """Every experiment by its id, in order."""
     found: dict[str, Experiment] = {}
     for module in pkgutil.iter_modules(claims.__path__):
-        experiment = importlib.import_module(f"{claims.__name__}.{module.name}").EXPERIMENT
+        found_in = importlib.import_module(f"{claims.__name__}.{module.name}")
+        experiment = getattr(found_in, "EXPERIMENT", None)
+        if not isinstance(experiment, Experiment):
+            raise ValueError(f"{found_in.__file__}: must define EXPERIMENT, an Experiment")
         if experiment.id in found:
             raise ValueError(f"experiment {experiment.id!r} is there twice")
         found[experiment.id] = experiment

@@ -1,0 +1,181 @@
+"""The laboratory book as one HTML page, from the results that are kept; nothing is run."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from experiments import records
+from experiments.laboratory import Experiment
+
+PAGE = records.ROOT / "out" / "report.html"
+COLORS = {"supported": "#1b7837", "refuted": "#b2182b", "depends": "#b8860b", "undecided": "#666"}
+NOT_RUN = "not run"
+
+STYLE = """
+:root { color-scheme: light; }
+body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 46rem; margin: 0 auto;
+       padding: 0 1rem 4rem; }
+h1 { line-height: 1.2; } h2 { line-height: 1.25; margin: 3rem 0 .5rem; }
+h2 .id { color: #888; font-weight: 400; margin-right: .4rem; }
+img { max-width: 100%; height: auto; display: block; margin: 1rem auto; }
+table { border-collapse: collapse; width: 100%; } .wide { overflow-x: auto; }
+td, th { text-align: left; vertical-align: top; padding: .25rem .5rem .25rem 0;
+         border-bottom: 1px solid #ddd; }
+td.number { white-space: nowrap; text-align: right; font-variant-numeric: tabular-nums; }
+pre { background: #f4f4f4; padding: .7rem; overflow-x: auto; white-space: pre-wrap; }
+.verdict { color: #fff; border-radius: .3rem; padding: .1rem .5rem; font-size: .9rem;
+           white-space: nowrap; }
+.claim { border-left: 3px solid #bbb; padding-left: .8rem; margin: .5rem 0; }
+.small { color: #555; font-size: .88rem; overflow-wrap: anywhere; }
+details { margin: .6rem 0; } summary { cursor: pointer; }
+@media print { section { break-inside: avoid-page; } h2 { break-after: avoid; }
+  body { max-width: none; font-size: 11pt; } a { color: inherit; text-decoration: none; }
+  .verdict { color: #000; border: 1px solid #000; } }
+"""
+
+
+def write(path: Path = PAGE) -> Path:
+    """Write the page to `path`; where it is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page(), encoding="utf-8")
+    return path
+
+
+def page() -> str:
+    """The page as HTML."""
+    known = records.experiments()
+    found = {name: records.load(experiment) for name, experiment in known.items()}
+    sections = "\n".join(_section(known[name], record) for name, record in found.items())
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>What is said about Adam, tested</title><style>{STYLE}</style></head><body>
+<h1>What is said about Adam, tested</h1>
+<p>Each statement below is one experiment: a criterion fixed in code before the numbers were seen,
+a measurement, a verdict, and a check of the verdict under other seeds, resolution or precision.
+Where the two disagree it says "undecided". Intervals are 95 % bootstrap intervals over seeds.</p>
+<p class="small">{_machine(found.values())}</p>
+<h2 id="symptoms">My training fails: where do I look?</h2>
+<div class="wide"><table><tr><th>What you see</th><th>Look at</th></tr>{_symptoms(known)}</table>
+</div>
+<h2 id="verdicts">Verdicts</h2>
+<div class="wide"><table><tr><th>Claim</th><th>Verdict</th></tr>{_verdicts(known, found)}</table>
+</div>
+{sections}
+</body></html>
+"""
+
+
+def verdict_table() -> str:
+    """The verdicts as a table in Markdown, for the README."""
+    lines = ["| | question | verdict |", "|--|--|--|"]
+    for name, experiment in records.experiments().items():
+        record = records.load(experiment)
+        kind = NOT_RUN if record is None else record["verdict"]["kind"]
+        said = "" if record is None else f": {record['verdict']['sentence']}"
+        cells = (name, experiment.question, f"**{kind}**{said}")
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+def _symptoms(known: Mapping[str, Experiment]) -> str:
+    return "".join(
+        f'<tr><td>{escape(e.symptom)}</td><td><a href="#{name}">{name}</a></td></tr>'
+        for name, e in known.items()
+        if e.symptom
+    )
+
+
+def _verdicts(known: Mapping[str, Experiment], found: Mapping[str, Any]) -> str:
+    return "".join(
+        f'<tr><td><a href="#{name}">{name}</a> {escape(experiment.claim)}</td>'
+        f"<td>{_badge(found[name])}</td></tr>"
+        for name, experiment in known.items()
+    )
+
+
+def _badge(record: Mapping[str, Any] | None) -> str:
+    kind = NOT_RUN if record is None else record["verdict"]["kind"]
+    return f'<span class="verdict" style="background:{COLORS.get(kind, "#999")}">{kind}</span>'
+
+
+def _section(experiment: Experiment, record: dict[str, Any] | None) -> str:
+    head = (
+        f'<section id="{experiment.id}"><h2><span class="id">{experiment.id}</span>'
+        f"{escape(experiment.question)}</h2>"
+        f'<p class="claim">{escape(experiment.claim)}</p>'
+    )
+    criterion = f"<p><b>What decides.</b> {escape(experiment.criterion)}</p>"
+    remedy = f"<p><b>What moves the border.</b></p><pre>{escape(experiment.remedy)}</pre>"
+    if record is None:
+        return f"{head}<p>{_badge(None)}</p>{criterion}{remedy}</section>"
+    verdict = record["verdict"]
+    old = "" if records.is_current(experiment, record) else (
+        '<p class="small">This result is of an older form of the experiment.</p>'
+    )  # fmt: skip
+    return (
+        f"{head}<p>{_badge(record)} {escape(verdict['sentence'])}</p>{old}"
+        f"{_pictures(experiment)}{_numbers(verdict['numbers'])}{criterion}{_check(record)}{remedy}"
+        f"{_reproduce(record)}</section>"
+    )
+
+
+def _pictures(experiment: Experiment) -> str:
+    others = sorted(records.RESULTS.glob(f"{experiment.id}-*"))
+    shown = [records.RESULTS / f"{experiment.id}.png", *others]
+    return "".join(
+        f'<img src="data:image/{path.suffix[1:]};base64,{_base64(path)}" alt="{path.stem}: '
+        f'{escape(experiment.question)}" loading="lazy">'
+        for path in shown
+        if path.exists()
+    )
+
+
+def _base64(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode()
+
+
+def _numbers(numbers: Mapping[str, Any]) -> str:
+    rows = "".join(
+        f'<tr><td>{escape(label)}</td><td class="number">{escape(records.shown(number))}</td></tr>'
+        for label, number in numbers.items()
+    )
+    return f'<div class="wide"><table>{rows}</table></div>' if rows else ""
+
+
+def _check(record: Mapping[str, Any]) -> str:
+    check = record["parts"].get("check")
+    if check is None:
+        return ""
+    return (
+        f"<details open><summary><b>The check</b> ({escape(json.dumps(record['check']))}) says "
+        f"{check['kind']}</summary><p>{escape(check['sentence'])}</p>{_numbers(check['numbers'])}"
+        "</details>"
+    )
+
+
+def _reproduce(record: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    return (
+        f"<pre>{escape(record['command'])}</pre>"
+        f'<p class="small">Settings {escape(json.dumps(record["settings"]))}; '
+        f"{record['seconds']:.0f} s on {escape(record['device'])}, {record['date'][:10]}, commit "
+        f"{record['commit']}; {escape(versions)}.</p>"
+    )
+
+
+def _machine(found: Iterable[dict[str, Any] | None]) -> str:
+    there = [record for record in found if record is not None]
+    if not there:
+        return "Nothing was run yet."
+    dates = sorted(record["date"][:10] for record in there)
+    hours = sum(record["seconds"] for record in there) / 3600
+    return (
+        f"{len(there)} experiments, run from {dates[0]} to {dates[-1]} in {hours:.1f} hours "
+        f"on {escape(there[0]['device'])}, {escape(there[0]['platform'])}."
+    )
