@@ -111,9 +111,14 @@ def tree_mean(tree: Any) -> jax.Array:
 
 
 def norm(x: jax.Array) -> jax.Array:
-    """The Euclidean norm of an array, in float32 or wider; its derivative at zero is zero."""
-    wide = widen(tame(x))
-    return sqrt(jnp.sum(jnp.real(wide * jnp.conj(wide))))
+    """The Euclidean norm of an array, in float32 or wider; its derivative at zero is zero.
+
+    At most the root of the largest float: the sum is cut off, not the elements, of which XLA would
+    keep a copy.
+    """
+    wide = widen(x)
+    whole = jnp.sum(jnp.real(wide * jnp.conj(wide)))
+    return sqrt(jnp.minimum(whole, jnp.finfo(whole.dtype).max))
 
 
 def rms(x: jax.Array) -> jax.Array:
