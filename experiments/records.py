@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
 import inspect
@@ -55,8 +56,9 @@ def kept_in(quick: bool) -> Path:
 
 
 def fingerprint(experiment: Experiment, quick: bool) -> str:
-    """Changes with the experiment's file and its settings."""
-    text = source_of(experiment).read_text() + json.dumps(settings_of(experiment, quick))
+    """Changes with the experiment's code, comments and layout aside, and its settings."""
+    code = ast.dump(ast.parse(source_of(experiment).read_text()))
+    text = code + json.dumps(settings_of(experiment, quick))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

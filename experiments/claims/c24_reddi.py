@@ -81,9 +81,9 @@ EXPERIMENT = Experiment(
     claim="Adam fails on some convex problems; AMSGrad repairs it (Reddi, Kale & Kumar 2018).",
     criterion="Reddi's stochastic problem, b1 = .9. Place: the mean late loss over all b2 <= .99, "
     "-1 at the best end and +1 at the worst, at the rate of 1e-4 to 3e-2 that is best for "
-    "the optimizer, after 1e6 steps. Supported if the 95 % interval over seeds of Adam's place lies above 0 and "
-    "AMSGrad's below -0.5; refuted if Adam's lies below 0; depends on the cure if Adam's lies "
-    "above 0 and AMSGrad's is not below -0.5.",
+    "the optimizer, after 1e6 steps. Supported if the 95 % interval over seeds of Adam's place "
+    "lies above 0 and AMSGrad's below -0.5; refuted if Adam's lies below 0; depends on the cure if "
+    "Adam's lies above 0 and AMSGrad's is not below -0.5.",
     measure=measure,
     judge=judge,
     draw=draw,
