@@ -1,0 +1,173 @@
+"""C15: does strong decay empty the weights, weak decay overfit, and do L1 and L2 combine?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import jax
+import numpy as np
+
+import adamlab
+from adamlab.problems import (
+    Data,
+    cross_entropy,
+    digits,
+    mislabelled,
+    network,
+    penalized,
+    standardized,
+    supervised,
+)
+from experiments.laboratory import (
+    Experiment,
+    Lab,
+    Verdict,
+    by_sign,
+    draw_heat,
+    draw_lines,
+    over_seeds,
+    panels,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+IMAGES, LABEL_NOISE = 128, 0.2
+RATE, STRENGTH = 1e-3, 1e-2  # the article's
+EMPTY = 0.1  # of the norm without decay
+NAMES = ["train_accuracy", "test_accuracy", "weight_norm"]
+
+
+def first_images(key: jax.Array, data: Data) -> Data:
+    """Few of the train rows, so that there is something to overfit."""
+    del key
+    return data._replace(inputs=data.inputs[:IMAGES], targets=data.targets[:IMAGES])
+
+
+def measure(lab: Lab) -> xr.Dataset:
+    """Accuracy and weight norm over rate x L2, and over L1 x L2 at the article's rate."""
+    import xarray as xr
+
+    source = mislabelled(standardized(digits().then("few", first_images)))
+    problem = penalized(
+        supervised(source, network((64, 128, 10)), cross_entropy, batch_size=32, observed=64)
+    )
+    # Both axes begin with no decay at all.
+    l2 = np.r_[0, np.geomspace(1e-5, 1, lab["strengths"])]
+    l1 = np.r_[0, np.geomspace(1e-5, 1e-1, lab["strengths"] - 2)]
+    maps = {
+        "alone": {"learning_rate": np.geomspace(1e-4, 1e-2, lab["rates"]), "l2": l2},
+        "both": {"l1": l1, "l2": l2},
+    }
+    parts: dict[str, xr.DataArray] = {}
+    for name, axes in maps.items():
+        fixed = {"label_noise": LABEL_NOISE}
+        fixed |= {} if "learning_rate" in axes else {"learning_rate": RATE}
+        found = lab.map(name, problem, adamlab.adam, axes, fixed=fixed, steps=lab["steps"])
+        # A run that broke knows nothing: chance, and no weights to speak of.
+        parts |= {f"{n}_{name}": found[n].fillna(0.1) for n in NAMES}
+    return xr.Dataset(parts)
+
+
+def best_for_others(accuracy: xr.DataArray) -> xr.DataArray:
+    """For each seed the accuracy at the point that is best for the seeds of the other parity.
+
+    A best point is flattered by the seeds that it was chosen by, the more the more points there
+    are to choose from; so each half of the seeds chooses for the other.
+    """
+    dims = [dim for dim in accuracy.dims if dim != "seed"]
+    flat = accuracy.transpose("seed", *dims).values.reshape(accuracy.sizes["seed"], -1)
+    halves = (flat[1::2], flat[::2])
+    chosen = [flat[half::2, others.mean(0).argmax()] for half, others in enumerate(halves)]
+    result = np.empty(len(flat))
+    result[::2], result[1::2] = chosen
+    return accuracy.isel(dict.fromkeys(dims, 0), drop=True).copy(data=result)
+
+
+def judge(dataset: xr.Dataset) -> Verdict:
+    """Whether the norm vanishes, how much the best L2 gains, and whether a mixture gains more."""
+    at = dataset.sel(learning_rate=RATE, method="nearest")
+    test, train = at["test_accuracy_alone"], at["train_accuracy_alone"]
+    norm = at["weight_norm_alone"] / at["weight_norm_alone"].sel(l2=0)
+    both = dataset["test_accuracy_both"]
+    l1_alone, l2_alone = best_for_others(both.sel(l2=0)), best_for_others(both.sel(l1=0))
+    better = l1_alone if l1_alone.mean() > l2_alone.mean() else l2_alone
+    left = over_seeds(norm.isel(l2=-1))
+    gain = over_seeds(best_for_others(test) - test.sel(l2=0), np.mean)
+    mixture = best_for_others(both.where((both["l1"] > 0) & (both["l2"] > 0), -np.inf))
+    more = over_seeds(mixture - better, np.mean)
+    numbers = {
+        "share of the weight norm left by L2 = 1": left,
+        "test accuracy with L2 = 1": over_seeds(test.isel(l2=-1)),
+        "train less test accuracy without decay": over_seeds((train - test).sel(l2=0)),
+        "test accuracy gained by the best L2": gain,
+        "test accuracy gained by L2 = .01": over_seeds(
+            (test.sel(l2=STRENGTH, method="nearest") - test.sel(l2=0)), np.mean
+        ),
+        "test accuracy gained by L1 with L2 over the better alone": more,
+    }
+    empties = by_sign(left._replace(low=-left.high, high=-left.low), -EMPTY)
+    overfits, combines = by_sign(gain), by_sign(more)
+    if "refuted" in (empties, overfits):
+        which = "strong decay leaves weights" if empties == "refuted" else "decay gains nothing"
+        return Verdict("refuted", f"At a rate of {RATE:g} {which}.", numbers)
+    if "undecided" in (empties, overfits):
+        return Verdict("undecided", "The interval of the norm or of the gain is open.", numbers)
+    alone = "strong L2 empties the weights, and the best L2 tests better than none"
+    if combines == "supported":
+        sentence = f"At a rate of {RATE:g} {alone}; L1 with L2 is better than either alone."
+        return Verdict("supported", sentence, numbers)
+    worse = "worse than" if combines == "refuted" else "not clearly better than"
+    sentence = f"On the part: {alone}; L1 with L2 is {worse} the better of them alone."
+    return Verdict("depends", sentence, numbers)
+
+
+def draw(dataset: xr.Dataset) -> Figure:
+    """Accuracies and norm over L2 at the article's rate, and the two maps of test accuracy."""
+    figure, (lines, norm, rates, mixed) = panels(2, 2)
+    at = dataset.sel(learning_rate=RATE, method="nearest")
+    least = float(dataset["l2"][1]) / 10  # where a logarithmic axis shows none at all
+    at, shown = (d.assign_coords(l2=d["l2"].where(d["l2"] > 0, least)) for d in (at, dataset))
+    for part in ("train", "test"):
+        draw_lines(lines, at[f"{part}_accuracy_alone"], "l2", label=f"{part}")
+    lines.set(title=f"accuracy, rate {RATE:g}", ylim=(0, 1.02))
+    lines.legend(loc="lower left")
+    draw_lines(norm, at["weight_norm_alone"], "l2", log="xy")
+    norm.set_title("weight norm")
+    for ax in (lines, norm):
+        ax.axvline(STRENGTH, color="gray", linestyle=":")
+    shown = shown.assign_coords(l1=shown["l1"].where(shown["l1"] > 0, least)).mean("seed")
+    alone, both = (shown[f"test_accuracy_{n}"].rename("test accuracy") for n in ("alone", "both"))
+    low, high = float(both.quantile(0.4)), float(both.max())
+    draw_heat(rates, alone, "learning_rate", "l2", vmin=low, vmax=high)
+    rates.plot(RATE, STRENGTH, "o", color="red", markerfacecolor="none")
+    rates.set_title("circle: the article's setting")
+    draw_heat(mixed, both, "l1", "l2", vmin=low, vmax=high)
+    best = both.isel({str(d): i for d, i in both.argmax(...).items()})
+    mixed.plot(float(best["l1"]), float(best["l2"]), "*", color="red")
+    mixed.set_title(f"star: best; {least:g} stands for none")
+    return figure
+
+
+EXPERIMENT = Experiment(
+    id="C15",
+    question="Does strong decay empty the weights, weak decay overfit, and do L1 and L2 combine?",
+    claim="Too strong a weight decay drives the weights to zero, too weak a one overfits; L1 and "
+    "L2 can be combined.",
+    criterion=f"64-128-10 on {IMAGES} standardised 8x8 digits (not 784 inputs: more points for "
+    f"the time), a fifth mislabelled so that there is overfitting; Adam at {RATE:g}, 100 epochs of "
+    "batch 32, penalties on the kernels. Over seeds, 95 % intervals: the share of the weight norm "
+    f"that L2 = 1 leaves (median) below {EMPTY:g}; the mean test accuracy gained by the best L2 "
+    "above 0; that of the best mixture of L1 and L2 over the better of them alone above 0. A best "
+    "point is chosen by the seeds of the other parity. Supported if all three hold; refuted if "
+    "one of the first two has the opposite sign; depends on the part if only the mixture fails.",
+    measure=measure,
+    judge=judge,
+    draw=draw,
+    settings={"seeds": 12, "strengths": 9, "rates": 3, "steps": 400},
+    quick={"seeds": 2, "strengths": 4, "rates": 3, "steps": 24},
+    check={"first_seed": 1000},
+    symptom="Train accuracy is 1 and test accuracy is not; or both are at chance.",
+    remedy="adam(1e-3)  # on penalized(supervised(...)) with l2=1e-2",
+)

@@ -1,0 +1,141 @@
+"""C17: do scaling and batch norm make Adam less sensitive to its rate?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+import adamlab
+from adamlab.analysis import Interval
+from adamlab.problems import cross_entropy, digits, network, rescaled, standardized, supervised
+from experiments.laboratory import (
+    Experiment,
+    Lab,
+    Verdict,
+    by_sign,
+    draw_lines,
+    over_seeds,
+    panels,
+    side_by_side,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+RAW = 16.0  # the greatest pixel of the digits as they come
+NEAR = 0.02  # test accuracy below the variant's best that still counts as as good
+TARGET = 0.1  # the train loss that counts as converged
+# The factor on pixels in [0, 1], whether they are standardised, and whether there is batch norm.
+VARIANTS = {
+    "raw": (RAW, False, False),
+    "raw, batch norm": (RAW, False, True),
+    "scaled": (1.0, False, False),
+    "standardised": (1.0, True, False),
+    "scaled, batch norm": (1.0, False, True),
+}
+FROM, TO = "raw", "scaled, batch norm"
+
+
+def measure(lab: Lab) -> xr.Dataset:
+    """Late train loss and test accuracy over the rate for each variant."""
+    axes = {"learning_rate": np.geomspace(1e-5, 10, lab["rates"])}
+    maps = {}
+    for name in list(VARIANTS)[:: lab["every"]]:
+        scale, standard, norm = VARIANTS[name]
+        source = rescaled(digits())
+        problem = supervised(
+            standardized(source) if standard else source,
+            network((64, 128, 10), batch_norm=norm, input_norm=norm),
+            cross_entropy, batch_size=64, observed=256, target=TARGET,
+        )  # fmt: skip
+        found = lab.map(
+            name.replace(", ", "-").replace(" ", "-"), problem, adamlab.adam, axes,
+            fixed={"feature_scale": scale}, steps=lab["steps"],
+        )  # fmt: skip
+        maps[name] = found[["late_loss", "test_accuracy"]].fillna({"test_accuracy": 0.0})
+    return side_by_side("variant", maps)
+
+
+def decades(good: xr.DataArray) -> xr.DataArray:
+    """The longest stretch of rates that are good, for each seed and variant."""
+    log = np.log10(good["learning_rate"].values)
+    step = (log[-1] - log[0]) / (len(log) - 1)
+
+    def longest(row: np.ndarray) -> float:
+        edges = np.flatnonzero(np.diff(np.r_[0, row.astype(int), 0]))
+        return float(step * (edges[1::2] - edges[::2]).max(initial=0))
+
+    widths: xr.DataArray = xr.apply_ufunc(
+        longest, good, input_core_dims=[["learning_rate"]], vectorize=True
+    )
+    return widths
+
+
+def widths(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Decades of rates by two measures, over seeds and variants."""
+    accuracy = dataset["test_accuracy"]
+    best = accuracy.median("seed").max("learning_rate")
+    return {
+        "train": decades(dataset["late_loss"] <= TARGET),
+        "test": decades(accuracy >= best - NEAR),
+    }
+
+
+def judge(dataset: xr.Dataset) -> Verdict:
+    """How many decades of rates the two together gain, to converge and to test well."""
+    kinds, numbers = {}, dict[str, float | Interval]()
+    what = {"train": "that converge", "test": "that test well"}
+    for measure_of, wide in widths(dataset).items():
+        gain = over_seeds(wide.sel(variant=TO) - wide.sel(variant=FROM), np.mean)
+        kinds[measure_of] = by_sign(gain)
+        numbers[f"decades of rates {what[measure_of]} gained over raw"] = gain
+        for variant in dataset["variant"].values:
+            value = over_seeds(wide.sel(variant=variant), np.mean)
+            numbers[f"decades of rates {what[measure_of]}, {variant}"] = value
+    train, test = kinds.values()
+    if train == test:
+        change = {"supported": "widen", "refuted": "narrow"}.get(train, "do not clearly change")
+        return Verdict(train, f"Scaling and batch norm {change} the band of good rates.", numbers)
+    if "undecided" in (train, test):
+        return Verdict("undecided", "The interval of a gain holds 0.", numbers)
+    which = "to converge" if train == "supported" else "to test well"
+    sentence = f"On what a good rate is for: the band is wider {which} and narrower otherwise."
+    return Verdict("depends", sentence, numbers)
+
+
+def draw(dataset: xr.Dataset) -> Figure:
+    """Late loss and test accuracy over the rate for each variant."""
+    figure, (loss, accuracy) = panels(2)
+    for variant in dataset["variant"].values:
+        part = dataset.sel(variant=variant)
+        draw_lines(loss, part["late_loss"], "learning_rate", log="xy", label=variant)
+        draw_lines(accuracy, part["test_accuracy"], "learning_rate")
+    loss.axhline(TARGET, color="gray", linestyle=":")
+    loss.set(title="late train loss (dotted: converged)", ylim=(1e-4, 1e2))
+    loss.legend(loc="upper center", fontsize=7, ncols=2)
+    accuracy.set(title="test accuracy", ylim=(0, 1.02))
+    return figure
+
+
+EXPERIMENT = Experiment(
+    id="C17",
+    question="Do scaling and batch norm make Adam less sensitive to its rate?",
+    claim="Scaling the inputs plus batch norm (BN-784-128-BN-10) makes Adam less sensitive to its "
+    "rate.",
+    criterion="64-128-10 on the 8x8 digits (not 784 inputs: more rates for the time), batch 64, "
+    f"200 steps, raw pixels 0 to 16. For each seed the longest stretch of rates, in decades, (a) "
+    f"with a late train loss of at most {TARGET:g}, (b) with a test accuracy within {NEAR:g} of "
+    "the variant's best. Batch norm takes the statistics of the rows at hand, in tests too. "
+    "Supported if the 95 % interval of the mean gain of scaling with batch norm over raw pixels "
+    "lies above 0 for both, refuted if below for both, depends if the signs differ.",
+    measure=measure,
+    judge=judge,
+    draw=draw,
+    settings={"seeds": 8, "rates": 37, "steps": 200, "every": 1},
+    quick={"seeds": 2, "rates": 7, "steps": 60, "every": 4},
+    check={"first_seed": 1000},
+    symptom="A rate that worked for one data set fails for the next, whose inputs are larger.",
+    remedy="network((784, 128, 10), input_norm=True, batch_norm=True)",
+)
