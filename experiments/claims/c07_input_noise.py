@@ -139,5 +139,5 @@ EXPERIMENT = Experiment(
     quick={"seeds": 2, "rates": 4, "noises": 3},
     check={"first_seed": 1000},
     symptom="Train loss falls while test loss rises, on some dozens of rows.",
-    remedy="with_input_noise(problem)  # input_noise is searched like a rate, and 0 is among its values",
+    remedy="with_input_noise(problem)  # search input_noise as you search the rate, from 0 on",
 )

@@ -1,0 +1,119 @@
+"""C06: do a few mislabelled samples keep Adam oscillating without converging?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import adamlab
+from adamlab import Outcome
+from adamlab.problems import cross_entropy, digits, mislabelled, network, supervised
+from experiments.laboratory import (
+    Experiment,
+    Lab,
+    Verdict,
+    by_sign,
+    draw_lines,
+    over_seeds,
+    panels,
+    together,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+RATE = 1e-3
+FEW = 0.05  # of the labels
+TARGET = 0.1  # cross-entropy over the train rows as they are labelled
+NOISES = np.array([0, 0.02, FEW, 0.1, 0.3])
+HELD = (Outcome.OSCILLATING, Outcome.STALLED, Outcome.SLOW)
+
+
+def measure(lab: Lab) -> xr.Dataset:
+    """Rate x share of wrong labels, digits, batches of 64."""
+    problem = supervised(
+        mislabelled(digits()), network((64, 32, 10)), cross_entropy, batch_size=64, target=TARGET
+    )
+    axes = {
+        "learning_rate": np.geomspace(1e-4, 1e-1, lab["rates"]),
+        "label_noise": NOISES[:: lab["stride"]],
+    }
+    found = lab.map("noise", problem, adamlab.adam, axes, steps=lab["steps"])
+    return found[["outcome", "late_loss", "average_loss", "test_accuracy", "test_loss"]]
+
+
+def judge(dataset: xr.Dataset) -> Verdict:
+    """Beside clean labels: do the runs fail to converge, and do most of them oscillate?"""
+    late = dataset["late_loss"]
+    best = late.where(np.isfinite(late), np.inf).median("seed").idxmin("learning_rate")
+    numbers, kinds = {}, {}
+    for where in ("at the rate of 1e-3", "each at its best rate"):
+        clean, few = (
+            dataset.sel(label_noise=noise).sel(
+                learning_rate=RATE if "1e-3" in where else float(best.sel(label_noise=noise)),
+                method="nearest",
+            )
+            for noise in (0, FEW)
+        )
+        lost = [(run["outcome"] == Outcome.CONVERGED).astype(float) for run in (clean, few)]
+        less = over_seeds(lost[0] - lost[1], np.mean)
+        numbers[f"share of runs that no longer converge, {where}"] = less
+        kinds[f"they do not converge {where}"] = by_sign(less, 0.5)
+        for outcome in HELD:
+            share = over_seeds((few["outcome"] == outcome).astype(float), np.mean)
+            numbers[f"share of runs {outcome.name.lower()}, {where}"] = share
+            if outcome == Outcome.OSCILLATING:
+                kinds[f"they oscillate {where}"] = by_sign(share, 0.5)
+        cost = over_seeds(clean["test_accuracy"] - few["test_accuracy"])
+        numbers[f"test accuracy lost, {where}"] = cost
+    kind, sentence = together(kinds, "With 5 % of the labels wrong, what becomes of most runs?")
+    return Verdict(kind, sentence, numbers)
+
+
+def draw(dataset: xr.Dataset) -> Figure:
+    """Outcomes over the share of wrong labels at two rates, and what the test says."""
+    figure, axes = panels(3)
+    shown = (Outcome.CONVERGED, *HELD)
+    noise = dataset["label_noise"].values
+    for ax, rate in zip(axes, (RATE, 1e-2), strict=False):
+        part = dataset["outcome"].sel(learning_rate=rate, method="nearest")
+        below = np.zeros(len(noise))
+        for outcome in shown:
+            share = (part == outcome).mean("seed").transpose("label_noise").values
+            ax.bar(np.arange(len(noise)), share, bottom=below, label=outcome.name.lower())
+            below = below + share
+        ax.set_xticks(np.arange(len(noise)), [f"{value:g}" for value in noise])
+        ax.set(title=f"rate {rate:g}", xlabel="share of wrong labels", ylim=(0, 1.25))
+    axes[0].set_ylabel("share of runs")
+    axes[0].legend(fontsize="small", ncols=2, loc="upper center")
+    for value in noise:
+        part = dataset["test_accuracy"].sel(label_noise=value)
+        draw_lines(axes[2], part, "learning_rate", label=f"{value:g}")
+    axes[2].axvline(RATE, color="grey", linestyle=":")
+    axes[2].set(title="accuracy on clean test rows", ylabel="test accuracy", ylim=(0.5, 1))
+    axes[2].legend(fontsize="small", title="wrong labels", ncols=2)
+    return figure
+
+
+EXPERIMENT = Experiment(
+    id="C06",
+    question="Do a few mislabelled samples keep Adam oscillating without converging?",
+    claim="A few mislabelled samples keep Adam oscillating without converging.",
+    criterion="Digits, 64-32-10 ReLU network, batches of 64, 67 epochs, train labels wrong by 5 %. "
+    "Converged: late loss over the train rows, as labelled, at most 0.1. Two questions, at the "
+    "rate of 1e-3 and at the best one (least median late loss, for each share its own): is the "
+    "share of runs that converge less than with right labels by more than half, and do more than "
+    "half oscillate (adamlab.Outcome)? Supported if the 95 % intervals over seeds of all four "
+    "lie above 1/2, refuted if all lie below; otherwise it depends on which.",
+    measure=measure,
+    judge=judge,
+    draw=draw,
+    settings={"seeds": 8, "rates": 7, "stride": 1, "steps": 1500},
+    quick={"seeds": 2, "rates": 4, "stride": 2, "steps": 100},
+    check={"first_seed": 1000},
+    symptom="The train loss rests well above zero, though a clean part of the data is learnt fast.",
+    remedy="# nothing in Adam: a longer training learns the wrong labels by heart.\n"
+    "# Judge by the test loss, and stop when it rises.",
+)

@@ -1,0 +1,143 @@
+"""C10: do exploding gradients end in NaN, and does clipping prevent it?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import adamlab
+from adamlab import Outcome
+from adamlab.analysis import Interval
+from adamlab.problems import cross_entropy, digits, network, supervised
+from experiments.laboratory import (
+    Experiment,
+    Kind,
+    Lab,
+    Verdict,
+    by_sign,
+    draw_lines,
+    over_seeds,
+    panels,
+    together,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+EXPLODING = 2.0  # times 1/sqrt(inputs): above sqrt(2) each ReLU layer lengthens the gradient
+USUAL = {"adam": 1e-3, "sgd": 1e-1}
+NORM = 1.0
+SAVED = 0.1  # of the runs
+UNCLIPPED = 1e30  # clipping would make even an infinite gradient finite: this means none
+NORMS = [0.01, NORM, UNCLIPPED]
+
+
+def clip_or_not(max_norm: Any) -> optax.GradientTransformation:
+    """The global norm clipped at `max_norm`; from `UNCLIPPED` on, gradients as they are."""
+    clips = max_norm < UNCLIPPED
+    clip = adamlab.clip_by_global_norm(jnp.where(clips, max_norm, 1.0))
+
+    def clipped(gradients: Any, params: Any) -> Any:
+        shorter, _ = clip.update(gradients, clip.init(params))
+        return jax.tree.map(lambda s, g: jnp.where(clips, s, g), shorter, gradients)
+
+    return optax.stateless(clipped)
+
+
+def clipped_adam(learning_rate: Any, max_norm: Any) -> optax.GradientTransformation:
+    """Adam on clipped gradients."""
+    return adamlab.chain(clip_or_not(max_norm), adamlab.adam(learning_rate))
+
+
+def clipped_sgd(learning_rate: Any, max_norm: Any) -> optax.GradientTransformation:
+    """Gradient descent on clipped gradients."""
+    return adamlab.chain(clip_or_not(max_norm), adamlab.sgd(learning_rate))
+
+
+OPTIMIZERS = {"adam": clipped_adam, "sgd": clipped_sgd}
+
+
+def measure(lab: Lab) -> xr.Dataset:
+    """Initial gain x rate x norm for Adam and SGD; the greatest norm is no clipping."""
+    widths = (64, *[16] * (lab["layers"] - 1), 10)
+    problem = supervised(digits(), network(widths), cross_entropy, batch_size=64, observed=128)
+    axes = {
+        "gain": np.geomspace(0.5, 1e3, lab["gains"]),
+        "learning_rate": np.geomspace(1e-4, 1, lab["rates"]),
+        "max_norm": lab["norms"],
+    }
+    found = lab.map("gain", problem, OPTIMIZERS, axes, steps=lab["steps"])
+    learnt = found["test_accuracy"].fillna(0.1)
+    return found[["outcome"]].assign(test_accuracy=learnt)
+
+
+def judge(dataset: xr.Dataset) -> Verdict:
+    """Among nets whose gradients explode: how many runs clipping saves from NaN."""
+    explodes = dataset.sel(gain=slice(EXPLODING, None))
+    broken = (explodes["outcome"] == Outcome.NON_FINITE).mean("gain")
+    learnt = explodes["test_accuracy"].mean("gain")
+    numbers: dict[str, float | Interval] = {}
+    kinds: dict[str, Kind] = {}
+    for name, usual in USUAL.items():
+        for where in (f"at {usual:g}", "over all rates"):
+            runs, right = (
+                (part.sel(learning_rate=usual, method="nearest") if where[:2] == "at" else
+                 part.mean("learning_rate"))
+                for part in (broken.sel(optimizer=name), learnt.sel(optimizer=name))
+            )  # fmt: skip
+            saved = over_seeds(runs.sel(max_norm=UNCLIPPED) - runs.sel(max_norm=NORM))
+            better = right.sel(max_norm=NORM) - right.sel(max_norm=UNCLIPPED)
+            numbers[f"share of runs with NaN or inf, plain {name} {where}"] = over_seeds(
+                runs.sel(max_norm=UNCLIPPED)
+            )
+            numbers[f"share saved from them by clipping, {name} {where}"] = saved
+            numbers[f"test accuracy gained by clipping, {name} {where}"] = over_seeds(better)
+            kinds[f"{name} {where}"] = by_sign(saved, SAVED)
+    kind, sentence = together(kinds, "Does clipping save a tenth of the runs from NaN?")
+    return Verdict(kind, sentence, numbers)
+
+
+def draw(dataset: xr.Dataset) -> Figure:
+    """Over the initial gain: the share of runs that broke, and what the others learnt."""
+    figure, axes = panels(2, 2)
+    broken = (dataset["outcome"] == Outcome.NON_FINITE).mean("learning_rate")
+    best = dataset["test_accuracy"].max("learning_rate")
+    for column, name in enumerate(USUAL):
+        for ax, array in zip(axes[column::2], (broken, best), strict=True):
+            for norm in dataset["max_norm"].values:
+                label = f"norm at most {norm:g}" if norm < UNCLIPPED else "no clipping"
+                draw_lines(ax, array.sel(optimizer=name, max_norm=norm), "gain", label=label)
+            ax.axvline(EXPLODING, color="grey", linestyle=":")
+            ax.set_ylim(-0.03, 1.03)
+        axes[column].set_title(name)
+    axes[0].set_ylabel("share of rates with NaN or inf")
+    axes[2].set_ylabel("test accuracy at the best rate")
+    axes[0].legend(fontsize="small", loc="upper left")
+    return figure
+
+
+EXPERIMENT = Experiment(
+    id="C10",
+    question="Do exploding gradients end in NaN, and does clipping prevent it?",
+    claim="Exploding gradients end in NaN; clipping prevents it.",
+    criterion="Plain ReLU network of ten layers, 64-16-...-10, on the digits, batches of 64, 150 "
+    "steps; gradients explode from an initial gain of 2 (times LeCun's) on, up to 1,000. For each "
+    "seed the share of these runs that met NaN or infinity without clipping, less that with the "
+    "global norm clipped at 1. Supported for an optimizer and rate if the 95 % interval of its "
+    "median lies above 0.1, refuted if below: Adam and SGD, each at its usual rate (1e-3, 1e-1) "
+    "and over all rates from 1e-4 to 1. Where these differ it depends.",
+    measure=measure,
+    judge=judge,
+    draw=draw,
+    settings={"seeds": 8, "gains": 12, "rates": 5, "norms": NORMS, "layers": 10, "steps": 150},
+    quick={"seeds": 2, "gains": 4, "rates": 2, "norms": NORMS[1:], "layers": 4, "steps": 20},
+    check={"first_seed": 1000},
+    symptom="The loss begins in the thousands and is NaN after a few steps.",
+    remedy="chain(clip_by_global_norm(1.0), sgd(1e-1))  # finite; but to learn, begin smaller:\n"
+    "supervised(source, network(widths, initializer='he_normal'), loss)",
+)
