@@ -103,7 +103,7 @@ def run_and_keep(
         **provenance(),
     }
     # Sweeps found on disk took no time this once.
-    if before is not None and before["fingerprint"] == record["fingerprint"]:
+    if before is not None and before["settings"] == record["settings"]:
         record["seconds"] = max(record["seconds"], before["seconds"])
     kept = kept_in(quick)
     save(experiment.draw(dataset), [kept / f"{experiment.id}.png"])
