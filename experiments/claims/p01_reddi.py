@@ -1,0 +1,137 @@
+"""P01: on Reddi's sequence, does Adam go to +1 and AMSGrad to -1, with any schedule?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import optax
+
+import adamlab
+from adamlab.analysis import Interval
+from experiments.laboratory import (
+    Experiment,
+    Kind,
+    Lab,
+    Verdict,
+    by_sign,
+    over_seeds,
+    panels,
+    side_by_side,
+    together,
+    uncorrected_adam,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+PROBLEMS = {"in turn": adamlab.reddi(), "drawn": adamlab.reddi_stochastic()}
+B1, B2 = 0.9, 0.99
+SCHEDULES = {0.0: "constant rate", 0.5: "rate ~ 1/sqrt(t)"}
+PLACE = 0.5  # nearer to an end than to the middle
+
+
+def amsgrad_of_the_paper(learning_rate: Any, b1: Any, b2: Any) -> optax.GradientTransformation:
+    """Reddi, Kale & Kumar's algorithm 2, which corrects no bias.
+
+    With Optax's order, the maximum of corrected moments, a steep first slope makes each later
+    step ten times shorter here.
+    """
+    return adamlab.chain(
+        adamlab.track_moments(b1, b2),
+        adamlab.amsgrad_max(),
+        adamlab.precondition(),
+        adamlab.scale_by_learning_rate(learning_rate),
+    )
+
+
+# Each with the end that the claim sends it to.
+OPTIMIZERS = {"adam": (uncorrected_adam, 1), "amsgrad": (amsgrad_of_the_paper, -1)}
+
+
+def falling(
+    base: Callable[..., optax.GradientTransformation], steps: int, learning_rate: Any, power: Any
+) -> optax.GradientTransformation:
+    """An optimizer whose rate falls like t**-power to `learning_rate` at the end of the run."""
+    return base(lambda step: learning_rate * (steps / (step + 1.0)) ** power, B1, B2)
+
+
+def measure(lab: Lab) -> xr.Dataset:
+    """The iterate over time, for both problems, optimizers and schedules, at several rates."""
+    axes = {"learning_rate": lab["rates"], "power": list(SCHEDULES)}
+    steps, both = lab["steps"], {}
+    optimizers = {name: partial(falling, base, steps) for name, (base, _) in OPTIMIZERS.items()}
+    for name, problem in PROBLEMS.items():
+        found = lab.map(
+            name.replace(" ", "-"), problem, optimizers, axes,
+            steps=steps, checkpoints=200, curve=True,
+        )  # fmt: skip
+        # The objective is a slope times x; what an iterate costs more than -1 is the regret.
+        slope = -problem.optimum
+        both[name] = found[["late_loss", "curve"]] / slope
+        both[name]["regret"] = slope * (1 + both[name]["curve"].mean("step"))
+    return side_by_side("slopes", both).rename(late_loss="place", curve="x")
+
+
+def judge(dataset: xr.Dataset) -> Verdict:
+    """Which end each optimizer is at late in the run, on the mean over the rates."""
+    kinds: dict[str, Kind] = {}
+    numbers: dict[str, Interval] = {}
+    middle = dataset[["place", "regret"]].mean("learning_rate")
+    for slopes in PROBLEMS:
+        for power, schedule in SCHEDULES.items():
+            for name, (_, end) in OPTIMIZERS.items():
+                at = middle.sel(slopes=slopes, power=power, optimizer=name)
+                case = f"{name}, {schedule}, slopes {slopes}"
+                kinds[f"{name} to {end:+d} ({schedule}, slopes {slopes})"] = by_sign(
+                    over_seeds(at["place"] * end), PLACE
+                )
+                numbers[f"late x: {case}"] = over_seeds(at["place"])
+                numbers[f"regret for a step: {case}"] = over_seeds(at["regret"])
+    kind, sentence = together(kinds, "Do they go there?")
+    return Verdict(kind, sentence, numbers)
+
+
+def draw(dataset: xr.Dataset) -> Figure:
+    """The iterate over time: the median over seeds, at each rate."""
+    figure, axes = panels(len(SCHEDULES), len(PROBLEMS))
+    step = dataset["step"] / 1e6
+    for row, slopes in enumerate(PROBLEMS):
+        for column, (power, schedule) in enumerate(SCHEDULES.items()):
+            ax = axes[row * len(SCHEDULES) + column]
+            for name, color in zip(OPTIMIZERS, ("C3", "C0"), strict=True):
+                x = dataset["x"].sel(slopes=slopes, power=power, optimizer=name)
+                for index, rate in enumerate(dataset["learning_rate"].values):
+                    at = x.sel(learning_rate=rate)
+                    label, style = f"{name}, {rate:g}", ("-", "--")[index % 2]
+                    ax.plot(step, at.median("seed"), style, color=color, label=label)
+            ax.set(title=f"slopes {slopes}, {schedule}", ylim=(-1.1, 1.1))
+            ax.set(xlabel="million steps", ylabel="x (the optimum is -1)")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(OPTIMIZERS))
+    return figure
+
+
+EXPERIMENT = Experiment(
+    id="P01",
+    question="On Reddi's slopes, does Adam go to +1 and AMSGrad to the optimum -1?",
+    claim="f_t(x) = 1010 x every 101st step, else -10 x, on [-1, 1], betas (.9, .99): Adam goes to "
+    "+1, AMSGrad to the optimum -1; so too with 1010 drawn with probability .01 (Reddi, Kale & "
+    "Kumar 2018, section 5).",
+    criterion="Both without bias correction, as in the paper. Two million steps from 0, rates of "
+    ".002 and .004, constant or falling like 1/sqrt(t) to them. Late x: the mean over the last "
+    "quarter and over the rates. In each of the eight cases (slopes in turn or drawn, two "
+    "schedules, two optimizers) the claim is supported if the 95 % interval over seeds lies "
+    "beyond +.5 for Adam or -.5 for AMSGrad, refuted if it lies on the other side. Supported or "
+    "refuted if all are; depends on the case if they differ.",
+    measure=measure,
+    judge=judge,
+    draw=draw,
+    settings={"seeds": 8, "rates": [2e-3, 4e-3], "steps": 2_000_000},
+    quick={"seeds": 2, "rates": [2e-3], "steps": 20_000},
+    check={"first_seed": 1000, "float64": True},
+    symptom="Rare large gradients that point the right way lose to frequent small ones.",
+    remedy="amsgrad(1e-3)  # or adam(1e-3, b2=0.9999): a memory longer than the rare slope's wait",
+)

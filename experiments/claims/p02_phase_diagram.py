@@ -1,0 +1,136 @@
+"""P02: does a large b2 converge and a small one diverge, with a border that rises with n?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import optax
+
+from adamlab.problems import zhang
+from experiments.laboratory import (
+    Experiment,
+    Kind,
+    Lab,
+    Verdict,
+    by_sign,
+    over_seeds,
+    panels,
+    side_by_side,
+    together,
+    uncorrected_adam,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+FUNCTIONS = (10, 50)
+RATE = 1.0  # lr_0; what the paper used is not known to us
+ARRIVED = 1.0  # from -1 on the functions are parabolas around -2
+LARGE, SMALL = 3e-4, 0.5  # 1-b2 at most, at least
+USUAL_B1 = 0.9
+
+
+def diminishing(learning_rate: Any, b1: Any = 0.9, b2: Any = 0.999) -> optax.GradientTransformation:
+    """Adam without bias correction and with a rate that falls like 1/sqrt(step)."""
+    return uncorrected_adam(lambda step: learning_rate / (step + 1.0) ** 0.5, b1, b2)
+
+
+def measure(lab: Lab) -> xr.Dataset:
+    """Over 1-b2 x b1 for both sums: whether the run is at -2, or on its way there, at its end."""
+    axes = {
+        "1-b2": np.geomspace(1e-4, 0.9, lab["b2s"]),
+        "b1": np.linspace(0, 0.99, lab["b1s"]),
+    }
+    maps = {}
+    for n in FUNCTIONS:
+        found = lab.map(
+            f"{n}", zhang(n), diminishing, axes, fixed={"learning_rate": RATE}, steps=lab["steps"]
+        )
+        arrived = found["distance"] <= ARRIVED
+        approaching = found["late_loss"] < found["earlier_loss"]
+        maps[f"n = {n}"] = found[["distance"]].assign(
+            arrived=arrived, converges=arrived | approaching
+        )
+    return side_by_side("sum", maps)
+
+
+def border(converges: xr.DataArray) -> xr.DataArray:
+    """log10 of the largest 1-b2 up to which all converge; the axis's least where none does."""
+    ordered = converges.transpose(..., "1-b2")
+    prefix = np.logical_and.accumulate(ordered.values, axis=-1).sum(-1)
+    values = np.log10(converges["1-b2"].values)
+    at = values[np.maximum(prefix - 1, 0)]
+    return ordered.isel({"1-b2": 0}, drop=True).copy(data=at)
+
+
+def judge(dataset: xr.Dataset) -> Verdict:
+    """Large b2, small b2, and how far the border moves from ten functions to fifty."""
+    usual = dataset["converges"].sel(b1=slice(None, USUAL_B1 + 1e-6)).astype(float)
+    borders = border(usual > 0).mean("b1")
+    few, many = (borders.sel(sum=f"n = {n}") for n in FUNCTIONS)
+    rise = over_seeds(few - many)
+    one_minus = usual["1-b2"]
+    large = usual.where(one_minus <= LARGE).mean(["1-b2", "b1", "sum"])
+    small = 1 - usual.where(one_minus >= SMALL).mean(["1-b2", "b1", "sum"])
+    kinds: dict[str, Kind] = {
+        "a large b2 converges": by_sign(over_seeds(large), 0.5),
+        "a small b2 diverges": by_sign(over_seeds(small), 0.5),
+        "the border rises with n": by_sign(rise),
+    }
+    per_decade = np.log10(FUNCTIONS[1] / FUNCTIONS[0])
+    numbers = {
+        f"share that converges, 1-b2 <= {LARGE:g}": over_seeds(large),
+        f"share that diverges, 1-b2 >= {SMALL:g}": over_seeds(small),
+        f"log10 of 1-b2 at the border, n = {FUNCTIONS[0]}": over_seeds(few),
+        f"log10 of 1-b2 at the border, n = {FUNCTIONS[1]}": over_seeds(many),
+        "decades of 1-b2 that the border falls": rise,
+        "exponent of 1-b2 at the border in n": over_seeds((many - few) / per_decade),
+    }
+    kind, sentence = together(kinds, "Does the diagram look so?")
+    return Verdict(kind, sentence, numbers)
+
+
+def draw(dataset: xr.Dataset) -> Figure:
+    """What became of the runs over b1 and 1-b2, for ten functions and for fifty."""
+    figure, axes = panels(len(FUNCTIONS))
+    state = dataset["converges"].mean("seed") + dataset["arrived"].mean("seed")
+    for ax, name in zip(axes, dataset["sum"].values, strict=True):
+        part = state.sel(sum=name).transpose("1-b2", "b1")
+        mesh = ax.pcolormesh(
+            part["b1"], part["1-b2"], part, vmin=0, vmax=2, cmap="RdYlBu", rasterized=True
+        )
+        ax.axhline(1e-3, color="black", linestyle=":", label="the defaults, .9 and .999")
+        ax.plot(0.9, 1e-3, "o", color="black")
+        ax.set(title=name, yscale="log", xlabel="b1", ylabel="1-b2")
+        ax.invert_yaxis()
+    axes[0].legend(loc="lower left", fontsize="small")
+    bar = figure.colorbar(mesh, ax=axes, ticks=[0, 1, 2])
+    bar.ax.set_yticklabels(["goes away", "approaches", "at -2"])
+    return figure
+
+
+EXPERIMENT = Experiment(
+    id="P02",
+    question="Does Adam converge for large b2 and diverge for small, with a border that rises "
+    "with n?",
+    claim="On a sum of n functions, one steep, Adam without bias correction and with a rate of "
+    "lr_0/sqrt(k) converges for a large b2 and diverges for a small one; the border rises with n "
+    "(Zhang, Chen, Shi, Sun & Luo 2022, arXiv 2208.09632).",
+    criterion="50,000 steps, n = 10 and 50, lr_0 = 1, k counts steps, from 1 with a = 1 (ours). A "
+    "run converges if it ends within 1 of -2 or if the mean loss of the last quarter is below "
+    "that of the quarter before. With b1 <= .9 in each: large b2 converge if over half of the "
+    "points with 1-b2 <= 3e-4 do, small ones diverge if over half of those with 1-b2 >= .5 do not, "
+    "and the border (the largest 1-b2 up to which all converge, its logarithm averaged over b1) "
+    "rises if it is at a lower 1-b2 for 50 than for 10; each by its 95 % interval over seeds. "
+    "Supported if all three hold, refuted if none does, depends on the part if they differ.",
+    measure=measure,
+    judge=judge,
+    draw=draw,
+    settings={"seeds": 8, "b2s": 24, "b1s": 12, "steps": 50_000},
+    quick={"seeds": 2, "b2s": 6, "b1s": 3, "steps": 2_000},
+    check={"first_seed": 1000},
+    symptom="The more batches an epoch has, the closer to 1 must b2 be: else the loss runs away.",
+    remedy="adam(1e-3, b2=1 - 1 / steps_per_epoch**2)  # b2 that remembers more than an epoch",
+)
