@@ -1,0 +1,165 @@
+"""C03: does too small a batch make Adam bounce and never settle, and does a larger one smooth?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import adamlab
+from adamlab.analysis import Interval, gradient_noise_scale
+from adamlab.problems import cross_entropy, digits, network, noisy_quadratic, supervised
+from experiments.laboratory import (
+    Experiment,
+    Lab,
+    Verdict,
+    by_sign,
+    decades,
+    draw_heat,
+    over_seeds,
+    panels,
+    side_by_side,
+    together,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+MODEL = network((64, 32, 10))
+COUNTS = 0.1
+"""Decades that count."""
+SMALL, BIG = 4, 256
+"""Batches that the noise scale is measured with."""
+DEFAULT = 1e-3
+PROBLEMS = ("quadratic", "digits")
+NAMES = {"late": "late loss", "bounce": "bounce"}
+
+
+def noise_of_quadratic(params: Any, state: Any) -> dict[str, Any]:
+    """The noise scale at `params`, exactly: a probe."""
+    del state
+    curvatures = 1 / jnp.arange(1.0, params.size + 1)
+    return {"noise": curvatures.sum() / jnp.sum((curvatures * params) ** 2)}
+
+
+def noise_of_digits(params: Any, state: Any, data: Any) -> dict[str, Any]:
+    """The noise scale at `params`, measured: a probe."""
+    del state
+
+    def gradient(key: jax.Array, size: int) -> Any:
+        rows = jax.random.randint(key, (size,), 0, len(data.inputs))
+        inputs, targets = data.inputs[rows], data.targets[rows]
+        return jax.grad(lambda p: cross_entropy(MODEL.apply(p, inputs), targets))(params)
+
+    key = jax.random.key(0)
+    return {"noise": gradient_noise_scale(gradient, key, small=SMALL, big=BIG, repeats=16).scale}
+
+
+def measure(lab: Lab) -> xr.Dataset:
+    """Late loss and bounce over batch size x rate, and the noise scale, on both problems."""
+    import xarray as xr
+
+    adam, steps = adamlab.adam, lab["steps"]
+    axes = {
+        "batch_size": np.geomspace(0.1, 1e3, lab["batches"]),
+        "learning_rate": np.geomspace(1e-3, 1, lab["rates"]),
+    }
+    of_quadratic = lab.map(
+        "quadratic", noisy_quadratic(), adam, axes, steps=steps, probe=noise_of_quadratic
+    )
+    sizes, rates = {}, {"learning_rate": np.geomspace(1e-4, 1e-1, lab["rates"])}
+    for size in lab["sizes"]:
+        problem = supervised(digits(), MODEL, cross_entropy, batch_size=size, observed=512)
+        found = lab.map(f"digits-{size}", problem, adam, rates, steps=steps)
+        sizes[size] = found[["late_loss", "late_spread"]]
+    of_digits = lab.map(
+        "digits-noise", problem, adam, {"learning_rate": [DEFAULT]},
+        steps=steps, checkpoints=8, probe=noise_of_digits,
+    )  # fmt: skip
+    largest = of_quadratic["noise"].isel(batch_size=-1)
+    scales = {
+        "quadratic": largest.sel(learning_rate=10 * DEFAULT, method="nearest"),
+        "digits": of_digits["noise"].isel(learning_rate=0),
+    }
+    maps = {"quadratic": of_quadratic, "digits": side_by_side("batch_size", sizes)}
+    parts = []
+    for name, scale in scales.items():
+        late, bounce = (decades(maps[name][n].clip(1e-30)) for n in ("late_loss", "late_spread"))
+        ends = scale.isel(step=[0, -1]).reset_coords(drop=True).drop_vars("step")
+        part = {"late": late, "bounce": bounce, "noise": ends}
+        parts.append(xr.Dataset(part).rename({n: f"{n}_{name}" for n in (*part, *axes)}))
+    return xr.merge(parts, combine_attrs="drop")
+
+
+def part_of(dataset: xr.Dataset, problem: str, what: str) -> xr.DataArray:
+    """A variable of one of the problems, with its axes named as in a map."""
+    array = dataset[f"{what}_{problem}"]
+    axes = ("batch_size", "learning_rate")
+    return array.rename({f"{n}_{problem}": n for n in axes if f"{n}_{problem}" in array.dims})
+
+
+def judge(dataset: xr.Dataset) -> Verdict:
+    """The smallest batch beside the largest: at the latter's best rate, and each at its own."""
+    numbers: dict[str, float | Interval] = {}
+    kinds = {}
+    for problem in PROBLEMS:
+        late, bounce = (part_of(dataset, problem, what) for what in ("late", "bounce"))
+        rate = float(late.isel(batch_size=-1).median("seed").idxmin("learning_rate"))
+        ways = {
+            "bounces more at one rate": bounce.sel(learning_rate=rate),
+            "settles higher at one rate": late.sel(learning_rate=rate),
+            "settles higher, each at its best rate": late.min("learning_rate"),
+        }
+        for way, values in ways.items():
+            more = over_seeds(values.isel(batch_size=0) - values.isel(batch_size=-1))
+            numbers[f"{problem}: decades that the smallest batch {way}"] = more
+            kinds[f"{problem}: {way}"] = by_sign(more, COUNTS)
+        numbers[f"{problem}: that rate"] = rate
+        for place, when in enumerate(("early", "at the end")):
+            scale = over_seeds(part_of(dataset, problem, "noise").isel(step=place))
+            numbers[f"{problem}: noise scale {when}, in examples"] = scale
+    kind, sentence = together(kinds, "Does the smallest batch do worse than the largest?")
+    return Verdict(kind, sentence, numbers)
+
+
+def draw(dataset: xr.Dataset) -> Figure:
+    """Late loss and bounce over batch size x rate, with the noise scale, a row a problem."""
+    figure, axes = panels(2, 2)
+    for row, problem in zip((axes[:2], axes[2:]), PROBLEMS, strict=True):
+        scales = part_of(dataset, problem, "noise").median("seed").values
+        for ax, what in zip(row, ("late", "bounce"), strict=True):
+            array = part_of(dataset, problem, what).median("seed")
+            known = array.where(np.isfinite(array)).rename(f"{NAMES[what]} [decades]")
+            low, high = known.quantile([0, 0.9]).values
+            draw_heat(ax, known, "batch_size", "learning_rate", vmin=low, vmax=high)
+            sizes = known["batch_size"].values
+            for scale, style in zip(scales, (":", "-"), strict=True):
+                if sizes[0] < scale < sizes[-1]:
+                    ax.axvline(scale, color="red", linestyle=style)
+            ax.set_title(f"{problem}: {NAMES[what]}")
+    axes[0].set_xlabel("batch_size (red: noise scale, dotted early, full at the end)")
+    return figure
+
+
+EXPERIMENT = Experiment(
+    id="C03",
+    question="Does too small a batch make Adam bounce and never settle, and a larger one smooth?",
+    claim="Too small a batch makes Adam bounce and never settle; a larger one smooths.",
+    criterion="A noisy quadratic and digits (64-32-10), equal numbers of steps. The smallest batch "
+    "less the largest: decades of late loss saved by averaging the late parameters (the bounce) "
+    "and decades of late loss, both at the largest's best rate, and decades of late loss each at "
+    f"its own best rate. Supported if the 95 % intervals of all lie above {COUNTS} on both "
+    "problems, refuted if all lie below; undecided if one holds it, otherwise it depends on the "
+    "rate or the problem.",
+    measure=measure,
+    judge=judge,
+    draw=draw,
+    settings={"seeds": 8, "batches": 13, "rates": 13, "sizes": (2, 8, 32, 128), "steps": 800},
+    quick={"seeds": 2, "batches": 3, "rates": 3, "sizes": (32,), "steps": 40},
+    check={"first_seed": 1000},
+    symptom="The loss rests on a noisy level and falls at once when the parameters are averaged.",
+    remedy="adam(lambda step: 1e-2 * 0.999**step)  # or a larger batch; a lower rate settles too",
+)
