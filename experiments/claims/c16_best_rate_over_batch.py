@@ -1,0 +1,131 @@
+"""C16: do smaller batches need smaller rates, and are larger ones slower unless the rate grows?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import adamlab
+from adamlab.analysis import Interval, power_law, refined_argmin
+from adamlab.problems import cross_entropy, digits, network, supervised
+from experiments.laboratory import (
+    Experiment,
+    Kind,
+    Lab,
+    Verdict,
+    by_sign,
+    decades,
+    draw_lines,
+    over_seeds,
+    panels,
+    side_by_side,
+    together,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+ROWS = 1437
+# The optimizers, the range that holds their best rates, and the exponent foretold.
+OPTIMIZERS = {"adam": (adamlab.adam, (3e-4, 3e-1), 0.5), "sgd": (adamlab.sgd, (1e-2, 10.0), 1.0)}
+GROWS, SLOWER = 0.1, 0.05
+"""The exponent, and the decades of loss, that count."""
+
+
+def measure(lab: Lab) -> xr.Dataset:
+    """Late loss over batch size x rate, every run with the same number of samples."""
+    import xarray as xr
+
+    parts = {}
+    for name, (optimizer, ends, _) in OPTIMIZERS.items():
+        rates = {"learning_rate": np.geomspace(*ends, lab["rates"])}
+        sizes = {}
+        for size in lab["sizes"]:
+            problem = supervised(
+                digits(), network((64, 32, 10)), cross_entropy, batch_size=size, observed=512
+            )
+            steps = lab["epochs"] * ROWS // size
+            found = lab.map(f"{name}-{size}", problem, optimizer, rates, steps=steps)
+            sizes[size] = decades(found["late_loss"]).to_dataset(name=name)
+        parts[name] = side_by_side("batch", sizes).rename(learning_rate=f"rate_{name}")
+    return xr.merge(parts.values(), combine_attrs="drop")
+
+
+def best_rates(dataset: xr.Dataset, name: str) -> np.ndarray:
+    """The refined best rate of an optimizer, (seeds, batches)."""
+    rate = f"rate_{name}"
+    late = dataset[name].transpose("seed", "batch", rate)
+    return refined_argmin(late.values, dataset[rate].values)
+
+
+def judge(dataset: xr.Dataset) -> Verdict:
+    """The exponent of the best rate, and what the largest batch loses at the smallest's rate."""
+    numbers: dict[str, float | Interval] = {}
+    kinds: dict[str, Kind] = {}
+    sizes = dataset["batch"].values
+    for name, (_, _, foretold) in OPTIMIZERS.items():
+        best = best_rates(dataset, name)
+        law = power_law(sizes, best)
+        numbers[f"{name}: exponent of the best rate (theory {foretold:g})"] = law.exponent
+        numbers[f"{name}: share of variance that the law explains"] = law.r_squared
+        for low, high in ((0, 1), (-2, -1)):
+            part = power_law(sizes[[low, high]], best[:, [low, high]]).exponent
+            numbers[f"{name}: exponent from batch {sizes[low]} to {sizes[high]}"] = part
+        ends = dataset[f"rate_{name}"].values[[0, -1]]
+        # At an edge the best rate is not known.
+        at_edge = np.isin(np.median(best, axis=0), ends).any()
+        kinds[f"{name}: the best rate grows"] = (
+            "undecided" if at_edge else by_sign(law.exponent, GROWS)
+        )
+        large = dataset[name].isel(batch=-1)
+        kept = {f"rate_{name}": float(np.median(best[:, 0]))}
+        lost = over_seeds(large.sel(kept, method="nearest") - large.min(f"rate_{name}"))
+        numbers[f"{name}: decades lost by batch {sizes[-1]} at the rate of {sizes[0]}"] = lost
+        kinds[f"{name}: a large batch is slower at a small one's rate"] = by_sign(lost, SLOWER)
+    kind, sentence = together(kinds, "Is it so?")
+    return Verdict(kind, sentence, numbers)
+
+
+def draw(dataset: xr.Dataset) -> Figure:
+    """Above the late loss over the rate for each batch; below the best rate over the batch."""
+    figure, axes = panels(2, 2)
+    sizes = dataset["batch"].values
+    for above, below, name in zip(axes[:2], axes[2:], OPTIMIZERS, strict=True):
+        for size in sizes:
+            line = dataset[name].sel(batch=size)
+            draw_lines(above, line, f"rate_{name}", label=f"batch {size}")
+        above.set(title=f"{name}, equal samples", xlabel="learning_rate", ylabel="log10 late loss")
+        best = best_rates(dataset, name)
+        middle, theory = np.median(best, axis=0), OPTIMIZERS[name][2]
+        below.loglog(sizes, middle, "o-", label="measured")
+        below.fill_between(sizes, best.min(0), best.max(0), alpha=0.15)
+        line = middle[0] * (sizes / sizes[0]) ** theory
+        below.loglog(sizes, line, "--", color="grey", label=f"batch**{theory:g}")
+        below.set(xlabel="batch size", ylabel="best rate")
+        below.legend(loc="upper left")
+    axes[0].legend(fontsize="small")
+    return figure
+
+
+EXPERIMENT = Experiment(
+    id="C16",
+    question="Do smaller batches need smaller rates, and are larger ones slower at the same rate?",
+    claim="Smaller batches need smaller rates; larger batches are slower unless the rate grows.",
+    criterion="Digits, 64-32-10, every batch size trained on the same number of samples, late loss "
+    "over 512 train rows. For Adam and for SGD: the exponent of the best rate in the batch size "
+    f"(threshold {GROWS}), and the decades of loss that the largest batch loses at the smallest's "
+    f"best rate (threshold {SLOWER}). Supported if the 95 % intervals of all four lie above, "
+    "refuted if all lie below; undecided if one holds its threshold or a best rate lies at the "
+    "map's edge, otherwise it depends on the "
+    "part or the optimizer. The theory's exponents, 1/2 and 1, stand beside and do not decide.",
+    measure=measure,
+    judge=judge,
+    draw=draw,
+    settings={"seeds": 8, "rates": 13, "sizes": (8, 32, 128, 512), "epochs": 10},
+    quick={"seeds": 2, "rates": 4, "sizes": (64, 128), "epochs": 1},
+    check={"first_seed": 1000},
+    symptom="A larger batch gives smoother but slower training, epoch by epoch.",
+    remedy="adam(1e-3 * (batch_size / 64) ** 0.5)  # sgd: times batch_size / 64",
+)
