@@ -1,0 +1,172 @@
+"""P05: does the best rate grow like sqrt(B) for Adam and B for SGD, and fall past a peak?"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import adamlab
+from adamlab.analysis import Interval, power_law, refined_argmin
+from adamlab.problems import noisy_quadratic
+from experiments.laboratory import (
+    Experiment,
+    Kind,
+    Lab,
+    Verdict,
+    by_sign,
+    draw_lines,
+    over_seeds,
+    panels,
+    side_by_side,
+    together,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+OPTIMIZERS = {"adam": adamlab.adam, "sgd": adamlab.sgd}
+FORETOLD = {"adam": 0.5, "sgd": 1.0}
+NEAR, FALLS = 0.1, 0.1
+"""How far an exponent may be from theory, and the decades of rate that are a fall."""
+DIMENSION = 100
+CASES = ("diagonal", "coupled, independent noise", "coupled, noise along the curvature")
+"""Hessians and noises of the single step; the theory of the peak is of the second's kind."""
+
+
+def one_step(case: str, optimizer: Any, draws: int, *, key: jax.Array, batch_size: Any) -> Any:
+    """The rate at which the mean loss after the first step is least, exactly, on a quadratic."""
+    curvatures = 1 / jnp.arange(1.0, DIMENSION + 1)
+    start, noise = jax.random.split(key)
+    x, z = jax.random.normal(start, (DIMENSION,)), jax.random.normal(noise, (draws, DIMENSION + 1))
+
+    def times_hessian(v: jax.Array) -> jax.Array:
+        return curvatures * v if case == "diagonal" else v + v.sum(-1, keepdims=True)
+
+    # Each noise with its opposite, so that what they share is told from few draws.
+    z = jnp.concatenate([z, -z])
+    spread = {
+        "diagonal": jnp.sqrt(curvatures) * z[:, 1:],
+        "coupled, independent noise": z[:, 1:],
+        "coupled, noise along the curvature": z[:, 1:] + z[:, :1],
+    }[case]
+
+    def step(gradient: jax.Array) -> jax.Array:
+        tx = optimizer(1.0)
+        update: jax.Array = -tx.update(gradient, tx.init(x), x)[0]
+        return update
+
+    mean = times_hessian(x)
+    steps = jax.vmap(step)(mean + spread / jnp.sqrt(batch_size))
+    # The loss falls by rate * slope - rate**2 * bend / 2.
+    slope = (steps @ mean).mean()
+    bend = (steps * times_hessian(steps)).sum(-1).mean()
+    return {"one_step": slope / bend}
+
+
+def measure(lab: Lab) -> xr.Dataset:
+    """Best rates of trainings with equal samples, and of one step over a wide range of batches."""
+    import xarray as xr
+
+    octaves = lab["octaves"]
+    sizes = 2.0 ** np.arange(-octaves, 1)
+    axes = {"batch_size": sizes, "learning_rate": np.geomspace(1e-4, 1, lab["rates"])}
+    trained = lab.map(
+        "trained", noisy_quadratic(DIMENSION), OPTIMIZERS, axes,
+        steps=lab["samples"] * 2**octaves, checkpoints=2**octaves, curve=True,
+    )["curve"]  # fmt: skip
+    # A batch of size B has seen all its samples after samples / B steps; that is a checkpoint.
+    ends = xr.DataArray((1 / sizes).astype(int) - 1, dims="batch_size")
+    final = trained.isel(step=ends, drop=True).drop_vars("step", errors="ignore")
+    final = final.transpose("optimizer", "seed", "batch_size", "learning_rate")
+    best = refined_argmin(final.values, axes["learning_rate"])
+    wide = {"batch_size": np.geomspace(1e-5, 1e5, lab["sizes"]), "seed": lab.seeds}
+    single = side_by_side("case", {
+        case: side_by_side("optimizer", {
+            name: lab.sweep(f"{name}-{place}", partial(one_step, case, optimizer, 1024), wide)
+            for name, optimizer in OPTIMIZERS.items()
+        })
+        for place, case in enumerate(CASES)
+    })  # fmt: skip
+    return xr.Dataset(
+        {"trained": (final.dims[:3], best), "one_step": single["one_step"].rename(batch_size="B")},
+        {"batch_size": sizes, "optimizer": list(OPTIMIZERS), "seed": lab.seeds},
+    )
+
+
+def is_near(exponent: Interval, theory: float) -> Kind:
+    """Supported where the whole interval is near the theory, refuted where none of it is."""
+    low, high = exponent.low - theory, exponent.high - theory
+    if low >= -NEAR and high <= NEAR:
+        return "supported"
+    return "refuted" if low > NEAR or high < -NEAR else "undecided"
+
+
+def judge(dataset: xr.Dataset) -> Verdict:
+    """The exponents of training, and whether the best single step of Adam falls past a peak."""
+    numbers: dict[str, float | Interval] = {}
+    kinds: dict[str, Kind] = {}
+    for name, theory in FORETOLD.items():
+        best = dataset["trained"].sel(optimizer=name).transpose("seed", "batch_size")
+        law = power_law(best["batch_size"].values, best.values)
+        numbers[f"{name}: exponent at equal samples (theory {theory:g})"] = law.exponent
+        numbers[f"{name}: share of variance that the law explains"] = law.r_squared
+        kinds[f"{name} as B**{theory:g}"] = is_near(law.exponent, theory)
+    for case in CASES:
+        for name in OPTIMIZERS:
+            best = dataset["one_step"].sel(case=case, optimizer=name)
+            fall = best.max("B") / best.isel(B=-1)
+            decades = over_seeds(fall.copy(data=np.log10(fall.values)))
+            numbers[f"{name}: decades of fall past the peak, one step, {case}"] = decades
+            if name == "adam" and case != "diagonal":
+                kinds[f"adam falls past a peak, {case}"] = by_sign(decades, FALLS)
+    kind, sentence = together(kinds, "Is it so?")
+    return Verdict(kind, sentence, numbers)
+
+
+def draw(dataset: xr.Dataset) -> Figure:
+    """The best rate over the batch size: of whole trainings, and of one step of each optimizer."""
+    figure, axes = panels(3)
+    for name, theory in FORETOLD.items():
+        best = dataset["trained"].sel(optimizer=name)
+        draw_lines(axes[0], best, "batch_size", log="xy", marker="o", label=name)
+        sizes, middle = best["batch_size"].values, best.median("seed").values
+        line = middle[0] * (sizes / sizes[0]) ** theory
+        axes[0].plot(sizes, line, "--", color="grey", label=f"B**{theory:g}")
+    axes[0].set(title="trained on equal samples", ylabel="best rate")
+    for ax, name in zip(axes[1:], OPTIMIZERS, strict=True):
+        for case in CASES:
+            best = dataset["one_step"].sel(optimizer=name, case=case)
+            draw_lines(ax, best / best.median("seed").max(), "B", log="xy", label=case)
+        ax.set(title=f"one step of {name}", xlabel="batch_size", ylabel="best rate / its greatest")
+        ax.set_ylim(5e-3, 3)
+    axes[0].legend(fontsize="small")
+    axes[1].legend(fontsize="x-small", loc="lower right")
+    return figure
+
+
+EXPERIMENT = Experiment(
+    id="P05",
+    question="Does the best rate grow like sqrt(B) for Adam and B for SGD, and fall past a peak?",
+    claim="The best rate grows like sqrt(B) for Adam and like B for SGD (arXiv 2006.09092, "
+    "2205.10287); Adam's may fall again past a peak (arXiv 2405.14578).",
+    criterion="Noisy quadratic, batches so small that noise rules, equal numbers of samples, as "
+    "the rules assume: the 95 % interval of each exponent is to lie within "
+    f"{NEAR} of theory. The peak's theory is of one step: best rate of Adam's first step over "
+    "ten decades of batch size, with a Hessian that couples all coordinates, and noise that is "
+    f"independent (as assumed) or follows the curvature; a fall of more than {FALLS} decades past "
+    "the peak. Supported if all four hold, refuted if none does; undecided if an interval holds "
+    "its threshold, otherwise it depends on the part.",
+    measure=measure,
+    judge=judge,
+    draw=draw,
+    settings={"seeds": 12, "rates": 13, "samples": 128, "octaves": 5, "sizes": 21},
+    quick={"seeds": 2, "rates": 5, "samples": 16, "octaves": 3, "sizes": 4},
+    check={"first_seed": 1000},
+    symptom="A rate that was best for one batch size is poor at another.",
+    remedy="adam(1e-3 * (batch_size / 64) ** 0.5)  # up to the noise scale; search it again beyond",
+)
