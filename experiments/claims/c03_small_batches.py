@@ -149,17 +149,16 @@ EXPERIMENT = Experiment(
     question="Does too small a batch make Adam bounce and never settle, and a larger one smooth?",
     claim="Too small a batch makes Adam bounce and never settle; a larger one smooths.",
     criterion="A noisy quadratic and digits (64-32-10), equal numbers of steps. The smallest batch "
-    "less the largest: decades of late loss saved by averaging the late parameters (the bounce) "
-    "and decades of late loss, both at the largest's best rate, and decades of late loss each at "
-    f"its own best rate. Supported if the 95 % intervals of all lie above {COUNTS} on both "
-    "problems, refuted if all lie below; undecided if one holds it, otherwise it depends on the "
-    "rate or the problem.",
+    "less the largest: decades of the late loss's standard deviation (the bounce) and decades of "
+    "late loss, both at the largest's best rate, and decades of late loss each at its own best "
+    f"rate. Supported if the 95 % intervals of all lie above {COUNTS} on both problems, refuted if "
+    "all lie below; undecided if one holds it, otherwise it depends on the rate or the problem.",
     measure=measure,
     judge=judge,
     draw=draw,
     settings={"seeds": 8, "batches": 13, "rates": 13, "sizes": (2, 8, 32, 128), "steps": 800},
     quick={"seeds": 2, "batches": 3, "rates": 3, "sizes": (32,), "steps": 40},
     check={"first_seed": 1000},
-    symptom="The loss rests on a noisy level and falls at once when the parameters are averaged.",
+    symptom="The loss jumps about a level that it never leaves, however long it is trained.",
     remedy="adam(lambda step: 1e-2 * 0.999**step)  # or a larger batch; a lower rate settles too",
 )
