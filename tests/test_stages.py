@@ -1,4 +1,4 @@
-"""A table: every stage and optimizer against every law."""
+"""A table: every stage against what laws say of optimizers, which are in `test_laws`."""
 
 from __future__ import annotations
 
@@ -50,13 +50,6 @@ TRANSFORMS = {
         al.scale_by_learning_rate(optax.linear_schedule(1e-2, 0.0, 10))
     ),
     "trace": al.chain(al.trace(0.9)),
-    "sgd": al.sgd(1e-3),
-    "rmsprop": al.rmsprop(1e-3),
-    "adam": al.adam(1e-3),
-    "adamw": al.adamw(1e-3),
-    "adam_l2": al.adam_l2(1e-3),
-    "amsgrad": al.amsgrad(1e-3),
-    "amsgrad_torch": al.amsgrad_torch(1e-3),
 }
 # Optax computes norms and noise leaf by leaf in ways that these trees do not allow.
 NEEDS_PARAMS_OF_RANK = {"adaptive_grad_clip"}
@@ -70,17 +63,15 @@ every_transform = pytest.mark.parametrize("name", TRANSFORMS)
 def _params(dtype=jnp.float32):
     return {
         "matrix": jnp.linspace(-1, 1, 12, dtype=dtype).reshape(4, 3),
-        "layers": (jnp.linspace(0.5, 2, 5, dtype=dtype), jnp.array([0.3], dtype)),
+        "layers": (jnp.linspace(0.5, 2, 4, dtype=dtype), jnp.array([0.3], dtype)),
     }
 
 
 def _grads(t, like=None):
     like = _params() if like is None else like
-    leaves, tree = jax.tree.flatten(like)
-    keys = jax.random.split(jax.random.fold_in(KEY, t), len(leaves))
-    return tree.unflatten(
-        [jax.random.normal(k, x.shape, x.dtype) for k, x in zip(keys, leaves, strict=True)]
-    )
+    # NumPy draws them: a program of jax.random takes longer to compile than a stage.
+    draw = np.random.default_rng(t)
+    return jax.tree.map(lambda x: jnp.asarray(draw.normal(size=x.shape), x.dtype), like)
 
 
 def _bits(tree):
@@ -127,11 +118,12 @@ def test_same_under_jit_and_scan(name):
     plain, _ = _run(tx, params)
     jitted, _ = _run(tx, params, update=jax.jit(tx.update))
 
-    def step(state, t):
-        updates, state = tx.update(_grads(t), state, params)
+    def step(state, grads):
+        updates, state = tx.update(grads, state, params)
         return state, updates
 
-    _, scanned = jax.lax.scan(step, tx.init(params), jnp.arange(3))
+    grads = jax.tree.map(lambda *g: jnp.stack(g), *[_grads(t) for t in range(3)])
+    _, scanned = jax.lax.scan(step, tx.init(params), grads)
     stacked = jax.tree.map(lambda *u: jnp.stack(u), *plain)
     chex.assert_trees_all_close(jitted, plain, rtol=1e-5, atol=1e-7)
     chex.assert_trees_all_close(scanned, stacked, rtol=1e-5, atol=1e-7)
@@ -352,13 +344,14 @@ def test_in_an_nnx_optimizer():
 
 
 @given(
-    shape=st.lists(st.integers(0, 4), max_size=3).map(tuple),
+    # Each shape is compiled anew.
+    shape=st.sampled_from([(), (1,), (4,), (0, 3), (4, 3), (2, 1, 3)]),
     scale=st.sampled_from([1e-30, 1e-12, 1.0, 1e12, 1e18]),
     seed=st.integers(0, 2**31 - 1),
 )
 def test_adams_first_step_has_the_learning_rates_length(shape, scale, seed):
     """|update| <= learning_rate at t = 1, and equal to it where |g| is far above eps."""
-    g = jax.random.normal(jax.random.key(seed), shape) * scale
+    g = jnp.asarray(np.random.default_rng(seed).normal(size=shape) * scale, jnp.float32)
     tx = al.adam(0.1)
     updates, _ = tx.update(g, tx.init(g))
     chex.assert_tree_all_finite(updates)
@@ -372,7 +365,7 @@ def test_adams_first_step_has_the_learning_rates_length(shape, scale, seed):
 @given(seed=st.integers(0, 2**31 - 1), factor=st.sampled_from([-4.0, 0.25, 1024.0]))
 def test_without_eps_adam_ignores_the_gradients_scale_and_follows_its_sign(seed, factor):
     tx = al.adam(0.1, eps=0.0)
-    grads = jax.random.normal(jax.random.key(seed), (3, 4))
+    grads = jnp.asarray(np.random.default_rng(seed).normal(size=(3, 4)), jnp.float32)
 
     def last(scale):
         state = tx.init(grads[0])

@@ -123,18 +123,20 @@ class Subject:
         gradients: Sequence[Any],
         *,
         step: Any = None,
+        state: Any = None,
         moving: bool = True,
     ) -> Run:
-        """As many steps as there are `gradients`, from a fresh state.
+        """As many steps as there are `gradients`.
 
         Args:
             tx: the transformation.
             params: where to start.
             gradients: one tree a step.
             step: stands in for `self.step` with `tx` given, such as a jitted one.
+            state: where to start; None for a fresh one.
             moving: whether the updates are applied to the parameters.
         """
-        state, out = tx.init(params), []
+        state, out = tx.init(params) if state is None else state, []
         for grads in gradients:
             updates, state = (
                 self.step(tx, grads, state, params) if step is None else step(grads, state, params)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -50,30 +51,34 @@ def any_magnitude(subject: Subject) -> None:
     )
 
     def hold(dtype: Any) -> None:
+        # One fresh state for all courses: to make it costs as much as a step.
+        params = example_params(dtype)["w"]
+        state = subject.tx.init(params)
+
         @settings
         @hypothesis.given(courses)
         def drawn(course: Any) -> None:
-            _stays_finite(subject, course, dtype)
+            _stays_finite(subject, course, params, state)
 
         for course in _COURSES:
-            _stays_finite(subject, course, dtype)
+            _stays_finite(subject, course, params, state)
         drawn()
 
     for dtype in (jnp.float32, jnp.bfloat16, jnp.float16):
         hold(dtype)
 
 
-def _stays_finite(subject: Subject, course: Any, dtype: Any) -> None:
-    info = jnp.finfo(dtype)
+def _stays_finite(subject: Subject, course: Any, params: jax.Array, state: Any) -> None:
+    info = jnp.finfo(params.dtype)
     low, high = (np.log2(float(x)) for x in (info.smallest_subnormal, info.max))
     table = [[sign * 2.0 ** (low + place * (high - low)) for sign, place in row] for row in course]
     table = np.clip(table, float(info.min), float(info.max))
     # Each row is spread over a matrix, so that what is made for matrices is held to it as well.
     matrices = np.broadcast_to(table[:, None, :], (len(table), 4, 3))
-    gradients = list(jnp.asarray(matrices, jnp.float32).astype(dtype))
-    run = subject.run(subject.tx, example_params(dtype)["w"], gradients, moving=False)
+    gradients = list(jnp.asarray(matrices, jnp.float32).astype(params.dtype))
+    run = subject.run(subject.tx, params, gradients, state=state, moving=False)
     try:
-        finite(f"in {jnp.dtype(dtype).name}, updates", run.updates)
+        finite(f"in {params.dtype.name}, updates", run.updates)
     except Broken as broken:
         rows = "; ".join(" ".join(f"{g:.3g}" for g in row) for row in table)
         raise Broken(f"{broken}, after gradients {rows}") from None

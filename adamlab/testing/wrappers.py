@@ -9,7 +9,7 @@ import optax
 from adamlab.testing._compare import FUSED, same
 from adamlab.testing._law import law
 from adamlab.testing._subject import Subject
-from adamlab.testing._trees import example_gradients, example_params
+from adamlab.testing._trees import example_gradients, example_matrix, example_params
 
 
 @law
@@ -48,14 +48,14 @@ def multi_steps(subject: Subject) -> None:
     """Within `optax.MultiSteps` over two gradients that are equal, every other update is the one of
     that gradient, and those between are zero. Within 16 ulp of each leaf's largest element.
     """
-    twice = [g for g in example_gradients(2) for _ in range(2)]
-    params = example_params()
+    params, gradients = example_matrix()
+    twice = [g for g in gradients for _ in range(2)]
     with jax.numpy_dtype_promotion("standard"):  # Optax's own arithmetic counts on it
         tx = optax.MultiSteps(subject.tx, 2).gradient_transformation()
         # Traced for the types of its branches, run without jit so that it compiles nothing.
         jax.eval_shape(lambda p, g: subject.run(tx, p, [g]).updates, params, twice[0])
         with jax.disable_jit():
             got = subject.run(tx, params, twice).updates
-    zeros = jax.tree.map(jnp.zeros_like, example_params())
-    first, second = subject.plain.updates[:2]
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    first, second = subject.alone.updates
     same("accumulated, updates", got, [zeros, first, zeros, second], FUSED)
