@@ -62,7 +62,7 @@ def orbax(subject: Subject) -> None:
 
 def _uncommitted(leaf: Any) -> Any:
     """The leaf, bound to no device: Orbax binds it, and each operation would compile again."""
-    if isinstance(leaf, jax.Array) and not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    if isinstance(leaf, jax.Array) and not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         return jnp.asarray(np.asarray(leaf))
     return leaf
 
