@@ -142,14 +142,14 @@ def _draw_plane(ax: Axes, dataset: xr.Dataset, axes: Sequence[str], shades: xr.D
     x, y = axes
     codes = majority(dataset).transpose(y, x).values
     shade = shades.transpose(y, x).values
-    x_edges, x_log = _edges(dataset[x].values)
+    x_edges, x_log = cell_edges(dataset[x].values)
     if _is_named(dataset, y):
         names = dataset[y].values
         y_edges, y_log = np.arange(len(names) + 1) - 0.5, False
         ax.set_yticks(range(len(names)), names)
         ax.invert_yaxis()
     else:
-        y_edges, y_log = _edges(dataset[y].values)
+        y_edges, y_log = cell_edges(dataset[y].values)
     if x_log:
         ax.set_xscale("log")
     if y_log:
@@ -166,7 +166,7 @@ def _draw_line(ax: Axes, dataset: xr.Dataset, axes: Sequence[str]) -> None:
     typical = dataset["late_loss"] if name == SEED else typical_loss(dataset)
     codes = dataset["outcome"].values if name == SEED else majority(dataset).values
     values, losses = dataset[name].values, typical.values
-    edges, is_log = _edges(values)
+    edges, is_log = cell_edges(values)
     broken = ~np.isfinite(losses) & (codes >= 0)
     # A diverged loss of 1e30 would flatten all others: points above the frame sit on its edge.
     roof = 10 * float(np.nanmax(np.r_[dataset["initial_loss"].values.ravel(), 1e-30]))
@@ -211,8 +211,16 @@ def _colors(codes: np.ndarray, shade: np.ndarray) -> np.ndarray:
     return full + (1 - full) * paleness
 
 
-def _edges(values: np.ndarray) -> tuple[np.ndarray, bool]:
-    """The cells' edges half-way between values, and whether the values lie on a log scale."""
+def cell_edges(values: np.ndarray) -> tuple[np.ndarray, bool]:
+    """The cells' edges half-way between values, and whether the values lie on a log scale.
+
+    Args:
+        values: shape (n,), ascending or descending.
+
+    Returns:
+        The n + 1 edges, and True where the values are positive and their ratios more even than
+        their differences; half-way is then by ratio.
+    """
     values = values.astype(np.float64)
     is_log = False
     if len(values) > 1 and values.min() > 0:

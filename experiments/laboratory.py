@@ -22,6 +22,7 @@ import optax
 
 import adamlab
 from adamlab.analysis import Interval, bootstrap
+from adamlab.plot import cell_edges
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -242,19 +243,10 @@ def draw_heat(
     ax: Any, array: xr.DataArray, x: str, y: str, *, log: str = "xy", **style: Any
 ) -> None:
     """A two-dimensional array as colours, with its bar; `style` goes to pcolormesh."""
-    columns, rows = (_edges(array[n].values, letter in log) for n, letter in ((x, "x"), (y, "y")))
+    columns, rows = (cell_edges(array[name].values)[0] for name in (x, y))
     mesh = ax.pcolormesh(columns, rows, array.transpose(y, x), rasterized=True, **style)
     ax.set_xlabel(x)
     ax.set_ylabel(y)
     for axis in log:
         getattr(ax, f"set_{axis}scale")("log")
     ax.figure.colorbar(mesh, ax=ax, label=str(array.name or ""))
-
-
-def _edges(values: np.ndarray, log: bool) -> np.ndarray:
-    """The ends of the cells around `values`: halfway between them, by ratio on a `log` axis."""
-    at = np.log(values) if log else np.asarray(values, dtype=np.float64)
-    half = np.diff(at) / 2 if len(at) > 1 else np.array([0.5])
-    between = (at[1:] + at[:-1]) / 2
-    ends = np.concatenate([at[:1] - half[0], between, at[-1:] + half[-1]])
-    return np.exp(ends) if log else ends

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 
 import adamlab
+from adamlab.plot import cell_edges
 from adamlab.problems import (
     linear_data,
     network,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-EPOCHS = 100
+EPOCHS, RATIO = 100, "feature_ratio"
 CURES = {
     "as it is": (rescaled(linear_data()), False),
     "annealed": (rescaled(linear_data()), True),
@@ -92,12 +93,12 @@ def draw(dataset: xr.Dataset) -> Figure:
     """A map for each cure."""
     figure, axes = panels(2, 2)
     left = left_over(dataset).median("seed")
+    (columns, _), (rows, _) = (cell_edges(left[n].values) for n in ("learning_rate", RATIO))
     for ax, cure in zip(axes, CURES, strict=True):
+        part = left.sel(cure=cure).transpose(RATIO, "learning_rate")
         mesh = ax.pcolormesh(
-            left["learning_rate"], left["feature_ratio"],
-            left.sel(cure=cure).transpose("feature_ratio", "learning_rate"),
-            norm="log", vmin=1e-2, vmax=1e4, cmap="viridis_r", rasterized=True,
-        )  # fmt: skip
+            columns, rows, part, norm="log", vmin=1e-2, vmax=1e4, cmap="viridis_r", rasterized=True
+        )
         ax.set(title=cure, xscale="log", yscale="log", xlabel="learning_rate")
         ax.axvline(1e-3, color="white", linestyle=":")
         ax.set_ylabel("greatest over least feature scale")

@@ -9,6 +9,7 @@ import optax
 
 import adamlab
 from adamlab.analysis import Interval, bootstrap, separability
+from adamlab.plot import cell_edges
 from adamlab.problems import cross_entropy, digits, mislabelled, network, supervised
 from experiments.laboratory import Experiment, Lab, Verdict, by_sign, panels, side_by_side
 
@@ -97,8 +98,8 @@ def draw(dataset: xr.Dataset) -> Figure:
         part, rates = loss.sel(form=form), loss["learning_rate"].values
         decays = dataset["decay"].sel(form=form).values
         mesh = ax.pcolormesh(
-            rates, decays, part.transpose("place", "learning_rate"), vmin=low, vmax=high,
-            cmap="viridis_r", rasterized=True,
+            cell_edges(rates)[0], cell_edges(decays)[0], part.transpose("place", "learning_rate"),
+            vmin=low, vmax=high, cmap="viridis_r", rasterized=True,
         )  # fmt: skip
         ax.plot(rates, decays[part.argmin("place").values], "o", color="white", markersize=4)
         ax.set(title=form, xscale="log", yscale="log", xlabel="learning_rate")
