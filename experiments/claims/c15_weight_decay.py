@@ -54,8 +54,8 @@ def measure(lab: Lab) -> xr.Dataset:
         supervised(source, network((64, 128, 10)), cross_entropy, batch_size=32, observed=64)
     )
     # Both axes begin with no decay at all.
-    l2 = np.r_[0, np.geomspace(1e-5, 1, lab["strengths"])]
-    l1 = np.r_[0, np.geomspace(1e-5, 1e-1, lab["strengths"] - 2)]
+    l2 = np.r_[0, np.geomspace(1e-4, 1, lab["strengths"])]
+    l1 = np.r_[0, np.geomspace(1e-5, 1e-2, lab["l1s"])]
     maps = {
         "alone": {"learning_rate": np.geomspace(1e-4, 1e-2, lab["rates"]), "l2": l2},
         "both": {"l1": l1, "l2": l2},
@@ -165,8 +165,8 @@ EXPERIMENT = Experiment(
     measure=measure,
     judge=judge,
     draw=draw,
-    settings={"seeds": 12, "strengths": 9, "rates": 3, "steps": 400},
-    quick={"seeds": 2, "strengths": 4, "rates": 3, "steps": 24},
+    settings={"seeds": 8, "strengths": 9, "l1s": 5, "rates": 3, "steps": 400},
+    quick={"seeds": 2, "strengths": 3, "l1s": 2, "rates": 3, "steps": 24},
     check={"first_seed": 1000},
     symptom="Train accuracy is 1 and test accuracy is not; or both are at chance.",
     remedy="adam(1e-3)  # on penalized(supervised(...)) with l2=1e-2",
