@@ -1,0 +1,210 @@
+"""The laboratory book: every experiment runs, judges and draws; verdicts are checked and kept."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+pytest.importorskip("experiments", reason="the experiments lie in the checkout alone")
+
+from adamlab.analysis import Interval
+from experiments import records, report
+from experiments.laboratory import Experiment, Lab, Verdict, by_sign, over_seeds, panels, run
+
+BOOK = records.experiments()
+CHECKOUT = Path(__file__).parents[1]
+KINDS = {"supported", "refuted", "depends", "undecided"}
+GROUPS = 4
+every_experiment = pytest.mark.parametrize("name", BOOK)
+
+
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_every_experiment_really_runs(group):
+    names = list(BOOK)[group::GROUPS]
+    command = [sys.executable, "-m", "experiments", "run", *names, "--quick", "--again"]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for name in names:
+        record = records.load(BOOK[name], quick=True)
+        assert record["verdict"]["kind"] in KINDS, name
+        assert record["verdict"]["sentence"], name
+        assert records.is_current(BOOK[name], record, quick=True)
+        kept = records.folder_of(BOOK[name], quick=True)
+        assert xr.open_dataset(kept / "dataset.nc", engine="scipy").sizes, name
+        assert (records.kept_in(quick=True) / f"{name}.png").stat().st_size > 5_000, name
+
+
+@every_experiment
+def test_an_experiment_is_one_short_question(name):
+    experiment, path = BOOK[name], records.source_of(BOOK[name])
+    assert path.name.startswith(f"{name.lower()}_")
+    assert len(path.read_text().splitlines()) <= 215
+    assert experiment.question.endswith("?")
+    for text in (experiment.claim, experiment.criterion, experiment.symptom, experiment.remedy):
+        assert len(text) > 15
+    assert "upported" in experiment.criterion
+    assert set(experiment.quick) <= set(experiment.settings)
+    assert experiment.check, "no verdict without a check"
+
+
+@every_experiment
+def test_experiments_enter_by_public_doors(name):
+    tree = ast.parse(records.source_of(BOOK[name]).read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            parts = (node.module or "").split(".")
+            assert parts[0] != "adamlab" or len(parts) <= 2, node.module
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.Attribute):
+            names = [node.attr]
+        else:
+            continue
+        private = [n for n in names if n.startswith("_") and not n.startswith("__")]
+        assert not [n for n in private if n not in ("_replace", "_asdict")], private
+
+
+@every_experiment
+def test_random_experiments_have_eight_seeds_and_others_check_otherwise(name):
+    experiment = BOOK[name]
+    if "first_seed" in experiment.check:
+        assert experiment.settings["seeds"] >= 8
+        assert experiment.check["first_seed"] >= experiment.settings["seeds"]
+    else:
+        assert set(experiment.check) & {"float64", "draw"} or any(
+            experiment.check[key] != experiment.settings.get(key) for key in experiment.check
+        )
+
+
+@every_experiment
+def test_what_is_kept_is_of_the_experiment_as_it_is(name):
+    record = records.load(BOOK[name])
+    if record is None:
+        pytest.skip("not run yet")
+    assert records.is_current(BOOK[name], record), f"python -m experiments run {name}"
+    assert set(record["parts"]) == {"run", "check"}
+    kinds = {part["kind"] for part in record["parts"].values()}
+    expected = kinds.pop() if len(kinds) == 1 else "undecided"
+    assert record["verdict"]["kind"] == expected
+
+
+def _experiment(**changes):
+    def measure(lab):
+        def walk(key, offset):
+            import jax
+
+            return jax.random.normal(key) + offset
+
+        return lab.sweep("walk", walk, {"offset": [lab["offset"], 9.0], "seed": lab.seeds})
+
+    def judge(dataset):
+        middle = over_seeds(dataset["result"].isel(offset=0))
+        return Verdict(by_sign(middle), "The sign of the middle.", {"middle": middle})
+
+    def draw(dataset):
+        figure, (ax,) = panels()
+        ax.plot(dataset["result"].values)
+        return figure
+
+    plain = Experiment(
+        "X00", "Is it?", "It is.", "Supported if above 0.", measure, judge, draw,
+        settings={"seeds": 8, "offset": 5.0}, quick={"seeds": 2}, check={"first_seed": 100},
+        symptom="None.", remedy="none()",
+    )  # fmt: skip
+    return dataclasses.replace(plain, **changes)
+
+
+def test_a_verdict_whose_check_disagrees_is_undecided(tmp_path):
+    _, verdict, parts = run(_experiment(), tmp_path / "a")
+    assert verdict.kind == parts["run"].kind == parts["check"].kind == "supported"
+    _, verdict, parts = run(_experiment(check={"offset": -5.0}), tmp_path / "b")
+    assert [parts["run"].kind, parts["check"].kind] == ["supported", "refuted"]
+    assert verdict.kind == "undecided"
+    assert "refuted" in verdict.sentence
+
+
+def test_sweeps_are_kept_until_the_code_changes(tmp_path):
+    first, *_ = run(_experiment(), tmp_path, quick=True)
+    again, *_ = run(_experiment(), tmp_path, quick=True)
+    xr.testing.assert_equal(first, again)
+    assert again.attrs["date"] == first.attrs["date"]
+    assert again.attrs["run_seconds"] < first.attrs["run_seconds"]
+
+    def other(lab):
+        return lab.sweep("walk", lambda offset: 2 * offset, {"offset": [1.0, 2.0]})
+
+    changed = Lab({}, tmp_path / "run")
+    np.testing.assert_array_equal(other(changed)["result"], [2.0, 4.0])
+
+
+def test_checks_may_run_in_float64(tmp_path):
+    dataset, *_ = run(_experiment(settings={"seeds": 2, "offset": 1.0, "float64": True}), tmp_path)
+    assert dataset["result"].dtype == np.float64
+
+
+def test_the_sign_of_an_interval_decides():
+    assert by_sign(Interval(2, 1, 3)) == "supported"
+    assert by_sign(Interval(2, 1, 3), above=4) == "refuted"
+    assert by_sign(Interval(2, 1, 3), above=2) == "undecided"
+
+
+def test_the_page_holds_every_claim_verdict_and_number():
+    page = report.page()
+    for name, experiment in BOOK.items():
+        assert f'id="{name}"' in page
+        record = records.load(experiment)
+        if record is None:
+            continue
+        assert record["command"] in page
+        for number in record["verdict"]["numbers"].values():
+            assert records.shown(number) in page
+    assert "http" not in re.sub(r"https?://arxiv", "", page), "self-contained"
+    assert 'name="viewport"' in page
+
+
+def test_a_changed_result_file_changes_the_page(monkeypatch, tmp_path):
+    monkeypatch.setattr(records, "RESULTS", tmp_path)
+    name, experiment = next(iter(BOOK.items()))
+    assert f"{name}</a>" in report.page()
+    assert "not run" in report.verdict_table()
+    record = {
+        "verdict": {"kind": "refuted", "sentence": "Made up.", "numbers": {"a & b": 1.25}},
+        "parts": {}, "settings": {}, "check": {}, "command": "c", "seconds": 1.0,
+        "fingerprint": "x", "versions": {}, "device": "d", "platform": "p", "date": "2026-01-01",
+        "commit": "abc",
+    }  # fmt: skip
+    (tmp_path / f"{name}.json").write_text(json.dumps(record))
+    page = report.page()
+    assert "Made up." in page
+    assert "a &amp; b" in page
+    assert "1.25" in page
+    assert "of an older form" in page
+    assert "**refuted**: Made up." in report.verdict_table()
+    assert not records.is_current(experiment, record)
+
+
+def test_mistakes_on_the_command_line_are_named():
+    def call(*args):
+        return subprocess.run(
+            [sys.executable, "-m", "experiments", *args], cwd=CHECKOUT, capture_output=True,
+            text=True, env={**os.environ, "COLUMNS": "200"},
+        )  # fmt: skip
+
+    wrong = call("run", "C99")
+    assert wrong.returncode == 2
+    assert "C99: unknown; known: C01" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
+    listed = call("list")
+    assert listed.returncode == 0
+    for name, experiment in BOOK.items():
+        assert name in listed.stdout
+        assert experiment.question in listed.stdout
