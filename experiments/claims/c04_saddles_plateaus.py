@@ -38,7 +38,7 @@ STARTS = {
 REMEDIES = ("gradient noise", "parameter noise", "other starts")
 RATE = 1e-2
 TRIES = 5  # of a restart
-GAIN = 0.25  # the share of starts that a remedy must help out at its best strength
+GAIN = 0.1  # the share of starts that a remedy must help out at its best strength
 
 
 def escape(

@@ -56,7 +56,7 @@ FAULTS = list(FORMS)[1:]
 def measure(lab: Lab) -> xr.Dataset:
     """The loss over time, rate x 1-b2, for each form."""
     axes = {
-        "learning_rate": np.geomspace(RATE, 1e-1, lab["rates"]),
+        "learning_rate": np.geomspace(RATE, 10**-1.5, lab["rates"]),
         "1-b2": np.geomspace(1e-5, 1e-1, lab["b2s"]),
     }
     maps = {
@@ -160,7 +160,7 @@ EXPERIMENT = Experiment(
     measure=measure,
     judge=judge,
     draw=draw,
-    settings={"seeds": 8, "rates": 5, "b2s": 5, "steps": 2500, "checkpoints": 100},
+    settings={"seeds": 8, "rates": 4, "b2s": 5, "steps": 2000, "checkpoints": 100},
     quick={"seeds": 2, "rates": 2, "b2s": 2, "steps": 60, "checkpoints": 30},
     check={"first_seed": 1000},
     symptom="The loss jumps in the first steps and is behind for a while, or for good.",
