@@ -24,6 +24,7 @@ from adamlab.sweeps import (
     identity,
     over_structures,
     sweep,
+    use_all_cores,
 )
 from adamlab.training import (
     OptimizerFactory,
@@ -85,6 +86,8 @@ def convergence_map(
         TypeError: an argument is of the wrong type.
         OSError: as for `adamlab.sweep`.
     """
+    if sweep_options.get("executor") is None:
+        use_all_cores()  # before an optimizer that is built for the checks starts JAX
     several = _several(optimizer)
     if several is not None:
         one = partial(

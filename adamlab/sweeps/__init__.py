@@ -1,7 +1,7 @@
 """A pure function over named axes: planned, compiled once, run in blocks, kept and resumed."""
 
 from adamlab.sweeps.axes import SEED, check_axes, parse_axes
-from adamlab.sweeps.devices import float_dtype
+from adamlab.sweeps.devices import float_dtype, use_all_cores
 from adamlab.sweeps.execute import DEFAULT_MEMORY, open_sweep, sweep
 from adamlab.sweeps.identity import identity
 from adamlab.sweeps.provenance import provenance
@@ -19,4 +19,5 @@ __all__ = [
     "parse_axes",
     "provenance",
     "sweep",
+    "use_all_cores",
 ]
