@@ -154,8 +154,8 @@ def test_the_top_level_holds_the_agreed_things():
 def test_a_map_uses_every_core_whatever_its_optimizer_makes():
     code = (
         "import os, jax, jax.numpy as jnp, adamlab\n"
-        "make = lambda learning_rate: adamlab.adam(jnp.where(learning_rate > 1, 1, learning_rate))\n"
-        "adamlab.convergence_map(adamlab.quadratic(), make, {'learning_rate': [0.1]}, steps=8)\n"
+        "make = lambda rate: adamlab.adam(jnp.where(rate > 1, 1, rate))\n"
+        "adamlab.convergence_map(adamlab.quadratic(), make, {'rate': [0.1]}, steps=8)\n"
         "assert jax.device_count() == max(len(os.sched_getaffinity(0)), 2)\n"
     )
     subprocess.run([sys.executable, "-W", "error::UserWarning", "-c", code], check=True)
