@@ -53,7 +53,7 @@ class Experiment:
     claim: str
     """The statement, with its source where it is a paper's."""
     criterion: str
-    """Which statistic and which threshold decide, fixed before the numbers were seen."""
+    """Which statistic and which threshold decide, fixed before the full run."""
     measure: Callable[[Lab], xr.Dataset]
     judge: Callable[[xr.Dataset], Verdict]
     draw: Callable[[xr.Dataset], Figure]

@@ -56,7 +56,7 @@ def page() -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>What is said about Adam, tested</title><style>{STYLE}</style></head><body>
 <h1>What is said about Adam, tested</h1>
-<p>Each statement below is one experiment: a criterion fixed in code before the numbers were seen,
+<p>Each statement below is one experiment: a criterion fixed in code before the full run,
 a measurement, a verdict, and a check of the verdict under other seeds, resolution or precision.
 Where the two disagree it says "undecided". Intervals are 95 % bootstrap intervals over seeds.</p>
 <p class="small">{_machine(found.values())}</p>
