@@ -136,9 +136,9 @@ EXPERIMENT = Experiment(
     measure=measure,
     judge=judge,
     draw=draw,
-    settings={"seeds": 1, "resolution": 256, "steps": 500, "draw": 0, "float64": True},
+    settings={"seeds": 1, "resolution": 128, "steps": 500, "draw": 0, "float64": True},
     quick={"resolution": 64, "steps": 20},
-    check={"draw": 1, "resolution": 128},
+    check={"draw": 1},
     symptom="A rate that trains lies right beside one that diverges; reruns do not repeat.",
     remedy="adam(rate / 3)  # stay a factor away from the border: it has no clean edge",
 )
