@@ -80,18 +80,16 @@ else:
     jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
 import adamlab as al
 axes = {"learning_rate": np.geomspace(1e-4, 1, 8), "1-b2": np.geomspace(1e-4, 0.5, 4)}
-for block in sys.argv[3:]:
-    al.convergence_map(al.digits_mlp(), al.adam, axes, seeds=2, steps=60, block=int(block),
-                       store=f"{sys.argv[2]}/{sys.argv[1]}-{block}")
+al.convergence_map(al.digits_mlp(), al.adam, axes, seeds=2, steps=60, block=int(sys.argv[3]),
+                   store=f"{sys.argv[2]}/{sys.argv[1]}")
 """
-    for devices, blocks in (("2", ["64", "1"]), ("3", ["12"]), ("core", ["40"]), ("1", ["64"])):
-        command = [sys.executable, "-c", code, devices, str(tmp_path), *blocks]
+    for devices, block in (("2", 64), ("3", 12), ("core", 1), ("1", 64)):
+        command = [sys.executable, "-c", code, devices, str(tmp_path), str(block)]
         subprocess.run(command, check=True)
-    two = al.open_sweep(tmp_path / "2-64")
-    _same(al.open_sweep(tmp_path / "2-1"), two)
-    _same(al.open_sweep(tmp_path / "3-12"), two)
-    _same(al.open_sweep(tmp_path / "core-40"), two)
-    one = al.open_sweep(tmp_path / "1-64")
+    two = al.open_sweep(tmp_path / "2")
+    _same(al.open_sweep(tmp_path / "3"), two)
+    _same(al.open_sweep(tmp_path / "core"), two)
+    one = al.open_sweep(tmp_path / "1")
     calm = two["learning_rate"] < 0.01
     np.testing.assert_allclose(one["late_loss"][calm], two["late_loss"][calm], rtol=1e-4)
 
