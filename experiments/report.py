@@ -15,6 +15,7 @@ from experiments.laboratory import Experiment
 PAGE = records.ROOT / "out" / "report.html"
 COLORS = {"supported": "#1b7837", "refuted": "#b2182b", "depends": "#b8860b", "undecided": "#666"}
 NOT_RUN = "not run"
+_SHORT = 160
 
 STYLE = """
 :root { color-scheme: light; }
@@ -78,6 +79,8 @@ def verdict_table() -> str:
         record = records.load(experiment)
         kind = NOT_RUN if record is None else record["verdict"]["kind"]
         said = "" if record is None else f": {record['verdict']['sentence']}"
+        if len(said) > _SHORT:  # the page has it whole
+            said = ""
         cells = (name, experiment.question, f"**{kind}**{said}")
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)
