@@ -14,6 +14,7 @@ from adamlab.problems import (
     cross_entropy,
     diabetes,
     digits,
+    few,
     huber,
     imbalanced,
     linear_data,
@@ -77,6 +78,13 @@ def test_standardized_features_have_unit_variance_over_the_train_rows():
     np.testing.assert_allclose(data.inputs.std(0), 1, rtol=1e-4)
     assert not np.allclose(data.test_inputs.std(0), 1, rtol=1e-3)
     assert np.isfinite(standardized(digits()).draw(KEY).inputs).all(), "a pixel is always dark"
+
+
+def test_few_rows_are_the_first_and_the_test_rows_stay():
+    whole, part = wine().draw(KEY), few(wine(), 20).draw(KEY)
+    np.testing.assert_array_equal(part.inputs, whole.inputs[:20])
+    np.testing.assert_array_equal(part.targets, whole.targets[:20])
+    np.testing.assert_array_equal(part.test_inputs, whole.test_inputs)
 
 
 def test_rescaled_features_run_from_one_to_the_ratio():
@@ -193,6 +201,7 @@ WRONG = {
     "one width": (lambda: network((3,)), "widths=(3,)"),
     "width": (lambda: network((3, 0)), "widths=0: must be"),
     "activation": (lambda: network((3, 1), activation="rulu"), "did you mean 'relu'"),
+    "rows": (lambda: few(wine(), 0), "rows=0"),
     "pixels": (lambda: digits(1), "pixels=1"),
     "batch": (lambda: supervised(wine(), network((13, 3)), cross_entropy, batch_size=0), "batch_s"),
     "kind": (lambda: with_outliers(linear_data(), "target"), "did you mean 'targets'"),

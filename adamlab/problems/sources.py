@@ -112,6 +112,17 @@ def linear_data(samples: int = 100, features: int = 10, noise: float = 0.1) -> S
     )
 
 
+def few(source: Source, rows: int) -> Source:
+    """The first `rows` train rows of `source` alone, for something to overfit; all test rows.
+
+    Raises:
+        TypeError: `rows` is not an integer.
+        ValueError: `rows` is below 1.
+    """
+    check_count("rows", rows)
+    return source.then(f"{rows} rows", partial(_cut, rows))
+
+
 def standardized(source: Source) -> Source:
     """Every feature of `source` shifted and scaled to mean 0 and deviation 1 over the train rows.
 
@@ -194,6 +205,11 @@ def _linear(samples: int, features: int, noise: float, key: jax.Array) -> Data:
         for inputs, k, n in zip((x, test_x), keys[2:], rows, strict=True)
     )
     return Data(x, y, test_x, test_y)
+
+
+def _cut(rows: int, key: jax.Array, data: Data) -> Data:
+    del key
+    return data._replace(inputs=data.inputs[:rows], targets=data.targets[:rows])
 
 
 def _standardize(key: jax.Array, data: Data) -> Data:

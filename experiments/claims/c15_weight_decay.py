@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import jax
 import numpy as np
 
 import adamlab
 from adamlab.problems import (
-    Data,
     cross_entropy,
     digits,
+    few,
     mislabelled,
     network,
     penalized,
@@ -39,17 +38,11 @@ EMPTY = 0.1  # of the norm without decay
 NAMES = ["train_accuracy", "test_accuracy", "weight_norm"]
 
 
-def first_images(key: jax.Array, data: Data) -> Data:
-    """Few of the train rows, so that there is something to overfit."""
-    del key
-    return data._replace(inputs=data.inputs[:IMAGES], targets=data.targets[:IMAGES])
-
-
 def measure(lab: Lab) -> xr.Dataset:
     """Accuracy and weight norm over rate x L2, and over L1 x L2 at the article's rate."""
     import xarray as xr
 
-    source = mislabelled(standardized(digits().then("few", first_images)))
+    source = mislabelled(standardized(few(digits(), IMAGES)))
     problem = penalized(
         supervised(source, network((64, 128, 10)), cross_entropy, batch_size=32, observed=64)
     )

@@ -23,6 +23,7 @@ RATE, B2 = 1e-3, 0.99
 B1S = (0.0, 0.9)
 NEAR = 0.1  # share of the threshold that the border is sought to
 REBOUND = 10.0  # how many times its least loss so far a run comes back to
+CONVERGED = 1e-6  # of the first loss: a run that has been there had converged
 ROUNDING = 1e-20  # of the first loss; below it growth is rounding
 
 
@@ -66,11 +67,12 @@ def measure(lab: Lab) -> xr.Dataset:
 
 
 def rebound(dataset: xr.Dataset) -> xr.DataArray:
-    """The greatest ratio of a loss to the least one before it; rounding does not count."""
+    """The greatest ratio of a loss to the least before it, once converged; 1 where it never was."""
     first = dataset["initial_loss"]
     curve = (dataset["curve"] / first).fillna(np.inf).clip(ROUNDING).transpose(..., "step")
     least = np.minimum.accumulate(curve.values, axis=-1)
-    return first.copy(data=(curve.values / least).max(-1))
+    ratio = np.where(least < CONVERGED, curve.values / least, 1.0)
+    return first.copy(data=ratio.max(-1))
 
 
 def borders(dataset: xr.Dataset, b1: float) -> tuple[np.ndarray, np.ndarray]:
@@ -132,10 +134,11 @@ EXPERIMENT = Experiment(
     claim="Adam is stable near a minimum only if eps >= lambda_max(H) lr (1 - b1) / (2 + 2 b1); "
     "below it a run that has converged can rebound (corollary of Cohen et al. 2022, "
     "arXiv 2207.14484).",
-    criterion=f"Least squares with {ROWS} rows and 200 weights, so that the loss reaches 0; full "
+    criterion=f"Least squares with {ROWS} rows and 1,000 weights, so that the loss reaches 0; full "
     f"batch, float64, rate {RATE:g}, b2 = {B2:g}, 4,000 steps, b1 = 0 and .9. A run rebounds if "
-    f"its loss comes back to {REBOUND:g} times its least (losses below {ROUNDING:g} of the first "
-    "count as that). For each seed the least eps without a rebound and the greatest with one, over "
+    f"its loss, once below {CONVERGED:g} of the first, comes back to {REBOUND:g} times its "
+    f"least (losses below {ROUNDING:g} of the first count as that). For each seed the least "
+    "eps without a rebound and the greatest with one, over "
     f"the threshold. Supported if the 95 % intervals of their medians lie at or above {1 - NEAR:g} "
     f"and at or below {1 + NEAR:g} for both b1; refuted if runs rebound above; depends if some "
     "below do not.",
@@ -143,7 +146,7 @@ EXPERIMENT = Experiment(
     judge=judge,
     draw=draw,
     settings={
-        "seeds": 8, "features": 200, "around": 11, "shares": 5, "steps": 4000, "float64": True,
+        "seeds": 8, "features": 1000, "around": 11, "shares": 5, "steps": 4000, "float64": True,
     },
     quick={"seeds": 2, "features": 100, "around": 2, "shares": 3, "steps": 800},
     check={"first_seed": 1000},
