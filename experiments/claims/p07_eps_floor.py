@@ -24,6 +24,7 @@ B1S = (0.0, 0.9)
 NEAR = 0.1  # share of the threshold that the border is sought to
 REBOUND = 10.0  # how many times its least loss so far a run comes back to
 CONVERGED = 1e-6  # of the first loss: a run that has been there had converged
+STRETCHES = 20  # of a run: the worst losses of each are compared
 ROUNDING = 1e-20  # of the first loss; below it growth is rounding
 
 
@@ -67,11 +68,15 @@ def measure(lab: Lab) -> xr.Dataset:
 
 
 def rebound(dataset: xr.Dataset) -> xr.DataArray:
-    """The greatest ratio of a loss to the least before it, once converged; 1 where it never was."""
+    """The greatest ratio of a stretch's worst loss to the least of those before, once converged.
+
+    Momentum swings through the minimum, where the loss is 0 for a moment: hence worst losses.
+    """
     first = dataset["initial_loss"]
-    curve = (dataset["curve"] / first).fillna(np.inf).clip(ROUNDING).transpose(..., "step")
-    least = np.minimum.accumulate(curve.values, axis=-1)
-    ratio = np.where(least < CONVERGED, curve.values / least, 1.0)
+    curve = (dataset["curve"] / first).fillna(np.inf).clip(ROUNDING).transpose(..., "step").values
+    stretches = np.stack([part.max(-1) for part in np.array_split(curve, STRETCHES, -1)], -1)
+    least = np.minimum.accumulate(stretches, axis=-1)
+    ratio = np.where(least < CONVERGED, stretches / least, 1.0)
     return first.copy(data=ratio.max(-1))
 
 
@@ -123,7 +128,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     over_eps.axvline(1, color="black", linestyle=":")
     over_eps.axhline(REBOUND, color="gray", linestyle="--")
     over_eps.set(title="rebound", xlim=(shares[0], shares[-1]), xlabel="eps / threshold")
-    over_eps.set_ylabel("greatest loss after the least / least")
+    over_eps.set_ylabel("worst loss of a stretch / least before")
     over_eps.legend()
     return figure
 
@@ -136,8 +141,8 @@ EXPERIMENT = Experiment(
     "arXiv 2207.14484).",
     criterion=f"Least squares with {ROWS} rows and 1,000 weights, so that the loss reaches 0; full "
     f"batch, float64, rate {RATE:g}, b2 = {B2:g}, 4,000 steps, b1 = 0 and .9. A run rebounds if "
-    f"its loss, once below {CONVERGED:g} of the first, comes back to {REBOUND:g} times its "
-    f"least (losses below {ROUNDING:g} of the first count as that). For each seed the least "
+    f"the worst loss of a twentieth of it, once below {CONVERGED:g} of the first, comes back to {REBOUND:g} times the "
+    f"least such (losses below {ROUNDING:g} of the first count as that). For each seed the least "
     "eps without a rebound and the greatest with one, over "
     f"the threshold. Supported if the 95 % intervals of their medians lie at or above {1 - NEAR:g} "
     f"and at or below {1 + NEAR:g} for both b1; refuted if runs rebound above; depends if some "
