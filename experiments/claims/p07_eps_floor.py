@@ -141,8 +141,8 @@ EXPERIMENT = Experiment(
     "arXiv 2207.14484).",
     criterion=f"Least squares with {ROWS} rows and 1,000 weights, so that the loss reaches 0; full "
     f"batch, float64, rate {RATE:g}, b2 = {B2:g}, 4,000 steps, b1 = 0 and .9. A run rebounds if "
-    f"the worst loss of a twentieth of it, once below {CONVERGED:g} of the first, comes back to {REBOUND:g} times the "
-    f"least such (losses below {ROUNDING:g} of the first count as that). For each seed the least "
+    f"the worst loss of a twentieth of it, once below {CONVERGED:g} of the first, comes back to "
+    f"{REBOUND:g} times the least such (losses below {ROUNDING:g} of the first count as that). For each seed the least "
     "eps without a rebound and the greatest with one, over "
     f"the threshold. Supported if the 95 % intervals of their medians lie at or above {1 - NEAR:g} "
     f"and at or below {1 + NEAR:g} for both b1; refuted if runs rebound above; depends if some "
