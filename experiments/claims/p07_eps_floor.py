@@ -70,22 +70,24 @@ def measure(lab: Lab) -> xr.Dataset:
 def rebound(dataset: xr.Dataset) -> xr.DataArray:
     """The greatest ratio of a stretch's worst loss to the least of those before, once converged.
 
+    NaN for a run that never was: it cannot come back.
+
     Momentum swings through the minimum, where the loss is 0 for a moment: hence worst losses.
     """
     first = dataset["initial_loss"]
     curve = (dataset["curve"] / first).fillna(np.inf).clip(ROUNDING).transpose(..., "step").values
     stretches = np.stack([part.max(-1) for part in np.array_split(curve, STRETCHES, -1)], -1)
     least = np.minimum.accumulate(stretches, axis=-1)
-    ratio = np.where(least < CONVERGED, stretches / least, 1.0)
-    return first.copy(data=ratio.max(-1))
+    ratio = np.where(least < CONVERGED, stretches / least, -np.inf).max(-1)
+    return first.copy(data=np.where(np.isfinite(ratio), ratio, np.nan))
 
 
 def borders(dataset: xr.Dataset, b1: float) -> tuple[np.ndarray, np.ndarray]:
     """For each seed the least share of eps without a rebound, and the greatest with one."""
-    calm = (rebound(dataset).sel(b1=b1) < REBOUND).transpose("seed", "eps_share").values
+    back = rebound(dataset).sel(b1=b1).transpose("seed", "eps_share").values
     shares = dataset["eps_share"].values
-    low = [shares[row].min(initial=np.inf) for row in calm]
-    high = [shares[~row].max(initial=0.0) for row in calm]
+    low = [shares[row < REBOUND].min(initial=np.inf) for row in back]
+    high = [shares[row >= REBOUND].max(initial=0.0) for row in back]
     return np.array(low), np.array(high)
 
 
@@ -142,11 +144,11 @@ EXPERIMENT = Experiment(
     criterion=f"Least squares with {ROWS} rows and 1,000 weights, so that the loss reaches 0; full "
     f"batch, float64, rate {RATE:g}, b2 = {B2:g}, 4,000 steps, b1 = 0 and .9. A run rebounds if "
     f"the worst loss of a twentieth of it, once below {CONVERGED:g} of the first, comes back to "
-    f"{REBOUND:g} times the least such (losses below {ROUNDING:g} of the first count as that). For each seed the least "
-    "eps without a rebound and the greatest with one, over "
-    f"the threshold. Supported if the 95 % intervals of their medians lie at or above {1 - NEAR:g} "
-    f"and at or below {1 + NEAR:g} for both b1; refuted if runs rebound above; depends if some "
-    "below do not.",
+    f"{REBOUND:g} times the least such (losses below {ROUNDING:g} of the first count as that; a "
+    "run that is never so low counts as neither). For each seed the least eps without a rebound "
+    "and the greatest with one, over the threshold. Supported if the 95 % intervals of their "
+    f"medians lie at or above {1 - NEAR:g} and at or below {1 + NEAR:g} for both b1; refuted if "
+    "runs rebound above; depends if some below do not.",
     measure=measure,
     judge=judge,
     draw=draw,
