@@ -11,6 +11,7 @@ from typing import Any
 
 from experiments import records
 from experiments.laboratory import Experiment
+from experiments.revisions import REVISED
 
 PAGE = records.ROOT / "out" / "report.html"
 COLORS = {"supported": "#1b7837", "refuted": "#b2182b", "depends": "#b8860b", "undecided": "#666"}
@@ -57,9 +58,10 @@ def page() -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>What is said about Adam, tested</title><style>{STYLE}</style></head><body>
 <h1>What is said about Adam, tested</h1>
-<p>Each statement below is one experiment: a criterion fixed in code before the full run,
-a measurement, a verdict, and a check of the verdict under other seeds, resolution or precision.
-Where the two disagree it says "undecided". Intervals are 95 % bootstrap intervals over seeds.</p>
+<p>Each statement below is one experiment: a criterion fixed in code before the full run (what was
+changed after numbers had been seen is said), a measurement, a verdict, and a check of the verdict
+under other seeds, resolution or precision. Where the two disagree it says "undecided". Intervals
+are 95 % bootstrap intervals over seeds.</p>
 <p class="small">{_machine(found.values())}</p>
 <h2 id="symptoms">My training fails: where do I look?</h2>
 <div class="wide"><table><tr><th>What you see</th><th>Look at</th></tr>{_symptoms(known)}</table>
@@ -114,6 +116,9 @@ def _section(experiment: Experiment, record: dict[str, Any] | None) -> str:
         f'<p class="claim">{escape(experiment.claim)}</p>'
     )
     criterion = f"<p><b>What decides.</b> {escape(experiment.criterion)}</p>"
+    if experiment.id in REVISED:
+        when, what = REVISED[experiment.id]
+        criterion += f'<p class="small">Changed {when}: {escape(what)}.</p>'
     remedy = f"<p><b>What moves the border.</b></p><pre>{escape(experiment.remedy)}</pre>"
     if record is None:
         return f"{head}<p>{_badge(None)}</p>{criterion}{remedy}</section>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import html
 import json
 import os
 import re
@@ -20,6 +21,7 @@ pytest.importorskip("experiments", reason="the experiments lie in the checkout a
 from adamlab.analysis import Interval
 from experiments import records, report
 from experiments.laboratory import Experiment, Lab, Verdict, by_sign, over_seeds, panels, run
+from experiments.revisions import REVISED
 
 BOOK = records.experiments()
 CHECKOUT = Path(__file__).parents[1]
@@ -169,6 +171,13 @@ def test_the_page_holds_every_claim_verdict_and_number():
             assert records.shown(number) in page
     assert "http" not in re.sub(r"https?://arxiv", "", page), "self-contained"
     assert 'name="viewport"' in page
+
+
+def test_what_was_changed_after_numbers_were_seen_is_said():
+    page = report.page()
+    assert set(REVISED) <= set(BOOK)
+    for when, what in REVISED.values():
+        assert f"Changed {when}: {html.escape(what)}." in page
 
 
 def test_a_changed_result_file_changes_the_page(monkeypatch, tmp_path):
