@@ -23,6 +23,7 @@ import optax
 import adamlab
 from adamlab.analysis import Interval, bootstrap
 from adamlab.plot import cell_edges
+from adamlab.sweeps import OtherSweepError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -109,10 +110,8 @@ class Lab:
         options = {"store": store, "resume": True, "progress": self.progress}
         try:
             return compute(**options)
-        except ValueError as error:
-            if "was made with" not in str(error):
-                raise
-        rmtree(store)  # of other code or settings: it answers another question
+        except OtherSweepError:
+            rmtree(store)  # it answers another question
         return compute(**options)
 
 
@@ -211,11 +210,6 @@ def together(kinds: Mapping[str, Kind], question: str) -> tuple[Kind, str]:
     }
     said = "; ".join(f"{word}: {', '.join(names)}" for word, names in answers.items() if names)
     return kind, f"{question} {said[0].upper()}{said[1:]}."
-
-
-def converged_share(dataset: xr.Dataset) -> xr.DataArray:
-    """The share of seeds whose run converged, at each point of a map."""
-    return (dataset["outcome"] == adamlab.Outcome.CONVERGED).mean("seed")
 
 
 def panels(columns: int = 1, rows: int = 1) -> tuple[Figure, list[Any]]:

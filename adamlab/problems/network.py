@@ -68,9 +68,14 @@ def with_gain(params: Any, gain: Any) -> Any:
     return jax.tree.map(lambda p: p * jnp.asarray(gain, p.dtype) if p.ndim > 1 else p, params)
 
 
+def matrices(params: Any) -> list[jax.Array]:
+    """The leaves of `params` that are no biases or norms: those of two dimensions or more."""
+    return [p for p in jax.tree.leaves(params) if p.ndim > 1]
+
+
 def weight_norm(params: Any) -> jax.Array:
     """The root of the sum of squares of all matrices of `params`."""
-    norm: jax.Array = optax.tree.norm([p for p in jax.tree.leaves(params) if p.ndim > 1])
+    norm: jax.Array = optax.tree.norm(matrices(params))
     return norm
 
 

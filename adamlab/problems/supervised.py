@@ -13,7 +13,7 @@ import optax
 
 from adamlab._checks import check_count
 from adamlab.problems._problem import Problem
-from adamlab.problems.network import Model, weight_norm, with_gain
+from adamlab.problems.network import Model, matrices, weight_norm, with_gain
 from adamlab.problems.sources import Data, Source
 
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
@@ -145,9 +145,8 @@ def _noisy(
 
 
 def _penalized(problem: Problem, params: Any, batch: Any, *, l1: Any, l2: Any, **rest: Any) -> Any:
-    matrices = [p for p in jax.tree.leaves(params) if p.ndim > 1]
-    size = sum(jnp.abs(p).sum() for p in matrices)
-    square = sum(jnp.square(p).sum() for p in matrices)
+    size = sum(jnp.abs(p).sum() for p in matrices(params))
+    square = sum(jnp.square(p).sum() for p in matrices(params))
     return problem.loss(params, batch, **rest) + l1 * size + l2 * square
 
 

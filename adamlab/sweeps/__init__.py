@@ -5,11 +5,13 @@ from adamlab.sweeps.devices import float_dtype, use_all_cores
 from adamlab.sweeps.execute import DEFAULT_MEMORY, open_sweep, sweep
 from adamlab.sweeps.identity import identity
 from adamlab.sweeps.provenance import provenance
+from adamlab.sweeps.refusals import OtherSweepError
 from adamlab.sweeps.structure import by_label, over_structures
 
 __all__ = [
     "DEFAULT_MEMORY",
     "SEED",
+    "OtherSweepError",
     "by_label",
     "check_axes",
     "float_dtype",

@@ -23,6 +23,7 @@ from adamlab.sweeps.identity import identity
 from adamlab.sweeps.plan import Plan, cut
 from adamlab.sweeps.program import Program, Work, compile_program, outputs_of, run_block
 from adamlab.sweeps.provenance import provenance
+from adamlab.sweeps.refusals import already_exists
 from adamlab.sweeps.store import Store
 from adamlab.sweeps.structure import open_structures, over_structures, structural_axis
 
@@ -98,8 +99,9 @@ def sweep(
         programs, `run_seconds` is the wall time of this call's blocks, compiling not included.
 
     Raises:
-        ValueError: an axis is unknown to `fn`, empty or holds bad values; names clash; `store`
-            holds another sweep; `memory` does not hold a single point per device.
+        ValueError: an axis is unknown to `fn`, empty or holds bad values; names clash; `memory`
+            does not hold a single point per device; `store` holds another sweep (an
+            `OtherSweepError`).
         FileExistsError: `store` exists and `resume` is false.
         OSError: the store cannot be written; blocks already done are safe.
     """
@@ -131,10 +133,7 @@ def sweep(
     work = _work(fn, grid, paired, executor)
     if path is not None and path.exists():
         if not resume:
-            raise FileExistsError(
-                f"store={str(path)!r} exists: go on with it (resume=True, --resume) or choose "
-                "another path"
-            )
+            raise already_exists(path)
         target = Store.open(path, mode="r+")
         target.check_same(grid, known, outputs_of(work))
         if executor is None and target.missing():

@@ -16,6 +16,7 @@ import numpy as np
 from adamlab._checks import nearest
 from adamlab.sweeps.axes import Axes
 from adamlab.sweeps.plan import Plan
+from adamlab.sweeps.refusals import OtherSweepError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -107,7 +108,7 @@ class Store:
         """Refuse to go on with other axes, settings or outputs than the store was made with.
 
         Raises:
-            ValueError: they differ; the message says in what.
+            OtherSweepError: they differ; the message says in what.
         """
         old, new = list(self.plan.axes), list(axes)
         if old != new:
@@ -127,11 +128,8 @@ class Store:
         if self._outputs != _signature(outputs):
             raise self._other("outputs", self._outputs, _signature(outputs))
 
-    def _other(self, what: str, old: Any, new: Any) -> ValueError:
-        return ValueError(
-            f"store={self.where!r}: was made with {what} {old}, this sweep has {new}; nothing was "
-            "changed. Give the same settings to resume it, or another store"
-        )
+    def _other(self, what: str, old: Any, new: Any) -> OtherSweepError:
+        return OtherSweepError(self.where, f"{what} {old}", new)
 
     def _array(self, name: str) -> Any:
         return self._group[name]

@@ -10,6 +10,8 @@ from uuid import uuid4
 
 import numpy as np
 
+from adamlab.sweeps.refusals import OtherSweepError, already_exists
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -98,17 +100,11 @@ def _begin(store: Path, name: str, labels: list[str], resume: bool) -> None:
     about = {"axis": name, "values": labels}
     if store.exists():
         if not resume:
-            raise FileExistsError(
-                f"store={str(store)!r} exists: go on with it (resume=True, --resume) or choose "
-                "another path"
-            )
+            raise already_exists(store)
         file = store / _FILE
         there = json.loads(file.read_text()) if file.exists() else "a sweep without that axis"
         if there != about:
-            raise ValueError(
-                f"store={str(store)!r}: was made with {there}, this sweep has {about}; nothing was "
-                "changed. Give the same to resume it, or another store"
-            )
+            raise OtherSweepError(store, there, about)
         return
     draft = store.with_name(f".{store.name}.{uuid4().hex[:8]}")  # it appears all at once
     draft.mkdir(parents=True)

@@ -1,0 +1,24 @@
+"""Why a store is not written to: it exists, or it holds another sweep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+class OtherSweepError(ValueError):
+    """The store was made by another function, or with other axes, settings or outputs."""
+
+    def __init__(self, store: Path | str, there: Any, here: Any) -> None:
+        """Say what the store was made with and what this sweep has."""
+        super().__init__(
+            f"store={str(store)!r}: was made with {there}, this sweep has {here}; nothing was "
+            "changed. Give the same settings to resume it, or another store"
+        )
+
+
+def already_exists(store: Path) -> FileExistsError:
+    """The error for a store that exists where none was to be resumed."""
+    return FileExistsError(
+        f"store={str(store)!r} exists: go on with it (resume=True, --resume) or choose another path"
+    )
