@@ -239,12 +239,12 @@ def test_the_fractal_net_is_the_papers_and_has_one_start_for_all_runs():
     problem = problems.fractal_net()
     params = problem.init(KEY, offset=0.0)
     inputs, targets = problem.batch(KEY, jnp.int32(0), offset=0.0)
-    assert {name: part.shape for name, part in params.items()} == {"W0": (16, 16), "W1": (16, 1)}
-    assert (inputs.shape, targets.shape) == ((272, 16), (272, 1))
+    assert {name: part.shape for name, part in params.items()} == {"W0": (16, 16), "W1": (16,)}
+    assert (inputs.shape, targets.shape) == ((16, 272), (272,))
     for part in (*params.values(), inputs, targets):
         assert abs(np.std(part) - 1) < 4 / np.sqrt(2 * part.size)
-    hidden = np.tanh(np.sqrt(2 / 16) * np.asarray(inputs) @ np.asarray(params["W0"]))
-    expected = np.mean((hidden @ np.asarray(params["W1"]) / 16 - np.asarray(targets)) ** 2)
+    hidden = np.tanh(np.sqrt(2 / 16) * np.asarray(params["W0"]) @ np.asarray(inputs))
+    expected = np.mean((np.asarray(params["W1"]) @ hidden / 16 - np.asarray(targets)) ** 2)
     assert float(problem.loss(params, (inputs, targets))) == pytest.approx(expected, rel=1e-5)
     assert float(problem.objective(params)) == pytest.approx(expected, rel=1e-5)
     other = problem.init(jax.random.key(1), offset=0.25)
@@ -262,14 +262,14 @@ def test_the_fractal_nets_settings():
     everything = problems.fractal_net().batch(KEY, jnp.int32(0), offset=0.0)
     all_inputs, all_targets = map(np.asarray, everything)
     assert inputs.shape == (16, 16)
-    for row, target in zip(inputs, targets, strict=True):
-        (place,) = np.flatnonzero((all_inputs == row).all(axis=1))
+    for column, target in zip(inputs.T, targets, strict=True):
+        (place,) = np.flatnonzero((all_inputs.T == column).all(axis=1))
         assert all_targets[place] == target
     linear = problems.fractal_net("linear")
     params = jax.tree.map(np.asarray, linear.init(KEY, offset=0.0))
     inputs, targets = map(np.asarray, linear.batch(KEY, jnp.int32(0), offset=0.0))
     assert inputs.shape == (16, 16)
-    expected = np.mean((inputs @ params["W0"] / 4 @ params["W1"] / 16 - targets) ** 2)
+    expected = np.mean((params["W1"] @ (params["W0"] @ inputs / 4) / 16 - targets) ** 2)
     assert float(linear.loss(params, (inputs, targets))) == pytest.approx(expected, rel=1e-5)
     with pytest.raises(ValueError, match=r"hidden_activation='tan': .*did you mean 'tanh'"):
         problems.fractal_net("tan")

@@ -23,7 +23,7 @@ def fractal_net(
     batch_size: int | None = None,
     draw: int = 0,
 ) -> Problem:
-    """`h = act(gain * x @ W0 / sqrt(16))`, `y = h @ W1 / 16`, mean square, no biases.
+    """`h = act(gain * W0 @ x / sqrt(16))`, `y = W1 @ h / 16`, mean square, no biases.
 
     Sohl-Dickstein 2024 (arXiv 2402.06184) and its notebook: 16 inputs, 16 hidden units, 1 output;
     the gain is sqrt(2), and 1 for "linear". Parameters, inputs and targets are all N(0, 1), drawn
@@ -31,6 +31,7 @@ def fractal_net(
     of data, so that the hyperparameters alone make the picture. `offset` is added to the initial
     W0. Full batch unless `batch_size` rows are drawn with replacement each step; the objective is
     always the loss on all rows. The paper's maps have a rate for each layer, float64, 500 steps.
+    Data lie in columns, so that a map of many networks is one plain matrix product.
 
     Args:
         hidden_activation: "tanh", "relu" or "linear".
@@ -74,7 +75,7 @@ def fractal_net(
 def _drawn(draw: int, rows: int) -> tuple[np.ndarray, ...]:
     """W0, W1, inputs and targets; the parameters do not depend on `rows`."""
     normal = np.random.default_rng(draw).standard_normal
-    shapes = ((_WIDTH, _WIDTH), (_WIDTH, 1), (rows, _WIDTH), (rows, 1))
+    shapes = ((_WIDTH, _WIDTH), (_WIDTH,), (_WIDTH, rows), (rows,))
     return tuple(normal(shape) for shape in shapes)
 
 
@@ -97,7 +98,7 @@ def _batch(
     if batch_size is None:
         return inputs, targets
     chosen = jax.random.randint(key, (batch_size,), 0, rows)
-    return inputs[chosen], targets[chosen]
+    return inputs[:, chosen], targets[chosen]
 
 
 def _loss(
@@ -105,8 +106,8 @@ def _loss(
 ) -> jax.Array:
     inputs, targets = batch
     gain = 1.0 if activation == "linear" else 2**0.5
-    hidden = _ACTIVATIONS[activation](gain * (inputs @ params["W0"]) / _WIDTH**0.5)
-    return jnp.mean((hidden @ params["W1"] / _WIDTH - targets) ** 2)
+    hidden = _ACTIVATIONS[activation](gain * (params["W0"] @ inputs) / _WIDTH**0.5)
+    return jnp.mean((params["W1"] @ hidden / _WIDTH - targets) ** 2)
 
 
 def _objective(
