@@ -263,7 +263,7 @@ def test_the_fractal_nets_settings():
     all_inputs, all_targets = map(np.asarray, everything)
     assert inputs.shape == (16, 16)
     for column, target in zip(inputs.T, targets, strict=True):
-        (place,) = np.flatnonzero((all_inputs.T == column).all(axis=1))
+        (place,) = np.flatnonzero((column == all_inputs.T).all(axis=1))
         assert all_targets[place] == target
     linear = problems.fractal_net("linear")
     params = jax.tree.map(np.asarray, linear.init(KEY, offset=0.0))

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from adamlab._checks import check_count, check_number
 from adamlab.stages._decay import DecayRate, check_decay
 from adamlab.stages._numerics import lerp, wide_dtype
-from adamlab.stages.second_moment import SecondMoment, Seen, square
+from adamlab.stages.second_moment import SecondMoment, Seen, at_most_tame, square, squared_magnitude
 
 Axes = Callable[[tuple[int, ...]], tuple[int, ...]]
 
@@ -54,8 +54,10 @@ def block_squares(
     def fold(nu: jax.Array, seen: Seen, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
         if not seen.grad.size:
             return nu, nu
-        reduced = reduce(square(seen.grad), axis=axes(seen.grad.shape), keepdims=True)
-        new = lerp(nu, reduced, weight)
+        whole = squared_magnitude(seen.grad)
+        reduced = reduce(whole, axis=axes(seen.grad.shape), keepdims=True)
+        # Cut off here, not element by element: XLA's reductions would read the limit as an array.
+        new = lerp(nu, at_most_tame(reduced), weight)
         return new, new
 
     return SecondMoment("block_squares", b2, init, fold)

@@ -198,8 +198,17 @@ def means(b2: DecayRate) -> SecondMoment:
 
 def square(x: jax.Array) -> jax.Array:
     """The squared magnitude of each element, at most that of `tame(x)`."""
-    whole = jnp.real(x * jnp.conj(x))
-    return jnp.minimum(whole, largest_tame(x) ** 2)
+    return at_most_tame(squared_magnitude(x))
+
+
+def squared_magnitude(x: jax.Array) -> jax.Array:
+    """The squared magnitude of each element, whatever its size."""
+    return jnp.real(x * jnp.conj(x))
+
+
+def at_most_tame(squares: jax.Array) -> jax.Array:
+    """Squares, or what was reduced from them, cut off at the square of `largest_tame`."""
+    return jnp.minimum(squares, largest_tame(squares) ** 2)
 
 
 def start_at(value: float) -> Callable[[jax.Array], jax.Array]:

@@ -17,7 +17,7 @@ from experiments.benchmarks.steps import compiled, plain_step
 
 LEAVES, SHAPE = 10, (640, 625)
 PARAMETERS = LEAVES * SHAPE[0] * SHAPE[1]
-ROUNDS = 31
+ROUNDS = 61
 RATE = 1e-3
 
 GIVEN: dict[str, dict[str, Any]] = {
