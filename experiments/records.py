@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from adamlab import provenance, save
 from adamlab.analysis import Interval
 from experiments import claims
-from experiments.laboratory import Experiment, Verdict, run, settings_of
+from experiments.book import Experiment, Verdict, run, settings_of
 
 if TYPE_CHECKING:
     import xarray as xr

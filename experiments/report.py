@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import records
-from experiments.laboratory import Experiment
+from experiments.book import Experiment
 from experiments.revisions import REVISED
 
 PAGE = records.ROOT / "out" / "report.html"

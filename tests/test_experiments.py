@@ -20,7 +20,7 @@ pytest.importorskip("experiments", reason="the experiments lie in the checkout a
 
 from adamlab.analysis import Interval
 from experiments import records, report
-from experiments.laboratory import Experiment, Lab, Verdict, by_sign, over_seeds, panels, run
+from experiments.book import Experiment, Lab, Verdict, by_sign, over_seeds, panels, run
 from experiments.revisions import REVISED
 
 BOOK = records.experiments()

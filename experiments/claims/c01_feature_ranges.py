@@ -17,15 +17,7 @@ from adamlab.problems import (
     standardized,
     supervised,
 )
-from experiments.laboratory import (
-    Experiment,
-    Lab,
-    Verdict,
-    by_sign,
-    over_seeds,
-    panels,
-    side_by_side,
-)
+from experiments import book
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -45,7 +37,7 @@ def annealed_adam(learning_rate: Any) -> optax.GradientTransformation:
     return adamlab.adam(lambda step: learning_rate * 0.95 ** (step // 10))
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """Rate x ratio of the features' scales for each cure; full batch, one update an epoch."""
     axes = {
         "learning_rate": np.geomspace(1e-4, 1, lab["rates"]),
@@ -57,7 +49,7 @@ def measure(lab: Lab) -> xr.Dataset:
         optimizer = annealed_adam if anneal else adamlab.adam
         found = lab.map(name.replace(", ", "-"), problem, optimizer, axes, steps=EPOCHS)
         maps[name] = found[["late_loss"]]
-    return side_by_side("cure", maps)
+    return book.side_by_side("cure", maps)
 
 
 def left_over(dataset: xr.Dataset) -> xr.DataArray:
@@ -66,32 +58,32 @@ def left_over(dataset: xr.Dataset) -> xr.DataArray:
     return late.where(np.isfinite(late), np.inf)
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """At the article's rate and the widest ratio: what each cure leaves, in decades."""
     widest = left_over(dataset).isel(feature_ratio=-1)
     left = widest.copy(data=np.log10(widest))
     at = left.sel(learning_rate=1e-3, method="nearest")
     best = left.min("learning_rate")
     plain = at.sel(cure="as it is")
-    gain = {c: over_seeds(plain - at.sel(cure=c)) for c in CURES if c != "as it is"}
-    scaling = over_seeds(best.sel(cure="as it is") - best.sel(cure="standardized"))
+    gain = {c: book.over_seeds(plain - at.sel(cure=c)) for c in CURES if c != "as it is"}
+    scaling = book.over_seeds(best.sel(cure="as it is") - best.sel(cure="standardized"))
     numbers = {f"decades gained at 1e-3, {cure}": value for cure, value in gain.items()}
     numbers["decades gained by scaling, each at its best rate"] = scaling
-    numbers["log10 of the late loss at 1e-3 as it is"] = over_seeds(plain)
-    at_rate, at_best = by_sign(gain["standardized, annealed"], 0.1), by_sign(scaling, 0.1)
+    numbers["log10 of the late loss at 1e-3 as it is"] = book.over_seeds(plain)
+    at_rate, at_best = book.by_sign(gain["standardized, annealed"], 0.1), book.by_sign(scaling, 0.1)
     if at_rate == at_best:
         sentence = "The cure gains as much as it claims, at the rate of 1e-3 and at the best rate."
-        return Verdict(at_rate, sentence if at_rate == "supported" else "No gain.", numbers)
+        return book.Verdict(at_rate, sentence if at_rate == "supported" else "No gain.", numbers)
     if "undecided" in (at_rate, at_best):
-        return Verdict("undecided", "The interval of a gain holds 0.1 decades.", numbers)
+        return book.Verdict("undecided", "The interval of a gain holds 0.1 decades.", numbers)
     where = "each at its best rate" if at_best == "supported" else "at the rate of 1e-3"
     sentence = f"On the rate: scaling and annealing gain over 0.1 decades only {where}."
-    return Verdict("depends", sentence, numbers)
+    return book.Verdict("depends", sentence, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
     """A map for each cure."""
-    figure, axes = panels(2, 2)
+    figure, axes = book.panels(2, 2)
     left = left_over(dataset).median("seed")
     (columns, _), (rows, _) = (cell_edges(left[n].values) for n in ("learning_rate", RATIO))
     for ax, cure in zip(axes, CURES, strict=True):
@@ -106,7 +98,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="C01",
     question="Do inputs of wildly different ranges make Adam plateau, and does scaling cure it?",
     claim="Inputs of wildly different ranges make Adam at a rate of 1e-3 plateau; standardising "

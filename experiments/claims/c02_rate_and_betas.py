@@ -10,17 +10,7 @@ import adamlab
 from adamlab.analysis import Interval
 from adamlab.maps import converged_band
 from adamlab.problems import digits_mlp
-from experiments.laboratory import (
-    Experiment,
-    Lab,
-    Verdict,
-    by_sign,
-    decades,
-    draw_heat,
-    over_seeds,
-    panels,
-    together,
-)
+from experiments import book
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,7 +21,7 @@ OVERSHOT, MORE_OFTEN = 1.0, 0.2
 """Decades of loss above the best rate's, and the share of runs, that count."""
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """Outcomes over rate x 1-b2, and over 1-b1 x 1-b2 at the default rate and ten times it."""
     import xarray as xr
 
@@ -58,40 +48,40 @@ def unstable(outcome: xr.DataArray) -> xr.DataArray:
     return ~outcome.isin([kinds.CONVERGED, kinds.SLOW])
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """The large rate beside the best, and badly set betas beside the others, at each rate."""
-    late = decades(dataset["late_loss"]).sel({"1-b2": SLOWNESS}, method="nearest")
-    over = over_seeds(late.isel(learning_rate=-1) - late.min("learning_rate"))
+    late = book.decades(dataset["late_loss"]).sel({"1-b2": SLOWNESS}, method="nearest")
+    over = book.over_seeds(late.isel(learning_rate=-1) - late.min("learning_rate"))
     numbers: dict[str, float | Interval] = {
         f"decades of loss at a rate of {LARGE_RATE:g} above the best rate's": over
     }
-    kinds = {f"a rate of {LARGE_RATE:g}": by_sign(over, OVERSHOT)}
+    kinds = {f"a rate of {LARGE_RATE:g}": book.by_sign(over, OVERSHOT)}
     share = unstable(dataset["of_betas"])
     bad = (1 - dataset["1-b1"]) ** 2 > 1 - dataset["1-b2"]
     for rate in dataset["rate"].values:
         at = share.sel(rate=rate)
         badly, well = (at.where(part).mean(["1-b1", "1-b2"]) for part in (bad, ~bad))
-        gap = over_seeds(badly - well)
-        numbers[f"share unstable at {rate:g}, badly set"] = over_seeds(badly)
+        gap = book.over_seeds(badly - well)
+        numbers[f"share unstable at {rate:g}, badly set"] = book.over_seeds(badly)
         numbers[f"share unstable at {rate:g}, badly less well set"] = gap
-        kinds[f"bad betas at {rate:g}"] = by_sign(gap, MORE_OFTEN)
+        kinds[f"bad betas at {rate:g}"] = book.by_sign(gap, MORE_OFTEN)
     highest = dataset["highest_rate"].sel({"1-b2": [1, SLOWNESS, 1e-4]}, method="nearest")
     for b2, value in zip(("0", ".999", ".9999"), highest.values, strict=True):
         numbers[f"highest rate that converges (0: none), b2 = {b2}"] = float(np.nan_to_num(value))
-    kind, sentence = together(kinds, "Unstable or overshooting?")
-    return Verdict(kind, sentence, numbers)
+    kind, sentence = book.together(kinds, "Unstable or overshooting?")
+    return book.Verdict(kind, sentence, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
     """The share of unstable runs: over rate x 1-b2, and over 1-b1 x 1-b2 at each rate."""
-    figure, axes = panels(3)
+    figure, axes = book.panels(3)
     share = unstable(dataset["outcome"]).mean("seed").rename("share of unstable runs")
-    draw_heat(axes[0], share, "learning_rate", "1-b2", vmin=0, vmax=1, cmap="magma_r")
+    book.draw_heat(axes[0], share, "learning_rate", "1-b2", vmin=0, vmax=1, cmap="magma_r")
     axes[0].plot(DEFAULT_RATE, SLOWNESS, "o", color="C0")
     axes[0].set_title(f"b1 = {B1} (dot: the defaults)")
     for ax, rate in zip(axes[1:], dataset["rate"].values, strict=True):
         part = unstable(dataset["of_betas"]).sel(rate=rate).mean("seed").rename(share.name)
-        draw_heat(ax, part, "1-b1", "1-b2", vmin=0, vmax=1, cmap="magma_r")
+        book.draw_heat(ax, part, "1-b1", "1-b2", vmin=0, vmax=1, cmap="magma_r")
         b1 = 1 - np.geomspace(float(part["1-b1"].min()), 0.999, 300)
         ax.plot(1 - b1, 1 - b1**2, color="C2", label="b1 = sqrt(b2); above: badly set")
         ax.plot(1 - B1, SLOWNESS, "o", color="C0")
@@ -100,7 +90,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="C02",
     question="Does too large a rate overshoot, and do badly set betas make training unstable?",
     claim="Too large a rate overshoots; badly set b1, b2 make training unstable.",

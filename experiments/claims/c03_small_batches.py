@@ -11,18 +11,7 @@ import numpy as np
 import adamlab
 from adamlab.analysis import Interval, gradient_noise_scale
 from adamlab.problems import cross_entropy, digits, network, noisy_quadratic, supervised
-from experiments.laboratory import (
-    Experiment,
-    Lab,
-    Verdict,
-    by_sign,
-    decades,
-    draw_heat,
-    over_seeds,
-    panels,
-    side_by_side,
-    together,
-)
+from experiments import book
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -58,7 +47,7 @@ def noise_of_digits(params: Any, state: Any, data: Any) -> dict[str, Any]:
     return {"noise": gradient_noise_scale(gradient, key, small=SMALL, big=BIG, repeats=16).scale}
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """Late loss and bounce over batch size x rate, and the noise scale, on both problems."""
     import xarray as xr
 
@@ -84,10 +73,12 @@ def measure(lab: Lab) -> xr.Dataset:
         "quadratic": largest.sel(learning_rate=10 * DEFAULT, method="nearest"),
         "digits": of_digits["noise"].isel(learning_rate=0),
     }
-    maps = {"quadratic": of_quadratic, "digits": side_by_side("batch_size", sizes)}
+    maps = {"quadratic": of_quadratic, "digits": book.side_by_side("batch_size", sizes)}
     parts = []
     for name, scale in scales.items():
-        late, bounce = (decades(maps[name][n].clip(1e-30)) for n in ("late_loss", "late_spread"))
+        late, bounce = (
+            book.decades(maps[name][n].clip(1e-30)) for n in ("late_loss", "late_spread")
+        )
         ends = scale.isel(step=[0, -1]).reset_coords(drop=True).drop_vars("step")
         part = {"late": late, "bounce": bounce, "noise": ends}
         parts.append(xr.Dataset(part).rename({n: f"{n}_{name}" for n in (*part, *axes)}))
@@ -101,7 +92,7 @@ def part_of(dataset: xr.Dataset, problem: str, what: str) -> xr.DataArray:
     return array.rename({f"{n}_{problem}": n for n in axes if f"{n}_{problem}" in array.dims})
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """The smallest batch beside the largest: at the latter's best rate, and each at its own."""
     numbers: dict[str, float | Interval] = {}
     kinds = {}
@@ -114,27 +105,27 @@ def judge(dataset: xr.Dataset) -> Verdict:
             "settles higher, each at its best rate": late.min("learning_rate"),
         }
         for way, values in ways.items():
-            more = over_seeds(values.isel(batch_size=0) - values.isel(batch_size=-1))
+            more = book.over_seeds(values.isel(batch_size=0) - values.isel(batch_size=-1))
             numbers[f"{problem}: decades that the smallest batch {way}"] = more
-            kinds[f"{problem}: {way}"] = by_sign(more, COUNTS)
+            kinds[f"{problem}: {way}"] = book.by_sign(more, COUNTS)
         numbers[f"{problem}: that rate"] = rate
         for place, when in enumerate(("early", "at the end")):
-            scale = over_seeds(part_of(dataset, problem, "noise").isel(step=place))
+            scale = book.over_seeds(part_of(dataset, problem, "noise").isel(step=place))
             numbers[f"{problem}: noise scale {when}, in examples"] = scale
-    kind, sentence = together(kinds, "Does the smallest batch do worse than the largest?")
-    return Verdict(kind, sentence, numbers)
+    kind, sentence = book.together(kinds, "Does the smallest batch do worse than the largest?")
+    return book.Verdict(kind, sentence, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
     """Late loss and bounce over batch size x rate, with the noise scale, a row a problem."""
-    figure, axes = panels(2, 2)
+    figure, axes = book.panels(2, 2)
     for row, problem in zip((axes[:2], axes[2:]), PROBLEMS, strict=True):
         scales = part_of(dataset, problem, "noise").median("seed").values
         for ax, what in zip(row, ("late", "bounce"), strict=True):
             array = part_of(dataset, problem, what).median("seed")
             known = array.where(np.isfinite(array)).rename(f"{NAMES[what]} [decades]")
             low, high = known.quantile([0, 0.9]).values
-            draw_heat(ax, known, "batch_size", "learning_rate", vmin=low, vmax=high)
+            book.draw_heat(ax, known, "batch_size", "learning_rate", vmin=low, vmax=high)
             sizes = known["batch_size"].values
             for scale, style in zip(scales, (":", "-"), strict=True):
                 if sizes[0] < scale < sizes[-1]:
@@ -144,7 +135,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="C03",
     question="Does too small a batch make Adam bounce and never settle, and a larger one smooth?",
     claim="Too small a batch makes Adam bounce and never settle; a larger one smooths.",

@@ -13,16 +13,7 @@ import optax
 import adamlab
 from adamlab.analysis import Interval
 from adamlab.problems import plateau, saddle
-from experiments.laboratory import (
-    Experiment,
-    Kind,
-    Lab,
-    Verdict,
-    by_sign,
-    over_seeds,
-    panels,
-    side_by_side,
-)
+from experiments import book
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -68,7 +59,7 @@ def escape(
     return {"escaped": found.metrics["escaped"]}
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """Escapes over rate x strength of each remedy, from both starts, for both optimizers."""
     axes = {
         "learning_rate": np.geomspace(1e-4, 1, lab["rates"]),
@@ -88,17 +79,17 @@ def measure(lab: Lab) -> xr.Dataset:
         }
         shares[name] = found["Adam"]
         bare = {o: part.isel(strength=0, remedy=0, drop=True) for o, part in found.items()}
-        alone[name] = side_by_side("optimizer", bare)["escaped"].to_dataset(name="alone")
-    both = side_by_side("problem", shares).merge(side_by_side("problem", alone))
+        alone[name] = book.side_by_side("optimizer", bare)["escaped"].to_dataset(name="alone")
+    both = book.side_by_side("problem", shares).merge(book.side_by_side("problem", alone))
     return both.assign_coords(remedy=list(REMEDIES), start=list(STARTS))
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """Where fewer than half get out at the rate of 1e-2 and at the best; what each remedy gains."""
     numbers: dict[str, float | Interval] = {}
-    held: dict[str, Kind] = {}
-    helps: dict[str, Kind] = {}
-    flip: dict[Kind, Kind] = {"supported": "refuted", "refuted": "supported"}
+    held: dict[str, book.Kind] = {}
+    helps: dict[str, book.Kind] = {}
+    flip: dict[book.Kind, book.Kind] = {"supported": "refuted", "refuted": "supported"}
     for name in PROBLEMS:
         for start in STARTS:
             here = dataset["alone"].sel(problem=name, start=start, optimizer="Adam", drop=True)
@@ -108,24 +99,24 @@ def judge(dataset: xr.Dataset) -> Verdict:
             }
             for when, escaped in share.items():
                 case = f"{name}, {start}, {when}"
-                numbers[f"share out: {case}"] = found = over_seeds(escaped, np.mean)
-                held[case] = flip.get(by_sign(found, 0.5), "undecided")
+                numbers[f"share out: {case}"] = found = book.over_seeds(escaped, np.mean)
+                held[case] = flip.get(book.by_sign(found, 0.5), "undecided")
         for remedy in REMEDIES:
             here = dataset["escaped"].sel(problem=name, start="held", remedy=remedy, drop=True)
             here = here.sel(learning_rate=RATE, method="nearest")
             best = here.isel(strength=here.mean("seed").argmax("strength"))
-            gain = over_seeds(best - here.sel(strength=0.0), np.mean)
+            gain = book.over_seeds(best - here.sel(strength=0.0), np.mean)
             numbers[f"gain by {remedy}: {name}"] = gain
-            helps[f"{remedy}: {name}"] = by_sign(gain, GAIN)
+            helps[f"{remedy}: {name}"] = book.by_sign(gain, GAIN)
         once = float(best.mean())  # of the last remedy, other starts
         numbers[f"share out by {TRIES} restarts: {name}"] = 1 - (1 - once) ** TRIES
     kinds = {*held.values(), *helps.values()}
     if "undecided" in kinds:
-        return Verdict("undecided", "An interval of a share holds its threshold.", numbers)
+        return book.Verdict("undecided", "An interval of a share holds its threshold.", numbers)
     if len(kinds) == 1:
         kind = kinds.pop()
         word = "hold Adam, and each remedy helps" if kind == "supported" else "do not hold Adam"
-        return Verdict(kind, f"Saddle and plateau {word}.", numbers)
+        return book.Verdict(kind, f"Saddle and plateau {word}.", numbers)
     holds = [case for case, kind in held.items() if kind == "supported"]
     cures = [case for case, kind in helps.items() if kind == "supported"]
     no_cures = [case for case, kind in helps.items() if kind == "refuted"]
@@ -133,12 +124,12 @@ def judge(dataset: xr.Dataset) -> Verdict:
         f"On the place and the remedy. Held: {'; '.join(holds) or 'nowhere'}. "
         f"Helps: {'; '.join(cures) or 'nothing'}. Does not: {'; '.join(no_cures) or 'none'}."
     )
-    return Verdict("depends", sentence, numbers)
+    return book.Verdict("depends", sentence, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
     """Above: who gets out alone, over the rate. Below: what each remedy does at 1e-2."""
-    figure, axes = panels(2, 2)
+    figure, axes = book.panels(2, 2)
     alone, share = dataset["alone"].mean("seed"), dataset["escaped"].mean("seed")
     for ax, name in zip(axes, PROBLEMS, strict=False):
         for start, line in zip(STARTS, ("-", "--"), strict=True):
@@ -166,7 +157,7 @@ def _place(name: str, start: str) -> str:
     return ", ".join(f"{what} {value:g}" for what, value in STARTS[start][name].items())
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="C04",
     question="Do flat regions and saddles hold Adam, and what helps it out?",
     claim="Flat regions and saddles hold Adam; noise in gradients or parameters, restarts and "

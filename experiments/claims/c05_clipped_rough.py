@@ -9,17 +9,7 @@ import optax
 
 import adamlab
 from adamlab.problems import rough_loss
-from experiments.laboratory import (
-    Experiment,
-    Lab,
-    Verdict,
-    by_sign,
-    decades,
-    draw_lines,
-    over_seeds,
-    panels,
-    together,
-)
+from experiments import book
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -38,7 +28,7 @@ def clipped_adam(learning_rate: Any, max_norm: Any) -> optax.GradientTransformat
     return adamlab.chain(adamlab.clip_by_global_norm(max_norm), adamlab.adam(learning_rate))
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """Rate x norm; the climb of a run is the sum of its upward steps, in initial losses."""
     import xarray as xr
 
@@ -62,7 +52,7 @@ def best_rates(dataset: xr.Dataset) -> xr.DataArray:
     return dataset["late_loss"].median("seed").idxmin("learning_rate")
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """How much less a clipped run climbs: at the claim's rate, at the best and at ten times it."""
     best = best_rates(dataset)
     plain, clipped = {"max_norm": UNCLIPPED}, {"max_norm": NORM}
@@ -79,27 +69,31 @@ def judge(dataset: xr.Dataset) -> Verdict:
             for place, rate in zip((plain, clipped), pair, strict=True)
         ]
         # A broken run's climb is infinite.
-        climbs = [decades(run["climb"].clip(LEAST, 1 / LEAST**4)) for run in runs]
-        less = over_seeds(climbs[0] - climbs[1])
-        numbers[f"climb without clipping, {where}"] = over_seeds(runs[0]["climb"])
+        climbs = [book.decades(run["climb"].clip(LEAST, 1 / LEAST**4)) for run in runs]
+        less = book.over_seeds(climbs[0] - climbs[1])
+        numbers[f"climb without clipping, {where}"] = book.over_seeds(runs[0]["climb"])
         numbers[f"decades of climb removed by clipping, {where}"] = less
-        kinds[where] = by_sign(less, TAMED)
-    gain = [decades(dataset["late_loss"]).sel(p).min("learning_rate") for p in (plain, clipped)]
-    numbers["decades of late loss gained by clipping, best rates"] = over_seeds(gain[0] - gain[1])
-    kind, sentence = together(kinds, "Does clipping take away a fifth of the jumps?")
-    return Verdict(kind, sentence, numbers)
+        kinds[where] = book.by_sign(less, TAMED)
+    gain = [
+        book.decades(dataset["late_loss"]).sel(p).min("learning_rate") for p in (plain, clipped)
+    ]
+    numbers["decades of late loss gained by clipping, best rates"] = book.over_seeds(
+        gain[0] - gain[1]
+    )
+    kind, sentence = book.together(kinds, "Does clipping take away a fifth of the jumps?")
+    return book.Verdict(kind, sentence, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
     """Climb and late loss over the rate, with and without clipping."""
-    figure, axes = panels(2)
+    figure, axes = book.panels(2)
     least = dataset["late_loss"].sel(max_norm=UNCLIPPED).min("learning_rate")
     shown = (dataset["climb"], dataset["late_loss"] / least)
     for ax, array in zip(axes, shown, strict=True):
         for norm in (UNCLIPPED, 100, NORM, 0.01):
             label = "no clipping" if norm == UNCLIPPED else f"norm at most {norm:g}"
             part = array.sel(max_norm=norm, method="nearest")
-            draw_lines(ax, part, "learning_rate", log="x", label=label)
+            book.draw_lines(ax, part, "learning_rate", log="x", label=label)
         ax.axvline(RATE, color="grey", linestyle=":")
     axes[0].set_yscale("symlog", linthresh=LEAST)
     axes[0].axhline(LEAST, color="grey", linewidth=0.8)
@@ -109,7 +103,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="C05",
     question="On a rough loss, does clipping the global norm at 1 tame Adam's jumps?",
     claim="On a rough loss, clipping the global norm at 1.0 tames the jumps of Adam.",

@@ -9,16 +9,7 @@ import numpy as np
 import adamlab
 from adamlab import Outcome
 from adamlab.problems import cross_entropy, digits, mislabelled, network, supervised
-from experiments.laboratory import (
-    Experiment,
-    Lab,
-    Verdict,
-    by_sign,
-    draw_lines,
-    over_seeds,
-    panels,
-    together,
-)
+from experiments import book
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,7 +22,7 @@ NOISES = np.array([0, 0.02, FEW, 0.1, 0.3])
 HELD = (Outcome.OSCILLATING, Outcome.STALLED, Outcome.SLOW)
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """Rate x share of wrong labels, digits, batches of 64."""
     problem = supervised(
         mislabelled(digits()), network((64, 32, 10)), cross_entropy, batch_size=64, target=TARGET
@@ -44,7 +35,7 @@ def measure(lab: Lab) -> xr.Dataset:
     return found[["outcome", "late_loss", "average_loss", "test_accuracy", "test_loss"]]
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """Beside clean labels: do the runs fail to converge, and do most of them oscillate?"""
     late = dataset["late_loss"]
     best = late.where(np.isfinite(late), np.inf).median("seed").idxmin("learning_rate")
@@ -58,23 +49,25 @@ def judge(dataset: xr.Dataset) -> Verdict:
             for noise in (0, FEW)
         )
         lost = [(run["outcome"] == Outcome.CONVERGED).astype(float) for run in (clean, few)]
-        less = over_seeds(lost[0] - lost[1], np.mean)
+        less = book.over_seeds(lost[0] - lost[1], np.mean)
         numbers[f"share of runs that no longer converge, {where}"] = less
-        kinds[f"they do not converge {where}"] = by_sign(less, 0.5)
+        kinds[f"they do not converge {where}"] = book.by_sign(less, 0.5)
         for outcome in HELD:
-            share = over_seeds((few["outcome"] == outcome).astype(float), np.mean)
+            share = book.over_seeds((few["outcome"] == outcome).astype(float), np.mean)
             numbers[f"share of runs {outcome.name.lower()}, {where}"] = share
             if outcome == Outcome.OSCILLATING:
-                kinds[f"they oscillate {where}"] = by_sign(share, 0.5)
-        cost = over_seeds(clean["test_accuracy"] - few["test_accuracy"])
+                kinds[f"they oscillate {where}"] = book.by_sign(share, 0.5)
+        cost = book.over_seeds(clean["test_accuracy"] - few["test_accuracy"])
         numbers[f"test accuracy lost, {where}"] = cost
-    kind, sentence = together(kinds, "With 5 % of the labels wrong, what becomes of most runs?")
-    return Verdict(kind, sentence, numbers)
+    kind, sentence = book.together(
+        kinds, "With 5 % of the labels wrong, what becomes of most runs?"
+    )
+    return book.Verdict(kind, sentence, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
     """Outcomes over the share of wrong labels at two rates, and what the test says."""
-    figure, axes = panels(3)
+    figure, axes = book.panels(3)
     shown = (Outcome.CONVERGED, *HELD)
     noise = dataset["label_noise"].values
     for ax, rate in zip(axes, (RATE, 1e-2), strict=False):
@@ -90,14 +83,14 @@ def draw(dataset: xr.Dataset) -> Figure:
     axes[0].legend(fontsize="small", ncols=2, loc="upper center")
     for value in noise:
         part = dataset["test_accuracy"].sel(label_noise=value)
-        draw_lines(axes[2], part, "learning_rate", label=f"{value:g}")
+        book.draw_lines(axes[2], part, "learning_rate", label=f"{value:g}")
     axes[2].axvline(RATE, color="grey", linestyle=":")
     axes[2].set(title="accuracy on clean test rows", ylabel="test accuracy", ylim=(0.5, 1))
     axes[2].legend(fontsize="small", title="wrong labels", ncols=2)
     return figure
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="C06",
     question="Do a few mislabelled samples keep Adam oscillating without converging?",
     claim="A few mislabelled samples keep Adam oscillating without converging.",

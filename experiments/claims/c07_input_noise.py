@@ -21,18 +21,7 @@ from adamlab.problems import (
     supervised,
     with_input_noise,
 )
-from experiments.laboratory import (
-    Experiment,
-    Kind,
-    Lab,
-    Verdict,
-    by_sign,
-    draw_lines,
-    over_seeds,
-    panels,
-    side_by_side,
-    together,
-)
+from experiments import book
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -61,7 +50,7 @@ SETTINGS = {
 }
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """Test loss over rate x deviation of the noise, one full-batch update an epoch."""
     axes = {
         "learning_rate": np.geomspace(1e-4, 1e-1, lab["rates"]),
@@ -75,7 +64,7 @@ def measure(lab: Lab) -> xr.Dataset:
         found = lab.map(label, problem, adamlab.adam, axes, steps=EPOCHS)
         test = found["test_loss"]
         maps[name] = test.where(np.isfinite(test), np.inf).to_dataset(name="test_loss")
-    return side_by_side("data", maps)
+    return book.side_by_side("data", maps)
 
 
 def gains(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
@@ -89,31 +78,31 @@ def gains(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
     return {where: 1 - part / part.sel(input_noise=0) for where, part in at.items()}
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """Whether a deviation of 0.1 saves more than a hundredth of the test loss, in pairs."""
     numbers: dict[str, float | Interval] = {}
-    kinds: dict[str, Kind] = {}
+    kinds: dict[str, book.Kind] = {}
     for where, gain in gains(dataset).items():
         for name in SETTINGS:
             by_noise = gain.sel(data=name)
-            saved = over_seeds(by_noise.sel(input_noise=NOISE, method="nearest"))
+            saved = book.over_seeds(by_noise.sel(input_noise=NOISE, method="nearest"))
             numbers[f"share of the test loss saved, {name}, {where}"] = saved
-            kinds[f"{name}, {where}"] = by_sign(saved, HELPED)
+            kinds[f"{name}, {where}"] = book.by_sign(saved, HELPED)
             widest = by_noise.median("seed")
             numbers[f"deviation that saves most, {name}, {where}"] = float(
                 widest.idxmax("input_noise")
             )
-    kind, sentence = together(kinds, "Does noise of 0.1 save a hundredth of the test loss?")
-    return Verdict(kind, sentence, numbers)
+    kind, sentence = book.together(kinds, "Does noise of 0.1 save a hundredth of the test loss?")
+    return book.Verdict(kind, sentence, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
     """What each deviation saves, at the rate of the claim and each at its best."""
-    figure, axes = panels(2)
+    figure, axes = book.panels(2)
     for ax, (where, gain) in zip(axes, gains(dataset).items(), strict=True):
         for name in SETTINGS:
             part = gain.sel(data=name, input_noise=slice(1e-9, None))
-            draw_lines(ax, part, "input_noise", log="x", label=name)
+            book.draw_lines(ax, part, "input_noise", log="x", label=name)
         ax.axhline(0, color="grey", linewidth=0.8)
         ax.axvline(NOISE, color="grey", linestyle=":")
         ax.set(title=where, ylim=(-1, 0.6), xlabel="deviation of the noise on inputs")
@@ -122,7 +111,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="C07",
     question="Does fresh noise on the inputs in every epoch help where data are few?",
     claim="Fresh noise of deviation 0.1 on the inputs, each epoch, helps small data sets.",

@@ -8,18 +8,7 @@ import numpy as np
 
 import adamlab
 from adamlab.problems import linear_data, network, squared_error, supervised
-from experiments.laboratory import (
-    Experiment,
-    Lab,
-    Verdict,
-    by_sign,
-    decades,
-    draw_lines,
-    over_seeds,
-    panels,
-    side_by_side,
-    together,
-)
+from experiments import book
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -32,7 +21,7 @@ RIGHT = float(np.log10(1.1))
 """Decades of loss above the best rate's up to which a rate is right: 10 %."""
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """The rate from 1e-4 to 10 for each width and each way to spend ten epochs."""
     rates = {"learning_rate": np.geomspace(1e-4, 10, lab["rates"])}
     ways = {}
@@ -45,13 +34,13 @@ def measure(lab: Lab) -> xr.Dataset:
             name = f"{width}-wide-{steps}-steps"
             found = lab.map(name, problem, adamlab.adam, rates, steps=steps)
             widths[str(width)] = found[["initial_loss", "late_loss", "outcome"]]
-        ways[f"{way}, {steps} steps"] = side_by_side("width", widths)
-    return side_by_side("way", ways)
+        ways[f"{way}, {steps} steps"] = book.side_by_side("width", widths)
+    return book.side_by_side("way", ways)
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """Each way, over all widths: whether 1.0 is unstable, and how far 1e-3 is from the best."""
-    late = decades(dataset["late_loss"])
+    late = book.decades(dataset["late_loss"])
     broken = (adamlab.Outcome.OSCILLATING, adamlab.Outcome.DIVERGED, adamlab.Outcome.NON_FINITE)
     wild = dataset["outcome"].isin(broken) | (dataset["late_loss"] > dataset["initial_loss"])
     at_large = wild.sel(learning_rate=LARGE, method="nearest")
@@ -59,28 +48,28 @@ def judge(dataset: xr.Dataset) -> Verdict:
     best = late.idxmin("learning_rate")
     numbers, kinds = {}, {}
     for way in dataset["way"].values:
-        share = over_seeds(at_large.sel(way=way).mean("width"), np.mean)
-        excess = over_seeds(above.sel(way=way).mean("width"))
+        share = book.over_seeds(at_large.sel(way=way).mean("width"), np.mean)
+        excess = book.over_seeds(above.sel(way=way).mean("width"))
         numbers[f"share that oscillates or diverges at {LARGE:g}, {way}"] = share
         numbers[f"decades of loss at {SAID:g} above the best rate's, {way}"] = excess
         for width in dataset["width"].values:
             name = f"best rate, {way}, width {width}"
-            numbers[name] = over_seeds(best.sel(way=way, width=width))
-        kinds[f"{LARGE:g} is unstable, {way}"] = by_sign(share, 0.5)
-        below = over_seeds(-above.sel(way=way).mean("width"))
-        kinds[f"{SAID:g} is right, {way}"] = by_sign(below, -RIGHT)
-    kind, sentence = together(kinds, "Is it so?")
-    return Verdict(kind, sentence, numbers)
+            numbers[name] = book.over_seeds(best.sel(way=way, width=width))
+        kinds[f"{LARGE:g} is unstable, {way}"] = book.by_sign(share, 0.5)
+        below = book.over_seeds(-above.sel(way=way).mean("width"))
+        kinds[f"{SAID:g} is right, {way}"] = book.by_sign(below, -RIGHT)
+    kind, sentence = book.together(kinds, "Is it so?")
+    return book.Verdict(kind, sentence, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
     """The late loss over the rate for each width, one panel for each way."""
-    figure, axes = panels(2)
+    figure, axes = book.panels(2)
     share = dataset["late_loss"] / dataset["initial_loss"]
     for ax, way in zip(axes, dataset["way"].values, strict=True):
         for width in dataset["width"].values:
             line = share.sel(way=way, width=width)
-            draw_lines(ax, line, "learning_rate", log="xy", label=f"{width} wide")
+            book.draw_lines(ax, line, "learning_rate", log="xy", label=f"{width} wide")
         ax.axhline(1, color="grey", linewidth=1)
         for rate in (SAID, LARGE):
             ax.axvline(rate, color="grey", linestyle=":")
@@ -91,7 +80,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="C08",
     question="Does a rate of 1.0 oscillate or diverge, and is 1e-3 right?",
     claim="A rate of 1.0 oscillates or diverges; 1e-3 is right.",

@@ -12,17 +12,7 @@ import numpy as np
 import adamlab
 from adamlab.analysis import Interval
 from adamlab.problems import cross_entropy, digits, network, supervised
-from experiments.laboratory import (
-    Experiment,
-    Kind,
-    Lab,
-    Verdict,
-    by_sign,
-    draw_lines,
-    over_seeds,
-    panels,
-    side_by_side,
-)
+from experiments import book
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -64,7 +54,7 @@ def first_over_last(problem: adamlab.Problem, key: jax.Array) -> jax.Array:
     return jnp.sqrt(first / last)
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """Late loss over rate, kind of net and depth; and the gradients at the start."""
     import xarray as xr
 
@@ -81,13 +71,13 @@ def measure(lab: Lab) -> xr.Dataset:
             name = f"{net}-{kind}".replace(", ", "-").replace(" ", "-")
             axes = {"learning_rate": RATES}
             parts[kind] = lab.map(name, problem, adamlab.adam, axes, steps=steps)[["late_loss"]]
-        found = side_by_side("kind", parts).reindex(kind=[*KINDS, *OTHERS])
+        found = book.side_by_side("kind", parts).reindex(kind=[*KINDS, *OTHERS])
         # Eagerly: to compile deep nets for so little takes longer.
         keys = jax.vmap(jax.random.key)(lab.seeds)
         starts = [jax.vmap(partial(first_over_last, each))(keys) for each in problems.values()]
         ratios = xr.DataArray(np.array(starts), {"kind": list(problems), "seed": lab.seeds})
         nets[net] = found.assign(gradients=ratios.reindex(kind=found["kind"]))
-    return side_by_side("net", nets)
+    return book.side_by_side("net", nets)
 
 
 def left(dataset: xr.Dataset, net: str, kind: str) -> xr.DataArray:
@@ -106,53 +96,53 @@ def at_usual(late: xr.DataArray) -> xr.DataArray:
     return late.sel(learning_rate=RATE)
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """How many times the loss of the better cure a plain net is left with, for each depth."""
     numbers: dict[str, float | Interval] = {}
-    kinds: dict[str, tuple[Kind, Kind]] = {}
+    kinds: dict[str, tuple[book.Kind, book.Kind]] = {}
     for net in dataset["net"].values:
         there = dataset["gradients"].sel(net=net).dropna("kind", how="all")
         for kind in there["kind"].values:
-            best = over_seeds(at_best(left(dataset, net, kind)))
+            best = book.over_seeds(at_best(left(dataset, net, kind)))
             numbers[f"late loss at its best rate, {net}, {kind}"] = best
-            ratio = over_seeds(there.sel(kind=kind))
+            ratio = book.over_seeds(there.sel(kind=kind))
             numbers[f"first over last layer's gradient at the start, {net}, {kind}"] = ratio
         for kind in (k for k in PLAIN if k in there["kind"]):
             signs = []
             for where, chosen in {"best rates": at_best, f"rate {RATE:g}": at_usual}.items():
                 cures = [chosen(left(dataset, net, k)) for k in CURES if k in there["kind"]]
                 better = min(cures, key=lambda cure: float(cure.median()))
-                ratio = over_seeds(chosen(left(dataset, net, kind)) / better)
-                signs.append(by_sign(ratio, WORSE))
+                ratio = book.over_seeds(chosen(left(dataset, net, kind)) / better)
+                signs.append(book.by_sign(ratio, WORSE))
                 numbers[f"late loss over the better cure's, {net}, {kind}, {where}"] = ratio
             kinds[f"{net}, {kind}"] = (signs[0], signs[1])
     flat = {sign for pair in kinds.values() for sign in pair}
     if flat == {"refuted"}:
         sentence = f"A plain net is never left with {WORSE:g} times the loss."
-        return Verdict("refuted", sentence, numbers)
+        return book.Verdict("refuted", sentence, numbers)
     if flat == {"supported"}:
         sentence = f"A plain net is always left with over {WORSE:g} times the loss."
-        return Verdict("supported", sentence, numbers)
+        return book.Verdict("supported", sentence, numbers)
     if "supported" not in flat:
-        return Verdict("undecided", f"An interval holds {WORSE:g}.", numbers)
+        return book.Verdict("undecided", f"An interval holds {WORSE:g}.", numbers)
     words = {"supported": "yes", "refuted": "no", "undecided": "open"}
     said = "; ".join(
         f"{net}: {words[best]} at the best rates, {words[usual]} at {RATE:g}"
         for net, (best, usual) in kinds.items()
     )
     sentence = f"On depth, beginning and rate. Left with {WORSE:g} times the loss? {said}."
-    return Verdict("depends", sentence, numbers)
+    return book.Verdict("depends", sentence, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
     """Late loss over the rate for each net, and the gradients at the start."""
     nets = dataset["net"].values
-    figure, axes = panels(len(nets) + 1)
+    figure, axes = book.panels(len(nets) + 1)
     for ax, net in zip(axes, nets, strict=False):
         for kind in dataset["gradients"].sel(net=net).dropna("kind", how="all")["kind"].values:
             late = dataset["late_loss"].sel(net=net, kind=kind)
             style = "-" if kind in KINDS else ":"
-            draw_lines(ax, late, "learning_rate", log="xy", label=kind, linestyle=style)
+            book.draw_lines(ax, late, "learning_rate", log="xy", label=kind, linestyle=style)
         ax.axvline(RATE, color="gray", linestyle="--")
         ax.axhline(LEARNT, color="gray", linestyle="--")
         ax.set(title=f"late loss, hidden layers: {net}")
@@ -169,7 +159,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="C09",
     question="Does a deep plain ReLU net learn slowly, and do batch norm or residual links cure "
     "it?",

@@ -13,17 +13,7 @@ import adamlab
 from adamlab import Outcome
 from adamlab.analysis import Interval
 from adamlab.problems import cross_entropy, digits, network, supervised
-from experiments.laboratory import (
-    Experiment,
-    Kind,
-    Lab,
-    Verdict,
-    by_sign,
-    draw_lines,
-    over_seeds,
-    panels,
-    together,
-)
+from experiments import book
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -62,7 +52,7 @@ def clipped_sgd(learning_rate: Any, max_norm: Any) -> optax.GradientTransformati
 OPTIMIZERS = {"adam": clipped_adam, "sgd": clipped_sgd}
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """Initial gain x rate x norm for Adam and SGD; the greatest norm is no clipping."""
     widths = (64, *[16] * (lab["layers"] - 1), 10)
     problem = supervised(digits(), network(widths), cross_entropy, batch_size=64, observed=128)
@@ -76,13 +66,13 @@ def measure(lab: Lab) -> xr.Dataset:
     return found[["outcome"]].assign(test_accuracy=learnt)
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """Among nets whose gradients explode: how many runs clipping saves from NaN."""
     explodes = dataset.sel(gain=slice(EXPLODING, None))
     broken = (explodes["outcome"] == Outcome.NON_FINITE).mean("gain")
     learnt = explodes["test_accuracy"].mean("gain")
     numbers: dict[str, float | Interval] = {}
-    kinds: dict[str, Kind] = {}
+    kinds: dict[str, book.Kind] = {}
     for name, usual in USUAL.items():
         for where in (f"at {usual:g}", "over all rates"):
             runs, right = (
@@ -90,28 +80,28 @@ def judge(dataset: xr.Dataset) -> Verdict:
                  part.mean("learning_rate"))
                 for part in (broken.sel(optimizer=name), learnt.sel(optimizer=name))
             )  # fmt: skip
-            saved = over_seeds(runs.sel(max_norm=UNCLIPPED) - runs.sel(max_norm=NORM))
+            saved = book.over_seeds(runs.sel(max_norm=UNCLIPPED) - runs.sel(max_norm=NORM))
             better = right.sel(max_norm=NORM) - right.sel(max_norm=UNCLIPPED)
-            numbers[f"share of runs with NaN or inf, plain {name} {where}"] = over_seeds(
+            numbers[f"share of runs with NaN or inf, plain {name} {where}"] = book.over_seeds(
                 runs.sel(max_norm=UNCLIPPED)
             )
             numbers[f"share saved from them by clipping, {name} {where}"] = saved
-            numbers[f"test accuracy gained by clipping, {name} {where}"] = over_seeds(better)
-            kinds[f"{name} {where}"] = by_sign(saved, SAVED)
-    kind, sentence = together(kinds, "Does clipping save a tenth of the runs from NaN?")
-    return Verdict(kind, sentence, numbers)
+            numbers[f"test accuracy gained by clipping, {name} {where}"] = book.over_seeds(better)
+            kinds[f"{name} {where}"] = book.by_sign(saved, SAVED)
+    kind, sentence = book.together(kinds, "Does clipping save a tenth of the runs from NaN?")
+    return book.Verdict(kind, sentence, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
     """Over the initial gain: the share of runs that broke, and what the others learnt."""
-    figure, axes = panels(2, 2)
+    figure, axes = book.panels(2, 2)
     broken = (dataset["outcome"] == Outcome.NON_FINITE).mean("learning_rate")
     best = dataset["test_accuracy"].max("learning_rate")
     for column, name in enumerate(USUAL):
         for ax, array in zip(axes[column::2], (broken, best), strict=True):
             for norm in dataset["max_norm"].values:
                 label = f"norm at most {norm:g}" if norm < UNCLIPPED else "no clipping"
-                draw_lines(ax, array.sel(optimizer=name, max_norm=norm), "gain", label=label)
+                book.draw_lines(ax, array.sel(optimizer=name, max_norm=norm), "gain", label=label)
             ax.axvline(EXPLODING, color="grey", linestyle=":")
             ax.set_ylim(-0.03, 1.03)
         axes[column].set_title(name)
@@ -121,7 +111,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="C10",
     question="Do exploding gradients end in NaN, and does clipping prevent it?",
     claim="Exploding gradients end in NaN; clipping prevents it.",

@@ -11,17 +11,7 @@ import adamlab
 from adamlab.analysis import Interval
 from adamlab.problems import digits_mlp
 from adamlab.stages import correct_mu_bias
-from experiments.laboratory import (
-    Experiment,
-    Lab,
-    Verdict,
-    draw_heat,
-    draw_lines,
-    over_seeds,
-    panels,
-    side_by_side,
-    uncorrected_adam,
-)
+from experiments import book
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -47,13 +37,13 @@ def half_corrected_adam(learning_rate: Any, b2: Any) -> optax.GradientTransforma
 
 FORMS = {
     "right": adamlab.adam,
-    "left out": uncorrected_adam,
+    "left out": book.uncorrected_adam,
     "of the first moment alone": half_corrected_adam,
 }
 FAULTS = list(FORMS)[1:]
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """The loss over time, rate x 1-b2, for each form."""
     axes = {
         "learning_rate": np.geomspace(RATE, 10**-1.5, lab["rates"]),
@@ -66,7 +56,7 @@ def measure(lab: Lab) -> xr.Dataset:
         )[["curve", "late_loss"]]
         for name, build in FORMS.items()
     }  # fmt: skip
-    return side_by_side("form", maps)
+    return book.side_by_side("form", maps)
 
 
 def decades(loss: xr.DataArray) -> xr.DataArray:
@@ -99,7 +89,7 @@ def gaps(dataset: xr.Dataset, fault: str) -> dict[str, xr.DataArray]:
     }
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """Where the gap is there early, where it is there late, and where it is surely gone."""
     numbers: dict[str, Interval] = {}
     shows: dict[str, list[str]] = {EARLY_AT_RATE: [], LATE_AT_RATE: [], LATE_AT_BEST: []}
@@ -108,7 +98,7 @@ def judge(dataset: xr.Dataset) -> Verdict:
         for when, gap in gaps(dataset, fault).items():
             for complement in gap["1-b2"].values:
                 case = f"{fault} at 1-b2 = {complement:.0e}"
-                found = over_seeds(gap.sel({"1-b2": complement}))
+                found = book.over_seeds(gap.sel({"1-b2": complement}))
                 numbers[f"{when}: {case}"] = found
                 if found.low > GAP or found.high < -GAP:
                     shows[when].append(case)
@@ -117,36 +107,38 @@ def judge(dataset: xr.Dataset) -> Verdict:
     default = {f"{fault} at 1-b2 = {B2:.0e}" for fault in FAULTS}
     if all(default <= set(shows[when]) for when in late):
         sentence = "At b2 = .999 the faults show in the last quarter too, at both rates."
-        return Verdict("refuted", sentence, numbers)
+        return book.Verdict("refuted", sentence, numbers)
     if any(shows[when] for when in late):
         cases = "; ".join(f"{when}: {', '.join(shows[when])}" for when in late if shows[when])
-        return Verdict("depends", f"On b2, the rate and the fault. It shows {cases}.", numbers)
+        return book.Verdict("depends", f"On b2, the rate and the fault. It shows {cases}.", numbers)
     if shows[EARLY_AT_RATE] and within[LATE_AT_RATE] and within[LATE_AT_BEST]:
-        return Verdict("supported", "Faults show early and are gone late, at any b2.", numbers)
-    return Verdict("undecided", f"A late interval holds {GAP} decades, or none is early.", numbers)
+        return book.Verdict("supported", "Faults show early and are gone late, at any b2.", numbers)
+    return book.Verdict(
+        "undecided", f"A late interval holds {GAP} decades, or none is early.", numbers
+    )
 
 
 def draw(dataset: xr.Dataset) -> Figure:
     """The gap over time at the rate, and where over rate x 1-b2 it stays."""
-    figure, axes = panels(2, 2)
+    figure, axes = book.panels(2, 2)
     curve = dataset["curve"].sel(learning_rate=RATE, method="nearest")
     for ax, at in zip(axes, (B2, float(curve["1-b2"].min())), strict=False):
         for form in FORMS:
             line = curve.sel(form=form).sel({"1-b2": at}, method="nearest")
-            draw_lines(ax, line, "step", log="xy", label=form)
+            book.draw_lines(ax, line, "step", log="xy", label=form)
         ax.set(title=f"rate {RATE:g}, 1-b2 = {at:.0e}", ylabel="loss")
     axes[0].legend(title="correction", fontsize=8)
     late = decades(dataset["late_loss"])
     for ax, fault in zip(axes[2:], FAULTS, strict=True):
         gap = (late.sel(form=fault) - late.sel(form="right")).median("seed")
         gap = gap.rename("late gap, decades (red: worse)")
-        draw_heat(ax, gap, "learning_rate", "1-b2", cmap="coolwarm", vmin=-1, vmax=1)
+        book.draw_heat(ax, gap, "learning_rate", "1-b2", cmap="coolwarm", vmin=-1, vmax=1)
         ax.plot(RATE, B2, "k*", markersize=11)
         ax.set_title(f"correction {fault}")
     return figure
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="C11",
     question="Do faults of the bias correction show only early in training?",
     claim="Faults of the bias correction show only early in training.",

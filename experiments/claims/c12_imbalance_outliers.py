@@ -25,19 +25,7 @@ from adamlab.problems import (
     supervised,
     with_outliers,
 )
-from experiments.laboratory import (
-    Experiment,
-    Kind,
-    Lab,
-    Verdict,
-    by_sign,
-    decades,
-    draw_lines,
-    over_seeds,
-    panels,
-    side_by_side,
-    together,
-)
+from experiments import book
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -56,7 +44,7 @@ def test_square(model: Model, params: Any, state: Any, data: Data) -> Mapping[st
     return {"test_square": squared_error(outputs, data.test_targets)}
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """Rate x imbalance on the digits; rate x outliers' share on diabetes, for both losses."""
     import xarray as xr
 
@@ -72,7 +60,7 @@ def measure(lab: Lab) -> xr.Dataset:
             name, supervised(source, model, loss, batch_size=32), adamlab.adam, shares,
             steps=steps, probe=partial(test_square, model),
         )  # fmt: skip
-    table = side_by_side("loss", tables)
+    table = book.side_by_side("loss", tables)
     return xr.Dataset(
         {
             "cost_imbalance": classes["late_loss"] / classes["initial_loss"],
@@ -85,38 +73,38 @@ def measure(lab: Lab) -> xr.Dataset:
 
 def at_rates(dataset: xr.Dataset, name: str, what: str) -> dict[str, xr.DataArray]:
     """Decades of cost or test loss at the usual rate, and at the one of the least median cost."""
-    best = decades(dataset[f"cost_{name}"]).median("seed").idxmin("learning_rate")
-    found = decades(dataset[f"{what}_{name}"]).clip(max=30)
+    best = book.decades(dataset[f"cost_{name}"]).median("seed").idxmin("learning_rate")
+    found = book.decades(dataset[f"{what}_{name}"]).clip(max=30)
     return {
         "at 1e-3": found.sel(learning_rate=RATE, method="nearest"),
         "at the best rate": found.sel(learning_rate=best),
     }
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """By how many decades less the cost falls than without the fault; what Huber's loss gains."""
     numbers: dict[str, float | Interval] = {}
-    kinds: dict[str, Kind] = {}
+    kinds: dict[str, book.Kind] = {}
     plain = dataset.sel(loss="squares")
     for name in ("imbalance", "outliers"):
         for what in ("cost", "test"):
             for where, found in at_rates(plain, name, what).items():
-                lost = over_seeds(found.isel({name: -1}) - found.isel({name: 0}))
+                lost = book.over_seeds(found.isel({name: -1}) - found.isel({name: 0}))
                 label = f"{name} {where}"
                 numbers[f"decades of {what} {'lost' if what == 'cost' else 'loss'}, {label}"] = lost
                 if what == "cost":
-                    kinds[label] = by_sign(lost, LOST)
+                    kinds[label] = book.by_sign(lost, LOST)
     squares, robust = (at_rates(dataset.sel(loss=each), "outliers", "test") for each in LOSSES)
     for where in squares:
-        cured = over_seeds((squares[where] - robust[where]).isel(outliers=-1))
+        cured = book.over_seeds((squares[where] - robust[where]).isel(outliers=-1))
         numbers[f"decades of clean test error gained by Huber's loss, {where}"] = cured
-    kind, sentence = together(kinds, "Does the cost fall less, by more than 0.1 decades?")
-    return Verdict(kind, sentence, numbers)
+    kind, sentence = book.together(kinds, "Does the cost fall less, by more than 0.1 decades?")
+    return book.Verdict(kind, sentence, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
     """The cost above and the test loss below, over the rate."""
-    figure, axes = panels(2, 2)
+    figure, axes = book.panels(2, 2)
     for column, name in enumerate(("imbalance", "outliers")):
         last = dataset.isel({name: [0, -1]})
         for row, what in enumerate(("cost", "test")):
@@ -127,7 +115,7 @@ def draw(dataset: xr.Dataset) -> Figure:
                     part = array.sel({name: level})
                     label = f"{level:g}" if loss is None else f"{level:g}, {loss}"
                     part = part if loss is None else part.sel(loss=loss)
-                    draw_lines(ax, part, "learning_rate", log="xy", label=label)
+                    book.draw_lines(ax, part, "learning_rate", log="xy", label=label)
             ax.axvline(RATE, color="grey", linestyle=":")
         axes[column].legend(fontsize="small", title=name)
         axes[column].set_title(("digits", "diabetes")[column])
@@ -136,7 +124,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="C12",
     question="Do class imbalance and outliers keep the cost from falling, does Huber's loss help?",
     claim="Class imbalance and outliers keep the cost from falling.",

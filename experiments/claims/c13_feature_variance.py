@@ -18,18 +18,7 @@ from adamlab.problems import (
     supervised,
     wine,
 )
-from experiments.laboratory import (
-    Experiment,
-    Lab,
-    Verdict,
-    by_sign,
-    decades,
-    draw_lines,
-    over_seeds,
-    panels,
-    side_by_side,
-    together,
-)
+from experiments import book
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -72,7 +61,7 @@ def bounds(name: str) -> tuple[float, float]:
     return 0.0, float(-(share * np.log(share)).sum())
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """The gap to the minimum, as a share of what can be learnt, over the rate for each table."""
     rates = np.geomspace(1e-5, 10, lab["rates"])
     axes = {"learning_rate": rates, "shift": [0.0, 1.0], "scale": [0.0, 1.0]}
@@ -85,12 +74,12 @@ def measure(lab: Lab) -> xr.Dataset:
         least, constant = bounds(name)
         gap = ((late - least) / (constant - least)).clip(min=LEAST)
         tables[name] = gap.to_dataset(name="gap")
-    return side_by_side("table", tables)
+    return book.side_by_side("table", tables)
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """Decades by which standardising brings the loss nearer, for each table."""
-    gap = decades(dataset["gap"].clip(max=1e12))
+    gap = book.decades(dataset["gap"].clip(max=1e12))
     at = {
         "at the rate of 1e-3": gap.sel(learning_rate=RATE, method="nearest"),
         "each at its best rate": gap.min("learning_rate"),
@@ -100,20 +89,22 @@ def judge(dataset: xr.Dataset) -> Verdict:
         for name in TABLES:
             left = part.sel(table=name)
             for form in list(FORMS)[1:]:  # the last is the claim's
-                gained = over_seeds(left.sel(FORMS["as it is"]) - left.sel(FORMS[form]))
+                gained = book.over_seeds(left.sel(FORMS["as it is"]) - left.sel(FORMS[form]))
                 numbers[f"decades gained, {name} {form}, {where}"] = gained
-            kinds[f"{name} {where}"] = by_sign(gained, GAINED)
-    kind, sentence = together(kinds, "Does standardising bring the loss nearer to its minimum?")
-    return Verdict(kind, sentence, numbers)
+            kinds[f"{name} {where}"] = book.by_sign(gained, GAINED)
+    kind, sentence = book.together(
+        kinds, "Does standardising bring the loss nearer to its minimum?"
+    )
+    return book.Verdict(kind, sentence, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
     """The gap over the rate, a panel for each table."""
-    figure, axes = panels(3)
+    figure, axes = book.panels(3)
     for ax, name in zip(axes, TABLES, strict=True):
         for form in FORMS:
             part = dataset["gap"].sel(table=name).sel(FORMS[form])
-            draw_lines(ax, part, "learning_rate", log="xy", label=form)
+            book.draw_lines(ax, part, "learning_rate", log="xy", label=form)
         ax.axvline(RATE, color="grey", linestyle=":")
         ax.axhline(1, color="grey", linewidth=0.8)
         ax.set(title=name, ylim=(LEAST / 2, 1e6))
@@ -122,7 +113,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="C13",
     question="Do features of high variance keep Adam from the minimum, does standardising cure it?",
     claim="Features with high variance keep Adam from the minimum; standardising them cures it.",

@@ -9,17 +9,7 @@ import numpy as np
 import adamlab
 from adamlab.analysis import Interval
 from adamlab.problems import cross_entropy, digits, network, supervised
-from experiments.laboratory import (
-    Experiment,
-    Lab,
-    Verdict,
-    by_sign,
-    draw_lines,
-    over_seeds,
-    panels,
-    side_by_side,
-    together,
-)
+from experiments import book
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -37,7 +27,7 @@ WAYS = {
 """Rates that a search draws from: all with one probability, on one axis or the other."""
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """The test accuracy after ten epochs over the rate, for each width."""
     rates = {"learning_rate": np.geomspace(SAID[0], SAID[-1], lab["rates"])}
     widths = {}
@@ -48,7 +38,7 @@ def measure(lab: Lab) -> xr.Dataset:
         steps = lab["epochs"] * ROWS // BATCH
         found = lab.map(f"{width}-wide", problem, adamlab.adam, rates, steps=steps, checkpoints=8)
         widths[str(width)] = found[["test_accuracy"]]
-    return side_by_side("width", widths)
+    return book.side_by_side("width", widths)
 
 
 def best_of_search(accuracy: xr.DataArray, rates: np.ndarray) -> xr.DataArray:
@@ -67,31 +57,31 @@ def best_of_search(accuracy: xr.DataArray, rates: np.ndarray) -> xr.DataArray:
     return found.copy(data=best.reshape(found.shape))
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """For each width: how far the four rates differ, and what four trials on each axis find."""
     numbers: dict[str, float | Interval] = {}
     spreads, axes = {}, {}
     for width in dataset["width"].values:
         accuracy = dataset["test_accuracy"].sel(width=width)
         four = accuracy.sel(learning_rate=SAID, method="nearest")
-        spread = over_seeds(four.max("learning_rate") - four.min("learning_rate"))
+        spread = book.over_seeds(four.max("learning_rate") - four.min("learning_rate"))
         found = {way: best_of_search(accuracy, rates) for way, rates in WAYS.items()}
-        gain = over_seeds(found["log"] - found["linear"])
+        gain = book.over_seeds(found["log"] - found["linear"])
         numbers[f"greatest less least accuracy of the four rates, {width} wide"] = spread
         numbers[f"accuracy gained by the log axis in {TRIALS} trials, {width} wide"] = gain
-        spreads[f"the four rates differ, {width} wide"] = by_sign(spread, DIFFERENT)
-        axes[f"the log axis finds better, {width} wide"] = by_sign(gain, BETTER)
-    kind, sentence = together(spreads | axes, "Is it so?")
-    return Verdict(kind, sentence, numbers)
+        spreads[f"the four rates differ, {width} wide"] = book.by_sign(spread, DIFFERENT)
+        axes[f"the log axis finds better, {width} wide"] = book.by_sign(gain, BETTER)
+    kind, sentence = book.together(spreads | axes, "Is it so?")
+    return book.Verdict(kind, sentence, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
     """The accuracy over the rate on both axes, with the places of four even trials."""
-    figure, axes = panels(2)
+    figure, axes = book.panels(2)
     for ax, (way, log) in zip(axes, {"log": "x", "linear": ""}.items(), strict=True):
         for width in dataset["width"].values:
             line = dataset["test_accuracy"].sel(width=width)
-            draw_lines(ax, line, "learning_rate", log=log, label=f"{width} wide")
+            book.draw_lines(ax, line, "learning_rate", log=log, label=f"{width} wide")
         trials = SAID if way == "log" else np.linspace(SAID[0], SAID[-1], TRIALS)
         for rate in trials:
             ax.axvline(rate, color="grey", linestyle=":", zorder=0)
@@ -100,7 +90,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="C14",
     question="Must the rate be searched on a log axis?",
     claim="The rate must be searched on a log axis: .1, .01, .001 and .0001 give very different "

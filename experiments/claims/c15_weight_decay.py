@@ -17,16 +17,7 @@ from adamlab.problems import (
     standardized,
     supervised,
 )
-from experiments.laboratory import (
-    Experiment,
-    Lab,
-    Verdict,
-    by_sign,
-    draw_heat,
-    draw_lines,
-    over_seeds,
-    panels,
-)
+from experiments import book
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -38,7 +29,7 @@ EMPTY = 0.1  # of the norm without decay
 NAMES = ["train_accuracy", "test_accuracy", "weight_norm"]
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """Accuracy and weight norm over rate x L2, and over L1 x L2 at the article's rate."""
     import xarray as xr
 
@@ -78,7 +69,7 @@ def best_for_others(accuracy: xr.DataArray) -> xr.DataArray:
     return accuracy.isel(dict.fromkeys(dims, 0), drop=True).copy(data=result)
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """Whether the norm vanishes, how much the best L2 gains, and whether a mixture gains more."""
     at = dataset.sel(learning_rate=RATE, method="nearest")
     test, train = at["test_accuracy_alone"], at["train_accuracy_alone"]
@@ -86,64 +77,66 @@ def judge(dataset: xr.Dataset) -> Verdict:
     both = dataset["test_accuracy_both"]
     l1_alone, l2_alone = best_for_others(both.sel(l2=0)), best_for_others(both.sel(l1=0))
     better = l1_alone if l1_alone.mean() > l2_alone.mean() else l2_alone
-    left = over_seeds(norm.isel(l2=-1))
-    gain = over_seeds(best_for_others(test) - test.sel(l2=0), np.mean)
+    left = book.over_seeds(norm.isel(l2=-1))
+    gain = book.over_seeds(best_for_others(test) - test.sel(l2=0), np.mean)
     mixture = best_for_others(both.where((both["l1"] > 0) & (both["l2"] > 0), -np.inf))
-    more = over_seeds(mixture - better, np.mean)
+    more = book.over_seeds(mixture - better, np.mean)
     numbers = {
         "share of the weight norm left by L2 = 1": left,
-        "test accuracy with L2 = 1": over_seeds(test.isel(l2=-1)),
-        "train less test accuracy without decay": over_seeds((train - test).sel(l2=0)),
+        "test accuracy with L2 = 1": book.over_seeds(test.isel(l2=-1)),
+        "train less test accuracy without decay": book.over_seeds((train - test).sel(l2=0)),
         "test accuracy gained by the best L2": gain,
-        "test accuracy gained by L2 = .01": over_seeds(
+        "test accuracy gained by L2 = .01": book.over_seeds(
             (test.sel(l2=STRENGTH, method="nearest") - test.sel(l2=0)), np.mean
         ),
         "test accuracy gained by L1 with L2 over the better alone": more,
     }
-    empties = by_sign(left._replace(low=-left.high, high=-left.low), -EMPTY)
-    overfits, combines = by_sign(gain), by_sign(more)
+    empties = book.by_sign(left._replace(low=-left.high, high=-left.low), -EMPTY)
+    overfits, combines = book.by_sign(gain), book.by_sign(more)
     if "refuted" in (empties, overfits):
         which = "strong decay leaves weights" if empties == "refuted" else "decay gains nothing"
-        return Verdict("refuted", f"At a rate of {RATE:g} {which}.", numbers)
+        return book.Verdict("refuted", f"At a rate of {RATE:g} {which}.", numbers)
     if "undecided" in (empties, overfits):
-        return Verdict("undecided", "The interval of the norm or of the gain is open.", numbers)
+        return book.Verdict(
+            "undecided", "The interval of the norm or of the gain is open.", numbers
+        )
     alone = "strong L2 empties the weights, and the best L2 tests better than none"
     if combines == "supported":
         sentence = f"At a rate of {RATE:g} {alone}; L1 with L2 is better than either alone."
-        return Verdict("supported", sentence, numbers)
+        return book.Verdict("supported", sentence, numbers)
     worse = "worse than" if combines == "refuted" else "not clearly better than"
     sentence = f"On the part: {alone}; L1 with L2 is {worse} the better of them alone."
-    return Verdict("depends", sentence, numbers)
+    return book.Verdict("depends", sentence, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
     """Accuracies and norm over L2 at the article's rate, and the two maps of test accuracy."""
-    figure, (lines, norm, rates, mixed) = panels(2, 2)
+    figure, (lines, norm, rates, mixed) = book.panels(2, 2)
     at = dataset.sel(learning_rate=RATE, method="nearest")
     least = float(dataset["l2"][1]) / 10  # where a logarithmic axis shows none at all
     at, shown = (d.assign_coords(l2=d["l2"].where(d["l2"] > 0, least)) for d in (at, dataset))
     for part in ("train", "test"):
-        draw_lines(lines, at[f"{part}_accuracy_alone"], "l2", label=f"{part}")
+        book.draw_lines(lines, at[f"{part}_accuracy_alone"], "l2", label=f"{part}")
     lines.set(title=f"accuracy, rate {RATE:g}", ylim=(0, 1.02))
     lines.legend(loc="lower left")
-    draw_lines(norm, at["weight_norm_alone"], "l2", log="xy")
+    book.draw_lines(norm, at["weight_norm_alone"], "l2", log="xy")
     norm.set_title("weight norm")
     for ax in (lines, norm):
         ax.axvline(STRENGTH, color="gray", linestyle=":")
     shown = shown.assign_coords(l1=shown["l1"].where(shown["l1"] > 0, least)).mean("seed")
     alone, both = (shown[f"test_accuracy_{n}"].rename("test accuracy") for n in ("alone", "both"))
     low, high = float(both.quantile(0.4)), float(both.max())
-    draw_heat(rates, alone, "learning_rate", "l2", vmin=low, vmax=high)
+    book.draw_heat(rates, alone, "learning_rate", "l2", vmin=low, vmax=high)
     rates.plot(RATE, STRENGTH, "o", color="red", markerfacecolor="none")
     rates.set_title("circle: the article's setting")
-    draw_heat(mixed, both, "l1", "l2", vmin=low, vmax=high)
+    book.draw_heat(mixed, both, "l1", "l2", vmin=low, vmax=high)
     best = both.isel({str(d): i for d, i in both.argmax(...).items()})
     mixed.plot(float(best["l1"]), float(best["l2"]), "*", color="red")
     mixed.set_title(f"star: best; {least:g} stands for none")
     return figure
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="C15",
     question="Does strong decay empty the weights, weak decay overfit, and do L1 and L2 combine?",
     claim="Too strong a weight decay drives the weights to zero, too weak a one overfits; L1 and "

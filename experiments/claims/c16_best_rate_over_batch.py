@@ -9,19 +9,7 @@ import numpy as np
 import adamlab
 from adamlab.analysis import Interval, power_law, refined_argmin
 from adamlab.problems import cross_entropy, digits, network, supervised
-from experiments.laboratory import (
-    Experiment,
-    Kind,
-    Lab,
-    Verdict,
-    by_sign,
-    decades,
-    draw_lines,
-    over_seeds,
-    panels,
-    side_by_side,
-    together,
-)
+from experiments import book
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -34,7 +22,7 @@ GROWS, SLOWER = 0.1, 0.05
 """The exponent, and the decades of loss, that count."""
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """Late loss over batch size x rate, every run with the same number of samples."""
     import xarray as xr
 
@@ -48,8 +36,8 @@ def measure(lab: Lab) -> xr.Dataset:
             )
             steps = lab["epochs"] * ROWS // size
             found = lab.map(f"{name}-{size}", problem, optimizer, rates, steps=steps)
-            sizes[size] = decades(found["late_loss"]).to_dataset(name=name)
-        parts[name] = side_by_side("batch", sizes).rename(learning_rate=f"rate_{name}")
+            sizes[size] = book.decades(found["late_loss"]).to_dataset(name=name)
+        parts[name] = book.side_by_side("batch", sizes).rename(learning_rate=f"rate_{name}")
     return xr.merge(parts.values(), combine_attrs="drop")
 
 
@@ -60,10 +48,10 @@ def best_rates(dataset: xr.Dataset, name: str) -> np.ndarray:
     return refined_argmin(late.values, dataset[rate].values)
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """The exponent of the best rate, and what the largest batch loses at the smallest's rate."""
     numbers: dict[str, float | Interval] = {}
-    kinds: dict[str, Kind] = {}
+    kinds: dict[str, book.Kind] = {}
     sizes = dataset["batch"].values
     for name, (_, _, foretold) in OPTIMIZERS.items():
         best = best_rates(dataset, name)
@@ -77,25 +65,25 @@ def judge(dataset: xr.Dataset) -> Verdict:
         # At an edge the best rate is not known.
         at_edge = np.isin(np.median(best, axis=0), ends).any()
         kinds[f"{name}: the best rate grows"] = (
-            "undecided" if at_edge else by_sign(law.exponent, GROWS)
+            "undecided" if at_edge else book.by_sign(law.exponent, GROWS)
         )
         large = dataset[name].isel(batch=-1)
         kept = {f"rate_{name}": float(np.median(best[:, 0]))}
-        lost = over_seeds(large.sel(kept, method="nearest") - large.min(f"rate_{name}"))
+        lost = book.over_seeds(large.sel(kept, method="nearest") - large.min(f"rate_{name}"))
         numbers[f"{name}: decades lost by batch {sizes[-1]} at the rate of {sizes[0]}"] = lost
-        kinds[f"{name}: a large batch is slower at a small one's rate"] = by_sign(lost, SLOWER)
-    kind, sentence = together(kinds, "Is it so?")
-    return Verdict(kind, sentence, numbers)
+        kinds[f"{name}: a large batch is slower at a small one's rate"] = book.by_sign(lost, SLOWER)
+    kind, sentence = book.together(kinds, "Is it so?")
+    return book.Verdict(kind, sentence, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
     """Above the late loss over the rate for each batch; below the best rate over the batch."""
-    figure, axes = panels(2, 2)
+    figure, axes = book.panels(2, 2)
     sizes = dataset["batch"].values
     for above, below, name in zip(axes[:2], axes[2:], OPTIMIZERS, strict=True):
         for size in sizes:
             line = dataset[name].sel(batch=size)
-            draw_lines(above, line, f"rate_{name}", label=f"batch {size}")
+            book.draw_lines(above, line, f"rate_{name}", label=f"batch {size}")
         above.set(title=f"{name}, equal samples", xlabel="learning_rate", ylabel="log10 late loss")
         best = best_rates(dataset, name)
         middle, theory = np.median(best, axis=0), OPTIMIZERS[name][2]
@@ -109,7 +97,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="C16",
     question="Do smaller batches need smaller rates, and are larger ones slower at the same rate?",
     claim="Smaller batches need smaller rates; larger batches are slower unless the rate grows.",

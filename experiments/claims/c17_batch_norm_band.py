@@ -10,16 +10,7 @@ import xarray as xr
 import adamlab
 from adamlab.analysis import Interval
 from adamlab.problems import cross_entropy, digits, network, rescaled, standardized, supervised
-from experiments.laboratory import (
-    Experiment,
-    Lab,
-    Verdict,
-    by_sign,
-    draw_lines,
-    over_seeds,
-    panels,
-    side_by_side,
-)
+from experiments import book
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,7 +30,7 @@ VARIANTS = {
 FROM, TO = "raw", "scaled, batch norm"
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """Late train loss and test accuracy over the rate for each variant."""
     axes = {"learning_rate": np.geomspace(1e-5, 10, lab["rates"])}
     maps = {}
@@ -56,7 +47,7 @@ def measure(lab: Lab) -> xr.Dataset:
             fixed={"feature_scale": scale}, steps=lab["steps"],
         )  # fmt: skip
         maps[name] = found[["late_loss", "test_accuracy"]].fillna({"test_accuracy": 0.0})
-    return side_by_side("variant", maps)
+    return book.side_by_side("variant", maps)
 
 
 def decades(good: xr.DataArray) -> xr.DataArray:
@@ -84,35 +75,39 @@ def widths(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
     }
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """How many decades of rates the two together gain, to converge and to test well."""
     kinds, numbers = {}, dict[str, float | Interval]()
     what = {"train": "that converge", "test": "that test well"}
     for measure_of, wide in widths(dataset).items():
-        gain = over_seeds(wide.sel(variant=TO) - wide.sel(variant=FROM), np.mean)
-        kinds[measure_of] = by_sign(gain, WIDER)
+        gain = book.over_seeds(wide.sel(variant=TO) - wide.sel(variant=FROM), np.mean)
+        kinds[measure_of] = book.by_sign(gain, WIDER)
         numbers[f"decades of rates {what[measure_of]} gained over raw"] = gain
         for variant in dataset["variant"].values:
-            value = over_seeds(wide.sel(variant=variant), np.mean)
+            value = book.over_seeds(wide.sel(variant=variant), np.mean)
             numbers[f"decades of rates {what[measure_of]}, {variant}"] = value
     train, test = kinds.values()
     if train == test:
         change = {"supported": "widen", "refuted": "do not widen"}.get(train, "may widen")
-        return Verdict(train, f"Scaling and batch norm {change} the band of good rates.", numbers)
+        return book.Verdict(
+            train, f"Scaling and batch norm {change} the band of good rates.", numbers
+        )
     if "undecided" in (train, test):
-        return Verdict("undecided", f"The interval of a gain holds {WIDER:g} decades.", numbers)
+        return book.Verdict(
+            "undecided", f"The interval of a gain holds {WIDER:g} decades.", numbers
+        )
     which = "to converge" if train == "supported" else "to test well"
     sentence = f"On what a good rate is for: the band is wider only for rates {which}."
-    return Verdict("depends", sentence, numbers)
+    return book.Verdict("depends", sentence, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
     """Late loss and test accuracy over the rate for each variant."""
-    figure, (loss, accuracy) = panels(2)
+    figure, (loss, accuracy) = book.panels(2)
     for variant in dataset["variant"].values:
         part = dataset.sel(variant=variant)
-        draw_lines(loss, part["late_loss"], "learning_rate", log="xy", label=variant)
-        draw_lines(accuracy, part["test_accuracy"], "learning_rate")
+        book.draw_lines(loss, part["late_loss"], "learning_rate", log="xy", label=variant)
+        book.draw_lines(accuracy, part["test_accuracy"], "learning_rate")
     loss.axhline(TARGET, color="gray", linestyle=":")
     loss.set(title="late train loss (dotted: converged)", ylim=(1e-4, 1e2))
     loss.legend(loc="upper center", fontsize=7, ncols=2)
@@ -120,7 +115,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="C17",
     question="Do scaling and batch norm make Adam less sensitive to its rate?",
     claim="Scaling the inputs plus batch norm (BN-784-128-BN-10) makes Adam less sensitive to its "

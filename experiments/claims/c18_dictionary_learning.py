@@ -9,18 +9,7 @@ import numpy as np
 import adamlab
 from adamlab.analysis import Interval
 from adamlab.problems import dictionary_learning
-from experiments.laboratory import (
-    Experiment,
-    Kind,
-    Lab,
-    Verdict,
-    by_sign,
-    draw_lines,
-    over_seeds,
-    panels,
-    side_by_side,
-    together,
-)
+from experiments import book
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -34,7 +23,7 @@ UNSTABLE = 0.1  # the share of all the loss's moves that go up
 BROKEN = 6.0  # what counts as the decades of loss of a run that met infinity
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """Rate x weight of the L1 penalty for both optimizers, 100 steps and ten times as many."""
     axes = {"learning_rate": np.geomspace(1e-4, 1, lab["rates"]), "l1": lab["l1"]}
     runs = {}
@@ -55,14 +44,14 @@ def measure(lab: Lab) -> xr.Dataset:
         decades = {n: v.copy(data=np.log10(v)) for n, v in shares.items()}
         rises = (up / (up + down).clip(min=1e-12)).where(~broken, 1.0)
         runs[f"{steps} steps"] = found[["dead_codes"]].assign(decades | {"rises": rises})
-    return side_by_side("run", runs)
+    return book.side_by_side("run", runs)
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """Adam's loss beside SGD's and how often it rises: at the claim's rate, each at its best."""
     claimed = abs(dataset["learning_rate"] - RATE).argmin("learning_rate")
     rates = {f"at {RATE:g}": claimed, "at best rates": dataset["loss"].argmin("learning_rate")}
-    kinds: dict[str, Kind] = {}
+    kinds: dict[str, book.Kind] = {}
     numbers: dict[str, Interval] = {}
     for where, place in rates.items():
         at_rate = dataset[["loss", "mse", "rises"]].isel(learning_rate=place)
@@ -70,23 +59,25 @@ def judge(dataset: xr.Dataset) -> Verdict:
             for l1 in PENALTY:
                 adam, sgd = (at_rate.sel(run=run, l1=l1, optimizer=name) for name in OPTIMIZERS)
                 name = f"{run} {where} {PENALTY[l1]}"
-                behind = over_seeds(adam["loss"] - sgd["loss"])
+                behind = book.over_seeds(adam["loss"] - sgd["loss"])
                 numbers[f"decades of loss, Adam's less SGD's: {name}"] = behind
-                numbers[f"Adam's rises: {name}"] = over_seeds(adam["rises"])
+                numbers[f"Adam's rises: {name}"] = book.over_seeds(adam["rises"])
                 kinds[name] = worse(
-                    by_sign(behind, STUCK),
-                    by_sign(over_seeds(adam["rises"]), UNSTABLE),
-                    by_sign(over_seeds(sgd["rises"]), UNSTABLE),
+                    book.by_sign(behind, STUCK),
+                    book.by_sign(book.over_seeds(adam["rises"]), UNSTABLE),
+                    book.by_sign(book.over_seeds(sgd["rises"]), UNSTABLE),
                 )
                 if place is claimed:
                     mse = {"Adam": adam["mse"], "SGD": sgd["mse"]}
                     for who, decades in mse.items():
-                        numbers[f"decades of mse above PCA, {who}: {name}"] = over_seeds(decades)
-    kind, sentence = together(kinds, "Is Adam stuck or unstable where SGD is stable?")
-    return Verdict(kind, sentence, numbers)
+                        numbers[f"decades of mse above PCA, {who}: {name}"] = book.over_seeds(
+                            decades
+                        )
+    kind, sentence = book.together(kinds, "Is Adam stuck or unstable where SGD is stable?")
+    return book.Verdict(kind, sentence, numbers)
 
 
-def worse(stuck: Kind, unstable: Kind, sgd_unstable: Kind) -> Kind:
+def worse(stuck: book.Kind, unstable: book.Kind, sgd_unstable: book.Kind) -> book.Kind:
     """Whether Adam fails, in one way or the other, where SGD is stable."""
     if sgd_unstable == "supported" or (stuck, unstable) == ("refuted", "refuted"):
         return "refuted"
@@ -97,13 +88,13 @@ def worse(stuck: Kind, unstable: Kind, sgd_unstable: Kind) -> Kind:
 def draw(dataset: xr.Dataset) -> Figure:
     """The loss over the rate for both, one row for each penalty, above what PCA leaves."""
     runs = list(dataset["run"].values)
-    figure, axes = panels(len(runs), dataset.sizes["l1"])
+    figure, axes = book.panels(len(runs), dataset.sizes["l1"])
     for row, l1 in enumerate(dataset["l1"].values):
         for column, run in enumerate(runs):
             ax = axes[row * len(runs) + column]
             for name in OPTIMIZERS:
                 loss = 10 ** dataset["loss"].sel(run=run, l1=l1, optimizer=name)
-                draw_lines(ax, loss, "learning_rate", log="xy", label=name)
+                book.draw_lines(ax, loss, "learning_rate", log="xy", label=name)
             ax.axhline(1, color="black", linewidth=1, label="PCA of rank 5")
             ax.axvline(RATE, color="grey", linestyle=":", label="the claim's rate")
             ax.set(title=f"{run}, l1 = {l1:g}", ylabel="loss / PCA's mse", ylim=(0.8, 30))
@@ -111,7 +102,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="C18",
     question="In dictionary learning, is Adam unstable or stuck where SGD is stable but slower?",
     claim="In dictionary learning Adam is unstable or stuck where SGD at the same rate of .01 is "

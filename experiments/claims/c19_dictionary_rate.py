@@ -10,15 +10,7 @@ import optax
 import adamlab
 from adamlab.analysis import Interval, bootstrap
 from adamlab.problems import dictionary_learning
-from experiments.laboratory import (
-    Experiment,
-    Kind,
-    Lab,
-    Verdict,
-    by_sign,
-    panels,
-    together,
-)
+from experiments import book
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -39,7 +31,7 @@ def two_rates(dictionary_rate: Any, rest_rate: Any) -> optax.GradientTransformat
     return optax.partition(rates, labels)
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """Over both rates: what is left above PCA's floor after 100 steps, and the steps to it."""
     import xarray as xr
 
@@ -77,24 +69,24 @@ def gains(left: np.ndarray, claimed: int) -> dict[str, np.ndarray]:
     return result
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """What a rate apart gains over one for all: at the best rates, and at the claim's."""
     claimed = int(abs(dataset["rest_rate"] - RATE).argmin("rest_rate"))
-    kinds: dict[str, Kind] = {}
+    kinds: dict[str, book.Kind] = {}
     numbers: dict[str, Interval] = {}
     for measure in MEASURES:
         values = dataset[measure].transpose("seed", "dictionary_rate", "rest_rate").values
         for name, gain in gains(np.log10(values), claimed).items():
             interval = bootstrap(gain)
             numbers[f"decades of {measure} saved {name}"] = interval
-            kinds[f"{measure} {name}"] = by_sign(interval, GAIN)
-    kind, sentence = together(kinds, "Does a rate of its own for the dictionary help?")
-    return Verdict(kind, sentence, numbers)
+            kinds[f"{measure} {name}"] = book.by_sign(interval, GAIN)
+    kind, sentence = book.together(kinds, "Does a rate of its own for the dictionary help?")
+    return book.Verdict(kind, sentence, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
     """A map of each measure over both rates; the diagonal is one rate for all."""
-    figure, axes = panels(len(MEASURES))
+    figure, axes = book.panels(len(MEASURES))
     for ax, (measure, label) in zip(axes, MEASURES.items(), strict=True):
         part = dataset[measure].median("seed").transpose("rest_rate", "dictionary_rate")
         x, y = part["dictionary_rate"].values, part["rest_rate"].values
@@ -114,7 +106,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="C19",
     question="Does a rate of its own for the dictionary help?",
     claim="In dictionary learning a learning rate of its own for the dictionary helps Adam.",

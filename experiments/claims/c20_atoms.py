@@ -9,18 +9,7 @@ import numpy as np
 import adamlab
 from adamlab.analysis import Interval
 from adamlab.problems import dictionary_learning
-from experiments.laboratory import (
-    Experiment,
-    Kind,
-    Lab,
-    Verdict,
-    by_sign,
-    draw_lines,
-    over_seeds,
-    panels,
-    side_by_side,
-    together,
-)
+from experiments import book
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -33,7 +22,7 @@ FACTOR = 3.0
 BROKEN = 6.0  # what counts as the decades that the atoms of a broken run moved, up and down
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """How far the largest and the smallest atom moved, over rate x l1, 100 and 1000 steps."""
     problem = dictionary_learning()
     axes = {"learning_rate": np.geomspace(1e-4, 1, lab["rates"]), "l1": lab["l1"]}
@@ -50,15 +39,15 @@ def measure(lab: Lab) -> xr.Dataset:
         growth = {name: times.where(sound, 10**BROKEN) for name, times in growth.items()}
         decades = {name: times.copy(data=np.log10(times)) for name, times in growth.items()}
         runs[f"{steps} steps"] = found[["final_loss", "dead_codes"]].assign(decades)
-    return side_by_side("run", runs)
+    return book.side_by_side("run", runs)
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """How far the largest grew where one vanished: at the claim's rate and at the best."""
     loss = dataset["final_loss"].where(np.isfinite(dataset["final_loss"]), np.inf)
     claimed = abs(dataset["learning_rate"] - RATE).argmin("learning_rate")
     rates = {f"at {RATE:g}": claimed, "at the best rate": loss.argmin("learning_rate")}
-    kinds: dict[str, Kind] = {}
+    kinds: dict[str, book.Kind] = {}
     numbers: dict[str, Interval] = {}
     for where, place in rates.items():
         for run in dataset["run"].values:
@@ -66,21 +55,21 @@ def judge(dataset: xr.Dataset) -> Verdict:
                 at = dataset.isel(learning_rate=place).sel(run=run, l1=l1, optimizer="adam")
                 name = f"{run} {where} {PENALTY[l1]}"
                 unused = (at["dead_codes"] > 0) | (at["down"] > at["up"])
-                both = over_seeds(at["up"].where(unused, at["down"]))
-                kinds[name] = by_sign(both, np.log10(FACTOR))
+                both = book.over_seeds(at["up"].where(unused, at["down"]))
+                kinds[name] = book.by_sign(both, np.log10(FACTOR))
                 numbers |= {
-                    f"decades that the largest atom grew: {name}": over_seeds(at["up"]),
-                    f"decades that the smallest shrank: {name}": over_seeds(at["down"]),
-                    f"codes dead of 8: {name}": over_seeds(at["dead_codes"]),
+                    f"decades that the largest atom grew: {name}": book.over_seeds(at["up"]),
+                    f"decades that the smallest shrank: {name}": book.over_seeds(at["down"]),
+                    f"codes dead of 8: {name}": book.over_seeds(at["dead_codes"]),
                 }
     question = f"Does one atom grow {FACTOR:g}-fold while another vanishes?"
-    return Verdict(*together(kinds, question), numbers)
+    return book.Verdict(*book.together(kinds, question), numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
     """How many times larger the largest and the smallest atom became, over the rate."""
     runs = list(dataset["run"].values)
-    figure, axes = panels(len(runs), dataset.sizes["l1"])
+    figure, axes = book.panels(len(runs), dataset.sizes["l1"])
     for row, l1 in enumerate(dataset["l1"].values):
         for column, run in enumerate(runs):
             ax, part = axes[row * len(runs) + column], dataset.sel(run=run, l1=l1)
@@ -88,8 +77,8 @@ def draw(dataset: xr.Dataset) -> Figure:
                 one = part.sel(optimizer=name)
                 largest, smallest = 10 ** one["up"], 10 ** -one["down"]
                 style = {"log": "xy", "color": color}
-                draw_lines(ax, largest, "learning_rate", label=f"{name}, largest", **style)
-                draw_lines(
+                book.draw_lines(ax, largest, "learning_rate", label=f"{name}, largest", **style)
+                book.draw_lines(
                     ax, smallest, "learning_rate", label=f"{name}, smallest", linestyle="--",
                     **style,
                 )  # fmt: skip
@@ -102,7 +91,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="C20",
     question="Do some atoms of a learnt dictionary blow up while others vanish?",
     claim="In dictionary learning with Adam at a rate of .01 some atoms blow up while others "

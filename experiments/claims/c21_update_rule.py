@@ -13,7 +13,7 @@ import optax
 
 import adamlab
 from adamlab.compat import keras, torch
-from experiments.laboratory import Experiment, Lab, Verdict, draw_heat, panels, side_by_side
+from experiments import book
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -73,7 +73,7 @@ def published(gradients: np.ndarray, complement: np.ndarray) -> np.ndarray:
     return np.stack(places)
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """The deviation from the published rule in both precisions, over scale x 1-b2."""
     steps, order = lab["steps"], ("step", "scale", "1-b2", "seed", "coordinate")
     axes = {
@@ -101,8 +101,8 @@ def measure(lab: Lab) -> xr.Dataset:
             parts[name] = (
                 off.where(np.isfinite(off), np.inf).max("seed").to_dataset(name="deviation")
             )
-        by_precision[precision] = side_by_side("implementation", parts)
-    return side_by_side("precision", by_precision)
+        by_precision[precision] = book.side_by_side("implementation", parts)
+    return book.side_by_side("precision", by_precision)
 
 
 def defaults(library: str) -> tuple[Any, ...]:
@@ -114,7 +114,7 @@ def defaults(library: str) -> tuple[Any, ...]:
     return tuple(None if value is inspect.Parameter.empty else value for value in flat)
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """The greatest deviations against their bounds, and the signatures against the defaults."""
     worst = dataset["deviation"].max(["step", "scale", "1-b2"])
     numbers = {
@@ -127,17 +127,19 @@ def judge(dataset: xr.Dataset) -> Verdict:
     exact = all(float(worst.sel(implementation=OURS, precision=p)) <= b for p, b in BOUNDS.items())
     exact &= bool((worst.sel(precision="float64") <= BOUNDS["float64"]).all())
     if not exact:
-        return Verdict("refuted", "A trajectory leaves the published rule.", numbers)
+        return book.Verdict("refuted", "A trajectory leaves the published rule.", numbers)
     same = [library for library in SIGNATURES if defaults(library) == DEFAULTS]
     others = {library: defaults(library) for library in SIGNATURES if library not in same}
     if not others:
-        return Verdict("supported", "The rule is met to rounding, the defaults by all.", numbers)
+        return book.Verdict(
+            "supported", "The rule is met to rounding, the defaults by all.", numbers
+        )
     differ = "; ".join(f"{library} {_shown(values)}" for library, values in others.items())
     sentence = (
         "The rule is met to rounding; its defaults depend on the library: as published in "
         f"{', '.join(same) or 'none'}; elsewhere (rate, b1, b2, eps) are: {differ}."
     )
-    return Verdict("depends", sentence, numbers)
+    return book.Verdict("depends", sentence, numbers)
 
 
 def _shown(values: tuple[Any, ...]) -> str:
@@ -146,7 +148,7 @@ def _shown(values: tuple[Any, ...]) -> str:
 
 def draw(dataset: xr.Dataset) -> Figure:
     """The deviation over the steps, and over scale x 1-b2 in both precisions."""
-    figure, (left, *others) = panels(3)
+    figure, (left, *others) = book.panels(3)
     off = dataset["deviation"]
     for precision, bound in BOUNDS.items():
         for name, style in zip(IMPLEMENTATIONS, ("-", "--"), strict=True):
@@ -161,12 +163,12 @@ def draw(dataset: xr.Dataset) -> Figure:
     for ax, precision in zip(others, BOUNDS, strict=True):
         ours = off.sel(precision=precision, implementation=OURS).max("step")
         shown = ours.copy(data=np.log10(ours.clip(1e-18))).rename("log10(relative deviation)")
-        draw_heat(ax, shown, "scale", "1-b2", cmap="viridis_r")
+        book.draw_heat(ax, shown, "scale", "1-b2", cmap="viridis_r")
         ax.set(title=f"{OURS}, {precision}", xlabel="scale of the gradients (eps = 1e-8)")
     return figure
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="C21",
     question="Is Adam here the published rule to rounding, and are its defaults the published?",
     claim="The update rule with bias correction; defaults: rate .001, b1 .9, b2 .999, eps 1e-8 "

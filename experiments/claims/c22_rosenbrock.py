@@ -11,18 +11,7 @@ import numpy as np
 
 import adamlab
 from adamlab.analysis import Interval
-from experiments.laboratory import (
-    Experiment,
-    Kind,
-    Lab,
-    Verdict,
-    by_sign,
-    draw_lines,
-    over_seeds,
-    panels,
-    side_by_side,
-    together,
-)
+from experiments import book
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,7 +58,7 @@ def position(params: Any, state: Any) -> dict[str, Any]:
     return {"x": params}
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """Steps to arrive over the rate, and the paths from (-1.2, 1), each at its best rate there."""
     problem = rosenbrock_around()
     rates = {"learning_rate": np.geomspace(1e-5, 10, lab["rates"])}
@@ -88,7 +77,7 @@ def measure(lab: Lab) -> xr.Dataset:
             steps=lab["path"], checkpoints=lab["path"], probe=position,
         )["x"]  # fmt: skip
         paths[name] = path.isel(learning_rate=0, seed=0, drop=True).to_dataset(name="path")
-    return side_by_side("optimizer", steps).merge(side_by_side("optimizer", paths))
+    return book.side_by_side("optimizer", steps).merge(book.side_by_side("optimizer", paths))
 
 
 def best_rate(steps: xr.DataArray) -> float:
@@ -98,10 +87,10 @@ def best_rate(steps: xr.DataArray) -> float:
     return float(steps["learning_rate"][int(median.argmin("learning_rate"))])
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """How many times as long gradient descent takes, start by start, each at its best rate."""
     numbers: dict[str, float | Interval] = {}
-    kinds: dict[str, Kind] = {}
+    kinds: dict[str, book.Kind] = {}
     for scatter in dataset["scatter"].values:
         where = f"starts scattered by {scatter:g}" if scatter else "the usual start"
         taken = {}
@@ -110,15 +99,15 @@ def judge(dataset: xr.Dataset) -> Verdict:
             rate = best_rate(steps)
             taken[name] = steps.sel(learning_rate=rate, drop=True)
             numbers[f"best rate, {where}, {name}"] = rate
-            numbers[f"steps, {where}, {name}"] = over_seeds(taken[name])
+            numbers[f"steps, {where}, {name}"] = book.over_seeds(taken[name])
         adam = taken.pop("Adam")
         for name, steps in taken.items():
             # Where neither arrives neither is first.
             ratio = (steps / adam).where((steps < np.inf) | (adam < np.inf), 1.0)
-            numbers[f"times Adam's steps, {where}, {name}"] = found = over_seeds(ratio)
-            kinds[f"before {name}, from {where}"] = by_sign(found, 1.0)
-    kind, sentence = together(kinds, "Does Adam arrive first, each at its best rate?")
-    return Verdict(kind, sentence, numbers)
+            numbers[f"times Adam's steps, {where}, {name}"] = found = book.over_seeds(ratio)
+            kinds[f"before {name}, from {where}"] = book.by_sign(found, 1.0)
+    kind, sentence = book.together(kinds, "Does Adam arrive first, each at its best rate?")
+    return book.Verdict(kind, sentence, numbers)
 
 
 def height(x: Any, y: Any) -> Any:
@@ -134,10 +123,10 @@ def plane() -> tuple[np.ndarray, np.ndarray]:
 
 def draw(dataset: xr.Dataset) -> Figure:
     """Steps over the rate, and the surface with the paths, each at its best rate."""
-    figure, (left, right) = panels(2)
+    figure, (left, right) = book.panels(2)
     for name in OPTIMIZERS:
         steps = dataset["steps"].sel(optimizer=name, scatter=SCATTER)
-        draw_lines(
+        book.draw_lines(
             left,
             steps,
             "learning_rate",
@@ -168,7 +157,7 @@ def animate(dataset: xr.Dataset, stem: Path) -> None:
     """The paths step by step, seen from above."""
     from matplotlib.animation import FuncAnimation, PillowWriter
 
-    figure, (ax,) = panels()
+    figure, (ax,) = book.panels()
     x, y = plane()
     ax.contourf(x, y, height(x, y), levels=12, cmap="Greys_r", alpha=0.6)
     ax.plot(1, 1, "k*", markersize=11)
@@ -187,7 +176,7 @@ def animate(dataset: xr.Dataset, stem: Path) -> None:
     film.save(f"{stem}-paths.gif", writer=PillowWriter(fps=8), dpi=80)
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="C22",
     question="Does Adam run down Rosenbrock's valley and arrive before gradient descent?",
     claim="On Rosenbrock's function Adam runs down the valley and arrives first, SGD follows more "

@@ -11,16 +11,7 @@ import optax
 import adamlab
 from adamlab.analysis import Interval, top_eigenvalue
 from adamlab.problems import cross_entropy, digits, network, supervised
-from experiments.laboratory import (
-    Experiment,
-    Kind,
-    Lab,
-    Verdict,
-    draw_lines,
-    over_seeds,
-    panels,
-    side_by_side,
-)
+from experiments import book
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -53,7 +44,7 @@ def look(params: Any, state: Any, data: Any) -> dict[str, jax.Array]:
     return {"sharpness": top, "accuracy": right.mean(dtype=top.dtype)}
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """Train loss, sharpness and test accuracy over time for rates that span 1.5 decades each."""
     problem = supervised(digits(), MODEL, cross_entropy, batch_size=32, observed=ROWS)
     maps = {}
@@ -67,7 +58,7 @@ def measure(lab: Lab) -> xr.Dataset:
         maps[name] = numbered.assign_coords(place=np.arange(len(rates))).assign(
             rate=("place", rates)
         )
-    return side_by_side("optimizer", maps).transpose("optimizer", "seed", "place", "step")
+    return book.side_by_side("optimizer", maps).transpose("optimizer", "seed", "place", "step")
 
 
 def at_level(dataset: xr.Dataset) -> xr.Dataset:
@@ -89,14 +80,14 @@ def best_rates(found: xr.Dataset, by: str) -> dict[str, int]:
     return places
 
 
-def kind_of(interval: Interval, small: float) -> Kind:
+def kind_of(interval: Interval, small: float) -> book.Kind:
     """Supported where clearly above 0, refuted where clearly not above what is small."""
     if interval.low > 0:
         return "supported"
     return "refuted" if interval.high < small else "undecided"
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """Adam's sharpness and accuracy beside SGD's, seed by seed, each at its own best rate."""
     found = at_level(dataset)
     numbers: dict[str, float | Interval] = {}
@@ -104,11 +95,11 @@ def judge(dataset: xr.Dataset) -> Verdict:
     for by in ("accuracy", "steps"):
         places = best_rates(found, by)
         if -1 in places.values():
-            return Verdict("undecided", f"No rate brings every seed to a loss of {LEVEL:g}.")
+            return book.Verdict("undecided", f"No rate brings every seed to a loss of {LEVEL:g}.")
         adam, sgd = (found.sel(optimizer=n).isel(place=p) for n, p in places.items())
         ratio = adam["sharpness"] / sgd["sharpness"]
-        sharper = over_seeds(ratio.copy(data=np.log10(ratio)))
-        worse = over_seeds(sgd["accuracy"] - adam["accuracy"], np.mean)
+        sharper = book.over_seeds(ratio.copy(data=np.log10(ratio)))
+        worse = book.over_seeds(sgd["accuracy"] - adam["accuracy"], np.mean)
         which = {"accuracy": "rates that test best", "steps": "fastest rates"}[by]
         kinds[which] = (kind_of(sharper, SMALL), kind_of(worse, FEW))
         numbers[f"decades that Adam is sharper by, {which}"] = sharper
@@ -117,22 +108,24 @@ def judge(dataset: xr.Dataset) -> Verdict:
             numbers[f"{name}'s rate, {which}"] = float(dataset["rate"].sel(optimizer=name)[place])
     flat = [kind for pair in kinds.values() for kind in pair]
     if set(flat) == {"supported"}:
-        return Verdict("supported", "Adam is sharper and tests worse.", numbers)
+        return book.Verdict("supported", "Adam is sharper and tests worse.", numbers)
     if "supported" not in flat and all("refuted" in pair for pair in kinds.values()):
-        return Verdict("refuted", "Adam is not sharper, or does not test worse.", numbers)
+        return book.Verdict("refuted", "Adam is not sharper, or does not test worse.", numbers)
     words = {"supported": "yes", "refuted": "no", "undecided": "open"}
     sentence = "; ".join(
         f"at the {which}: sharper, {words[sharp]}; worse in tests, {words[bad]}"
         for which, (sharp, bad) in kinds.items()
     )
     if set(flat) == {"undecided"}:
-        return Verdict("undecided", f"{sentence}.", numbers)
-    return Verdict("depends", f"On the part of the claim and on the rate. {sentence}.", numbers)
+        return book.Verdict("undecided", f"{sentence}.", numbers)
+    return book.Verdict(
+        "depends", f"On the part of the claim and on the rate. {sentence}.", numbers
+    )
 
 
 def draw(dataset: xr.Dataset) -> Figure:
     """Sharpness and test accuracy over the rate at the level, and over the loss on the way."""
-    figure, (sharp, accuracy, way) = panels(3)
+    figure, (sharp, accuracy, way) = book.panels(3)
     found = at_level(dataset)
     fastest = best_rates(found, "steps")
     for name, place in fastest.items():
@@ -141,8 +134,8 @@ def draw(dataset: xr.Dataset) -> Figure:
         part = part.where(part["steps"].notnull().all("seed"))
         rates = dataset["rate"].sel(optimizer=name).values
         part = part.assign_coords(place=rates).rename(place="learning_rate")
-        draw_lines(sharp, part["sharpness"], "learning_rate", label=name, marker="o")
-        draw_lines(accuracy, part["accuracy"], "learning_rate", label=name, marker="o")
+        book.draw_lines(sharp, part["sharpness"], "learning_rate", label=name, marker="o")
+        book.draw_lines(accuracy, part["accuracy"], "learning_rate", label=name, marker="o")
         run = dataset.sel(optimizer=name).isel(place=place).median("seed")
         way.plot(run["curve"], run["sharpness"], label=f"{name}, rate {float(run['rate']):.2g}")
     sharp.set_title(f"top Hessian eigenvalue at train loss {LEVEL:g}")
@@ -158,7 +151,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="C23",
     question="At equal training loss, is Adam's minimum sharper than SGD's, and worse in tests?",
     claim="Adam reaches sharper minima than SGD and tests worse on images.",

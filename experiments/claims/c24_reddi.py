@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import adamlab
-from experiments.laboratory import Experiment, Lab, Verdict, draw_heat, over_seeds, panels
+from experiments import book
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -18,7 +18,7 @@ B1 = 0.9
 MOST = -0.5
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """The place late in the run over 1-b2 x rate on the stochastic problem, and over 1-b2 x b1."""
     import xarray as xr
 
@@ -37,11 +37,13 @@ def measure(lab: Lab) -> xr.Dataset:
     return xr.Dataset({n: found["late_loss"] / -problem.optimum for n, found in parts.items()})
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """Where the runs of a short memory rest at the rate that is best for each optimizer."""
     place = dataset["over_rate"].sel({"1-b2": slice(1e-2, None)}).mean("1-b2")
     best = {
-        name: over_seeds(one.isel(learning_rate=int(one.median("seed").argmin("learning_rate"))))
+        name: book.over_seeds(
+            one.isel(learning_rate=int(one.median("seed").argmin("learning_rate")))
+        )
         for name in OPTIMIZERS
         for one in [place.sel(optimizer=name)]
     }
@@ -49,33 +51,37 @@ def judge(dataset: xr.Dataset) -> Verdict:
     numbers = {
         "adam's place, b2 <= .99 (-1 best, +1 worst)": best["adam"],
         "amsgrad's place, b2 <= .99": best["amsgrad"],
-        "adam's place, b2 = .9999": over_seeds(long),
+        "adam's place, b2 = .9999": book.over_seeds(long),
     }
     if best["adam"].high < 0:
-        return Verdict("refuted", "Adam goes to the right end at some rate.", numbers)
+        return book.Verdict("refuted", "Adam goes to the right end at some rate.", numbers)
     if best["adam"].low <= 0:
-        return Verdict("undecided", "The interval of Adam's place holds 0, the middle.", numbers)
+        return book.Verdict(
+            "undecided", "The interval of Adam's place holds 0, the middle.", numbers
+        )
     if best["amsgrad"].high < MOST:
         sentence = "With b2 <= .99 no rate takes Adam to the right half; AMSGrad finds the optimum."
-        return Verdict("supported", sentence, numbers)
-    return Verdict("depends", "On the cure: Adam fails, AMSGrad is not near the optimum.", numbers)
+        return book.Verdict("supported", sentence, numbers)
+    return book.Verdict(
+        "depends", "On the cure: Adam fails, AMSGrad is not near the optimum.", numbers
+    )
 
 
 def draw(dataset: xr.Dataset) -> Figure:
     """Where each optimizer rests: over the rate above, over b1 below."""
-    figure, axes = panels(2, 2)
+    figure, axes = book.panels(2, 2)
     middle = dataset.median("seed").rename(over_rate="place", over_b1="place_b1")
     style: dict[str, Any] = {"vmin": -1, "vmax": 1, "cmap": "coolwarm"}
     for ax, name in zip(axes, OPTIMIZERS, strict=False):
-        draw_heat(ax, middle["place"].sel(optimizer=name), "learning_rate", "1-b2", **style)
+        book.draw_heat(ax, middle["place"].sel(optimizer=name), "learning_rate", "1-b2", **style)
         ax.set_title(f"{name}, b1 = {B1}")
     for ax, name in zip(axes[2:], OPTIMIZERS, strict=True):
-        draw_heat(ax, middle["place_b1"].sel(optimizer=name), "b1", "1-b2", log="y", **style)
+        book.draw_heat(ax, middle["place_b1"].sel(optimizer=name), "b1", "1-b2", log="y", **style)
         ax.set_title(f"{name}, rate 1e-3")
     return figure
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="C24",
     question="Does Adam fail on a convex problem, and does AMSGrad repair it?",
     claim="Adam fails on some convex problems; AMSGrad repairs it (Reddi, Kale & Kumar 2018).",

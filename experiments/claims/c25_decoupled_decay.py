@@ -19,7 +19,7 @@ from adamlab.problems import (
     standardized,
     supervised,
 )
-from experiments.laboratory import Experiment, Lab, Verdict, by_sign, panels, side_by_side
+from experiments import book
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -44,7 +44,7 @@ FORMS = {
 }
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """Test loss over rate x decay for each form, on few digits of which a fifth is mislabelled."""
     problem = supervised(
         mislabelled(standardized(few(digits(), IMAGES))),
@@ -68,7 +68,7 @@ def measure(lab: Lab) -> xr.Dataset:
         maps[name] = loss.assign_coords(place=np.arange(len(decays))).assign(
             decay=("place", decays)
         )
-    return side_by_side("form", maps).transpose("form", "seed", "learning_rate", "place")
+    return book.side_by_side("form", maps).transpose("form", "seed", "learning_rate", "place")
 
 
 def slopes(dataset: xr.Dataset, form: str) -> np.ndarray:
@@ -78,12 +78,12 @@ def slopes(dataset: xr.Dataset, form: str) -> np.ndarray:
     return np.array([separability(loss, rates, decays).slope for loss in part["test_loss"].values])
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """How far the best decay moves with the rate, beside L2 in the loss."""
     tilt = {form: slopes(dataset, form) for form in FORMS}
     for form, values in tilt.items():
         if np.isnan(values).any():
-            return Verdict("undecided", f"{form}: the best decay lies at the map's edge.")
+            return book.Verdict("undecided", f"{form}: the best decay lies at the map's edge.")
     numbers: dict[str, float | Interval] = {
         f"decades of best decay for a decade of rate, {form}": bootstrap(values)
         for form, values in tilt.items()
@@ -91,20 +91,22 @@ def judge(dataset: xr.Dataset) -> Verdict:
     l2, times, alone = (np.abs(values) for values in tilt.values())
     gains = {"independent": bootstrap(l2 - alone), "times the rate": bootstrap(l2 - times)}
     numbers |= {f"coupling of L2 less that of {n}": gain for n, gain in gains.items()}
-    kinds = {name: by_sign(gain) for name, gain in gains.items()}
+    kinds = {name: book.by_sign(gain) for name, gain in gains.items()}
     if len(set(kinds.values())) == 1:
         less = {"supported": "less", "refuted": "no less"}.get(kinds["independent"], "perhaps less")
-        return Verdict(kinds["independent"], f"Both decoupled forms are {less} coupled.", numbers)
+        return book.Verdict(
+            kinds["independent"], f"Both decoupled forms are {less} coupled.", numbers
+        )
     better = [name for name, kind in kinds.items() if kind == "supported"]
     if not better:
-        return Verdict("undecided", "The intervals of the difference hold 0.", numbers)
+        return book.Verdict("undecided", "The intervals of the difference hold 0.", numbers)
     sentence = f"On the form of decoupling: {better[0]} is less coupled than L2, the other is not."
-    return Verdict("depends", sentence, numbers)
+    return book.Verdict("depends", sentence, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
     """A map of the test loss for each form, its best decay for each rate marked."""
-    figure, axes = panels(3)
+    figure, axes = book.panels(3)
     loss = dataset["test_loss"].median("seed")
     low, high = float(loss.min()), float(loss.quantile(0.6))
     for ax, form in zip(axes, FORMS, strict=True):
@@ -121,7 +123,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="C25",
     question="Does L2 in the loss couple decay and rate under Adam, and does decoupling free them?",
     claim="L2 in the loss misbehaves under Adam because it is scaled by the second moment; "

@@ -13,24 +13,13 @@ import optax
 import adamlab
 from adamlab.analysis import Interval
 from adamlab.problems import digits_mlp
-from experiments.laboratory import (
-    Experiment,
-    Lab,
-    Verdict,
-    by_sign,
-    draw_heat,
-    draw_lines,
-    over_seeds,
-    panels,
-    side_by_side,
-    uncorrected_adam,
-)
+from experiments import book
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-FORMS = {"corrected": adamlab.adam, "uncorrected": uncorrected_adam}
+FORMS = {"corrected": adamlab.adam, "uncorrected": book.uncorrected_adam}
 RATE, FIRST, TOLERANCE = 1e-3, 10, 0.01
 DEFAULTS = {"1-b1": 0.1, "1-b2": 1e-3}
 
@@ -69,7 +58,7 @@ def lengths(build: Any, steps: int, key: jax.Array, **rates: Any) -> dict[str, j
     return dict(jax.lax.scan(step, start, jnp.arange(steps))[1])
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """Step length over time at the defaults, and that of the first steps over 1-b1 x 1-b2."""
     grid = {"1-b1": np.geomspace(1e-2, 1, lab["b1s"]), "1-b2": np.geomspace(1e-4, 1, lab["b2s"])}
     found = []
@@ -87,7 +76,7 @@ def measure(lab: Lab) -> xr.Dataset:
             )
             for form, build in FORMS.items()
         }  # fmt: skip
-        found.append(side_by_side("form", parts))
+        found.append(book.side_by_side("form", parts))
     time, first = found
     return time.isel({"1-b1": 0, "1-b2": 0}).assign(
         first=first["step length"].isel(step=0, drop=True)
@@ -99,19 +88,19 @@ def closed_form(first: xr.DataArray) -> xr.DataArray:
     return first["1-b1"] / np.sqrt(first["1-b2"])
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """The averages of the first steps as shares of what they estimate, and the steps' length."""
     early = dataset.sel(step=slice(1, FIRST), form="uncorrected").mean("step")
-    mu, nu = over_seeds(early["mu"]), over_seeds(early["nu"])
+    mu, nu = book.over_seeds(early["mu"]), book.over_seeds(early["nu"])
     length = dataset["step length"].sel(step=slice(1, FIRST)).mean("step")
-    ratio = over_seeds(length.sel(form="uncorrected") / length.sel(form="corrected"))
+    ratio = book.over_seeds(length.sel(form="uncorrected") / length.sel(form="corrected"))
     first = dataset["first"].sel(form="uncorrected")
     off = np.abs(first.median("seed") / closed_form(first) - 1)
     numbers: dict[str, float | Interval] = {
         f"mean gradient's average over its size, first {FIRST} steps": mu,
         f"mean square's average over its size, first {FIRST} steps": nu,
         f"uncorrected over corrected step, first {FIRST} steps": ratio,
-        "first step in units of the rate, defaults": over_seeds(
+        "first step in units of the rate, defaults": book.over_seeds(
             first.sel(DEFAULTS, method="nearest")
         ),
         "greatest deviation from (1-b1) / sqrt(1-b2)": float(off.max()),
@@ -119,10 +108,10 @@ def judge(dataset: xr.Dataset) -> Verdict:
             (first.median("seed") > 1).mean()
         ),
     }
-    if by_sign(mu, 1) == by_sign(nu, 1) == "refuted":  # both intervals below 1
+    if book.by_sign(mu, 1) == book.by_sign(nu, 1) == "refuted":  # both intervals below 1
         form = "as" if float(off.max()) <= TOLERANCE else "not as"
         if ratio.high < 1:
-            return Verdict(
+            return book.Verdict(
                 "supported", "The averages are too small, and so are the steps.", numbers
             )
         if ratio.low > 1:
@@ -130,30 +119,32 @@ def judge(dataset: xr.Dataset) -> Verdict:
                 "On what is looked at: both averages are too small, but the denominator's more so, "
                 f"and the first steps are too long, {form} (1-b1) / sqrt(1-b2) says."
             )
-            return Verdict("depends", sentence, numbers)
+            return book.Verdict("depends", sentence, numbers)
     elif mu.low > 1 or nu.low > 1:
-        return Verdict("refuted", "An average is not too small.", numbers)
-    return Verdict("undecided", "An interval holds 1.", numbers)
+        return book.Verdict("refuted", "An average is not too small.", numbers)
+    return book.Verdict("undecided", "An interval holds 1.", numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
     """Step length and averages over time, and the first step over the plane."""
-    figure, (left, middle, right) = panels(3)
+    figure, (left, middle, right) = book.panels(3)
     steps = dataset["step"]
     for form in FORMS:
-        draw_lines(left, dataset["step length"].sel(form=form), "step", label=form)
+        book.draw_lines(left, dataset["step length"].sel(form=form), "step", label=form)
     constant = (1 - 0.9**steps) / np.sqrt(1 - 0.999**steps)
     left.plot(steps, constant, "k:", label="uncorrected, constant gradient")
     left.set(title="step length over the rate, defaults", yscale="log")
     left.legend(fontsize=8)
     for name, b, label in (("mu", 0.9, "gradient"), ("nu", 0.999, "squared gradient")):
-        draw_lines(middle, dataset[name].sel(form="uncorrected"), "step", log="xy", label=label)
+        book.draw_lines(
+            middle, dataset[name].sel(form="uncorrected"), "step", log="xy", label=label
+        )
         middle.plot(steps, 1 - b**steps, "k:", label=f"1 - {b}^t")
     middle.set(title="uncorrected average over the mean so far")
     middle.legend(fontsize=8)
     first = dataset["first"].sel(form="uncorrected").median("seed")
     shown = first.copy(data=np.log10(first)).rename("log10(first step / rate)")
-    draw_heat(right, shown, "1-b1", "1-b2", cmap="coolwarm", vmin=-2, vmax=2)
+    book.draw_heat(right, shown, "1-b1", "1-b2", cmap="coolwarm", vmin=-2, vmax=2)
     edge = np.geomspace(1e-2, 1, 50)
     right.plot(edge, edge**2, "k--", label="(1-b1)² = 1-b2")
     right.plot(*DEFAULTS.values(), "k*", markersize=11, label="defaults")
@@ -162,7 +153,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="C26",
     question="Without bias correction, are Adam's first averages too small, and its first steps?",
     claim="Without bias correction the first averages are too small.",

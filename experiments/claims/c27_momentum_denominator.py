@@ -12,18 +12,7 @@ import optax
 
 import adamlab
 from adamlab.analysis import Interval, bootstrap
-from experiments.laboratory import (
-    Experiment,
-    Kind,
-    Lab,
-    Verdict,
-    by_sign,
-    draw_lines,
-    over_seeds,
-    panels,
-    side_by_side,
-    together,
-)
+from experiments import book
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -81,7 +70,7 @@ def position(params: jax.Array, state: Any) -> dict[str, jax.Array]:
     return {"x": params}
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """Jitter, steps to arrive and the first steps' shape, over b1 x condition x rate."""
     axes = {
         "1-b1": np.geomspace(1e-2, 1, lab["b1s"]),
@@ -111,7 +100,7 @@ def measure(lab: Lab) -> xr.Dataset:
                 late=plain,
             )
         )
-    return side_by_side("valley", valleys)
+    return book.side_by_side("valley", valleys)
 
 
 def at_best(steps: xr.DataArray) -> xr.DataArray:
@@ -126,23 +115,23 @@ def exponents(shape: xr.DataArray) -> np.ndarray:
     return np.asarray(np.polyfit(np.log(part["condition"]), np.log(ratios), 1)[0])
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """Jitter, arrival and denominator, each in both valleys, b1 = .9 beside 0."""
     numbers: dict[str, float | Interval] = {}
-    kinds: dict[str, Kind] = {}
-    opposite: dict[Kind, Kind] = {"supported": "refuted", "refuted": "supported"}
+    kinds: dict[str, book.Kind] = {}
+    opposite: dict[book.Kind, book.Kind] = {"supported": "refuted", "refuted": "supported"}
     for valley_name in AXES:
         own = dataset.sel(valley=valley_name, optimizer="adam", drop=True)
         here = own.sel(condition=CONDITION, method="nearest")
         at_rate = here.sel(learning_rate=RATE, method="nearest")
         with_b1, without = (at_rate.sel({"1-b1": b}, method="nearest") for b in (MOMENTUM, 1.0))
-        jitter = over_seeds(with_b1["jitter"] / without["jitter"])
-        late = over_seeds(with_b1["late"] / without["late"])
+        jitter = book.over_seeds(with_b1["jitter"] / without["jitter"])
+        late = book.over_seeds(with_b1["late"] / without["late"])
         slow, fast = (
             at_best(here["steps"].sel({"1-b1": b}, method="nearest")) for b in (1.0, MOMENTUM)
         )
         # Where neither arrives neither is faster.
-        sooner = over_seeds((slow / fast).where(np.isfinite(slow) | np.isfinite(fast), 1.0))
+        sooner = book.over_seeds((slow / fast).where(np.isfinite(slow) | np.isfinite(fast), 1.0))
         adam, sgd = (
             exponents(dataset["shape"].sel(valley=valley_name, optimizer=name))
             for name in OPTIMIZERS
@@ -155,16 +144,18 @@ def judge(dataset: xr.Dataset) -> Verdict:
             f"exponent of the first steps' shape, adam, {where}": bootstrap(adam),
             f"exponent of the first steps' shape, sgd, {where}": bootstrap(sgd),
         }
-        kinds[f"smoother {valley_name}"] = opposite.get(by_sign(jitter, SMOOTHER), "undecided")
-        kinds[f"sooner {valley_name}"] = by_sign(sooner, SOONER)
-        kinds[f"shorter {valley_name}"] = opposite.get(by_sign(bootstrap(adam - sgd)), "undecided")
-    kind, sentence = together(kinds, "In valleys along and across Adam's coordinates?")
-    return Verdict(kind, sentence, numbers)
+        kinds[f"smoother {valley_name}"] = opposite.get(book.by_sign(jitter, SMOOTHER), "undecided")
+        kinds[f"sooner {valley_name}"] = book.by_sign(sooner, SOONER)
+        kinds[f"shorter {valley_name}"] = opposite.get(
+            book.by_sign(bootstrap(adam - sgd)), "undecided"
+        )
+    kind, sentence = book.together(kinds, "In valleys along and across Adam's coordinates?")
+    return book.Verdict(kind, sentence, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
     """Jitter and arrival over b1, the shape of the first steps over the condition."""
-    figure, (left, middle, right) = panels(3)
+    figure, (left, middle, right) = book.panels(3)
     here = dataset.sel(condition=CONDITION, method="nearest")
     for valley_name, line in zip(AXES, ("-", "--"), strict=True):
         for name, color in zip(OPTIMIZERS, ("tab:blue", "tab:orange"), strict=True):
@@ -173,11 +164,11 @@ def draw(dataset: xr.Dataset) -> Figure:
             }  # fmt: skip
             part = here.sel(valley=valley_name, optimizer=name)
             jitter = part["jitter"].sel(learning_rate=RATE, method="nearest")
-            draw_lines(left, jitter, "1-b1", log="xy", **style)
-            draw_lines(middle, at_best(part["steps"]), "1-b1", log="xy", **style)
+            book.draw_lines(left, jitter, "1-b1", log="xy", **style)
+            book.draw_lines(middle, at_best(part["steps"]), "1-b1", log="xy", **style)
             shape = dataset["shape"].sel(valley=valley_name, optimizer=name)
             shape = shape.sel({"1-b1": MOMENTUM}, method="nearest").isel(learning_rate=0)
-            draw_lines(right, shape, "condition", log="xy", **style)
+            book.draw_lines(right, shape, "condition", log="xy", **style)
     left.set_title(f"jitter, rate {RATE:g}, condition {CONDITION:g}")
     middle.set_title(f"steps to a loss of {ARRIVED:g}, best rate")
     right.set_title(f"steep over shallow, first {FIRST} steps")
@@ -187,7 +178,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="C27",
     question="What do momentum and the denominator do in a steep-walled, shallow valley?",
     claim="Momentum smooths jitter and carries through shallow valleys; the denominator shortens "

@@ -10,18 +10,7 @@ import optax
 
 import adamlab
 from adamlab.analysis import Interval
-from experiments.laboratory import (
-    Experiment,
-    Kind,
-    Lab,
-    Verdict,
-    by_sign,
-    over_seeds,
-    panels,
-    side_by_side,
-    together,
-    uncorrected_adam,
-)
+from experiments import book
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -48,7 +37,7 @@ def amsgrad_of_the_paper(learning_rate: Any, b1: Any, b2: Any) -> optax.Gradient
 
 
 # Each with the end that the claim sends it to.
-OPTIMIZERS = {"adam": (uncorrected_adam, 1), "amsgrad": (amsgrad_of_the_paper, -1)}
+OPTIMIZERS = {"adam": (book.uncorrected_adam, 1), "amsgrad": (amsgrad_of_the_paper, -1)}
 
 
 def falling(
@@ -58,7 +47,7 @@ def falling(
     return base(lambda step: learning_rate * (steps / (step + 1.0)) ** power, B1, B2)
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """The iterate over time, for both problems, optimizers and schedules, at several rates."""
     axes = {"learning_rate": lab["rates"], "power": list(SCHEDULES)}
     steps, both = lab["steps"], {}
@@ -72,12 +61,12 @@ def measure(lab: Lab) -> xr.Dataset:
         slope = -problem.optimum
         both[name] = found[["late_loss", "curve"]] / slope
         both[name]["regret"] = slope * (1 + both[name]["curve"].mean("step"))
-    return side_by_side("slopes", both).rename(late_loss="place", curve="x")
+    return book.side_by_side("slopes", both).rename(late_loss="place", curve="x")
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """Which end each optimizer is at late in the run, on the mean over the rates."""
-    kinds: dict[str, Kind] = {}
+    kinds: dict[str, book.Kind] = {}
     numbers: dict[str, Interval] = {}
     middle = dataset[["place", "regret"]].mean("learning_rate")
     for slopes in PROBLEMS:
@@ -85,18 +74,18 @@ def judge(dataset: xr.Dataset) -> Verdict:
             for name, (_, end) in OPTIMIZERS.items():
                 at = middle.sel(slopes=slopes, power=power, optimizer=name)
                 case = f"{name}, {schedule}, slopes {slopes}"
-                kinds[f"{name} to {end:+d} ({schedule}, slopes {slopes})"] = by_sign(
-                    over_seeds(at["place"] * end), PLACE
+                kinds[f"{name} to {end:+d} ({schedule}, slopes {slopes})"] = book.by_sign(
+                    book.over_seeds(at["place"] * end), PLACE
                 )
-                numbers[f"late x: {case}"] = over_seeds(at["place"])
-                numbers[f"regret for a step: {case}"] = over_seeds(at["regret"])
-    kind, sentence = together(kinds, "Do they go there?")
-    return Verdict(kind, sentence, numbers)
+                numbers[f"late x: {case}"] = book.over_seeds(at["place"])
+                numbers[f"regret for a step: {case}"] = book.over_seeds(at["regret"])
+    kind, sentence = book.together(kinds, "Do they go there?")
+    return book.Verdict(kind, sentence, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
     """The iterate over time: the median over seeds, at each rate."""
-    figure, axes = panels(len(SCHEDULES), len(PROBLEMS))
+    figure, axes = book.panels(len(SCHEDULES), len(PROBLEMS))
     step = dataset["step"] / 1e6
     for row, slopes in enumerate(PROBLEMS):
         for column, (power, schedule) in enumerate(SCHEDULES.items()):
@@ -114,7 +103,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="P01",
     question="On Reddi's slopes, does Adam go to +1 and AMSGrad to the optimum -1?",
     claim="f_t(x) = 1010 x every 101st step, else -10 x, on [-1, 1], betas (.9, .99): Adam goes to "

@@ -8,18 +8,7 @@ import numpy as np
 import optax
 
 from adamlab.problems import zhang
-from experiments.laboratory import (
-    Experiment,
-    Kind,
-    Lab,
-    Verdict,
-    by_sign,
-    over_seeds,
-    panels,
-    side_by_side,
-    together,
-    uncorrected_adam,
-)
+from experiments import book
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -34,10 +23,10 @@ USUAL_B1 = 0.9
 
 def diminishing(learning_rate: Any, b1: Any = 0.9, b2: Any = 0.999) -> optax.GradientTransformation:
     """Adam without bias correction and with a rate that falls like 1/sqrt(step)."""
-    return uncorrected_adam(lambda step: learning_rate / (step + 1.0) ** 0.5, b1, b2)
+    return book.uncorrected_adam(lambda step: learning_rate / (step + 1.0) ** 0.5, b1, b2)
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """Over 1-b2 x b1 for both sums: whether the run is at -2, or on its way there, at its end."""
     axes = {
         "1-b2": np.geomspace(1e-4, 0.9, lab["b2s"]),
@@ -53,7 +42,7 @@ def measure(lab: Lab) -> xr.Dataset:
         maps[f"n = {n}"] = found[["distance"]].assign(
             arrived=arrived, converges=arrived | approaching
         )
-    return side_by_side("sum", maps)
+    return book.side_by_side("sum", maps)
 
 
 def border(converges: xr.DataArray) -> xr.DataArray:
@@ -65,36 +54,36 @@ def border(converges: xr.DataArray) -> xr.DataArray:
     return ordered.isel({"1-b2": 0}, drop=True).copy(data=at)
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """Large b2, small b2, and how far the border moves from ten functions to fifty."""
     usual = dataset["converges"].sel(b1=slice(None, USUAL_B1 + 1e-6)).astype(float)
     borders = border(usual > 0).mean("b1")
     few, many = (borders.sel(sum=f"n = {n}") for n in FUNCTIONS)
-    rise = over_seeds(few - many)
+    rise = book.over_seeds(few - many)
     one_minus = usual["1-b2"]
     large = usual.where(one_minus <= LARGE).mean(["1-b2", "b1", "sum"])
     small = 1 - usual.where(one_minus >= SMALL).mean(["1-b2", "b1", "sum"])
-    kinds: dict[str, Kind] = {
-        "a large b2 converges": by_sign(over_seeds(large), 0.5),
-        "a small b2 diverges": by_sign(over_seeds(small), 0.5),
-        "the border rises with n": by_sign(rise),
+    kinds: dict[str, book.Kind] = {
+        "a large b2 converges": book.by_sign(book.over_seeds(large), 0.5),
+        "a small b2 diverges": book.by_sign(book.over_seeds(small), 0.5),
+        "the border rises with n": book.by_sign(rise),
     }
     per_decade = np.log10(FUNCTIONS[1] / FUNCTIONS[0])
     numbers = {
-        f"share that converges, 1-b2 <= {LARGE:g}": over_seeds(large),
-        f"share that diverges, 1-b2 >= {SMALL:g}": over_seeds(small),
-        f"log10 of 1-b2 at the border, n = {FUNCTIONS[0]}": over_seeds(few),
-        f"log10 of 1-b2 at the border, n = {FUNCTIONS[1]}": over_seeds(many),
+        f"share that converges, 1-b2 <= {LARGE:g}": book.over_seeds(large),
+        f"share that diverges, 1-b2 >= {SMALL:g}": book.over_seeds(small),
+        f"log10 of 1-b2 at the border, n = {FUNCTIONS[0]}": book.over_seeds(few),
+        f"log10 of 1-b2 at the border, n = {FUNCTIONS[1]}": book.over_seeds(many),
         "decades of 1-b2 that the border falls": rise,
-        "exponent of 1-b2 at the border in n": over_seeds((many - few) / per_decade),
+        "exponent of 1-b2 at the border in n": book.over_seeds((many - few) / per_decade),
     }
-    kind, sentence = together(kinds, "Does the diagram look so?")
-    return Verdict(kind, sentence, numbers)
+    kind, sentence = book.together(kinds, "Does the diagram look so?")
+    return book.Verdict(kind, sentence, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
     """What became of the runs over b1 and 1-b2, for ten functions and for fifty."""
-    figure, axes = panels(len(FUNCTIONS))
+    figure, axes = book.panels(len(FUNCTIONS))
     state = dataset["converges"].mean("seed") + dataset["arrived"].mean("seed")
     for ax, name in zip(axes, dataset["sum"].values, strict=True):
         part = state.sel(sum=name).transpose("1-b2", "b1")
@@ -111,7 +100,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="P02",
     question="Does Adam converge for large b2 and diverge for small, with a border that rises "
     "with n?",

@@ -13,7 +13,7 @@ import adamlab
 from adamlab.analysis import adam_stability_threshold, preconditioned_sharpness
 from adamlab.problems import diabetes, network, squared_error, standardized, supervised
 from adamlab.stages import scale_by_learning_rate, take_mu, track_moments
-from experiments.laboratory import Experiment, Lab, Verdict, draw_lines, over_seeds, panels
+from experiments import book
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -53,7 +53,7 @@ def sharpness_of(params: Any, state: Any, data: Any) -> dict[str, jax.Array]:
     return {"sharpness": top}
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """Growth over the share of the threshold, frozen; sharpness over time and rate, trained."""
     import xarray as xr
 
@@ -95,49 +95,51 @@ def rests_at(dataset: xr.Dataset) -> xr.DataArray:
     return share.isel(step=slice(-(share.sizes["step"] // 4), None)).median("step")
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """Whether the frozen border is exact, and at which rates and b1 training rests at it."""
-    border = {b1: over_seeds(frozen_border(dataset, b1)) for b1 in B1S}
+    border = {b1: book.over_seeds(frozen_border(dataset, b1)) for b1 in B1S}
     numbers = {f"frozen: border over threshold, b1 = {b1:g}": v for b1, v in border.items()}
     kinds = {"supported": list[str](), "refuted": list[str](), "undecided": list[str]()}
     rest = rests_at(dataset)
     for b1 in TRAINED_B1S:
         for rate in dataset["learning_rate"].values:
-            at = over_seeds(rest.sel(trained_b1=b1, learning_rate=rate))
+            at = book.over_seeds(rest.sel(trained_b1=b1, learning_rate=rate))
             name = f"b1 = {b1:g}, rate {rate:g}"
             numbers[f"trained: sharpness over threshold, {name}"] = at
             inside = at.low >= 1 - CLOSE and at.high <= 1 + CLOSE
             outside = at.high < 1 - CLOSE or at.low > 1 + CLOSE
             kinds["supported" if inside else "refuted" if outside else "undecided"].append(name)
     if any(max(abs(b.low - 1), abs(b.high - 1)) > EXACT for b in border.values()):
-        return Verdict("refuted", "Not even with a fixed preconditioner is it the border.", numbers)
+        return book.Verdict(
+            "refuted", "Not even with a fixed preconditioner is it the border.", numbers
+        )
     for kind, sentence in {
         "supported": "Training rests at the threshold at every rate and b1.",
         "refuted": "Training rests at the threshold at no rate and b1.",
         "undecided": "The interval of every resting place holds an end of the range.",
     }.items():
         if not any(names for other, names in kinds.items() if other != kind):
-            return Verdict(kind, sentence, numbers)  # type: ignore[arg-type]
+            return book.Verdict(kind, sentence, numbers)  # type: ignore[arg-type]
     if kinds["undecided"]:
-        return Verdict("undecided", f"Open at {'; '.join(kinds['undecided'])}.", numbers)
+        return book.Verdict("undecided", f"Open at {'; '.join(kinds['undecided'])}.", numbers)
     sentence = f"On rate and b1: it rests at the threshold at {'; '.join(kinds['supported'])} only."
-    return Verdict("depends", sentence, numbers)
+    return book.Verdict("depends", sentence, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
     """Sharpness over time for each rate, beside the threshold; growth of the frozen runs."""
-    figure, axes = panels(1 + len(TRAINED_B1S))
+    figure, axes = book.panels(1 + len(TRAINED_B1S))
     for ax, b1 in zip(axes, TRAINED_B1S, strict=False):
         for rate in dataset["learning_rate"].values:
             part = dataset["edge_share"].sel(trained_b1=b1, learning_rate=rate)
-            draw_lines(ax, part, "step", log="", label=f"rate {rate:g}")
+            book.draw_lines(ax, part, "step", log="", label=f"rate {rate:g}")
         ax.axhline(1, color="black", linestyle=":")
         ax.set(title=f"trained, b1 = {b1:g}", ylim=(0, 2))
     axes[0].set_ylabel("preconditioned sharpness / threshold")
     axes[0].legend(loc="upper right")
     for b1 in B1S:
         grown = dataset["grown"].sel(b1=b1).clip(1e-4, 1e4)
-        draw_lines(axes[-1], grown, "share", log="y", label=f"b1 = {b1:g}")
+        book.draw_lines(axes[-1], grown, "share", log="y", label=f"b1 = {b1:g}")
     axes[-1].axhline(1, color="black", linestyle=":")
     axes[-1].set(title="fixed preconditioner: loss, late over earlier")
     axes[-1].set_xlabel("sharpness / threshold")
@@ -145,7 +147,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="P03",
     question="Does full-batch Adam train where its preconditioned sharpness is 38 over the rate?",
     claim="Training sits where the top eigenvalue of the preconditioned Hessian is "

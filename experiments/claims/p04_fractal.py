@@ -13,7 +13,7 @@ import optax
 import adamlab
 from adamlab.analysis import BoxDimension, Interval, boundary_pixels, box_dimension, null_dimension
 from adamlab.problems import fractal_net
-from experiments.laboratory import Experiment, Lab, Verdict, panels
+from experiments import book
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -62,7 +62,7 @@ def converges(
     return (carry[0] == steps) & (carry[-2] < 1)
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """The map over both layers' rates for each net and optimizer."""
     import xarray as xr
 
@@ -86,14 +86,16 @@ def dimension_of(image: np.ndarray) -> BoxDimension:
     return box_dimension(boundary_pixels(image), least=min(500, len(image)))
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """The dimensions beside the paper's, each with two standard errors, and the null."""
     found: dict[str, BoxDimension] = {}
     for name, image in dataset.data_vars.items():
         try:
             found[str(name)] = dimension_of(image.values)
         except ValueError:  # too few pixels for a dimension
-            return Verdict("undecided", f"{name}: its border has too few pixels for a dimension.")
+            return book.Verdict(
+                "undecided", f"{name}: its border has too few pixels for a dimension."
+            )
     null = null_dimension((dataset.sizes["log_rate_0"],) * 2).dimension
     numbers: dict[str, float | Interval] = {"a disc at this resolution": null}
     for name, d in found.items():
@@ -104,17 +106,17 @@ def judge(dataset: xr.Dataset) -> Verdict:
     than = "rougher than" if gap > MARGIN else "smoother than" if gap < -MARGIN else "as rough as"
     beside = f"Adam's border is {than} gradient descent's on the tanh net."
     if descent["tanh"] <= null + MARGIN:
-        return Verdict("refuted", f"The border is as smooth as a disc's. {beside}", numbers)
+        return book.Verdict("refuted", f"The border is as smooth as a disc's. {beside}", numbers)
     off = [net for net, paper in PAPER.items() if abs(descent[net] - paper) > MARGIN]
     if not off:
-        return Verdict("supported", f"The paper's dimensions are met. {beside}", numbers)
+        return book.Verdict("supported", f"The paper's dimensions are met. {beside}", numbers)
     missed = f"rough, but more than {MARGIN} from the paper's for {' and '.join(off)}"
-    return Verdict("depends", f"On the window and the draw: {missed}. {beside}", numbers)
+    return book.Verdict("depends", f"On the window and the draw: {missed}. {beside}", numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
     """The six maps."""
-    figure, axes = panels(3, 2)
+    figure, axes = book.panels(3, 2)
     order = [f"{net}, {name}" for name in DIRECTIONS for net in (*PAPER, "quadratic")]
     for ax, name in zip(axes, order, strict=True):
         x = dataset["log_rate_0"]
@@ -124,7 +126,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="P04",
     question="Is the border between training and diverging a fractal, and is Adam's as rough?",
     claim="The border between trainable and untrainable pairs of rates is fractal: box dimension "

@@ -12,18 +12,7 @@ import numpy as np
 import adamlab
 from adamlab.analysis import Interval, power_law, refined_argmin
 from adamlab.problems import noisy_quadratic
-from experiments.laboratory import (
-    Experiment,
-    Kind,
-    Lab,
-    Verdict,
-    by_sign,
-    draw_lines,
-    over_seeds,
-    panels,
-    side_by_side,
-    together,
-)
+from experiments import book
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -68,7 +57,7 @@ def one_step(case: str, optimizer: Any, draws: int, *, key: jax.Array, batch_siz
     return {"one_step": slope / bend}
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """Best rates of trainings with equal samples, and of one step over a wide range of batches."""
     import xarray as xr
 
@@ -85,8 +74,8 @@ def measure(lab: Lab) -> xr.Dataset:
     final = final.transpose("optimizer", "seed", "batch_size", "learning_rate")
     best = refined_argmin(final.values, axes["learning_rate"])
     wide = {"batch_size": np.geomspace(1e-5, 1e5, lab["sizes"]), "seed": lab.seeds}
-    single = side_by_side("case", {
-        case: side_by_side("optimizer", {
+    single = book.side_by_side("case", {
+        case: book.side_by_side("optimizer", {
             name: lab.sweep(f"{name}-{place}", partial(one_step, case, optimizer, 1024), wide)
             for name, optimizer in OPTIMIZERS.items()
         })
@@ -98,7 +87,7 @@ def measure(lab: Lab) -> xr.Dataset:
     )
 
 
-def is_near(exponent: Interval, theory: float) -> Kind:
+def is_near(exponent: Interval, theory: float) -> book.Kind:
     """Supported where the whole interval is near the theory, refuted where none of it is."""
     low, high = exponent.low - theory, exponent.high - theory
     if low >= -NEAR and high <= NEAR:
@@ -106,10 +95,10 @@ def is_near(exponent: Interval, theory: float) -> Kind:
     return "refuted" if low > NEAR or high < -NEAR else "undecided"
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """The exponents of training, and whether the best single step of Adam falls past a peak."""
     numbers: dict[str, float | Interval] = {}
-    kinds: dict[str, Kind] = {}
+    kinds: dict[str, book.Kind] = {}
     for name, theory in FORETOLD.items():
         best = dataset["trained"].sel(optimizer=name).transpose("seed", "batch_size")
         law = power_law(best["batch_size"].values, best.values)
@@ -120,20 +109,20 @@ def judge(dataset: xr.Dataset) -> Verdict:
         for name in OPTIMIZERS:
             best = dataset["one_step"].sel(case=case, optimizer=name)
             fall = best.max("B") / best.isel(B=-1)
-            decades = over_seeds(fall.copy(data=np.log10(fall.values)))
+            decades = book.over_seeds(fall.copy(data=np.log10(fall.values)))
             numbers[f"{name}: decades of fall past the peak, one step, {case}"] = decades
             if name == "adam" and case != "diagonal":
-                kinds[f"adam falls past a peak, {case}"] = by_sign(decades, FALLS)
-    kind, sentence = together(kinds, "Is it so?")
-    return Verdict(kind, sentence, numbers)
+                kinds[f"adam falls past a peak, {case}"] = book.by_sign(decades, FALLS)
+    kind, sentence = book.together(kinds, "Is it so?")
+    return book.Verdict(kind, sentence, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
     """The best rate over the batch size: of whole trainings, and of one step of each optimizer."""
-    figure, axes = panels(3)
+    figure, axes = book.panels(3)
     for name, theory in FORETOLD.items():
         best = dataset["trained"].sel(optimizer=name)
-        draw_lines(axes[0], best, "batch_size", log="xy", marker="o", label=name)
+        book.draw_lines(axes[0], best, "batch_size", log="xy", marker="o", label=name)
         sizes, middle = best["batch_size"].values, best.median("seed").values
         line = middle[0] * (sizes / sizes[0]) ** theory
         axes[0].plot(sizes, line, "--", color="grey", label=f"B**{theory:g}")
@@ -141,7 +130,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     for ax, name in zip(axes[1:], OPTIMIZERS, strict=True):
         for case in CASES:
             best = dataset["one_step"].sel(optimizer=name, case=case)
-            draw_lines(ax, best / best.median("seed").max(), "B", log="xy", label=case)
+            book.draw_lines(ax, best / best.median("seed").max(), "B", log="xy", label=case)
         ax.set(title=f"one step of {name}", xlabel="batch_size", ylabel="best rate / its greatest")
         ax.set_ylim(5e-3, 3)
     axes[0].legend(fontsize="small")
@@ -149,7 +138,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="P05",
     question="Does the best rate grow like sqrt(B) for Adam and B for SGD, and fall past a peak?",
     claim="The best rate grows like sqrt(B) for Adam and like B for SGD (arXiv 2006.09092, "

@@ -12,18 +12,7 @@ import adamlab
 from adamlab.analysis import Interval
 from adamlab.optimizers import radam
 from adamlab.problems import cross_entropy, digits, network, supervised
-from experiments.laboratory import (
-    Experiment,
-    Kind,
-    Lab,
-    Verdict,
-    by_sign,
-    draw_lines,
-    over_seeds,
-    panels,
-    side_by_side,
-    together,
-)
+from experiments import book
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -36,7 +25,7 @@ LONGER = 2.0
 HIGH = 10**-1.5  # the high rate at which a warm-up is wanted
 MARGIN = 0.1  # decades of loss
 # Whether a rival gains, and what that says of the rule.
-ENOUGH: dict[Kind, Kind] = {
+ENOUGH: dict[book.Kind, book.Kind] = {
     "supported": "refuted", "refuted": "supported", "undecided": "undecided",
 }  # fmt: skip
 LEARNED, GUESSING = 0.01, float(np.log(10))  # a lower loss says no more; a broken run's
@@ -50,7 +39,7 @@ def warmed_adam(
     return adamlab.adam(lambda step: learning_rate * jnp.minimum(1.0, (step + 1) / length), b2=b2)
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """The late loss over rate x warm-up, and RAdam's over the rate, for each b2."""
     problem = supervised(digits(), network((64, 32, 32, 10)), cross_entropy, batch_size=32)
     rates = {"learning_rate": np.geomspace(1e-3, HIGH, lab["rates"])}
@@ -67,7 +56,7 @@ def measure(lab: Lab) -> xr.Dataset:
             )
         )  # fmt: skip
         parts[name] = warmed[["late_loss"]].assign(radam=rectified["late_loss"])
-    return side_by_side("1-b2", parts)
+    return book.side_by_side("1-b2", parts)
 
 
 def log_loss(loss: xr.DataArray) -> xr.DataArray:
@@ -88,10 +77,10 @@ def forms(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
     }
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """Decades that more warm-up, or RAdam, gains over the rule; and what the rule gains."""
     numbers: dict[str, float | Interval] = {}
-    kinds: dict[str, Kind] = {}
+    kinds: dict[str, book.Kind] = {}
     for b2 in dataset["1-b2"].values:
         found = forms(dataset.sel({"1-b2": b2}, drop=True))
         cases = {
@@ -109,17 +98,17 @@ def judge(dataset: xr.Dataset) -> Verdict:
         for case, losses in cases.items():
             rule = losses.pop("the rule")
             for rival, loss in losses.items():
-                gap = over_seeds(rule - loss)
+                gap = book.over_seeds(rule - loss)
                 numbers[f"decades gained over the rule by {rival}, 1-b2 = {b2}, {case}"] = gap
                 if rival in ("twice as long", "RAdam"):
-                    kinds[f"{rival} at 1-b2 = {b2}, {case}"] = ENOUGH[by_sign(gap, MARGIN)]
-    kind, sentence = together(kinds, "Is it enough beside others?")
-    return Verdict(kind, sentence, numbers)
+                    kinds[f"{rival} at 1-b2 = {b2}, {case}"] = ENOUGH[book.by_sign(gap, MARGIN)]
+    kind, sentence = book.together(kinds, "Is it enough beside others?")
+    return book.Verdict(kind, sentence, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
     """The late loss over the warm-up's length for each rate, RAdam's beside it."""
-    figure, axes = panels(dataset.sizes["1-b2"])
+    figure, axes = book.panels(dataset.sizes["1-b2"])
     for ax, b2 in zip(axes, dataset["1-b2"].values, strict=True):
         part = dataset.sel({"1-b2": b2})
         # No warm-up has no place on a log axis: it stands a step before the shortest.
@@ -128,7 +117,9 @@ def draw(dataset: xr.Dataset) -> Figure:
         for number, rate in enumerate(part["learning_rate"].values):
             loss = part["late_loss"].sel(learning_rate=rate).assign_coords(warm_up=places)
             label = f"rate {rate:.2g}"
-            draw_lines(ax, loss, "warm_up", log="xy", label=label, color=f"C{number}", marker=".")
+            book.draw_lines(
+                ax, loss, "warm_up", log="xy", label=label, color=f"C{number}", marker="."
+            )
             rectified = part["radam"].sel(learning_rate=rate).median("seed")
             ax.plot(places[-1] * 3, rectified, "D", color=f"C{number}")
         ax.axvline(RULE, color="k", linestyle=":")
@@ -141,7 +132,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="P06",
     question="Is a linear warm-up over 2 / (1-b2) steps enough?",
     claim="Linear warm-up over 2 / (1-b2) steps is enough: a longer one, or RAdam, gains nothing "

@@ -12,7 +12,7 @@ import optax
 import adamlab
 from adamlab.analysis import adam_stability_threshold
 from adamlab.problems import linear_data, squared_error
-from experiments.laboratory import Experiment, Lab, Verdict, draw_lines, over_seeds, panels
+from experiments import book
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -54,7 +54,7 @@ def adam_at(eps_share: Any, b1: Any) -> optax.GradientTransformation:
     return adamlab.adam(RATE, b1=b1, b2=B2, eps=eps_share / adam_stability_threshold(RATE, b1))
 
 
-def measure(lab: Lab) -> xr.Dataset:
+def measure(lab: book.Lab) -> xr.Dataset:
     """The loss over time for each share of the threshold and b1, full batch, interpolating."""
     around = np.geomspace(1 / 1.5, 1.5, lab["around"])
     axes = {
@@ -91,30 +91,34 @@ def borders(dataset: xr.Dataset, b1: float) -> tuple[np.ndarray, np.ndarray]:
     return np.array(low), np.array(high)
 
 
-def judge(dataset: xr.Dataset) -> Verdict:
+def judge(dataset: xr.Dataset) -> book.Verdict:
     """Whether runs rebound below the threshold and none does above it."""
     numbers, above, below = {}, [], []
     for b1 in B1S:
-        low, high = (over_seeds(dataset["seed"].copy(data=end)) for end in borders(dataset, b1))
+        low, high = (
+            book.over_seeds(dataset["seed"].copy(data=end)) for end in borders(dataset, b1)
+        )
         numbers[f"least eps without a rebound over the threshold, b1 = {b1:g}"] = low
         numbers[f"greatest eps with one over the threshold, b1 = {b1:g}"] = high
         below.append(low)
         above.append(high)
     if any(high.low > 1 + NEAR for high in above):
-        return Verdict("refuted", "Runs rebound above the threshold as well.", numbers)
+        return book.Verdict("refuted", "Runs rebound above the threshold as well.", numbers)
     if any(high.high > 1 + NEAR for high in above):
-        return Verdict("undecided", "An interval holds the range's upper end.", numbers)
+        return book.Verdict("undecided", "An interval holds the range's upper end.", numbers)
     if all(low.low >= 1 - NEAR for low in below):
-        return Verdict("supported", "Runs rebound below the threshold, none above it.", numbers)
+        return book.Verdict(
+            "supported", "Runs rebound below the threshold, none above it.", numbers
+        )
     if any(low.high < 1 - NEAR for low in below):
         sentence = "On b1 or on the time given: none rebounds above it, nor do all below."
-        return Verdict("depends", sentence, numbers)
-    return Verdict("undecided", "An interval holds the range's lower end.", numbers)
+        return book.Verdict("depends", sentence, numbers)
+    return book.Verdict("undecided", "An interval holds the range's lower end.", numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
     """The loss of one seed over time, and how far each share of the threshold rebounds."""
-    figure, (over_time, over_eps) = panels(2)
+    figure, (over_time, over_eps) = book.panels(2)
     shares = dataset["eps_share"].values
     for wanted in (0.01, 0.8, 1.2, 100):
         part = dataset.sel(b1=0.9).sel(eps_share=wanted, method="nearest").isel(seed=0)
@@ -126,7 +130,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     over_time.legend(title="eps / threshold", fontsize=8, loc="upper right", ncols=2)
     for b1 in B1S:
         back = rebound(dataset).sel(b1=b1)
-        draw_lines(over_eps, back, "eps_share", log="xy", label=f"b1 = {b1:g}", marker=".")
+        book.draw_lines(over_eps, back, "eps_share", log="xy", label=f"b1 = {b1:g}", marker=".")
     over_eps.axvline(1, color="black", linestyle=":")
     over_eps.axhline(REBOUND, color="gray", linestyle="--")
     over_eps.set(title="rebound", xlim=(shares[0], shares[-1]), xlabel="eps / threshold")
@@ -135,7 +139,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     return figure
 
 
-EXPERIMENT = Experiment(
+EXPERIMENT = book.Experiment(
     id="P07",
     question="Can a converged run rebound, unless eps is above Adam's stability threshold?",
     claim="Adam is stable near a minimum only if eps >= lambda_max(H) lr (1 - b1) / (2 + 2 b1); "

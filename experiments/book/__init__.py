@@ -1,0 +1,54 @@
+"""The laboratory book: what every experiment has in common."""
+
+from experiments.book.arranging import (
+    at_best,
+    at_rates,
+    best_for_others,
+    best_rate,
+    decades,
+    each,
+    side_by_side,
+    steps_to_target,
+)
+from experiments.book.drawing import draw_heat, draw_lines, panels
+from experiments.book.judging import (
+    Kind,
+    Verdict,
+    answers,
+    by_sign,
+    opposite,
+    over_seeds,
+    overall,
+    together,
+    within,
+)
+from experiments.book.laboratory import Experiment, Lab, run, settings_of
+from experiments.book.optimizers import uncorrected_adam
+
+__all__ = [
+    "Experiment",
+    "Kind",
+    "Lab",
+    "Verdict",
+    "answers",
+    "at_best",
+    "at_rates",
+    "best_for_others",
+    "best_rate",
+    "by_sign",
+    "decades",
+    "draw_heat",
+    "draw_lines",
+    "each",
+    "opposite",
+    "over_seeds",
+    "overall",
+    "panels",
+    "run",
+    "settings_of",
+    "side_by_side",
+    "steps_to_target",
+    "together",
+    "uncorrected_adam",
+    "within",
+]

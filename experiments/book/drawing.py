@@ -1,0 +1,47 @@
+"""The figures of the book: panels of one size, lines with bands over seeds, heat maps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from adamlab.plot import cell_edges
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+
+def panels(columns: int = 1, rows: int = 1) -> tuple[Figure, list[Any]]:
+    """A figure of `columns` x `rows` panels in the book's size, and its axes in a flat list."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.6 * columns, 3.6 * rows), layout="constrained")
+    return figure, list(figure.subplots(rows, columns, squeeze=False).ravel())
+
+
+def draw_lines(ax: Any, array: xr.DataArray, along: str, *, log: str = "x", **style: Any) -> None:
+    """The median over seeds along an axis, with a band from the least to the greatest seed."""
+    array = array.where(np.isfinite(array))
+    middle = array.median("seed") if "seed" in array.dims else array
+    (line,) = ax.plot(array[along], middle, **style)
+    if "seed" in array.dims:
+        low, high = array.min("seed"), array.max("seed")
+        ax.fill_between(array[along], low, high, color=line.get_color(), alpha=0.15, linewidth=0)
+    ax.set_xlabel(along)
+    for axis in log:
+        getattr(ax, f"set_{axis}scale")("log")
+
+
+def draw_heat(
+    ax: Any, array: xr.DataArray, x: str, y: str, *, log: str = "xy", **style: Any
+) -> None:
+    """A two-dimensional array as colours, with its bar; `style` goes to pcolormesh."""
+    columns, rows = (cell_edges(array[name].values)[0] for name in (x, y))
+    mesh = ax.pcolormesh(columns, rows, array.transpose(y, x), rasterized=True, **style)
+    ax.set_xlabel(x)
+    ax.set_ylabel(y)
+    for axis in log:
+        getattr(ax, f"set_{axis}scale")("log")
+    ax.figure.colorbar(mesh, ax=ax, label=str(array.name or ""))
