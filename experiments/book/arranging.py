@@ -19,7 +19,7 @@ def side_by_side(dim: str, parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
 
 
 def decades(losses: xr.DataArray, least: float = 0.0, broken: float = np.inf) -> xr.DataArray:
-    """The logarithm to base 10 of positive losses, of `least` at least, `broken` for broken runs."""
+    """The logarithm to base 10 of losses, at least `least`; a broken run counts as `broken`."""
     whole = losses.where(np.isfinite(losses), broken).clip(min=least)
     return whole.copy(data=np.log10(whole.values))
 

@@ -9,18 +9,8 @@ import jax
 import numpy as np
 
 import adamlab
+from adamlab import problems
 from adamlab.analysis import Interval
-from adamlab.problems import (
-    Data,
-    Source,
-    diabetes,
-    linear_data,
-    network,
-    squared_error,
-    standardized,
-    supervised,
-    with_input_noise,
-)
 from experiments import book
 
 if TYPE_CHECKING:
@@ -32,21 +22,17 @@ RATE, NOISE = 1e-3, 0.1
 HELPED = 0.01  # of the test loss
 
 
-def choose(rows: int, key: jax.Array, data: Data) -> Data:
+def choose(rows: int, key: jax.Array, data: problems.Data) -> problems.Data:
     """Only `rows` of the train rows, others in each run."""
     chosen = jax.random.permutation(key, len(data.inputs))[:rows]
     return data._replace(inputs=data.inputs[chosen], targets=data.targets[chosen])
 
 
-def few(source: Source, rows: int) -> Source:
-    """The source with only `rows` rows to learn from."""
-    return source.then(f"{rows} rows", partial(choose, rows))
-
-
+FEW = problems.diabetes().then("40 rows", partial(choose, 40))
 SETTINGS = {
-    "linear, 100 rows": (linear_data(100), (10, 1)),
-    "linear, 15 rows": (linear_data(15), (10, 1)),
-    "diabetes, 40 rows": (standardized(few(diabetes(), 40)), (10, 32, 1)),
+    "linear, 100 rows": (problems.linear_data(100), (10, 1)),
+    "linear, 15 rows": (problems.linear_data(15), (10, 1)),
+    "diabetes, 40 rows": (problems.standardized(FEW), (10, 32, 1)),
 }
 
 
@@ -58,24 +44,20 @@ def measure(lab: book.Lab) -> xr.Dataset:
     }
     maps = {}
     for name, (source, widths) in SETTINGS.items():
-        model = network(widths, initializer="torch")
-        problem = with_input_noise(supervised(source, model, squared_error))
-        label = name.replace(", ", "-").replace(" ", "-")
-        found = lab.map(label, problem, adamlab.adam, axes, steps=EPOCHS)
-        test = found["test_loss"]
-        maps[name] = test.where(np.isfinite(test), np.inf).to_dataset(name="test_loss")
+        model = problems.network(widths, initializer="torch")
+        plain = problems.supervised(source, model, problems.squared_error)
+        problem = problems.with_input_noise(plain)
+        maps[name] = lab.map(name, problem, adamlab.adam, axes, steps=EPOCHS)[["test_loss"]]
     return book.side_by_side("data", maps)
 
 
 def gains(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
     """The share of the test loss that each deviation saves, by seed, beside no noise."""
-    loss = dataset["test_loss"].clip(max=1e12)
-    best = loss.median("seed").idxmin("learning_rate")
-    at = {
-        "at the rate of 1e-3": loss.sel(learning_rate=RATE, method="nearest"),
-        "each at its best rate": loss.sel(learning_rate=best),
+    found = dataset.where(np.isfinite(dataset), 1e12)
+    return {
+        where: 1 - at["test_loss"] / at["test_loss"].sel(input_noise=0)
+        for where, at in book.at_rates(found, RATE, found["test_loss"]).items()
     }
-    return {where: 1 - part / part.sel(input_noise=0) for where, part in at.items()}
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:

@@ -81,22 +81,16 @@ def measure(lab: book.Lab) -> xr.Dataset:
     return xr.Dataset(maps)
 
 
-def dimension_of(image: np.ndarray) -> BoxDimension:
-    """The box dimension of the border in a map."""
-    return box_dimension(boundary_pixels(image), least=min(500, len(image)))
-
-
 def judge(dataset: xr.Dataset) -> book.Verdict:
     """The dimensions beside the paper's, each with two standard errors, and the null."""
+    size = dataset.sizes["log_rate_0"]
     found: dict[str, BoxDimension] = {}
     for name, image in dataset.data_vars.items():
         try:
-            found[str(name)] = dimension_of(image.values)
-        except ValueError:  # too few pixels for a dimension
-            return book.Verdict(
-                "undecided", f"{name}: its border has too few pixels for a dimension."
-            )
-    null = null_dimension((dataset.sizes["log_rate_0"],) * 2).dimension
+            found[str(name)] = box_dimension(boundary_pixels(image.values), least=min(500, size))
+        except ValueError as error:  # too few pixels for a dimension
+            return book.Verdict("undecided", f"{name}: {error}")
+    null = null_dimension((size, size)).dimension
     numbers: dict[str, float | Interval] = {"a disc at this resolution": null}
     for name, d in found.items():
         spread = 2 * d.standard_error
@@ -140,7 +134,7 @@ EXPERIMENT = book.Experiment(
     draw=draw,
     settings={"seeds": 1, "resolution": 512, "steps": 500, "draw": 0, "float64": True},
     quick={"resolution": 64, "steps": 20},
-    check={"draw": 1},
+    check={"draw": 1, "resolution": 256},
     symptom="A rate that trains lies right beside one that diverges; reruns do not repeat.",
     remedy="adam(rate / 3)  # stay a factor away from the border: it has no clean edge",
 )

@@ -87,14 +87,6 @@ def measure(lab: book.Lab) -> xr.Dataset:
     )
 
 
-def is_near(exponent: Interval, theory: float) -> book.Kind:
-    """Supported where the whole interval is near the theory, refuted where none of it is."""
-    low, high = exponent.low - theory, exponent.high - theory
-    if low >= -NEAR and high <= NEAR:
-        return "supported"
-    return "refuted" if low > NEAR or high < -NEAR else "undecided"
-
-
 def judge(dataset: xr.Dataset) -> book.Verdict:
     """The exponents of training, and whether the best single step of Adam falls past a peak."""
     numbers: dict[str, float | Interval] = {}
@@ -104,7 +96,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         law = power_law(best["batch_size"].values, best.values)
         numbers[f"{name}: exponent at equal samples (theory {theory:g})"] = law.exponent
         numbers[f"{name}: share of variance that the law explains"] = law.r_squared
-        kinds[f"{name} as B**{theory:g}"] = is_near(law.exponent, theory)
+        kinds[f"{name} as B**{theory:g}"] = book.within(law.exponent, theory - NEAR, theory + NEAR)
     for case in CASES:
         for name in OPTIMIZERS:
             best = dataset["one_step"].sel(case=case, optimizer=name)
@@ -153,9 +145,9 @@ EXPERIMENT = book.Experiment(
     measure=measure,
     judge=judge,
     draw=draw,
-    settings={"seeds": 12, "rates": 13, "samples": 128, "octaves": 5, "sizes": 21},
+    settings={"seeds": 48, "rates": 13, "samples": 128, "octaves": 5, "sizes": 21},
     quick={"seeds": 2, "rates": 5, "samples": 16, "octaves": 3, "sizes": 4},
-    check={"first_seed": 1000},
+    check={"first_seed": 2000},
     symptom="A rate that was best for one batch size is poor at another.",
     remedy="adam(1e-3 * (batch_size / 64) ** 0.5)  # up to the noise scale; search it again beyond",
 )

@@ -24,10 +24,8 @@ RULE = 1.0  # the warm-up that is judged, in units of 2 / (1-b2)
 LONGER = 2.0
 HIGH = 10**-1.5  # the high rate at which a warm-up is wanted
 MARGIN = 0.1  # decades of loss
-# Whether a rival gains, and what that says of the rule.
-ENOUGH: dict[book.Kind, book.Kind] = {
-    "supported": "refuted", "refuted": "supported", "undecided": "undecided",
-}  # fmt: skip
+JUDGED = ("twice as long", "RAdam")
+RIVALS = (*JUDGED, "a tenth", "none")
 LEARNED, GUESSING = 0.01, float(np.log(10))  # a lower loss says no more; a broken run's
 
 
@@ -59,19 +57,14 @@ def measure(lab: book.Lab) -> xr.Dataset:
     return book.side_by_side("1-b2", parts)
 
 
-def log_loss(loss: xr.DataArray) -> xr.DataArray:
-    """log10 of a loss, at least that of fully learned; a broken run counts as one that guesses."""
-    usable = loss.where(np.isfinite(loss), GUESSING).clip(min=LEARNED)
-    return usable.copy(data=np.log10(usable))
-
-
 def forms(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
     """The losses of what is compared, over rate and seed."""
-    loss = log_loss(dataset["late_loss"])
+    # A broken run counts as one that guesses.
+    loss, rectified = (book.decades(dataset[n], LEARNED, GUESSING) for n in ("late_loss", "radam"))
     return {
         "the rule": loss.sel(warm_up=RULE, drop=True),
         "twice as long": loss.sel(warm_up=LONGER, drop=True),
-        "RAdam": log_loss(dataset["radam"]),
+        "RAdam": rectified,
         "a tenth": loss.sel(warm_up=RULE / 10, method="nearest", drop=True),
         "none": loss.sel(warm_up=0.0, drop=True),
     }
@@ -84,24 +77,19 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     for b2 in dataset["1-b2"].values:
         found = forms(dataset.sel({"1-b2": b2}, drop=True))
         cases = {
-            "best rate": {
-                name: loss.isel(
-                    learning_rate=loss.median("seed").argmin("learning_rate"), drop=True
-                )
-                for name, loss in found.items()
-            },
+            "best rate": {name: book.at_best(loss) for name, loss in found.items()},
             "high rate": {
                 name: loss.sel(learning_rate=HIGH, method="nearest", drop=True)
                 for name, loss in found.items()
             },
         }
         for case, losses in cases.items():
-            rule = losses.pop("the rule")
-            for rival, loss in losses.items():
-                gap = book.over_seeds(rule - loss)
+            for rival in RIVALS:
+                gap = book.over_seeds(losses["the rule"] - losses[rival])
                 numbers[f"decades gained over the rule by {rival}, 1-b2 = {b2}, {case}"] = gap
-                if rival in ("twice as long", "RAdam"):
-                    kinds[f"{rival} at 1-b2 = {b2}, {case}"] = ENOUGH[book.by_sign(gap, MARGIN)]
+                if rival in JUDGED:
+                    enough = book.opposite(book.by_sign(gap, MARGIN))
+                    kinds[f"{rival} at 1-b2 = {b2}, {case}"] = enough
     kind, sentence = book.together(kinds, "Is it enough beside others?")
     return book.Verdict(kind, sentence, numbers)
 
@@ -145,9 +133,9 @@ EXPERIMENT = book.Experiment(
     measure=measure,
     judge=judge,
     draw=draw,
-    settings={"seeds": 8, "rates": 4, "lengths": 2, "shorter": 1, "complements": [*RUNS]},
+    settings={"seeds": 32, "rates": 4, "lengths": 2, "shorter": 1, "complements": [*RUNS]},
     quick={"seeds": 2, "rates": 2, "lengths": 2, "shorter": 20, "complements": [1e-2]},
-    check={"first_seed": 1000},
+    check={"first_seed": 2000},
     symptom="At a high rate the loss jumps in the first steps and never comes down again.",
     remedy="adam(optax.linear_schedule(0, 1e-2, 2000))  # 2 / (1-b2) steps at b2 = .999",
 )
