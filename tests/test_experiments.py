@@ -18,7 +18,6 @@ import xarray as xr
 
 pytest.importorskip("experiments", reason="the experiments lie in the checkout alone")
 
-from adamlab.analysis import Interval
 from experiments import records, report
 from experiments.book import Experiment, Lab, Verdict, by_sign, over_seeds, panels, run
 from experiments.revisions import REVISED
@@ -151,12 +150,6 @@ def test_sweeps_are_kept_until_the_code_changes(tmp_path):
 def test_checks_may_run_in_float64(tmp_path):
     dataset, *_ = run(_experiment(settings={"seeds": 2, "offset": 1.0, "float64": True}), tmp_path)
     assert dataset["result"].dtype == np.float64
-
-
-def test_the_sign_of_an_interval_decides():
-    assert by_sign(Interval(2, 1, 3)) == "supported"
-    assert by_sign(Interval(2, 1, 3), above=4) == "refuted"
-    assert by_sign(Interval(2, 1, 3), above=2) == "undecided"
 
 
 def test_the_page_holds_every_claim_verdict_and_number():

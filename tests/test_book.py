@@ -1,0 +1,121 @@
+"""What the experiments share: from numbers to a verdict, and datasets in the form it needs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+pytest.importorskip("experiments", reason="the experiments lie in the checkout alone")
+
+from adamlab.analysis import Interval
+from experiments import book
+
+
+def test_the_sign_of_an_interval_decides():
+    assert book.by_sign(Interval(2, 1, 3)) == "supported"
+    assert book.by_sign(Interval(2, 1, 3), above=4) == "refuted"
+    assert book.by_sign(Interval(2, 1, 3), above=2) == "undecided"
+
+
+def test_an_interval_may_have_to_lie_within():
+    assert book.within(Interval(1, 0.9, 1.1), 0.9, 1.1) == "supported"
+    assert book.within(Interval(1, 0.9, 1.2), 0.9, 1.1) == "undecided"
+    assert book.within(Interval(1, 0.5, 1.2), 0.9, 1.1) == "undecided"
+    assert book.within(Interval(2, 1.5, 2.5), 0.9, 1.1) == "refuted"
+    assert book.within(Interval(0.1, 0, 0.2), 0.9, 1.1) == "refuted"
+
+
+def test_the_opposite_turns_what_is_decided():
+    kinds = ("supported", "refuted", "depends", "undecided")
+    assert [book.opposite(k) for k in kinds] == ["refuted", "supported", "depends", "undecided"]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        (["supported", "supported"], "supported"),
+        (["refuted"], "refuted"),
+        (["supported", "refuted"], "depends"),
+        (["supported", "refuted", "undecided"], "depends"),
+        (["supported", "undecided"], "undecided"),
+        (["refuted", "undecided"], "undecided"),
+        (["depends", "undecided"], "depends"),
+        (["undecided", "undecided"], "undecided"),
+    ],
+)
+def test_an_open_setting_leaves_a_claim_open_only_where_it_could_tip_it(kinds, expected):
+    assert book.overall(kinds) == expected
+    assert book.overall(reversed(kinds)) == expected
+
+
+def test_answers_name_where_a_claim_holds():
+    kinds: dict[str, book.Kind] = {"a": "refuted", "b": "supported", "c": "refuted"}
+    assert book.answers(kinds) == "Yes: b; no: a, c"
+    assert book.together(kinds, "Is it?") == ("depends", "Is it? Yes: b; no: a, c.")
+
+
+def _over_rates(losses):
+    """Losses of (rate, seed)."""
+    rates = [0.1, 1.0, 10.0]
+    return xr.DataArray(
+        np.asarray(losses, float),
+        {"learning_rate": rates, "seed": np.arange(np.shape(losses)[1])},
+        name="loss",
+    )
+
+
+def test_the_best_rate_is_that_of_the_least_median_and_broken_runs_count_as_infinite():
+    losses = _over_rates([[5, 5, 5], [1, 2, 90], [np.nan, 0, np.inf]])
+    assert book.best_rate(losses) == 1.0
+    np.testing.assert_array_equal(book.at_best(losses), [1, 2, 90])
+    # For each of the other axes its own.
+    both = xr.concat([losses, losses.isel(learning_rate=[1, 0, 2]).assign_coords(
+        learning_rate=losses["learning_rate"])], "net")  # fmt: skip
+    np.testing.assert_array_equal(book.best_rate(both), [1.0, 0.1])
+    np.testing.assert_array_equal(book.at_best(both), [[1, 2, 90], [1, 2, 90]])
+
+
+def test_a_dataset_at_the_claims_rate_and_at_the_best():
+    losses = _over_rates([[3, 3], [2, 2], [1, 1]])
+    found = book.at_rates(losses.to_dataset(name="loss"), 0.11, losses)
+    assert list(found) == ["at 0.11", "at the best rate"]
+    values = [at["loss"].values.tolist() for at in found.values()]
+    assert values == [[3, 3], [1, 1]]
+    assert all("learning_rate" not in at.coords for at in found.values())
+
+
+def test_each_half_of_the_seeds_chooses_for_the_other():
+    # The even seeds have their least at the first point, the odd ones at the second.
+    losses = xr.DataArray([[0, 1, 0, 1], [2, 0.5, 2, 0.5]], dims=("place", "seed"))
+    np.testing.assert_array_equal(book.best_for_others(losses), [2, 1, 2, 1])
+    np.testing.assert_array_equal(losses.min("place"), [0, 0.5, 0, 0.5])
+    # Points that are ruled out are never chosen.
+    ruled = losses.where(xr.DataArray([True, False], dims="place"), np.inf)
+    np.testing.assert_array_equal(book.best_for_others(ruled), [0, 1, 0, 1])
+
+
+def test_each_names_its_places():
+    values = xr.Dataset(
+        {"x": (("run", "l1"), [[1, 2], [3, 4]])}, {"run": ["a", "b"], "l1": [0.0, 0.01]}
+    )
+    found = {name: int(at["x"]) for name, at in book.each(values, "run", "l1")}
+    assert found == {"a, l1 = 0": 1, "a, l1 = 0.01": 2, "b, l1 = 0": 3, "b, l1 = 0.01": 4}
+
+
+def test_decades_have_a_least_and_a_place_for_broken_runs():
+    losses = xr.DataArray([1e-5, 10, np.nan, np.inf])
+    np.testing.assert_allclose(book.decades(losses), [-5, 1, np.inf, np.inf])
+    np.testing.assert_allclose(book.decades(losses, 0.01, 100.0), [-2, 1, 2, 2])
+
+
+def test_steps_to_the_target_are_infinite_where_it_is_not_reached():
+    found = xr.Dataset({"converged_step": ("seed", [0, 7, -1])})
+    np.testing.assert_array_equal(book.steps_to_target(found), [0, 7, np.inf])
+
+
+def test_medians_over_seeds_have_intervals():
+    values = xr.DataArray(np.arange(101.0)[:, None] + [0, 1000], dims=("seed", "case"))
+    found = book.over_seeds(values.isel(case=0))
+    assert found.low < found.value == 50 < found.high
+    assert book.over_seeds(values.isel(case=1), np.mean).value == pytest.approx(1050)
