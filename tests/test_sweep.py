@@ -279,6 +279,25 @@ def test_identity_is_the_same_in_another_process():
     assert identity(al.digits_mlp()) != identity(al.digits_mlp(hidden=8))
 
 
+FACTORIZATIONS = """
+import adamlab, jax, jax.numpy as jnp
+
+def factor(key, scale):
+    def step(total, key):
+        matrix = scale * jax.random.normal(key, (24, 24))
+        parts = [jnp.linalg.qr(matrix)[1], jnp.linalg.svd(matrix)[1], jnp.linalg.eigh(matrix)[0]]
+        return total + sum(part.sum() for part in parts), None
+    return jax.lax.scan(step, 0.0, jax.random.split(key, 30))[0]
+
+found = adamlab.sweep(factor, {"scale": range(1, 9), "seed": range(64)}, lanes=48, block=96)
+assert found["result"].notnull().all()
+"""
+
+
+def test_factorizations_side_by_side_do_not_wait_for_each_other_for_ever():
+    subprocess.run([sys.executable, "-c", FACTORIZATIONS], cwd=HERE, check=True, timeout=120)
+
+
 def test_only_a_sweep_is_opened(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no sweep"):
         al.open_sweep(tmp_path / "none")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 
 import jax
@@ -18,9 +19,12 @@ def use_all_cores() -> None:
     A number of devices that was chosen already is left alone. Where the backend is up with a
     single CPU device, one warning says what to do.
     """
-    cores = _cores()
-    chosen_by_flag = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if chosen_by_flag or jax.config.values["jax_num_cpu_devices"] >= 0:
+    cores, chosen = _cores(), _chosen_devices()
+    # A batched factorization waits for helpers from the pool of threads that it runs in itself:
+    # were there only a thread for each device, all would wait for ever (JAX 0.10). Two blocks are
+    # in flight on each device, and one thread helps.
+    os.environ.setdefault("PJRT_NPROC", str(2 * max(cores, chosen or 2) + 1))
+    if chosen is not None:
         return
     try:
         jax.config.update("jax_num_cpu_devices", max(cores, 2))
@@ -31,6 +35,14 @@ def use_all_cores() -> None:
                 f'call jax.config.update("jax_num_cpu_devices", {cores}) before JAX\'s first use',
                 stacklevel=4,
             )
+
+
+def _chosen_devices() -> int | None:
+    flag = re.search(r"host_platform_device_count=(\d+)", os.environ.get("XLA_FLAGS", ""))
+    if flag:
+        return int(flag[1])
+    configured: int = jax.config.values["jax_num_cpu_devices"]
+    return configured if configured >= 0 else None
 
 
 def _cores() -> int:
