@@ -8,7 +8,6 @@ import numpy as np
 import optax
 
 import adamlab
-from adamlab.analysis import Interval
 from adamlab.problems import digits_mlp
 from adamlab.stages import correct_mu_bias
 from experiments import book
@@ -21,8 +20,6 @@ RATE, B2 = 1e-3, 1e-3  # the rate and 1-b2 that the claim is made for
 GAP = 0.1  # decades of loss
 EARLY = 0.05  # the share of the run that is early
 LEARNED, GUESSING = 0.01, float(np.log(10))  # a lower loss says no more; a broken run's
-EARLY_AT_RATE, LATE_AT_RATE = f"early at {RATE:g}", f"late at {RATE:g}"
-LATE_AT_BEST = "late, each at its best rate"
 
 
 def half_corrected_adam(learning_rate: Any, b2: Any) -> optax.GradientTransformation:
@@ -40,7 +37,6 @@ FORMS = {
     "left out": book.uncorrected_adam,
     "of the first moment alone": half_corrected_adam,
 }
-FAULTS = list(FORMS)[1:]
 
 
 def measure(lab: book.Lab) -> xr.Dataset:
@@ -51,7 +47,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
     }
     maps = {
         name: lab.map(
-            name.replace(" ", "-"), digits_mlp(), build, axes,
+            name, digits_mlp(), build, axes,
             steps=lab["steps"], checkpoints=lab["checkpoints"], curve=True,
         )[["curve", "late_loss"]]
         for name, build in FORMS.items()
@@ -59,80 +55,63 @@ def measure(lab: book.Lab) -> xr.Dataset:
     return book.side_by_side("form", maps)
 
 
-def decades(loss: xr.DataArray) -> xr.DataArray:
-    """log10 of a loss, at least that of fully learned; a broken run counts as one that guesses."""
-    usable = loss.where(np.isfinite(loss), GUESSING).clip(min=LEARNED)
-    return usable.copy(data=np.log10(usable))
+def above_right(losses: xr.Dataset) -> xr.Dataset:
+    """What each fault adds to the right form's decades of loss, seed by seed."""
+    return losses.drop_sel(form="right") - losses.sel(form="right", drop=True)
 
 
-def gaps(dataset: xr.Dataset, fault: str) -> dict[str, xr.DataArray]:
-    """Decades by which the fault's loss lies above the right form's, seed by seed, over 1-b2."""
-    curve, late = decades(dataset["curve"]), decades(dataset["late_loss"])
+def gaps(dataset: xr.Dataset) -> xr.Dataset:
+    """The decades of loss that each fault adds early in the run, and late, over 1-b2."""
+    losses = dataset.map(book.decades, least=LEARNED, broken=GUESSING)
+    places = book.at_rates(losses, RATE, losses["late_loss"])
+    at_rate, at_best = (above_right(losses) for losses in places.values())
+    early = at_rate["curve"].sel(step=slice(None, EARLY * float(dataset["step"][-1]) + 1))
     # Of the first checkpoints, the one where the fault shows most in either direction.
-    beginning = curve.sel(step=slice(None, EARLY * float(curve["step"][-1]) + 1)).sel(
-        learning_rate=RATE, method="nearest"
-    )
-    apart = beginning.sel(form=fault) - beginning.sel(form="right")
-    widest = abs(apart.median("seed")).argmax("step")
-    best = {
-        form: late.sel(form=form).isel(
-            learning_rate=late.sel(form=form).median("seed").argmin("learning_rate")
-        )
-        for form in (fault, "right")
-    }
-    return {
-        EARLY_AT_RATE: apart.isel(step=widest),
-        LATE_AT_RATE: late.sel(form=fault).sel(learning_rate=RATE, method="nearest")
-        - late.sel(form="right").sel(learning_rate=RATE, method="nearest"),
-        LATE_AT_BEST: best[fault].drop_vars(["form", "learning_rate"])
-        - best["right"].drop_vars(["form", "learning_rate"]),
-    }
+    widest = abs(early.median("seed")).argmax("step")
+    at_rate[f"early at {RATE:g}"] = early.isel(step=widest).drop_vars("step")
+    at_rate[f"late at {RATE:g}"] = at_rate["late_loss"]
+    at_rate["late, each at its best rate"] = at_best["late_loss"]
+    return at_rate.drop_vars(["curve", "late_loss"])
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
     """Where the gap is there early, where it is there late, and where it is surely gone."""
-    numbers: dict[str, Interval] = {}
-    shows: dict[str, list[str]] = {EARLY_AT_RATE: [], LATE_AT_RATE: [], LATE_AT_BEST: []}
-    within = dict.fromkeys(shows, True)
-    for fault in FAULTS:
-        for when, gap in gaps(dataset, fault).items():
-            for complement in gap["1-b2"].values:
-                case = f"{fault} at 1-b2 = {complement:.0e}"
-                found = book.over_seeds(gap.sel({"1-b2": complement}))
-                numbers[f"{when}: {case}"] = found
-                if found.low > GAP or found.high < -GAP:
-                    shows[when].append(case)
-                within[when] &= found.low > -GAP and found.high < GAP
-    late = (LATE_AT_RATE, LATE_AT_BEST)
-    default = {f"{fault} at 1-b2 = {B2:.0e}" for fault in FAULTS}
-    if all(default <= set(shows[when]) for when in late):
+    numbers = {
+        f"{when}: {case}": book.over_seeds(gap)
+        for case, found in book.each(gaps(dataset), "form", "1-b2")
+        for when, gap in found.items()
+    }
+    kinds = {name: book.within(gap, -GAP, GAP) for name, gap in numbers.items()}
+    early = [kind for name, kind in kinds.items() if name.startswith("early")]
+    late = {name: kind for name, kind in kinds.items() if name.startswith("late")}
+    shows = [name for name, kind in late.items() if kind == "refuted"]
+    usual = [name for name in late if name.endswith(f"1-b2 = {B2:g}")]
+    if usual and set(usual) <= set(shows):
         sentence = "At b2 = .999 the faults show in the last quarter too, at both rates."
         return book.Verdict("refuted", sentence, numbers)
-    if any(shows[when] for when in late):
-        cases = "; ".join(f"{when}: {', '.join(shows[when])}" for when in late if shows[when])
-        return book.Verdict("depends", f"On b2, the rate and the fault. It shows {cases}.", numbers)
-    if shows[EARLY_AT_RATE] and within[LATE_AT_RATE] and within[LATE_AT_BEST]:
+    if shows:
+        sentence = f"On b2, the rate and the fault. It shows {'; '.join(shows)}."
+        return book.Verdict("depends", sentence, numbers)
+    if "refuted" in early and set(late.values()) == {"supported"}:
         return book.Verdict("supported", "Faults show early and are gone late, at any b2.", numbers)
-    return book.Verdict(
-        "undecided", f"A late interval holds {GAP} decades, or none is early.", numbers
-    )
+    sentence = f"A late interval holds {GAP} decades, or none is early."
+    return book.Verdict("undecided", sentence, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
-    """The gap over time at the rate, and where over rate x 1-b2 it stays."""
+    """The loss over time at the rate, and where over rate x 1-b2 the gap stays."""
     figure, axes = book.panels(2, 2)
     curve = dataset["curve"].sel(learning_rate=RATE, method="nearest")
-    for ax, at in zip(axes, (B2, float(curve["1-b2"].min())), strict=False):
+    for ax, slow in zip(axes[:2], (B2, 1e-5), strict=True):
+        part = curve.sel({"1-b2": slow}, method="nearest")
         for form in FORMS:
-            line = curve.sel(form=form).sel({"1-b2": at}, method="nearest")
-            book.draw_lines(ax, line, "step", log="xy", label=form)
-        ax.set(title=f"rate {RATE:g}, 1-b2 = {at:.0e}", ylabel="loss")
+            book.draw_lines(ax, part.sel(form=form), "step", log="xy", label=form)
+        ax.set(title=f"rate {RATE:g}, 1-b2 = {part['1-b2']:.0e}", ylabel="loss")
     axes[0].legend(title="correction", fontsize=8)
-    late = decades(dataset["late_loss"])
-    for ax, fault in zip(axes[2:], FAULTS, strict=True):
-        gap = (late.sel(form=fault) - late.sel(form="right")).median("seed")
-        gap = gap.rename("late gap, decades (red: worse)")
-        book.draw_heat(ax, gap, "learning_rate", "1-b2", cmap="coolwarm", vmin=-1, vmax=1)
+    late = dataset[["late_loss"]].map(book.decades, least=LEARNED, broken=GUESSING)
+    for ax, (fault, gap) in zip(axes[2:], book.each(above_right(late), "form"), strict=True):
+        shown = gap["late_loss"].median("seed").rename("late gap, decades (red: worse)")
+        book.draw_heat(ax, shown, "learning_rate", "1-b2", cmap="coolwarm", vmin=-1, vmax=1)
         ax.plot(RATE, B2, "k*", markersize=11)
         ax.set_title(f"correction {fault}")
     return figure

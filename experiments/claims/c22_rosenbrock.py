@@ -19,93 +19,61 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-MOMENTUM = "SGD with momentum"
-OPTIMIZERS = {
-    "Adam": adamlab.adam,
-    "SGD": adamlab.sgd,
-    MOMENTUM: partial(adamlab.sgd, momentum=0.9),
-}
-COLORS = dict(zip(OPTIMIZERS, ("tab:blue", "tab:orange", "tab:green"), strict=True))
+MOMENTUM = partial(adamlab.sgd, momentum=0.9)
+OPTIMIZERS = {"Adam": adamlab.adam, "SGD": adamlab.sgd, "SGD with momentum": MOMENTUM}
 ARRIVED = 1e-4  # a loss within about 0.02 of the minimum at (1, 1)
-SCATTER = 0.3
-FRAMES = 48
+STARTS = {"usual start": 0.0, "scattered starts": 0.3}  # their standard deviations
+X, Y = np.meshgrid(np.linspace(-1.6, 1.6, 161), np.linspace(-0.6, 2, 131))  # what is drawn
 
 
-def rosenbrock_around() -> adamlab.Problem:
+def scattered_rosenbrock() -> adamlab.Problem:
     """Rosenbrock's valley, begun `scatter` (its standard deviation) around (-1.2, 1)."""
     valley = adamlab.rosenbrock()
-
-    def init(key: jax.Array, *, scatter: Any, **rest: Any) -> Any:
-        return valley.init(key, **rest) + scatter * jax.random.normal(key, (2,))
-
-    def without(function: Any) -> Any:
-        def called(*args: Any, scatter: Any, **rest: Any) -> Any:
-            del scatter
-            return function(*args, **rest)
-
-        return called
-
     return replace(
-        valley, name="rosenbrock, scattered", init=init, loss=without(valley.loss),
-        metrics=without(valley.metrics), target=ARRIVED,
-        hyperparameters={**valley.hyperparameters, "scatter": SCATTER},
-    )  # fmt: skip
-
-
-def position(params: Any, state: Any) -> dict[str, Any]:
-    """Where a run stands."""
-    del state
-    return {"x": params}
+        valley,
+        name="rosenbrock, scattered",
+        init=lambda key, scatter: valley.init(key) + scatter * jax.random.normal(key, (2,)),
+        loss=lambda params, _, **__: valley.loss(params, None, **valley.hyperparameters),
+        target=ARRIVED,
+        hyperparameters={"scatter": 0.0},
+    )
 
 
 def measure(lab: book.Lab) -> xr.Dataset:
     """Steps to arrive over the rate, and the paths from (-1.2, 1), each at its best rate there."""
-    problem = rosenbrock_around()
-    rates = {"learning_rate": np.geomspace(1e-5, 10, lab["rates"])}
-    steps, paths = {}, {}
-    for name, build in OPTIMIZERS.items():
-        file = name.replace(" ", "-")
-        found = lab.map(
-            file, problem, build, {**rates, "scatter": [0.0, SCATTER]}, steps=lab["steps"]
-        )
-        arrived = found["converged_step"].astype(float)
-        # A run that never arrives takes for ever.
-        steps[name] = arrived.where(arrived >= 0, np.inf).to_dataset(name="steps")
-        best = best_rate(steps[name]["steps"].sel(scatter=0.0))
-        path = lab.map(
-            f"path-{file}", problem, build, {"learning_rate": [best]}, fixed={"scatter": 0.0},
-            steps=lab["path"], checkpoints=lab["path"], probe=position,
-        )["x"]  # fmt: skip
-        paths[name] = path.isel(learning_rate=0, seed=0, drop=True).to_dataset(name="path")
-    return book.side_by_side("optimizer", steps).merge(book.side_by_side("optimizer", paths))
+    problem, rates = scattered_rosenbrock(), np.geomspace(1e-5, 10, lab["rates"])
+    axes = {"learning_rate": rates, "scatter": list(STARTS.values())}
+    found = lab.map("steps", problem, OPTIMIZERS, axes, steps=lab["steps"])
+    steps = book.steps_to_target(found).assign_coords(scatter=list(STARTS))
+    best = best_rate(steps.sel(scatter="usual start", drop=True))
+    paths = lab.map(
+        "paths", problem, OPTIMIZERS, {"learning_rate": np.unique(best)}, steps=lab["path"],
+        checkpoints=lab["path"], probe=lambda params, _: {"path": params},
+    )["path"].isel(seed=0, drop=True)  # fmt: skip
+    at_best = paths.sel(learning_rate=best).drop_vars("learning_rate")
+    return steps.to_dataset(name="steps").assign(path=at_best)
 
 
-def best_rate(steps: xr.DataArray) -> float:
+def best_rate(steps: xr.DataArray) -> xr.DataArray:
     """The rate of least median steps, among those at which the most starts arrive."""
     arrived = (steps < np.inf).sum("seed")
-    median = steps.median("seed").where(arrived == arrived.max(), np.inf)
-    return float(steps["learning_rate"][int(median.argmin("learning_rate"))])
+    most = arrived == arrived.max("learning_rate")
+    return steps.median("seed").where(most, np.inf).idxmin("learning_rate")
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
     """How many times as long gradient descent takes, start by start, each at its best rate."""
     numbers: dict[str, float | Interval] = {}
     kinds: dict[str, book.Kind] = {}
-    for scatter in dataset["scatter"].values:
-        where = f"starts scattered by {scatter:g}" if scatter else "the usual start"
-        taken = {}
-        for name in OPTIMIZERS:
-            steps = dataset["steps"].sel(optimizer=name, scatter=scatter, drop=True)
-            rate = best_rate(steps)
-            taken[name] = steps.sel(learning_rate=rate, drop=True)
-            numbers[f"best rate, {where}, {name}"] = rate
-            numbers[f"steps, {where}, {name}"] = book.over_seeds(taken[name])
-        adam = taken.pop("Adam")
-        for name, steps in taken.items():
-            # Where neither arrives neither is first.
-            ratio = (steps / adam).where((steps < np.inf) | (adam < np.inf), 1.0)
-            numbers[f"times Adam's steps, {where}, {name}"] = found = book.over_seeds(ratio)
-            kinds[f"before {name}, from {where}"] = book.by_sign(found, 1.0)
+    best = dataset.sel(learning_rate=best_rate(dataset["steps"])).reset_coords("learning_rate")
+    times = best["steps"] / best["steps"].sel(optimizer="Adam")
+    # Where neither arrives, inf / inf, neither is first.
+    for name, own in book.each(best.assign(times=times.fillna(1.0)), "optimizer", "scatter"):
+        numbers[f"best rate, {name}"] = float(own["learning_rate"])
+        numbers[f"steps, {name}"] = book.over_seeds(own["steps"])
+        if not name.startswith("Adam"):
+            numbers[f"times Adam's steps, {name}"] = ratio = book.over_seeds(own["times"])
+            kinds[f"before {name}"] = book.by_sign(ratio, 1.0)
     kind, sentence = book.together(kinds, "Does Adam arrive first, each at its best rate?")
     return book.Verdict(kind, sentence, numbers)
 
@@ -115,65 +83,44 @@ def height(x: Any, y: Any) -> Any:
     return np.log10((1 - x) ** 2 + 100 * (y - x**2) ** 2 + 0.1)
 
 
-def plane() -> tuple[np.ndarray, np.ndarray]:
-    """The part of the plane that is drawn."""
-    x, y = np.meshgrid(np.linspace(-1.6, 1.6, 161), np.linspace(-0.6, 2, 131))
-    return x, y
-
-
 def draw(dataset: xr.Dataset) -> Figure:
     """Steps over the rate, and the surface with the paths, each at its best rate."""
     figure, (left, right) = book.panels(2)
-    for name in OPTIMIZERS:
-        steps = dataset["steps"].sel(optimizer=name, scatter=SCATTER)
-        book.draw_lines(
-            left,
-            steps,
-            "learning_rate",
-            log="xy",
-            label=name,
-            color=COLORS[name],
-            marker=".",
-        )
-    left.set(title=f"steps to a loss of {ARRIVED:g}, scattered starts", xlabel="learning_rate")
-    left.legend(fontsize=8)
-    place = right.get_subplotspec()
     right.remove()
-    surface = figure.add_subplot(place, projection="3d")
-    x, y = plane()
-    surface.plot_surface(x, y, height(x, y), cmap="Greys_r", alpha=0.5, linewidth=0, rcount=80)
-    for name in OPTIMIZERS:
-        px, py = dataset["path"].sel(optimizer=name).values.T
-        inside = (np.abs(px) <= 1.6) & (py <= 2) & (py >= -0.6)
-        px, py = (np.where(inside, p, np.nan) for p in (px, py))
-        surface.plot(px, py, height(px, py) + 0.1, color=COLORS[name], linewidth=1, zorder=5)
+    surface = figure.add_subplot(right.get_subplotspec(), projection="3d")
+    for name, own in book.each(dataset, "optimizer"):
+        steps = own["steps"].sel(scatter="scattered starts")
+        book.draw_lines(left, steps, "learning_rate", log="xy", label=name, marker=".")
+        x, y = own["path"].values.T
+        inside = (np.abs(x) <= X.max()) & (y >= Y.min()) & (y <= Y.max())
+        shown = (np.where(inside, place, np.nan) for place in (x, y, height(x, y) + 0.1))
+        surface.plot(*shown, linewidth=1, zorder=5)
+    surface.plot_surface(X, Y, height(X, Y), cmap="Greys_r", alpha=0.5, linewidth=0, rcount=80)
     surface.plot([1], [1], [-0.9], "k*", markersize=10, zorder=6)
     surface.set(title="paths at the best rates, log10 height", xlabel="x", ylabel="y")
     surface.view_init(elev=52, azim=-70)
+    left.set_title(f"steps to a loss of {ARRIVED:g}, scattered starts")
+    left.legend(fontsize=8)
     return figure
 
 
 def animate(dataset: xr.Dataset, stem: Path) -> None:
     """The paths step by step, seen from above."""
-    from matplotlib.animation import FuncAnimation, PillowWriter
+    from matplotlib.animation import PillowWriter
 
     figure, (ax,) = book.panels()
-    x, y = plane()
-    ax.contourf(x, y, height(x, y), levels=12, cmap="Greys_r", alpha=0.6)
+    ax.contourf(X, Y, height(X, Y), levels=12, cmap="Greys_r", alpha=0.6)
     ax.plot(1, 1, "k*", markersize=11)
-    ax.set(xlabel="x", ylabel="y", xlim=(x.min(), x.max()), ylim=(y.min(), y.max()))
-    lines = {n: ax.plot([], [], ".-", color=COLORS[n], label=n, markersize=3)[0] for n in COLORS}
+    ax.set(xlabel="x", ylabel="y", xlim=(X.min(), X.max()), ylim=(Y.min(), Y.max()))
+    lines = {name: ax.plot([], [], ".-", label=name, markersize=3)[0] for name in OPTIMIZERS}
     ax.legend(fontsize=8, loc="lower right")
-    ends = np.unique(np.geomspace(1, dataset.sizes["step"], FRAMES).astype(int))
-
-    def show(frame: int) -> Any:
-        for name, line in lines.items():
-            line.set_data(*dataset["path"].sel(optimizer=name).values[: ends[frame]].T)
-        ax.set_title(f"each at its best rate, step {ends[frame]:,}")
-        return list(lines.values())
-
-    film = FuncAnimation(figure, show, frames=len(ends), blit=False)
-    film.save(f"{stem}-paths.gif", writer=PillowWriter(fps=8), dpi=80)
+    film = PillowWriter(fps=8)
+    with film.saving(figure, f"{stem}-paths.gif", dpi=80):
+        for step in np.unique(np.geomspace(1, dataset.sizes["step"], 48).astype(int)):
+            for name, line in lines.items():
+                line.set_data(*dataset["path"].sel(optimizer=name).values[:step].T)
+            ax.set_title(f"each at its best rate, step {step:,}")
+            film.grab_frame()
 
 
 EXPERIMENT = book.Experiment(
@@ -182,10 +129,11 @@ EXPERIMENT = book.Experiment(
     claim="On Rosenbrock's function Adam runs down the valley and arrives first, SGD follows more "
     "slowly.",
     criterion=f"Steps to a loss of {ARRIVED:g} from (-1.2, 1), and from starts scattered by "
-    f"{SCATTER:g} around it; Adam, SGD, SGD with momentum .9, each at its rate of least median "
-    "steps among those at which the most starts arrive. Ratio: SGD's steps over Adam's, start by "
-    "start. Supported if the 95 % intervals of all four ratios (two kinds of start, with and "
-    "without momentum) lie above 1, refuted if all lie below, otherwise it depends on which.",
+    f"{STARTS['scattered starts']:g} around it; Adam, SGD, SGD with momentum .9, each at its rate "
+    "of least median steps among those at which the most starts arrive. Ratio: SGD's steps over "
+    "Adam's, start by start. Supported if the 95 % intervals of all four ratios (two kinds of "
+    "start, with and without momentum) lie above 1, refuted if all lie below; it depends if they "
+    "differ.",
     measure=measure,
     judge=judge,
     draw=draw,

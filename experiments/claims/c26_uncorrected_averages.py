@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.flatten_util import ravel_pytree
 
 import adamlab
 from adamlab.analysis import Interval
@@ -30,98 +31,87 @@ def lengths(build: Any, steps: int, key: jax.Array, **rates: Any) -> dict[str, j
     The averages' sizes are shares: of the mean gradient so far, and of its mean square so far.
     """
     problem = digits_mlp()
-    values = {name: jnp.asarray(value) for name, value in problem.hyperparameters.items()}
-    tx = build(RATE, b1=adamlab.OneMinus(rates["1-b1"]), b2=adamlab.OneMinus(rates["1-b2"]))
+    values = problem.hyperparameters
+    b1, b2 = (adamlab.OneMinus(slow) for slow in (DEFAULTS | rates).values())
+    tx = build(RATE, b1=b1, b2=b2)
     start_key, data_key, batch_key = jax.random.split(key, 3)
     assert problem.data is not None
     assert problem.batch is not None
     data, batch = problem.data(data_key, **values), problem.batch
+    start, unravel = ravel_pytree(problem.init(start_key, **values))
+
+    def loss(params: jax.Array, rows: Any) -> Any:
+        return problem.loss(unravel(params), rows, **values)
 
     def step(carry: Any, t: jax.Array) -> Any:
         params, state, total, squares = carry
         rows = batch(jax.random.fold_in(batch_key, t), t, data, **values)
-        gradient = jax.grad(problem.loss)(params, rows, **values)
-        total = optax.tree.add(total, gradient)
-        squares = squares + optax.tree.norm(gradient, squared=True)
+        gradient = jax.grad(loss)(params, rows)
+        total, squares = total + gradient, squares + jnp.sum(gradient**2)
         updates, state = tx.update(gradient, state, params)
+        mu, nu = (optax.tree.get(state, name) for name in ("mu", "nu"))
         # Pixels that are always 0 and dead units take no step and have no say.
-        moved = sum(jnp.sum(u != 0) for u in jax.tree.leaves(updates))
+        moved = jnp.sum(updates != 0)
         seen = {
-            "step length": optax.tree.norm(updates) / (RATE * jnp.sqrt(moved)),
-            "mu": optax.tree.norm(optax.tree.get(state, "mu")) / optax.tree.norm(total) * (t + 1),
-            "nu": optax.tree.sum(optax.tree.get(state, "nu")) / squares * (t + 1),
+            "step length": jnp.linalg.norm(updates) / (RATE * jnp.sqrt(moved)),
+            "mu": jnp.linalg.norm(mu) / jnp.linalg.norm(total) * (t + 1),
+            "nu": jnp.sum(nu) / squares * (t + 1),
         }
-        return (optax.apply_updates(params, updates), state, total, squares), seen
+        return (params + updates, state, total, squares), seen
 
-    params = problem.init(start_key, **values)
-    start = (params, tx.init(params), optax.tree.zeros_like(params), jnp.zeros([]))
-    return dict(jax.lax.scan(step, start, jnp.arange(steps))[1])
+    carry = (start, tx.init(start), jnp.zeros_like(start), 0.0)
+    return dict(jax.lax.scan(step, carry, jnp.arange(steps))[1])
+
+
+def first_length(key: jax.Array, **rates: Any) -> jax.Array:
+    """The length of the first uncorrected step in units of the rate."""
+    return lengths(book.uncorrected_adam, 1, key, **rates)["step length"][0]
 
 
 def measure(lab: book.Lab) -> xr.Dataset:
-    """Step length over time at the defaults, and that of the first steps over 1-b1 x 1-b2."""
+    """Both forms over time at the defaults, and the first uncorrected step over 1-b1 x 1-b2."""
+    steps, seeds = lab["steps"], {"seed": lab.seeds}
+    dims = {name: {"step": np.arange(1, steps + 1)} for name in ("step length", "mu", "nu")}
+    forms = {
+        form: lab.sweep(form, partial(lengths, build, steps), seeds, dims=dims)
+        for form, build in FORMS.items()
+    }
     grid = {"1-b1": np.geomspace(1e-2, 1, lab["b1s"]), "1-b2": np.geomspace(1e-4, 1, lab["b2s"])}
-    found = []
-    for name, steps, axes in (
-        ("time", lab["steps"], {n: [value] for n, value in DEFAULTS.items()}),
-        ("first", 1, grid),
-    ):
-        dims = {
-            variable: {"step": np.arange(1, steps + 1)} for variable in ("step length", "mu", "nu")
-        }
-        parts = {
-            form: lab.sweep(
-                f"{name}-{form}", partial(lengths, build, steps), {**axes, "seed": lab.seeds},
-                dims=dims,
-            )
-            for form, build in FORMS.items()
-        }  # fmt: skip
-        found.append(book.side_by_side("form", parts))
-    time, first = found
-    return time.isel({"1-b1": 0, "1-b2": 0}).assign(
-        first=first["step length"].isel(step=0, drop=True)
-    )
-
-
-def closed_form(first: xr.DataArray) -> xr.DataArray:
-    """The first uncorrected step in units of the rate, whatever the gradient."""
-    return first["1-b1"] / np.sqrt(first["1-b2"])
+    first = lab.sweep("first", first_length, grid | seeds)["result"]
+    return book.side_by_side("form", forms).assign(first=first)
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
     """The averages of the first steps as shares of what they estimate, and the steps' length."""
-    early = dataset.sel(step=slice(1, FIRST), form="uncorrected").mean("step")
-    mu, nu = book.over_seeds(early["mu"]), book.over_seeds(early["nu"])
-    length = dataset["step length"].sel(step=slice(1, FIRST)).mean("step")
-    ratio = book.over_seeds(length.sel(form="uncorrected") / length.sel(form="corrected"))
-    first = dataset["first"].sel(form="uncorrected")
-    off = np.abs(first.median("seed") / closed_form(first) - 1)
+    early = dataset.sel(step=slice(1, FIRST)).mean("step")
+    uncorrected, corrected = (early.sel(form=form) for form in ("uncorrected", "corrected"))
+    mu, nu = book.over_seeds(uncorrected["mu"]), book.over_seeds(uncorrected["nu"])
+    ratio = book.over_seeds(uncorrected["step length"] / corrected["step length"])
+    at_defaults = book.over_seeds(dataset["first"].sel(DEFAULTS, method="nearest"))
+    first = dataset["first"].median("seed")
+    closed = first["1-b1"] / np.sqrt(first["1-b2"])  # whatever the gradient
+    off, too_long = float(abs(first / closed - 1).max()), float((first > 1).mean())
     numbers: dict[str, float | Interval] = {
         f"mean gradient's average over its size, first {FIRST} steps": mu,
         f"mean square's average over its size, first {FIRST} steps": nu,
         f"uncorrected over corrected step, first {FIRST} steps": ratio,
-        "first step in units of the rate, defaults": book.over_seeds(
-            first.sel(DEFAULTS, method="nearest")
-        ),
-        "greatest deviation from (1-b1) / sqrt(1-b2)": float(off.max()),
-        "share of the (b1, b2) plane where the first step is too long": float(
-            (first.median("seed") > 1).mean()
-        ),
+        "first step in units of the rate, defaults": at_defaults,
+        "greatest deviation from (1-b1) / sqrt(1-b2)": off,
+        "share of the (b1, b2) plane where the first step is too long": too_long,
     }
-    if book.by_sign(mu, 1) == book.by_sign(nu, 1) == "refuted":  # both intervals below 1
-        form = "as" if float(off.max()) <= TOLERANCE else "not as"
-        if ratio.high < 1:
-            return book.Verdict(
-                "supported", "The averages are too small, and so are the steps.", numbers
-            )
-        if ratio.low > 1:
+    match [book.by_sign(interval, 1) for interval in (mu, nu, ratio)]:
+        case ["refuted", "refuted", "refuted"]:
+            sentence = "The averages are too small, and so are the steps."
+            return book.Verdict("supported", sentence, numbers)
+        case ["refuted", "refuted", "supported"]:
+            said = "as" if off <= TOLERANCE else "not as"
             sentence = (
                 "On what is looked at: both averages are too small, but the denominator's more so, "
-                f"and the first steps are too long, {form} (1-b1) / sqrt(1-b2) says."
+                f"and the first steps are too long, {said} (1-b1) / sqrt(1-b2) says."
             )
             return book.Verdict("depends", sentence, numbers)
-    elif mu.low > 1 or nu.low > 1:
-        return book.Verdict("refuted", "An average is not too small.", numbers)
+        case ["supported", _, _] | [_, "supported", _]:
+            return book.Verdict("refuted", "An average is not too small.", numbers)
     return book.Verdict("undecided", "An interval holds 1.", numbers)
 
 
@@ -134,22 +124,19 @@ def draw(dataset: xr.Dataset) -> Figure:
     constant = (1 - 0.9**steps) / np.sqrt(1 - 0.999**steps)
     left.plot(steps, constant, "k:", label="uncorrected, constant gradient")
     left.set(title="step length over the rate, defaults", yscale="log")
-    left.legend(fontsize=8)
     for name, b, label in (("mu", 0.9, "gradient"), ("nu", 0.999, "squared gradient")):
-        book.draw_lines(
-            middle, dataset[name].sel(form="uncorrected"), "step", log="xy", label=label
-        )
+        line = dataset[name].sel(form="uncorrected")
+        book.draw_lines(middle, line, "step", log="xy", label=label)
         middle.plot(steps, 1 - b**steps, "k:", label=f"1 - {b}^t")
     middle.set(title="uncorrected average over the mean so far")
-    middle.legend(fontsize=8)
-    first = dataset["first"].sel(form="uncorrected").median("seed")
-    shown = first.copy(data=np.log10(first)).rename("log10(first step / rate)")
+    shown = book.decades(dataset["first"].median("seed")).rename("log10(first step / rate)")
     book.draw_heat(right, shown, "1-b1", "1-b2", cmap="coolwarm", vmin=-2, vmax=2)
     edge = np.geomspace(1e-2, 1, 50)
     right.plot(edge, edge**2, "k--", label="(1-b1)² = 1-b2")
     right.plot(*DEFAULTS.values(), "k*", markersize=11, label="defaults")
     right.set(title="first step without correction")
-    right.legend(fontsize=8, loc="lower right")
+    for ax in (left, middle, right):
+        ax.legend(fontsize=8)
     return figure
 
 

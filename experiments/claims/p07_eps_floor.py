@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-ROWS = 64
-RATE, B2 = 1e-3, 0.99
-B1S = (0.0, 0.9)
-NEAR = 0.1  # share of the threshold that the border is sought to
-REBOUND = 10.0  # how many times its least loss so far a run comes back to
-CONVERGED = 1e-6  # of the first loss: a run that has been there had converged
-STRETCHES = 20  # of a run: the worst losses of each are compared
-ROUNDING = 1e-20  # of the first loss; below it growth is rounding
+ROWS, RATE, B2, B1S = 64, 1e-3, 0.99, (0.0, 0.9)
+CONVERGED, REBOUND, ROUNDING = 1e-6, 10.0, 1e-20
+"""A run converges below the first share of its first loss and rebounds where it comes back to so
+many times its least loss since; below the last share a loss is rounding."""
+STRETCHES = 20
+"""Of a run: momentum swings through the minimum, so only the worst loss of each counts."""
+NEAR = 0.1
+"""Share of the threshold that the border is sought to."""
 
 
 def interpolation(features: int) -> adamlab.Problem:
@@ -45,7 +45,6 @@ def interpolation(features: int) -> adamlab.Problem:
         init=lambda _: jnp.zeros(features),
         data=data,
         loss=lambda weights, rows: squared_error(rows[0] @ weights, rows[1]),
-        objective=lambda weights, rows: squared_error(rows[0] @ weights, rows[1]),
     )
 
 
@@ -57,83 +56,60 @@ def adam_at(eps_share: Any, b1: Any) -> optax.GradientTransformation:
 def measure(lab: book.Lab) -> xr.Dataset:
     """The loss over time for each share of the threshold and b1, full batch, interpolating."""
     around = np.geomspace(1 / 1.5, 1.5, lab["around"])
-    axes = {
-        "eps_share": np.unique(np.r_[np.geomspace(1e-2, 1e2, lab["shares"]), around].round(6)),
-        "b1": np.array(B1S),
-    }
-    return lab.map(
-        "shares", interpolation(lab["features"]), adam_at, axes, steps=lab["steps"],
-        checkpoints=lab["steps"] // 8, curve=True,
-    )[["curve", "initial_loss"]]  # fmt: skip
+    shares = np.unique(np.r_[np.geomspace(1e-2, 1e2, lab["shares"]), around].round(6))
+    found = lab.map(
+        "shares", interpolation(lab["features"]), adam_at, {"eps_share": shares, "b1": B1S},
+        steps=lab["steps"], checkpoints=lab["steps"] // 8, curve=True,
+    )  # fmt: skip
+    return found[["curve", "initial_loss"]]
 
 
 def rebound(dataset: xr.Dataset) -> xr.DataArray:
-    """The greatest ratio of a stretch's worst loss to the least of those before, once converged.
+    """How many times its least loss so far a run comes back to, once converged; NaN if it never is.
 
-    NaN for a run that never was: it cannot come back.
-
-    Momentum swings through the minimum, where the loss is 0 for a moment: hence worst losses.
+    A run that breaks comes back to infinity.
     """
-    first = dataset["initial_loss"]
-    curve = (dataset["curve"] / first).fillna(np.inf).clip(ROUNDING).transpose(..., "step").values
-    stretches = np.stack([part.max(-1) for part in np.array_split(curve, STRETCHES, -1)], -1)
-    least = np.minimum.accumulate(stretches, axis=-1)
-    ratio = np.where(least < CONVERGED, stretches / least, -np.inf).max(-1)
-    return first.copy(data=np.where(np.isfinite(ratio), ratio, np.nan))
-
-
-def borders(dataset: xr.Dataset, b1: float) -> tuple[np.ndarray, np.ndarray]:
-    """For each seed the least share of eps without a rebound, and the greatest with one."""
-    back = rebound(dataset).sel(b1=b1).transpose("seed", "eps_share").values
-    shares = dataset["eps_share"].values
-    low = [shares[row < REBOUND].min(initial=np.inf) for row in back]
-    high = [shares[row >= REBOUND].max(initial=0.0) for row in back]
-    return np.array(low), np.array(high)
+    curve = (dataset["curve"] / dataset["initial_loss"]).fillna(np.inf).clip(ROUNDING)
+    worst = curve.coarsen(step=curve.sizes["step"] // STRETCHES).max().transpose("step", ...)
+    least = worst.copy(data=np.minimum.accumulate(worst.values))
+    return (worst / least).where(least < CONVERGED).max("step")
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
     """Whether runs rebound below the threshold and none does above it."""
-    numbers, above, below = {}, [], []
-    for b1 in B1S:
-        low, high = (
-            book.over_seeds(dataset["seed"].copy(data=end)) for end in borders(dataset, b1)
-        )
-        numbers[f"least eps without a rebound over the threshold, b1 = {b1:g}"] = low
-        numbers[f"greatest eps with one over the threshold, b1 = {b1:g}"] = high
-        below.append(low)
-        above.append(high)
-    if any(high.low > 1 + NEAR for high in above):
-        return book.Verdict("refuted", "Runs rebound above the threshold as well.", numbers)
-    if any(high.high > 1 + NEAR for high in above):
-        return book.Verdict("undecided", "An interval holds the range's upper end.", numbers)
-    if all(low.low >= 1 - NEAR for low in below):
-        return book.Verdict(
-            "supported", "Runs rebound below the threshold, none above it.", numbers
-        )
-    if any(low.high < 1 - NEAR for low in below):
-        sentence = "On b1 or on the time given: none rebounds above it, nor do all below."
-        return book.Verdict("depends", sentence, numbers)
-    return book.Verdict("undecided", "An interval holds the range's lower end.", numbers)
+    back, shares = rebound(dataset), dataset["eps_share"]
+    borders = dataset.assign(
+        safe=shares.where(back < REBOUND, np.inf).min("eps_share"),
+        unsafe=shares.where(back >= REBOUND, 0.0).max("eps_share"),
+    )
+    numbers, kinds = {}, {}
+    for b1, border in book.each(borders, "b1"):
+        safe, unsafe = book.over_seeds(border["safe"]), book.over_seeds(border["unsafe"])
+        numbers[f"least eps without a rebound over the threshold, {b1}"] = safe
+        numbers[f"greatest eps with one over the threshold, {b1}"] = unsafe
+        kinds[f"each below at {b1}"] = book.within(safe, 1 - NEAR, np.inf)
+        kinds[f"none above at {b1}"] = book.within(unsafe, 0, 1 + NEAR)
+    kind, sentence = book.together(kinds, "Do runs rebound below the threshold alone?")
+    if "refuted" in (kinds[name] for name in kinds if name.startswith("none above")):
+        kind = "refuted"
+    return book.Verdict(kind, sentence, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
     """The loss of one seed over time, and how far each share of the threshold rebounds."""
     figure, (over_time, over_eps) = book.panels(2)
-    shares = dataset["eps_share"].values
     for wanted in (0.01, 0.8, 1.2, 100):
         part = dataset.sel(b1=0.9).sel(eps_share=wanted, method="nearest").isel(seed=0)
         loss = (part["curve"] / part["initial_loss"]).clip(1e-33)
-        label = f"{float(part['eps_share']):.3g}"
-        over_time.plot(dataset["step"], loss, label=label, linewidth=1)
+        over_time.plot(part["step"], loss, label=f"{float(part['eps_share']):.3g}", linewidth=1)
     over_time.set(title="b1 = .9, one seed", yscale="log", xlabel="step")
     over_time.set_ylabel("loss / first loss")
-    over_time.legend(title="eps / threshold", fontsize=8, loc="upper right", ncols=2)
-    for b1 in B1S:
-        back = rebound(dataset).sel(b1=b1)
-        book.draw_lines(over_eps, back, "eps_share", log="xy", label=f"b1 = {b1:g}", marker=".")
+    over_time.legend(title="eps / threshold", fontsize=8, loc="center right", ncols=2)
+    for b1, back in book.each(rebound(dataset).to_dataset(name="times"), "b1"):
+        book.draw_lines(over_eps, back["times"], "eps_share", log="xy", label=b1, marker=".")
     over_eps.axvline(1, color="black", linestyle=":")
     over_eps.axhline(REBOUND, color="gray", linestyle="--")
-    over_eps.set(title="rebound", xlim=(shares[0], shares[-1]), xlabel="eps / threshold")
+    over_eps.set(title="rebound", xlabel="eps / threshold")
     over_eps.set_ylabel("worst loss of a stretch / least before")
     over_eps.legend()
     return figure
