@@ -278,6 +278,19 @@ def test_a_zero_gradient_leaves_meta_gradients_finite():
     assert np.isfinite(jax.grad(after_two_steps)(0.1))
 
 
+def test_a_zero_gradient_leaves_the_derivatives_of_a_factored_moment_finite():
+    def after_two_steps(scale):
+        tx, params = al.optimizers.adafactor(1e-2), jnp.ones((128, 128))
+        state = tx.init(params)
+        for size in (scale, 1.0):
+            grads = jnp.full_like(params, 1.0) * size
+            updates, state = tx.update(grads, state, params)
+            params = optax.apply_updates(params, updates)
+        return params.sum()
+
+    assert np.isfinite(jax.grad(after_two_steps)(0.0))
+
+
 def test_mu_dtype_is_kept_and_bfloat16_nu_is_not_frozen():
     tx = al.adam(1e-3, mu_dtype=jnp.bfloat16)
     state = tx.init(jnp.zeros(3))
@@ -311,6 +324,15 @@ def test_complex_parameters_step_like_optaxs():
         expected, _ = theirs.update(grads, theirs.init(params))
     assert optax.tree.get(state, "nu").dtype == jnp.float32
     chex.assert_trees_all_close(updates, expected, rtol=2e-5)
+
+
+@pytest.mark.parametrize("max_norm", [None, 1.0])
+def test_complex_gradient_differences_are_clipped_by_their_norm(max_norm):
+    grads = jnp.array([3.0 + 4.0j, 0.0], jnp.complex64)
+    tx = al.stages.add_gradient_difference(0.5, max_norm)
+    updates, _ = tx.update(grads, tx.init(grads))
+    expected = 1.5 * grads if max_norm is None else grads / 5
+    chex.assert_trees_all_close(updates, expected, rtol=1e-6)
 
 
 def test_masked_and_partitioned():

@@ -26,6 +26,21 @@ def _cbrt_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[ja
     return root, slope * dx
 
 
+@jax.custom_jvp
+def ratio(x: jax.Array, y: jax.Array) -> jax.Array:
+    """`x / y`, and `x` where y is 0; its derivative forms no y², which would underflow."""
+    return x / jnp.where(y == 0, 1, y)
+
+
+@ratio.defjvp
+def _ratio_jvp(
+    primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    (x, y), (dx, dy) = primals, tangents
+    quotient = ratio(x, y)
+    return quotient, ratio(dx - quotient * dy, y)
+
+
 def widen(x: jax.Array) -> jax.Array:
     """`x` in float32 or wider: float16 and bfloat16 lose too much under a square."""
     return x.astype(wide_dtype(x))

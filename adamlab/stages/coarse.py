@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from adamlab._checks import check_count, check_number
 from adamlab.stages._decay import DecayRate, check_decay
-from adamlab.stages._numerics import lerp, wide_dtype
+from adamlab.stages._numerics import lerp, ratio, wide_dtype
 from adamlab.stages.second_moment import SecondMoment, Seen, at_most_tame, square, squared_magnitude
 
 Axes = Callable[[tuple[int, ...]], tuple[int, ...]]
@@ -116,7 +116,7 @@ def fold_factors(state: Any, squares: jax.Array, weight: jax.Array) -> tuple[Any
     row = lerp(state.row, squares.mean(over_row, keepdims=True), weight)
     col = lerp(state.col, squares.mean(over_col, keepdims=True), weight)
     mean = row.mean(over_col, keepdims=True)
-    return Factors(row, col), row / jnp.where(mean == 0, 1, mean) * col
+    return Factors(row, col), ratio(row, mean) * col
 
 
 def per_axis(b2: DecayRate | None = None) -> SecondMoment:

@@ -88,9 +88,9 @@ def add_gradient_difference(gain: Any, max_norm: float | None = 1.0) -> Gradient
 
     def leaf(g: jax.Array, old: jax.Array) -> jax.Array:
         wide = widen(tame(g))
-        new = wide + jnp.asarray(gain, real_dtype(g)) * (wide - widen(tame(old)))
+        new = wide + jnp.asarray(gain, wide.dtype) * (wide - widen(tame(old)))
         if max_norm is not None:
-            new = new / jnp.maximum(norm(new) / max_norm, 1)
+            new = new / jnp.maximum(norm(new) / max_norm, 1).astype(new.dtype)
         return new.astype(g.dtype)
 
     def update(
