@@ -85,11 +85,12 @@ def run_and_keep(
     experiment: Experiment, *, quick: bool = False, progress: bool = False
 ) -> dict[str, Any]:
     """Run `experiment`, draw it, and write its record; the record."""
-    start = time.perf_counter()
     folder = folder_of(experiment, quick)
-    dataset, verdict, parts = run(experiment, folder, quick=quick, progress=progress)
-    seconds = time.perf_counter() - start
-    before = load(experiment, quick)
+    start = time.perf_counter()
+    try:
+        dataset, verdict, parts = run(experiment, folder, quick=quick, progress=progress)
+    finally:
+        seconds = _spent(folder, time.perf_counter() - start)
     command = f"python -m experiments run {experiment.id}" + " --quick" * quick
     record = {
         "id": experiment.id,
@@ -102,9 +103,6 @@ def run_and_keep(
         "fingerprint": fingerprint(experiment, quick),
         **provenance(),
     }
-    # Sweeps found on disk took no time this once.
-    if before is not None and before["settings"] == record["settings"]:
-        record["seconds"] = max(record["seconds"], before["seconds"])
     kept = kept_in(quick)
     save(experiment.draw(dataset), [kept / f"{experiment.id}.png"])
     if experiment.extras is not None:
@@ -112,6 +110,15 @@ def run_and_keep(
     _keep_dataset(dataset, folder / "dataset.nc")
     (kept / f"{experiment.id}.json").write_text(json.dumps(record, indent=1) + "\n")
     return record
+
+
+def _spent(folder: Path, seconds: float) -> float:
+    """The seconds spent on the sweeps in `folder`, these and those of earlier, interrupted runs."""
+    note = folder / "seconds.txt"
+    total = seconds + (float(note.read_text()) if note.exists() else 0.0)
+    folder.mkdir(parents=True, exist_ok=True)
+    note.write_text(f"{total:.1f}\n")
+    return total
 
 
 def _keep_dataset(dataset: xr.Dataset, path: Path) -> None:
