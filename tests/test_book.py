@@ -51,8 +51,8 @@ def test_an_open_setting_leaves_a_claim_open_only_where_it_could_tip_it(kinds, e
 
 def test_answers_name_where_a_claim_holds():
     kinds: dict[str, book.Kind] = {"a": "refuted", "b": "supported", "c": "refuted"}
-    assert book.answers(kinds) == "Yes: b; no: a, c"
-    assert book.together(kinds, "Is it?") == ("depends", "Is it? Yes: b; no: a, c.")
+    assert book.answers(kinds) == "Yes: b. No: a; c"
+    assert book.together(kinds, "Is it?") == ("depends", "Is it? Yes: b. No: a; c.")
 
 
 def _over_rates(losses):

@@ -38,7 +38,7 @@ def plateau() -> Problem:
     """`1 - exp(-r**2 / 2)` in two dimensions: a well at 0 in a plain that gets flat fast.
 
     Starts `distance` away in a direction given by the key, where the gradient has the length
-    `distance * exp(-distance**2 / 2)`: 1e-3 at 4, 4e-6 at 5, 9e-8 at 6, 1e-14 at 8. `noise` is the
+    `distance * exp(-distance**2 / 2)`: 1e-3 at 4, 2e-5 at 5, 9e-8 at 6, 1e-13 at 8. `noise` is the
     standard deviation of the Gaussian noise on each gradient; the objective has none.
 
     Metrics: `escaped`, 1 if the objective ends below 1/2, so less than 1.18 away, else 0;

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["supported", "refuted", "depends", "undecided"]
 WORDS: dict[Kind, str] = {
-    "supported": "yes", "refuted": "no", "depends": "in part", "undecided": "open",
+    "supported": "Yes", "refuted": "No", "depends": "In part", "undecided": "Open",
 }  # fmt: skip
 
 
@@ -68,10 +68,9 @@ def overall(kinds: Iterable[Kind]) -> Kind:
 
 
 def answers(kinds: Mapping[str, Kind]) -> str:
-    """Where a claim holds, in words: "Yes: a, b; no: c"."""
+    """Where a claim holds, in words: "Yes: a; b. No: c"."""
     named = {w: [name for name, one in kinds.items() if one == kind] for kind, w in WORDS.items()}
-    said = "; ".join(f"{word}: {', '.join(names)}" for word, names in named.items() if names)
-    return said[:1].upper() + said[1:]
+    return ". ".join(f"{word}: {'; '.join(names)}" for word, names in named.items() if names)
 
 
 def together(kinds: Mapping[str, Kind], question: str) -> tuple[Kind, str]:

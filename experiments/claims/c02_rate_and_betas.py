@@ -51,7 +51,7 @@ def unstable(outcome: xr.DataArray) -> xr.DataArray:
 def judge(dataset: xr.Dataset) -> book.Verdict:
     """The large rate beside the best, and badly set betas beside the others, at each rate."""
     late = book.decades(dataset["late_loss"]).sel({"1-b2": SLOWNESS}, method="nearest")
-    over = book.over_seeds(late.isel(learning_rate=-1) - late.min("learning_rate"))
+    over = book.over_seeds(late.isel(learning_rate=-1) - book.at_best(late))
     numbers: dict[str, float | Interval] = {
         f"decades of loss at a rate of {LARGE_RATE:g} above the best rate's": over
     }
@@ -96,10 +96,10 @@ EXPERIMENT = book.Experiment(
     claim="Too large a rate overshoots; badly set b1, b2 make training unstable.",
     criterion=f"Digits, 64-32-10, batch 64. Overshooting: late loss at a rate of {LARGE_RATE:g}, "
     f"default betas, more than {OVERSHOT:g} decade above the best rate's. Unstable: neither "
-    "converged nor still falling; its share of the runs with b1 > sqrt(b2) less that of the other "
-    f"runs, at the default rate and at ten times it, more than {MORE_OFTEN}. Supported if the 95 % "
-    "intervals over seeds of all three lie above, refuted if all lie below; undecided if one holds "
-    "its threshold, otherwise it depends on the part.",
+    "converged nor still falling; its share of the runs with b1 > sqrt(b2) less that of the "
+    f"other runs, at the default rate and at ten times it, more than {MORE_OFTEN}. Supported if "
+    "the 95 % intervals over seeds of all three lie above, refuted if all lie below; it depends "
+    "on the part if they differ, and is undecided otherwise.",
     measure=measure,
     judge=judge,
     draw=draw,

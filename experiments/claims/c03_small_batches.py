@@ -94,7 +94,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         ways = {
             "bounces more at one rate": bounce.sel(learning_rate=rate),
             "settles higher at one rate": late.sel(learning_rate=rate),
-            "settles higher, each at its best rate": late.min("learning_rate"),
+            "settles higher, each at its best rate": book.at_best(late),
         }
         for way, values in ways.items():
             more = book.over_seeds(values.isel(batch_size=0) - values.isel(batch_size=-1))

@@ -99,10 +99,11 @@ EXPERIMENT = book.Experiment(
     claim="Fresh noise of deviation 0.1 on the inputs, each epoch, helps small data sets.",
     criterion="100 epochs of one full-batch update. Three sets: a linear model on 100 rows of "
     "linear data, the same on 15 rows, a 10-32-1 ReLU network on 40 rows of diabetes "
-    "(standardized). For each seed, the share of the noise-free test loss that noise of 0.1 saves, "
-    "at the rate of 1e-3 and at the best rate (least median test loss, with and without noise each "
-    "its own). Helps if the 95 % interval of its median lies above 0.01, and not if below. "
-    "Supported or refuted if all six agree; otherwise it depends.",
+    "(standardized). For each seed, the share of the noise-free test loss that noise of 0.1 "
+    "saves, at the rate of 1e-3 and at the best rate (least median test loss, with and without "
+    "noise each its own). Helps if the 95 % interval of its median lies above 0.01, and not if "
+    "below. Supported if it helps in all six cases, refuted if in none; it depends if it helps "
+    "in one and not in another, and is undecided otherwise.",
     measure=measure,
     judge=judge,
     draw=draw,

@@ -44,7 +44,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     broken = (adamlab.Outcome.OSCILLATING, adamlab.Outcome.DIVERGED, adamlab.Outcome.NON_FINITE)
     wild = dataset["outcome"].isin(broken) | (dataset["late_loss"] > dataset["initial_loss"])
     at_large = wild.sel(learning_rate=LARGE, method="nearest")
-    above = late.sel(learning_rate=SAID, method="nearest") - late.min("learning_rate")
+    above = late.sel(learning_rate=SAID, method="nearest") - book.at_best(late)
     best = late.idxmin("learning_rate")
     numbers, kinds = {}, {}
     for way in dataset["way"].values:
@@ -88,8 +88,8 @@ EXPERIMENT = book.Experiment(
     "in one step or in ten; mean over widths 4, 10 and 64. 1.0 is unstable if the 95 % interval "
     "of the share of runs that oscillate, diverge, break or end above their initial loss lies "
     "above a half; 1e-3 is right if that of the decades of late loss above the best rate's lies "
-    "below those of 10 %. Supported if both hold in both ways, refuted if neither does in either; "
-    "undecided if an interval holds its threshold, otherwise it depends on the part and the way.",
+    "below those of 10 %. Supported if both hold in both ways, refuted if neither does in "
+    "either; it depends on the part and the way if they differ, and is undecided otherwise.",
     measure=measure,
     judge=judge,
     draw=draw,

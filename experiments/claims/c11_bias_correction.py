@@ -134,7 +134,7 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 8, "rates": 4, "b2s": 5, "steps": 2000, "checkpoints": 100},
     quick={"seeds": 2, "rates": 2, "b2s": 2, "steps": 60, "checkpoints": 30},
     check={"first_seed": 1000},
-    symptom="The loss jumps in the first steps and is behind for a while, or for good.",
+    symptom="The loss jumps in the first steps, and is ahead or behind for a while, or for good.",
     remedy="adamlab.chain(track_moments(), correct_bias(), precondition(), "
     "scale_by_learning_rate(1e-3))",
 )

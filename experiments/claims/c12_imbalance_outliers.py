@@ -72,7 +72,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         for case in FAULTS:
             cost, test = (book.over_seeds(lost[name].sel(case=case)) for name in ("cost", "test"))
             numbers[f"decades of cost lost, {case} {where}"] = cost
-            numbers[f"decades of test loss, {case} {where}"] = test
+            numbers[f"decades of test loss added, {case} {where}"] = test
             kinds[f"{case} {where}"] = book.by_sign(cost, LOST)
         cured = most["test"].sel(case="outliers") - most["test"].sel(case=CURED)
         name = f"decades of clean test error gained by Huber's loss, {where}"
@@ -103,7 +103,7 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 EXPERIMENT = book.Experiment(
     id="C12",
-    question="Do class imbalance and outliers keep the cost from falling, does Huber's loss help?",
+    question="Do class imbalance and outliers keep the cost from falling, and does Huber help?",
     claim="Class imbalance and outliers keep the cost from falling.",
     criterion="Digits with half of the classes 100 times rarer (64-32-10 ReLU network, batches of "
     "64), and diabetes, standardized, with noise of ten deviations on a tenth of the train targets "

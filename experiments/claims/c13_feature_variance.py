@@ -78,7 +78,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     gap = dataset.map(book.decades, broken=1e12)
     places = {
         f"at {RATE:g}": gap.sel(learning_rate=RATE, method="nearest"),
-        "each at its best rate": gap.min("learning_rate"),
+        "each at its best rate": gap.map(book.at_best),
     }
     numbers, kinds = {}, {}
     for where, left in places.items():
@@ -107,7 +107,7 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 EXPERIMENT = book.Experiment(
     id="C13",
-    question="Do features of high variance keep Adam from the minimum, does standardising cure it?",
+    question="Do features of high variance keep Adam from the minimum, and does scaling help?",
     claim="Features with high variance keep Adam from the minimum; standardising them cures it.",
     criterion="Linear models on three real tables in their own units, full batch, 1,000 steps: "
     "softmax regression on wine and breast cancer, whose classes a plane separates, so that the "

@@ -99,8 +99,8 @@ EXPERIMENT = book.Experiment(
     "the end. For each width the greatest less the least accuracy of the four rates (threshold "
     f"{DIFFERENT}), and how much better the best of {TRIALS} rates drawn evenly between .0001 and "
     f".1 on a log axis is on average than on a linear one (threshold {BETTER}). Supported if the "
-    "95 % intervals of all lie above, refuted if all lie below; undecided if one holds its "
-    "threshold, otherwise it depends on the part or the width.",
+    "95 % intervals of all lie above, refuted if all lie below; it depends on the part or the "
+    "width if they differ, and is undecided otherwise.",
     measure=measure,
     judge=judge,
     draw=draw,

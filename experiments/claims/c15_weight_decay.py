@@ -85,7 +85,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     """Accuracies and norm over L2 at the article's rate, and the two maps of test accuracy."""
     figure, (lines, norm, rates, mixed) = book.panels(2, 2)
     at = dataset.sel(learning_rate=RATE, method="nearest")
-    least = float(dataset["l2"][1]) / 10  # where a logarithmic axis shows none at all
+    least = float(dataset["l1"][1]) / 10  # where a logarithmic axis shows none at all
     at, shown = (d.assign_coords(l2=d["l2"].where(d["l2"] > 0, least)) for d in (at, dataset))
     for part in ("train", "test"):
         book.draw_lines(lines, at[f"{part}_accuracy_alone"], "l2", label=f"{part}")
@@ -127,5 +127,5 @@ EXPERIMENT = book.Experiment(
     quick={"seeds": 2, "strengths": 3, "l1s": 2, "rates": 3, "steps": 24},
     check={"first_seed": 2000},
     symptom="Train accuracy is 1 and test accuracy is not; or both are at chance.",
-    remedy="adam(1e-3)  # on penalized(supervised(...)) with l2=1e-2",
+    remedy="adam(1e-3)  # on penalized(supervised(...)) with l2=3e-2",
 )

@@ -56,6 +56,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
             gone = (found["dead_codes"] > 0) | (found["down"] > found["up"])
             both = book.over_seeds(found["up"].where(gone, found["down"]))
             kinds[f"{case}, {where}"] = book.by_sign(both, np.log10(FACTOR))
+            numbers[f"decades judged: {case}, {where}"] = both
             for what, name in SHOWN.items():
                 numbers[f"{name}: {case}, {where}"] = book.over_seeds(found[what])
     question = f"Does one atom grow {FACTOR:g}-fold while another vanishes?"

@@ -134,7 +134,7 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 EXPERIMENT = book.Experiment(
     id="C21",
-    question="Is Adam here the published rule to rounding, and are its defaults the published?",
+    question="Is Adam here the published rule to rounding, and are its defaults those published?",
     claim="The update rule with bias correction; defaults: rate .001, b1 .9, b2 .999, eps 1e-8 "
     "(Kingma & Ba 2015).",
     criterion="Random gradients of sizes from 1e-12 to 1e12; the rule written in NumPy in float64. "

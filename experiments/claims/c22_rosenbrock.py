@@ -141,6 +141,6 @@ EXPERIMENT = book.Experiment(
     quick={"seeds": 2, "rates": 7, "steps": 2000, "path": 200},
     check={"first_seed": 1000},
     symptom="The loss falls at once, then crawls: the path follows a curved valley.",
-    remedy="adam(1e-1)  # or sgd(1e-3, momentum=0.9): the valley's floor needs a memory",
+    remedy="adam(1e-1)  # or sgd(6e-4, momentum=0.9): the valley's floor needs a memory",
     extras=animate,
 )

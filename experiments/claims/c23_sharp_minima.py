@@ -116,14 +116,14 @@ EXPERIMENT = book.Experiment(
     id="C23",
     question="At equal training loss, is Adam's minimum sharper than SGD's, and worse in tests?",
     claim="Adam reaches sharper minima than SGD and tests worse on images.",
-    criterion="64-32-10 on the 8x8 digits, batches of 32 and of all 1,437 train rows; Adam and SGD "
-    f"with a momentum of .9, each seen where its loss on {ROWS} train rows is first at {LEVEL:g}, "
-    "at its own best of the rates that bring every seed there: (a) the one that tests best there, "
-    "(b) the fastest. By seed: the log ratio of the Hessian's top eigenvalues (median) and the "
-    "difference of test accuracies (mean), 95 % intervals. Sharper, worse: above 0; not so: below "
-    f"{SMALL:g} decades, {FEW:g} in accuracy. Supported if Adam is sharper and worse by (a) and "
-    "(b) with both batches, refuted if it is neither by any; it depends on the part of the claim, "
-    "the rate or the batch if they differ; undecided otherwise.",
+    criterion="64-32-10 on the 8x8 digits, batches of 32 and of all 1,437 train rows; Adam and "
+    f"SGD with a momentum of .9, each seen where its loss on {ROWS} train rows is first at "
+    f"{LEVEL:g}, at its own best of the rates that bring every seed there: (a) the one that tests "
+    "best there, (b) the fastest. By seed: the log ratio of the Hessian's top eigenvalues "
+    "(median) and the difference of test accuracies (mean), 95 % intervals. Sharper, worse: "
+    f"above 0; not so: else, if below {SMALL:g} decades, {FEW:g} in accuracy. Supported if Adam "
+    "is sharper and worse by (a) and (b) with both batches, refuted if it is neither by any; it "
+    "depends on the part of the claim, the rate or the batch if they differ; undecided otherwise.",
     measure=measure,
     judge=judge,
     draw=draw,

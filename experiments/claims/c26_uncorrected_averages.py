@@ -92,8 +92,8 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     closed = first["1-b1"] / np.sqrt(first["1-b2"])  # whatever the gradient
     off, too_long = float(abs(first / closed - 1).max()), float((first > 1).mean())
     numbers: dict[str, float | Interval] = {
-        f"mean gradient's average over its size, first {FIRST} steps": mu,
-        f"mean square's average over its size, first {FIRST} steps": nu,
+        f"gradient's average over its mean so far, first {FIRST} steps": mu,
+        f"square's average over its mean so far, first {FIRST} steps": nu,
         f"uncorrected over corrected step, first {FIRST} steps": ratio,
         "first step in units of the rate, defaults": at_defaults,
         "greatest deviation from (1-b1) / sqrt(1-b2)": off,

@@ -109,7 +109,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         kinds[f"smoother {name}"] = book.opposite(book.by_sign(jitter, SMOOTHER))
         kinds[f"sooner {name}"] = book.by_sign(sooner, SOONER)
         kinds[f"shorter {name}"] = book.opposite(book.by_sign(longer))
-    kind, sentence = book.together(kinds, "In valleys along and across Adam's coordinates?")
+    kind, sentence = book.together(kinds, "Is it so, along and across Adam's coordinates?")
     return book.Verdict(kind, sentence, numbers)
 
 

@@ -102,7 +102,8 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     border = {b1: book.over_seeds(frozen_border(dataset, b1)) for b1 in B1S}
     numbers = {f"frozen: border over threshold, b1 = {b1:g}": v for b1, v in border.items()}
     kinds: dict[str, book.Kind] = {}
-    for name, found in book.each(rests_at(dataset), "trained_b1", "learning_rate"):
+    rests = rests_at(dataset).rename(trained_b1="b1", learning_rate="rate")
+    for name, found in book.each(rests, "b1", "rate"):
         at = book.over_seeds(found["share"])
         numbers[f"trained: sharpness over threshold, {name}"] = at
         kinds[name] = book.within(at, 1 - CLOSE, 1 + CLOSE)

@@ -126,9 +126,9 @@ EXPERIMENT = book.Experiment(
     claim="The border between trainable and untrainable pairs of rates is fractal: box dimension "
     "1.66 for a tanh net, 1.17 for a linear one (Sohl-Dickstein 2024, arXiv 2402.06184).",
     criterion="Rates 1e-3 to 1e6 for each layer, 500 full-batch steps, float64; converged if the "
-    "mean of the last 20 losses is below the first. Supported if both box dimensions are within "
-    "0.1 of the paper's and the tanh net's over 0.1 above a disc's at the same resolution; refuted "
-    "if the tanh net's is not; depends on the window otherwise.",
+    "mean of the last 20 losses is below the first. Supported if gradient descent's are both "
+    "within 0.1 of the paper's and the tanh net's over 0.1 above a disc's at the same "
+    "resolution; refuted if the tanh net's is not; depends on the window otherwise.",
     measure=measure,
     judge=judge,
     draw=draw,

@@ -78,6 +78,8 @@ def rebound(dataset: xr.Dataset) -> xr.DataArray:
 def judge(dataset: xr.Dataset) -> book.Verdict:
     """Whether runs rebound below the threshold and none does above it."""
     back, shares = rebound(dataset), dataset["eps_share"]
+    if (back.isnull() | (shares <= 1)).all():
+        return book.Verdict("undecided", "No run above the threshold converged.")
     borders = dataset.assign(
         safe=shares.where(back < REBOUND, np.inf).min("eps_share"),
         unsafe=shares.where(back >= REBOUND, 0.0).max("eps_share"),
@@ -121,14 +123,15 @@ EXPERIMENT = book.Experiment(
     claim="Adam is stable near a minimum only if eps >= lambda_max(H) lr (1 - b1) / (2 + 2 b1); "
     "below it a run that has converged can rebound (corollary of Cohen et al. 2022, "
     "arXiv 2207.14484).",
-    criterion=f"Least squares with {ROWS} rows and 1,000 weights, so that the loss reaches 0; full "
-    f"batch, float64, rate {RATE:g}, b2 = {B2:g}, 4,000 steps, b1 = 0 and .9. A run rebounds if "
-    f"the worst loss of a twentieth of it, once below {CONVERGED:g} of the first, comes back to "
-    f"{REBOUND:g} times the least such (losses below {ROUNDING:g} of the first count as that; a "
-    "run that is never so low counts as neither). For each seed the least eps without a rebound "
-    "and the greatest with one, over the threshold. Supported if the 95 % intervals of their "
-    f"medians lie at or above {1 - NEAR:g} and at or below {1 + NEAR:g} for both b1; refuted if "
-    "runs rebound above; depends if some below do not.",
+    criterion=f"Least squares with {ROWS} rows and 1,000 weights, so that the loss reaches 0; "
+    f"full batch, float64, rate {RATE:g}, b2 = {B2:g}, 4,000 steps, b1 = 0 and .9. A run rebounds "
+    f"if the worst loss of a twentieth of it, once below {CONVERGED:g} of the first, comes back "
+    f"to {REBOUND:g} times the least such (losses below {ROUNDING:g} of the first count as that; "
+    "a run that is never so low counts as neither). For each seed the least eps without a "
+    "rebound and the greatest with one, over the threshold. Supported if the 95 % intervals of "
+    f"their medians lie at or above {1 - NEAR:g} and at or below {1 + NEAR:g} for both b1; "
+    "refuted if runs rebound above; depends if some below do not; undecided if no run above "
+    "converges.",
     measure=measure,
     judge=judge,
     draw=draw,
