@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from experiments import records
@@ -16,7 +17,7 @@ from experiments.revisions import REVISED
 PAGE = records.ROOT / "out" / "report.html"
 COLORS = {"supported": "#1b7837", "refuted": "#b2182b", "depends": "#b8860b", "undecided": "#666"}
 NOT_RUN = "not run"
-_SHORT = 160
+_SHORT = 240
 
 STYLE = """
 :root { color-scheme: light; }
@@ -75,15 +76,16 @@ are 95 % bootstrap intervals over seeds.</p>
 
 
 def verdict_table() -> str:
-    """The verdicts as a table in Markdown, for the README."""
+    """The verdicts as a table in Markdown, for the README, each with its figure."""
     lines = ["| | question | verdict |", "|--|--|--|"]
     for name, experiment in records.experiments().items():
         record = records.load(experiment)
-        kind = NOT_RUN if record is None else record["verdict"]["kind"]
-        said = "" if record is None else f": {record['verdict']['sentence']}"
-        if len(said) > _SHORT:  # the page has it whole
-            said = ""
-        cells = (name, experiment.question, f"**{kind}**{said}")
+        cells = (name, experiment.question, f"**{NOT_RUN}**")
+        if record is not None:
+            verdict = record["verdict"]
+            said = shorten(verdict["sentence"], _SHORT, placeholder=" …")  # the page has it whole
+            picture = f"[{name}](experiments/results/{name}.png)"
+            cells = (picture, experiment.question, f"**{verdict['kind']}**: {said}")
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)
 

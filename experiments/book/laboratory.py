@@ -135,7 +135,7 @@ def _agreed(experiment: Experiment, found: Mapping[str, Verdict]) -> Verdict:
     if first.kind == second.kind:
         return first
     sentence = (
-        f"The run says {first.kind} ({first.sentence}), its check ({json.dumps(experiment.check)}) "
-        f"says {second.kind} ({second.sentence})"
+        f"The run says {first.kind}, its check ({json.dumps(experiment.check)}) {second.kind}. "
+        f"The run: {first.sentence} The check: {second.sentence}"
     )
     return replace(first, kind="undecided", sentence=sentence)
