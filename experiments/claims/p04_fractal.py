@@ -139,7 +139,8 @@ def draw(dataset: xr.Dataset) -> Figure:
         net, *zoomed = column.split()
         title = ", ".join([net, name, *zoomed])
         extent = None if zoomed else (-3, 6, -3, 6)
-        ax.imshow(dataset[title].values.T, "cividis", origin="lower", extent=extent, vmin=0, vmax=1)
+        style = {"cmap": "cividis", "vmin": 0, "vmax": 1, "extent": extent}
+        ax.imshow(dataset[title].values.T, origin="lower", aspect="auto", **style)
         ax.set_title(title, fontsize=10)
         ax.set_axis_off() if zoomed else ax.set(xlabel="log10 rate of layer 0")
     axes[0].set_ylabel("log10 rate of layer 1")
