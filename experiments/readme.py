@@ -115,7 +115,8 @@ def _formulations() -> str:
 
 
 def _variants() -> str:
-    found = _load("variants")["figures"]
+    figures = _load("variants")["figures"]
+    found, control = figures["variants"], figures["control"]
     shared = {name: row for name, row in found.items() if "times_optax" in row}
     ratios = sorted(row["times_optax"] for row in shared.values())
     slower = [name for name, row in shared.items() if row["times_optax"] > 1.02]
@@ -125,9 +126,11 @@ def _variants() -> str:
         f"Of the {len(shared)} variants that Optax has too the step takes "
         f"{ratios[len(ratios) // 2]:.2f} of Optax's time in the middle, {ratios[0]:.2f} to "
         f"{ratios[-1]:.2f} in all; above 1.02: {', '.join(slower) or 'none'}; with more bytes: "
-        f"{', '.join(more) or 'none'}. AdaBelief takes {belief['times_adam']:.2f} of Adam's time "
-        f"({belief['times_optax']:.2f} of Optax's AdaBelief) and ADOPT {adopt['times_adam']:.2f}. "
-        f"State for each parameter: {found['adam']['state']:.2f} bytes for Adam, "
+        f"{', '.join(more) or 'none'}. (Optax's Adam beside itself, {len(control)} times: "
+        f"{min(control):.2f} to {max(control):.2f}.) AdaBelief takes "
+        f"{belief['times_adam']:.2f} of Adam's time ({belief['times_optax']:.2f} of Optax's "
+        f"AdaBelief) and ADOPT {adopt['times_adam']:.2f}. State for each parameter: "
+        f"{found['adam']['state']:.2f} bytes for Adam, "
         f"{found['adamw_8bit']['state']:.2f} in 8 bits, {found['adam_mini']['state']:.2f} for "
         f"Adam-mini, {found['adafactor']['state']:.2f} for Adafactor."
     )

@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import inspect
 import json
+import math
 import pkgutil
 import time
 from dataclasses import asdict
@@ -108,7 +109,9 @@ def run_and_keep(
     if experiment.extras is not None:
         experiment.extras(dataset, kept / experiment.id)
     _keep_dataset(dataset, folder / "dataset.nc")
-    (kept / f"{experiment.id}.json").write_text(json.dumps(record, indent=1) + "\n")
+    (kept / f"{experiment.id}.json").write_text(
+        json.dumps(record, indent=1, allow_nan=False) + "\n"
+    )
     return record
 
 
@@ -132,14 +135,25 @@ def _keep_dataset(dataset: xr.Dataset, path: Path) -> None:
 
 
 def _plain(verdict: Verdict) -> dict[str, Any]:
-    """A verdict as JSON values; an interval becomes its three numbers by name."""
+    """A verdict as JSON values; an interval becomes its three numbers by name.
+
+    JSON has no infinity: a number that is not finite becomes its name, which `float` reads.
+    """
+
+    def plain(value: float) -> float | str:
+        return float(value) if math.isfinite(value) else str(float(value))
+
     numbers = {
-        name: value._asdict() if isinstance(value, Interval) else float(value)
+        name: {part: plain(end) for part, end in value._asdict().items()}
+        if isinstance(value, Interval)
+        else plain(value)
         for name, value in verdict.numbers.items()
     }
     return {**asdict(verdict), "numbers": numbers}
 
 
-def shown(number: float | dict[str, float]) -> str:
+def shown(number: float | str | dict[str, float | str]) -> str:
     """A number of a record as text."""
-    return str(Interval(**number)) if isinstance(number, dict) else f"{number:.4g}"
+    if isinstance(number, dict):
+        return str(Interval(**{part: float(end) for part, end in number.items()}))
+    return f"{float(number):.4g}"

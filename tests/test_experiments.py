@@ -18,6 +18,7 @@ import xarray as xr
 
 pytest.importorskip("experiments", reason="the experiments lie in the checkout alone")
 
+from adamlab.analysis import Interval
 from experiments import records, report
 from experiments.book import Experiment, Lab, Verdict, by_sign, over_seeds, panels, run
 from experiments.revisions import REVISED
@@ -155,6 +156,20 @@ def test_a_record_counts_the_time_of_interrupted_runs_too(monkeypatch, tmp_path)
     again = records.run_and_keep(_experiment())
     assert again["seconds"] >= first["seconds"] > 0
     assert again["verdict"] == first["verdict"] == records.load(_experiment())["verdict"]
+
+
+def test_a_record_is_plain_json_whatever_the_numbers(monkeypatch, tmp_path):
+    monkeypatch.setattr(records, "RESULTS", tmp_path)
+    monkeypatch.setattr(records, "OUT", tmp_path / "out")
+    numbers = {"one": np.float32(np.inf), "three": Interval(1.0, -np.inf, np.nan)}
+    records.run_and_keep(_experiment(judge=lambda _: Verdict("depends", "On it.", numbers)))
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    text = (tmp_path / "X00.json").read_text()
+    kept = json.loads(text, parse_constant=refuse)["verdict"]["numbers"]
+    assert [records.shown(number) for number in kept.values()] == ["inf", "1 [-inf, nan]"]
 
 
 def test_checks_may_run_in_float64(tmp_path):

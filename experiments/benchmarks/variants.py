@@ -17,7 +17,7 @@ from experiments.benchmarks.steps import compiled, plain_step
 
 LEAVES, SHAPE = 10, (640, 625)
 PARAMETERS = LEAVES * SHAPE[0] * SHAPE[1]
-PLACEMENTS, ROUNDS = 5, 21
+PLACEMENTS, ROUNDS, CONTROLS = 5, 21, 12
 RATE = 1e-3
 
 GIVEN: dict[str, dict[str, Any]] = {
@@ -88,7 +88,11 @@ def main() -> None:
     )  # fmt: skip
     ratios = [row["times_optax"] for row in figures.values() if "times_optax" in row]
     print(f"median over the {len(ratios)} that Optax has: {statistics.median(ratios):.2f}")
-    keep("variants", "python -m experiments bench variants", figures)
+    # What the measure says of two equal programs: how far to trust the others.
+    control = [_ratio(optax.adam(RATE), optax.adam(RATE)) for _ in range(CONTROLS)]
+    print(f"Optax's Adam beside itself: {min(control):.2f} to {max(control):.2f}")
+    found = {"variants": figures, "control": control}
+    keep("variants", "python -m experiments bench variants", found)
 
 
 def _ratio(ours: optax.GradientTransformation, theirs: optax.GradientTransformation) -> float:
