@@ -52,7 +52,8 @@ def at_level(found: xr.Dataset) -> xr.Dataset:
 def measure(lab: book.Lab) -> xr.Dataset:
     """Sharpness, test accuracy and steps at the level, over rates that span 1.5 decades each."""
     batches = {}
-    for (batch, (rows, ends)), steps in zip(BATCHES.items(), lab["steps"], strict=True):
+    for batch, steps in lab["steps"].items():
+        rows, ends = BATCHES[batch]
         problem = supervised(digits(), MODEL, cross_entropy, batch_size=rows, observed=ROWS)
         maps = {}
         for name, optimizer in OPTIMIZERS.items():
@@ -99,9 +100,10 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
 
 def draw(dataset: xr.Dataset) -> Figure:
     """Sharpness and test accuracy at the level over the rate, a row a batch size."""
-    figure, axes = book.panels(2, 2)
+    figure, axes = book.panels(2, dataset.sizes["batch"])
     shown = {"sharpness": "top Hessian eigenvalue", "accuracy": "test accuracy"}
-    for row, (batch, found) in zip((axes[:2], axes[2:]), book.each(dataset, "batch"), strict=True):
+    rows = zip(axes[::2], axes[1::2], strict=True)
+    for row, (batch, found) in zip(rows, book.each(dataset, "batch"), strict=True):
         for name, part in book.each(found, "optimizer"):
             over_rate = part.set_coords("rate").swap_dims(place="rate")
             for ax, (what, label) in zip(row, shown.items(), strict=True):
@@ -127,9 +129,11 @@ EXPERIMENT = book.Experiment(
     measure=measure,
     judge=judge,
     draw=draw,
-    settings={"seeds": 16, "rates": 7, "steps": (600, 160), "looks": 30},
-    quick={"seeds": 2, "rates": 2, "steps": (48, 16), "looks": 8},
+    settings={
+        "seeds": 16, "rates": 7, "steps": {"batch 32": 600, "full batch": 160}, "looks": 30,
+    },
+    quick={"seeds": 2, "rates": 2, "steps": {"batch 32": 48}, "looks": 8},
     check={"first_seed": 2000},
     symptom="SGD reaches the same train loss and is better on new images.",
     remedy="sgd(1e-1, momentum=0.9)  # or a larger rate for Adam: what rests there is flatter",
-)
+)  # fmt: skip
