@@ -145,8 +145,9 @@ def _noisy(
 
 
 def _penalized(problem: Problem, params: Any, batch: Any, *, l1: Any, l2: Any, **rest: Any) -> Any:
-    size = sum(jnp.abs(p).sum() for p in matrices(params))
-    square = sum(jnp.square(p).sum() for p in matrices(params))
+    kept = matrices(params)
+    size = sum(jnp.abs(p).sum() for p in kept)
+    square = sum(jnp.square(p).sum() for p in kept)
     return problem.loss(params, batch, **rest) + l1 * size + l2 * square
 
 

@@ -38,7 +38,7 @@ def _ratio_jvp(
 ) -> tuple[jax.Array, jax.Array]:
     (x, y), (dx, dy) = primals, tangents
     quotient = ratio(x, y)
-    return quotient, ratio(dx - quotient * dy, y)
+    return quotient, ratio(dx - quotient * jnp.where(y == 0, 0, dy), y)
 
 
 def widen(x: jax.Array) -> jax.Array:

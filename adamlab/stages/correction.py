@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from adamlab._checks import check_number
 from adamlab.stages._kinds import Moments, MomentsToMoments
-from adamlab.stages._numerics import tame, wide_dtype
+from adamlab.stages._numerics import ratio, tame, wide_dtype
 
 
 def correct_bias() -> MomentsToMoments:
@@ -142,5 +142,4 @@ def cross_correct(eps: float = 1e-8) -> MomentsToMoments:
 
 def _share(x: jax.Array, eps: float) -> jax.Array:
     """`x / (x + eps)`, and 0 where both are 0."""
-    whole = x + eps
-    return x / jnp.where(whole == 0, 1, whole)
+    return ratio(x, x + eps)

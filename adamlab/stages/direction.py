@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from adamlab._checks import check_number
 from adamlab.stages._kinds import Moments, MomentsToDirection
-from adamlab.stages._numerics import at_step, cbrt, sqrt, tame, widen
+from adamlab.stages._numerics import at_step, cbrt, ratio, sqrt, tame, widen
 
 
 def precondition(eps: Any = 1e-8, eps_root: Any = 0.0) -> MomentsToDirection:
@@ -167,11 +167,11 @@ def epsilon_hat(eps: Any, moments: Moments) -> Any:
 
 
 def _divide(name: str, sizes: Callable[[Moments], Any]) -> MomentsToDirection:
-    def ratio(g: jax.Array, m: jax.Array, size: jax.Array) -> jax.Array:
-        return (m / jnp.where(size == 0, 1, size).astype(m.dtype)).astype(g.dtype)
+    def over(g: jax.Array, m: jax.Array, size: jax.Array) -> jax.Array:
+        return ratio(m, size.astype(m.dtype)).astype(g.dtype)
 
     def divide(moments: Moments) -> Any:
-        return jax.tree.map(ratio, moments.grad, numerator(moments), sizes(moments))
+        return jax.tree.map(over, moments.grad, numerator(moments), sizes(moments))
 
     return MomentsToDirection.from_function(name, divide, needs=("nu",))
 

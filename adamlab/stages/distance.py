@@ -16,7 +16,7 @@ from adamlab._checks import check_number
 from adamlab.stages._average import fold, step_at
 from adamlab.stages._decay import plain_decay
 from adamlab.stages._kinds import GradientToDirection
-from adamlab.stages._numerics import at_step, average_dtype, sqrt, tame, widen
+from adamlab.stages._numerics import at_step, average_dtype, ratio, sqrt, tame, widen
 from adamlab.stages.second_moment import square
 
 
@@ -91,7 +91,7 @@ def scale_by_prodigy(
 
         def leaf(m: jax.Array, v: jax.Array, p: jax.Array, u: jax.Array) -> jax.Array:
             size = sqrt(v) + new_d.astype(v.dtype) * eps
-            direction = m / jnp.where(size == 0, 1, size).astype(m.dtype) + weight_decay * widen(p)
+            direction = ratio(m, size.astype(m.dtype)) + weight_decay * widen(p)
             return (rate.astype(m.dtype) * direction).astype(u.dtype)
 
         direction = jax.tree.map(leaf, mu, nu, params, updates)
@@ -134,8 +134,7 @@ def scale_by_dadapt(
         d, rate = state.distance, _rate(learning_rate, b1, b2, state, correct)
 
         def over(x: jax.Array, v: jax.Array) -> jax.Array:
-            size = sqrt(v) + eps
-            return x / jnp.where(size == 0, 1, size).astype(x.dtype)
+            return ratio(x, (sqrt(v) + eps).astype(x.dtype))
 
         before = jax.tree.map(over, state.grad_sum, state.nu)
         numerator = q * state.numerator + (1 - q) * rate * _inner(grads, before)

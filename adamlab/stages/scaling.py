@@ -18,6 +18,7 @@ from adamlab.stages._numerics import (
     cast_like,
     map_pairs,
     norm,
+    ratio,
     real_dtype,
     rms,
     sqrt,
@@ -128,7 +129,7 @@ def scale_by_gradient_rms(eps: Any = 1e-8) -> DirectionToDirection:
     def leaf(u: jax.Array, g: jax.Array, v: jax.Array, floor: Any) -> jax.Array:
         size = jnp.maximum(sqrt(v), jnp.asarray(floor, v.dtype))
         # Cut off once more, XLA makes the quotient in one pass, and not what it is made of in two.
-        quotient = tame(widen(tame(g)) / jnp.where(size == 0, 1, size))
+        quotient = tame(ratio(widen(tame(g)), size))
         return u / jnp.maximum(rms(quotient), 1).astype(u.dtype)
 
     def update(updates: Any, state: Any, *, moments: Moments, **_: Any) -> tuple[Any, Any]:
@@ -181,7 +182,7 @@ def scale_by_confidence(
             weight = jnp.asarray(1 - b3, real_dtype(u))
             residual, size = deviations.fold(old, Seen(widen(u) - m, None, None), weight)
             root = sqrt(size)
-            return (m / jnp.where(root == 0, 1, root)).astype(u.dtype), residual
+            return ratio(m, root).astype(u.dtype), residual
 
         new, residuals = map_pairs(leaf, updates, average, state.residual)
         kept = cast_like(average, state.ema)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from adamlab._checks import check_count
+from adamlab.stages._numerics import ratio
 
 
 class QuantizedBlocks(NamedTuple):
@@ -85,7 +86,7 @@ def store(tree: Any, storage: Storage, *, signed: bool, count: Any = None) -> An
         flat = x.astype(jnp.float32).ravel()
         blocks = jnp.pad(flat, (0, -flat.size % storage.block)).reshape(-1, storage.block)
         scale = jnp.max(jnp.abs(blocks), axis=1, keepdims=True)
-        codes = _encode(blocks / jnp.where(scale == 0, 1, scale), signed)
+        codes = _encode(ratio(blocks, scale), signed)
         if not signed:
             # Rounded to zero it would make the step as long as 1 / eps allows.
             codes = jnp.where(blocks > 0, jnp.maximum(codes, 1), codes)

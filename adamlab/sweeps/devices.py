@@ -10,6 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+# In this process one block computes while the next waits, so that no device idles between them.
+IN_FLIGHT = 2
+
 
 def use_all_cores() -> None:
     """Ask JAX for one CPU device per core, as long as its backend is not up yet.
@@ -20,14 +23,16 @@ def use_all_cores() -> None:
     single CPU device, one warning says what to do.
     """
     cores, chosen = _cores(), _chosen_devices()
+    wanted = max(cores, 2)
     # A batched factorization waits for helpers from the pool of threads that it runs in itself:
-    # were there only a thread for each device, all would wait for ever (JAX 0.10). Two blocks are
-    # in flight on each device, and one thread helps.
-    os.environ.setdefault("PJRT_NPROC", str(2 * max(cores, chosen or 2) + 1))
+    # were there only a thread for each device, all would wait for ever (JAX 0.10). So there are
+    # threads for all blocks in flight, and one that helps.
+    threads = IN_FLIGHT * (wanted if chosen is None else max(cores, chosen)) + 1
+    os.environ.setdefault("PJRT_NPROC", str(threads))
     if chosen is not None:
         return
     try:
-        jax.config.update("jax_num_cpu_devices", max(cores, 2))
+        jax.config.update("jax_num_cpu_devices", wanted)
     except RuntimeError:
         if cores > 1 and jax.default_backend() == "cpu" and jax.device_count() == 1:
             warnings.warn(

@@ -17,7 +17,7 @@ import jax
 
 from adamlab._checks import check_count, nearest
 from adamlab.sweeps.axes import SEED, Axes, check_axes
-from adamlab.sweeps.devices import float_dtype, use_all_cores
+from adamlab.sweeps.devices import IN_FLIGHT, float_dtype, use_all_cores
 from adamlab.sweeps.footprint import suitable_lanes
 from adamlab.sweeps.identity import identity
 from adamlab.sweeps.plan import Plan, cut
@@ -37,8 +37,6 @@ DEFAULT_MEMORY = 2**30
 # device: devices wait for one another at a block's end, and its start costs as much as some runs.
 _BLOCKS, _FEWEST, _TILES = 16, 4, 4
 _MOST = 2**16
-# In this process one block computes while the next waits, so that no device idles between them.
-_IN_FLIGHT = 2
 # From so many points a seed, what its key determines is computed once for all of them.
 _SHARED_FROM = 64
 
@@ -182,14 +180,14 @@ def _plan(
         compiles += 1
         plan = cut(axes, most, lanes, SEED if work.shared else None)
         program = compile_program(work, plan.block, lanes)
-        if _IN_FLIGHT * program.memory <= memory:
+        if IN_FLIGHT * program.memory <= memory:
             return plan, program, compiles
         if lanes == most == 1:
             raise ValueError(
                 f"memory={memory}: one point on each device takes {program.memory} bytes; allow "
-                f"{_IN_FLIGHT} times that"
+                f"{IN_FLIGHT} times that"
             )
-        shrink = 0.9 * memory / (_IN_FLIGHT * program.memory)
+        shrink = 0.9 * memory / (IN_FLIGHT * program.memory)
         lanes, most = max(int(lanes * shrink), 1), max(int(most * shrink), 1)
 
 
@@ -239,7 +237,7 @@ def _pool(executor: Executor | None) -> Iterator[Executor]:
     if executor is not None:
         yield executor
         return
-    with ThreadPoolExecutor(max_workers=_IN_FLIGHT) as own:
+    with ThreadPoolExecutor(max_workers=IN_FLIGHT) as own:
         yield own
 
 

@@ -23,9 +23,10 @@ from experiments.book.judging import (
     within,
 )
 from experiments.book.laboratory import Experiment, Lab, run, settings_of
-from experiments.book.optimizers import uncorrected_adam
+from experiments.book.subjects import FEW_IMAGES, few_digits, uncorrected_adam
 
 __all__ = [
+    "FEW_IMAGES",
     "Experiment",
     "Kind",
     "Lab",
@@ -40,6 +41,7 @@ __all__ = [
     "draw_heat",
     "draw_lines",
     "each",
+    "few_digits",
     "opposite",
     "over_seeds",
     "overall",

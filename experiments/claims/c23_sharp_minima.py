@@ -85,7 +85,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         for batch, found in book.each(dataset.isel(place=means.argmax("place")), "batch"):
             adam, sgd = (found.sel(optimizer=name) for name in OPTIMIZERS)
             ratio = adam["sharpness"] / sgd["sharpness"]
-            sharper = book.over_seeds(ratio.copy(data=np.log10(ratio)))
+            sharper = book.over_seeds(book.decades(ratio))
             worse = book.over_seeds(sgd["accuracy"] - adam["accuracy"], np.mean)
             where = f"{best}, {batch}"
             kinds[f"sharper at the {best} ({batch})"] = kind_of(sharper, SMALL)

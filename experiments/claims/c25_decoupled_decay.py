@@ -8,7 +8,6 @@ import numpy as np
 import optax
 
 import adamlab
-from adamlab import problems
 from adamlab.analysis import Interval, bootstrap, separability
 from adamlab.plot import cell_edges
 from experiments import book
@@ -27,7 +26,6 @@ def adam_independent(learning_rate: Any, weight_decay: Any) -> optax.GradientTra
     )
 
 
-IMAGES = 128  # so few that there is something to overfit
 LESS = 0.1  # decades of decay for a decade of rate
 # Each with the strengths that hold its optimum.
 FORMS = {
@@ -39,11 +37,7 @@ FORMS = {
 
 def measure(lab: book.Lab) -> xr.Dataset:
     """Test loss over rate x decay for each form, on few digits of which a fifth is mislabelled."""
-    source = problems.standardized(problems.few(problems.digits(), IMAGES))
-    problem = problems.supervised(
-        problems.mislabelled(source), problems.network((64, 64, 10)), problems.cross_entropy,
-        batch_size=32, observed=64,
-    )  # fmt: skip
+    problem = book.few_digits((64, 64, 10))
     maps = {}
     for name, (optimizer, (low, high)) in FORMS.items():
         axes = {
@@ -111,12 +105,12 @@ EXPERIMENT = book.Experiment(
     question="Does L2 in the loss couple decay and rate under Adam, and does decoupling free them?",
     claim="L2 in the loss misbehaves under Adam because it is scaled by the second moment; "
     "decoupled decay does not (Loshchilov & Hutter 2019).",
-    criterion="128 standardised digits, a fifth mislabelled. For each seed, how many decades the "
-    "best decay moves for a decade of the rate (the slope of adamlab.analysis.separability, on "
-    "the test loss). Supported if the 95 % interval of L2's |slope| less the decoupled |slope| "
-    f"lies above {LESS:g} for both decoupled forms, refuted if below for both, depends on the "
-    "form if above for one and below for the other; undecided if a best decay lies at the map's "
-    "edge.",
+    criterion=f"{book.FEW_IMAGES} standardised digits, a fifth mislabelled. For each seed, how "
+    "many decades the best decay moves for a decade of the rate (the slope of "
+    "adamlab.analysis.separability, on the test loss). Supported if the 95 % interval of L2's "
+    f"|slope| less the decoupled |slope| lies above {LESS:g} for both decoupled forms, refuted if "
+    "below for both, depends on the form if above for one and below for the other; undecided if "
+    "a best decay lies at the map's edge.",
     measure=measure,
     judge=judge,
     draw=draw,

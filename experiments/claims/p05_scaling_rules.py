@@ -96,7 +96,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         for name in OPTIMIZERS:
             best = dataset["one_step"].sel(case=case, optimizer=name)
             fall = best.max("B") / best.isel(B=-1)
-            decades = book.over_seeds(fall.copy(data=np.log10(fall.values)))
+            decades = book.over_seeds(book.decades(fall))
             numbers[f"{name}: decades of fall past the peak, one step, {case}"] = decades
             if name == "adam":
                 kinds[f"adam falls past a peak, {case}"] = book.by_sign(decades, FALLS)
