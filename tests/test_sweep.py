@@ -28,6 +28,7 @@ from sweep_functions import nan_where_negative, product, walk
 import adamlab as al
 from adamlab.sweeps import identity
 from adamlab.sweeps.plan import cut
+from adamlab.sweeps.provenance import commit_of
 from adamlab.sweeps.store import Store
 
 AXES = {"rate": [0.1, 0.2, 0.3, 0.7, 0.9], "decay": [0.2, 0.5, 0.8], "seed": [0, 1, 5, 9]}
@@ -63,6 +64,30 @@ def test_provenance_is_in_the_attributes(whole):
     assert {"python", "adamlab", "jax", "jaxlib", "optax", "numpy"} <= set(about["versions"])
     assert about["block_memory"] > 0
     assert {"date", "platform", "commit"} <= set(about)
+
+
+def test_the_commit_is_marked_where_code_differs_from_it_but_not_for_results(tmp_path):
+    def git(*arguments):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        subprocess.run(["git", *who, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    assert commit_of(tmp_path) is None
+    code, result = tmp_path / "code.py", tmp_path / "result.json"
+    code.write_text("1")
+    result.write_text("1")
+    git("init")
+    assert commit_of(tmp_path) is None  # nothing is committed yet
+    git("add", ".")
+    git("commit", "-m", "first")
+    clean = commit_of(tmp_path)
+    assert re.fullmatch("[0-9a-f]{12}", clean)
+    result.write_text("2")
+    assert commit_of(tmp_path) == clean
+    (tmp_path / "new.py").write_text("1")
+    assert commit_of(tmp_path) == f"{clean}+"
+    (tmp_path / "new.py").unlink()
+    code.write_text("2")
+    assert commit_of(tmp_path) == f"{clean}+"
 
 
 @pytest.mark.slow

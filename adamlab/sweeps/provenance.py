@@ -13,30 +13,35 @@ import jax
 
 
 def provenance() -> dict[str, Any]:
-    """Versions, the commit of a source checkout, device, dtype and date, as JSON values."""
+    """Versions, the commit of a source checkout, device, platform and date, as JSON values."""
     devices = jax.devices()
     return {
         "versions": {
             "python": platform.python_version(),
             **{p: version(p) for p in ("adamlab", "jax", "jaxlib", "optax", "flax", "numpy")},
         },
-        "commit": _commit(),
+        "commit": commit_of(Path(__file__).resolve().parents[2]),
         "device": f"{len(devices)} x {devices[0].device_kind}",
         "platform": f"{platform.system()} {platform.machine()}",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def _commit() -> str | None:
-    """The checkout's commit, with + where files differ from it; None outside a checkout."""
-    here = Path(__file__).resolve().parents[2]
-    if not (here / ".git").exists():
+def commit_of(checkout: Path) -> str | None:
+    """The commit of `checkout`, with + where its code differs from it; None outside a checkout.
+
+    Results that a run has written beside the code are no difference.
+    """
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(checkout), *arguments]
+        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+        return found.stdout.strip()
+
+    if not (checkout / ".git").exists():
         return None
     try:
-        described = subprocess.run(
-            ["git", "-C", str(here), "describe", "--always", "--abbrev=12", "--dirty=+"],
-            capture_output=True, text=True, check=True, timeout=10,
-        )  # fmt: skip
+        changed = git("status", "--porcelain", "--", "*.py", "pyproject.toml")
+        return git("rev-parse", "--short=12", "HEAD") + "+" * bool(changed)
     except (OSError, subprocess.SubprocessError):
         return None
-    return described.stdout.strip() or None
