@@ -11,8 +11,8 @@ from adamlab.maps import (
     classify,
     converged_band,
     convergence_map,
-    majority,
     summarize,
+    typical_outcome,
     with_outcomes,
 )
 from adamlab.optimizers import (
@@ -90,7 +90,6 @@ __all__ = [
     "convergence_map",
     "correct_bias",
     "digits_mlp",
-    "majority",
     "open_sweep",
     "parse_axes",
     "plot_map",
@@ -112,5 +111,6 @@ __all__ = [
     "trace",
     "track_moments",
     "train",
+    "typical_outcome",
     "with_outcomes",
 ]

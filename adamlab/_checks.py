@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -15,6 +17,24 @@ import numpy as np
 def is_concrete(value: Any) -> bool:
     """Whether a hyperparameter's value can be read now: neither a schedule nor a tracer."""
     return not callable(value) and not isinstance(value, jax.core.Tracer)
+
+
+@contextmanager
+def named(**public: str) -> Iterator[None]:
+    """Let a failing check name the argument as the caller knows it: `b2` as `b3` by `b2="b3"`.
+
+    For a block, or as a decorator: of one function that is called with another's argument, or of
+    all that a function calls.
+    """
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        message = str(error)
+        found = re.match(r"(\w+)(?==| has shape | came in )", message)
+        if found and found[1] in public:
+            name = public[found[1]]
+            error.args = (re.sub(rf"\b{found[1]}\b", lambda _: name, message),)
+        raise
 
 
 def check_number(

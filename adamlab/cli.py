@@ -70,15 +70,16 @@ def map_command(
             free -= taken
             defaults, _ = parse_axes(_DEFAULT_AXES)
             grid = {n: v for n, v in defaults.items() if n.removeprefix("1-") in free} | grid
-        stem = Path(output or f"out/{problem}-{optimizer}")
+        stem = _stem(output or f"out/{problem}-{optimizer}")
+        store = stem.with_name(stem.name + ".zarr")
         with _executor(dask) as executor:
             dataset = convergence_map(
                 what, builds if len(builds) > 1 else builds[chosen[0]], grid,
                 fixed=fixed, seeds=seeds, steps=steps, curve=curve,
-                store=stem.with_name(stem.name + ".zarr"), resume=resume, executor=executor,
-                memory=int(memory * 2**30), progress=True,
+                store=store, resume=resume, executor=executor,
+                memory=int(min(memory, 2**20) * 2**30), progress=True,
             )  # fmt: skip
-        _report(dataset, stem)
+        _report(dataset, store, stem)
 
 
 @main.command("list")
@@ -117,17 +118,24 @@ def plot_command(store: Path, output: str | None) -> None:
         from adamlab.maps import with_outcomes
         from adamlab.sweeps import open_sweep
 
-        stem = Path(output) if output else store.with_suffix("")
-        _report(with_outcomes(open_sweep(store)), stem)
+        stem = _stem(output or str(store).removesuffix(".zarr"))
+        _report(with_outcomes(open_sweep(store)), store, stem)
 
 
-def _report(dataset: xr.Dataset, stem: Path) -> None:
+def _stem(text: str) -> Path:
+    """Where files whose names only lack their endings go."""
+    if not Path(text).name:
+        raise ValueError(f"--output {text}: must end in a name, such as out/map")
+    return Path(text)
+
+
+def _report(dataset: xr.Dataset, store: Path, stem: Path) -> None:
     """Print the summary and draw the picture."""
     from adamlab.maps import summarize
     from adamlab.plot import plot_map, save, why_no_picture
 
     click.echo(str(summarize(dataset)))
-    click.echo(f"dataset: {stem.with_name(stem.name + '.zarr')}")
+    click.echo(f"dataset: {store}")
     if why := why_no_picture(dataset):
         click.echo(f"no picture: {why}")
         return
@@ -184,5 +192,6 @@ def _readable_errors() -> Iterator[None]:
 
 
 def _say(text: str, error: BaseException) -> None:
-    for line in (text, *getattr(error, "__notes__", ())):
+    notes = getattr(error, "__notes__", ())
+    for line in (text, *(note for note in notes if "JAX has removed" not in note)):
         click.echo(line, err=True)

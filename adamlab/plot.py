@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adamlab.maps import Outcome, majority, summarize, typical_loss
+from adamlab.maps import Outcome, outcome_of, summarize, typical_loss, typical_outcome
 from adamlab.sweeps import SEED
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ FORMATS = ("png", "svg", "pdf")
 def plot_map(dataset: xr.Dataset) -> Figure:
     """Draw a convergence map of one or two axes, beside any number of seeds.
 
-    Colour is the outcome of the majority of seeds; within a colour, paler means a higher late
+    Colour is the most frequent outcome of the seeds; within a colour, paler means a higher late
     loss. A map of one axis is drawn as its losses. An axis of names, such as `optimizer`, makes a
     row for each beside one other axis, and a panel for each beside two.
 
@@ -44,8 +44,6 @@ def plot_map(dataset: xr.Dataset) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    if "outcome" not in dataset:
-        raise ValueError("dataset has no 'outcome': it must come from convergence_map")
     axes = picture_axes(dataset)
     named = [name for name in axes if _is_named(dataset, name)]
     if why := why_no_picture(dataset):
@@ -120,7 +118,7 @@ def _columns_first(dataset: xr.Dataset, axes: Sequence[str]) -> list[str]:
 
 def picture_axes(dataset: xr.Dataset) -> list[str]:
     """The axes of a convergence map that a picture shows: all but the seeds."""
-    return [str(dim) for dim in dataset["outcome"].dims if dim != SEED]
+    return [str(dim) for dim in outcome_of(dataset).dims if dim != SEED]
 
 
 def save(figure: Figure, paths: Sequence[str | os.PathLike[str]]) -> None:
@@ -140,7 +138,7 @@ def save(figure: Figure, paths: Sequence[str | os.PathLike[str]]) -> None:
 
 def _draw_plane(ax: Axes, dataset: xr.Dataset, axes: Sequence[str], shades: xr.DataArray) -> None:
     x, y = axes
-    codes = majority(dataset).transpose(y, x).values
+    codes = typical_outcome(dataset).transpose(y, x).values
     shade = shades.transpose(y, x).values
     x_edges, x_log = cell_edges(dataset[x].values)
     if _is_named(dataset, y):
@@ -161,15 +159,19 @@ def _draw_plane(ax: Axes, dataset: xr.Dataset, axes: Sequence[str], shades: xr.D
 
 def _draw_line(ax: Axes, dataset: xr.Dataset, axes: Sequence[str]) -> None:
     name = axes[0] if axes else SEED
-    if _is_named(dataset, name):
-        raise ValueError(f"dataset has the axis {name} alone: a picture needs an axis of numbers")
     typical = dataset["late_loss"] if name == SEED else typical_loss(dataset)
-    codes = dataset["outcome"].values if name == SEED else majority(dataset).values
+    codes = dataset["outcome"].values if name == SEED else typical_outcome(dataset).values
     values, losses = dataset[name].values, typical.values
     edges, is_log = cell_edges(values)
     broken = ~np.isfinite(losses) & (codes >= 0)
-    # A diverged loss of 1e30 would flatten all others: points above the frame sit on its edge.
-    roof = 10 * float(np.nanmax(np.r_[dataset["initial_loss"].values.ravel(), 1e-30]))
+    # A diverged loss of 1e30 would flatten all others: points above the frame sit on its edge,
+    # ten times as far from the optimum as the runs began, or end where none began away from it.
+    optimum = dataset.attrs.get("optimum", 0.0)
+    for starts in (dataset["initial_loss"].values, losses, np.ones(1) + optimum):
+        apart = np.where(np.isfinite(starts), starts - optimum, 0.0).max()
+        if apart > 0:
+            break
+    roof = optimum + 10 * float(apart)
     shown = np.where(broken, roof, np.minimum(losses, roof))
     ax.plot(values, np.where(broken, np.nan, shown), color="#CCCCCC", zorder=1)
     for outcome in sorted(Outcome):

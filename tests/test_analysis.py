@@ -9,12 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.ndimage import label
 
 from adamlab.analysis import (
     Interval,
     adam_stability_threshold,
     bootstrap,
-    boundary_pixels,
+    boundary_corners,
     box_dimension,
     gradient_noise_scale,
     noise_scale,
@@ -93,6 +94,14 @@ def test_an_interval_reads_as_one():
         (([1.0, np.nan],), "samples=1 of 2 are NaN: must be"),
         (([[1.0, 2.0], [1.0, 3.0]],), "statistic has shape (2,): must"),
         (([-np.inf, np.inf, 1.0], np.mean), "statistic=NaN"),
+        (
+            ([1.0, 2.0, 3.0], lambda s, axis: np.max(s)),
+            "statistic has shape () for samples of (3, 4000): must be (4000,), along axis=0 alone",
+        ),
+        (
+            ([1.0, 2.0, 3.0], lambda s, axis: np.max(s, -1)),
+            "statistic has shape (3,) for samples of (3, 4000)",
+        ),
     ],
 )
 @pytest.mark.filterwarnings("ignore:invalid value")
@@ -126,7 +135,15 @@ def test_the_optimum_of_many_curves_with_edges_gaps_and_nothing():
     assert refined_argmin([2.0, 2.0, 2.0], values) == 1
     assert refined_argmin([3.0, 2.0, 2.0], values) == pytest.approx(10**1.5)
     assert refined_argmin([1.7e308, -1.7e308, 1.7e308], values) == pytest.approx(10)
-    assert refined_argmin([2.0, 1.0], [1.0, 3.0]) == 3
+
+
+@pytest.mark.parametrize("losses", [[2.0], [2.0, 1.0], [1.0, 2.0], [1.0, np.nan], [1.0, 1.0]])
+def test_the_optimum_of_a_grid_that_is_all_edge_is_its_own(losses):
+    values = np.array([1.0, 3.0])[: len(losses)]
+    best = values[np.nanargmin(losses)]
+    assert refined_argmin(losses, values) == pytest.approx(best)
+    np.testing.assert_allclose(refined_argmin([losses] * 2, values), [best] * 2)
+    assert np.isnan(refined_argmin(np.full(len(losses), np.inf), values))
 
 
 @pytest.mark.parametrize(
@@ -319,6 +336,10 @@ def test_the_threshold_is_where_preconditioned_momentum_begins_to_grow(b1, stabl
             lambda f, k: preconditioned_sharpness(f, jnp.ones(2), jnp.ones(2), eps=-1, key=k),
             ValueError, "eps=-1: must be",
         ),
+        (
+            lambda f, k: preconditioned_sharpness(f, jnp.ones(2), {"a": jnp.ones(2)}, eps=1, key=k),
+            ValueError, r"nu={'a': \(2,\)}: must be a tree of the shapes of params, \(2,\)",
+        ),
         (lambda f, k: adam_stability_threshold(0.0, 0.9), ValueError, "learning_rate=0: must be"),
         (lambda f, k: adam_stability_threshold(0.1, 1.0), ValueError, "b1=1: must be"),
     ],
@@ -357,6 +378,16 @@ def test_a_gradient_that_is_all_noise_has_an_infinite_scale():
     found = noise_scale(50 / 2, 49 / 32, 2, 32)
     assert found.squared_gradient < 0
     assert found.scale == np.inf
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+@pytest.mark.parametrize("kind", [np.asarray, jnp.asarray])
+def test_a_gradient_that_is_not_finite_has_no_noise_scale(broken, kind):
+    small, big = kind([broken, 50.0, 30.0]), kind([10.0, broken, 10.0])
+    np.testing.assert_array_equal(
+        np.isfinite(noise_scale(small, big, 2, 32).scale), [False, False, True]
+    )
+    assert np.isnan(noise_scale(small, big, 2, 32).scale[:2]).all()
 
 
 def test_the_noise_scale_of_gradients_of_known_mean_and_covariance():
@@ -550,31 +581,48 @@ def test_a_lines_boxes_are_its_length_over_their_size():
 @pytest.mark.parametrize("shape", [(128, 128), (256, 256), (256, 400), (512, 512)])
 @pytest.mark.parametrize("pixels", [None, 500, 10**6])
 def test_a_smooth_boundary_is_smooth(shape, pixels):
-    assert 1 < null_dimension(shape, pixels=pixels).dimension < 1.1
+    assert null_dimension(shape, pixels=pixels).dimension == pytest.approx(1, abs=0.03)
 
 
 def test_the_null_has_about_the_pixels_asked_for():
     """Of two circles the one with more pixels has as many more boxes."""
     few, many = (null_dimension((512, 512), pixels=n).counts for n in (800, 1600))
     np.testing.assert_allclose(many / few, 2, rtol=0.02)
-    assert boundary_pixels(_disc(512, 800 / (8 * 2**0.5))).sum() == pytest.approx(800, rel=0.02)
+    assert boundary_corners(_disc(512, 100)).sum() == pytest.approx(800, rel=0.02)
 
 
 def test_a_rough_boundary_exceeds_its_null():
-    """The outline of a filled Koch curve, as a map of runs would show it."""
-    inside = _koch(512).cumsum(0) > 0
-    boundary = boundary_pixels(inside)
+    """What lies on one side of Koch's curve, as a map of runs would show it."""
+    parts, _ = label(~_koch(1024))
+    boundary = boundary_corners(parts == parts[-1, 0])
     null = null_dimension(boundary.shape, pixels=int(boundary.sum())).dimension
     assert box_dimension(boundary).dimension > null + 0.1
 
 
-def test_boundary_pixels_are_those_beside_the_other_kind():
+def test_boundary_corners_are_where_pixels_of_both_kinds_meet():
     kind = np.zeros((4, 5), bool)
     kind[1, 1] = kind[3, 4] = True
-    expected = np.array([[0, 1, 0, 0, 0], [1, 1, 1, 0, 0], [0, 1, 0, 0, 1], [0, 0, 0, 1, 1]], bool)
-    np.testing.assert_array_equal(boundary_pixels(kind), expected)
-    np.testing.assert_array_equal(boundary_pixels(~kind), expected)
-    assert not boundary_pixels(np.ones((3, 3), bool)).any()
+    expected = np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 1]], bool)
+    np.testing.assert_array_equal(boundary_corners(kind), expected)
+    np.testing.assert_array_equal(boundary_corners(~kind), expected)
+    assert not boundary_corners(np.ones((3, 3), bool)).any()
+
+
+@pytest.mark.parametrize("name", ["a line", "a filled square", "Sierpinski's carpet"])
+def test_a_sets_slopes_are_its_dimension_at_every_size(name):
+    image, dimension, _ = SETS[name]
+    found = box_dimension(image, least=200)
+    np.testing.assert_allclose(found.slopes, dimension, atol=0.15)
+    assert len(found.slopes) == len(found.sizes)
+    assert np.median(found.slopes) == pytest.approx(dimension, abs=0.05)
+
+
+def test_slopes_tell_a_rough_scale_from_a_smooth_one():
+    """Teeth of 16 pixels' width and 32 pixels' height: lines from near, a filled band from afar."""
+    tooth = np.abs(COLUMN % 16 - 8)
+    found = box_dimension(boundary_corners(120 + 4 * tooth < ROW), least=1, smallest=1, largest=16)
+    assert found.slopes[0] < 1.1
+    assert found.slopes[-1] > 1.4
 
 
 @pytest.mark.parametrize(
@@ -582,13 +630,15 @@ def test_boundary_pixels_are_those_beside_the_other_kind():
     [
         (lambda: box_dimension(ROW == 1), "boundary=256 pixels set: must be >= 500 (least)"),
         (lambda: box_dimension(ROW), "boundary has shape (256, 256) and dtype int64: must be"),
-        (lambda: boundary_pixels(np.ones(3, bool)), "converged has shape (3,)"),
+        (lambda: boundary_corners(np.ones(3, bool)), "converged has shape (3,)"),
         (
             lambda: box_dimension(np.ones((40, 40), bool)),
-            "smallest=2 and largest=5 in an image of 40 x 40: must have at least three powers",
+            "boundary of 40 x 40, smallest=2 and largest=5 (1/8 of the shorter side): must have",
         ),
         (lambda: box_dimension(ROW > 9, largest=512), "largest=512: must be"),
-        (lambda: null_dimension((40, 40)), "smallest=2 and largest=5"),
+        (lambda: null_dimension((4, 4)), "shape of 4 x 4, smallest=2 and largest=0 (1/8 of the"),
+        (lambda: null_dimension((64, 64), largest=4), "shape of 64 x 64, smallest=2 and largest=4"),
+        (lambda: null_dimension((64, 64), largest=0), "largest=0: must be"),
         (lambda: null_dimension((256, 256), pixels=0), "pixels=0: must be"),
     ],
 )

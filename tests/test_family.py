@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,8 +14,10 @@ import pytest
 import adamlab as al
 from adamlab import optimizers as opt
 from adamlab import stages as st
+from adamlab._checks import check_number, named
 from adamlab.compat import keras, torch
-from adamlab.stages._numerics import norm
+from adamlab.compat import optax as optax_forms
+from adamlab.stages.numerics import norm
 
 PARAMS = {"w": jnp.ones((2, 3)), "b": jnp.ones(3)}
 GRADS = {"w": jnp.full((2, 3), 0.1), "b": jnp.full(3, -0.1)}
@@ -46,6 +51,37 @@ def test_a_leafs_norm_is_finite_at_any_magnitude():
         np.testing.assert_allclose(length, expected, rtol=1e-6)
         assert jnp.isfinite(slope).all()
     assert jnp.isnan(norm(jnp.asarray([np.nan, 1.0], jnp.float32)))
+
+
+@pytest.mark.parametrize("value", [3e38, 1e25, 1.0, 1e-25])
+@pytest.mark.parametrize("most", [1e-3, 1.0])
+def test_a_blocks_rms_is_clipped_at_any_magnitude(value, most):
+    u = jnp.asarray([value, -value, 0, 0], jnp.float32)
+    clipped, _ = st.clip_by_block_rms(most).update(u, optax.EmptyState())
+    share = min(1.0, most * 2**0.5 / value)
+    np.testing.assert_allclose(clipped, np.asarray(u, np.float64) * share, rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [1e32, 1e20, 1.0, 1e-20, 1e-32])
+def test_a_trust_ratio_is_known_at_any_magnitude_of_the_direction(value):
+    u, p = jnp.asarray([3 * value, -4 * value], jnp.float32), jnp.asarray([0.0, 2.0])
+    scaled, _ = st.scale_by_trust_ratio().update(u, optax.EmptyState(), p)
+    np.testing.assert_allclose(scaled, [1.2, -1.6], rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_factors_of_a_narrow_direction_are_not_narrow(dtype):
+    """A ratio that float16 would round to 0 or to infinity, the product being within its range."""
+    state = optax.EmptyState()
+    clipped, _ = st.clip_by_block_rms(1e-3).update(jnp.full(2, 100, dtype), state)
+    scaled, _ = st.scale_by_trust_ratio().update(jnp.full(2, 1e-6, dtype), state, jnp.ones(2))
+    for found, expected in [(clipped, 1e-3), (scaled, 1.0)]:
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found.astype(jnp.float32), expected, rtol=1e-2)
+    large, _ = st.scale_by_param_block_rms().update(
+        jnp.full(2, 1e-4, dtype), state, jnp.full(2, 1e5, jnp.float32)
+    )
+    np.testing.assert_allclose(large.astype(jnp.float32), 10, rtol=1e-2)
 
 
 @pytest.mark.parametrize("name", ["adafactor", "lamb"])
@@ -113,19 +149,26 @@ BAD = [
     (lambda: opt.nadam(1e-3, b1=1.0), "b1=1: must be a number in"),
     (lambda: opt.radam(1e-3, threshold=4.0), "threshold=4: must be a finite number > 4"),
     (lambda: opt.adan(-1e-3), "learning_rate=-0.001: must be a finite number >= 0"),
-    (lambda: opt.adan(1e-3, b3=1.5), "b2=1.5: must be a number in"),
+    (lambda: opt.adan(1e-3, b3=1.5), "b3=1.5: must be a number in"),
     (lambda: opt.ademamix(1e-3, b3=-0.1), "b3=-0.1: must be a number in"),
     (lambda: opt.lion(1e-3, b2=0.0), r"b2=0: must be a number in \(0, 1\)"),
     (lambda: opt.adabound(1e-3, final_rate=0.0), "final_rate=0: must be a finite number > 0"),
-    (lambda: opt.padam(1e-3, partial=0.7), r"power=0.7: must be a number in \[0, 0.5\]"),
-    (lambda: opt.adashift(1e-3, keep_num=0), "length=0: must be a whole number >= 1"),
+    (lambda: opt.padam(1e-3, partial=0.7), r"partial=0.7: must be a number in \[0, 0.5\]"),
+    (lambda: opt.adashift(1e-3, keep_num=0), "keep_num=0: must be a whole number >= 1"),
     (lambda: opt.sophia(1e-3, every=0), "every=0: must be a whole number >= 1"),
     (lambda: opt.adam_atan2(1e-3, a=0.0), "a=0: must be a finite number > 0"),
     (lambda: opt.came(1e-3, b3=1.0), "b3=1: must be a number in"),
     (lambda: opt.adamw_independent(lambda n: 1e-3), "peak=None: with a schedule, give the larg"),
     (lambda: opt.lookahead(al.adam(1e-3), sync_period=0), "sync_period=0: must be a whole"),
-    (lambda: opt.adafactor(1e-3, clip=-1.0), "max_rms=-1: must be a finite number > 0"),
+    (lambda: opt.adafactor(1e-3, clip=-1.0), "clip=-1: must be a finite number > 0"),
     (lambda: opt.adamw_cautious_decay(1e-3, weight_decay=-1.0), "weight_decay=-1: must be a"),
+    (lambda: opt.adan(1e-3, b3=al.OneMinus(1.5)), "b3=OneMinus: 1-b3=1.5: must be a number in"),
+    (lambda: opt.sgd(1e-3, momentum=jnp.ones(2)), r"momentum has shape \(2,\): must be a number"),
+    (lambda: opt.nadam_scheduled(1e-3, momentum_decay=-1), "momentum_decay=-1: must be a finite"),
+    (lambda: opt.schedule_free_adamw(1e-3, weight_lr_power=-1), "weight_lr_power=-1: must be a"),
+    (lambda: opt.stages_of("adamm"), "name='adamm': unknown; did you mean 'adam'"),
+    (lambda: st.track_window(1.5), r"b1=1.5: must be a number in \[0, 1\]"),
+    (lambda: torch.adafactor(eps=(-1.0, 1e-3)), r"eps\[0\]=-1: must be a finite number >= 0"),
 ]
 
 
@@ -133,6 +176,45 @@ BAD = [
 def test_bad_hyperparameters_are_named(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+BUILDERS = {name: getattr(opt, name) for name in opt.names()} | {
+    f"{library.__name__}.{name}": build
+    for library in (torch, keras, optax_forms)
+    for name, build in vars(library).items()
+    if inspect.isfunction(build) and build.__module__ == library.__name__ and name[0] != "_"
+}
+NEEDED = {"learning_rate": 1e-3, "normalized": True, "key": jax.random.key(0), "peak": 1e-3}
+NO_NUMBERS = {
+    "mask", "mu_dtype", "nu_dtype", "accumulator_dtype", "axes", "reduce", "normalized", "key"
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_an_argument_that_is_no_number_is_named_as_the_caller_names_it(name):
+    build = BUILDERS[name]
+    parameters = inspect.signature(build).parameters
+    given = {n: value for n, value in NEEDED.items() if n in parameters}
+    for argument, parameter in parameters.items():
+        if argument in NO_NUMBERS or isinstance(parameter.default, bool):
+            continue
+        for bad in (float("nan"), "x"):
+            cases = {argument: bad}
+            if isinstance(parameter.default, tuple):
+                first, second = parameter.default
+                cases = {f"{argument}[0]": (bad, second), f"{argument}[1]": (first, bad)}
+            for label, value in cases.items():
+                with pytest.raises((TypeError, ValueError), match=rf"^{re.escape(label)}={bad!r}:"):
+                    build(**{**given, argument: value})
+
+
+def test_only_a_checks_own_name_is_changed():
+    with pytest.raises(ValueError, match=r"^b3=2: must be a number"), named(b2="b3"):
+        check_number("b2", 2.0, low=0, high=1)
+    with pytest.raises(ValueError, match=r"^b1=2: must be a number"), named(b2="b3"):
+        check_number("b1", 2.0, low=0, high=1)
+    with pytest.raises(ValueError, match=r"^b2 of another kind"), named(b2="b3"):
+        raise ValueError("b2 of another kind")
 
 
 def test_rectification_holds_for_b2_near_one(x64):
@@ -153,7 +235,7 @@ def test_rectification_holds_for_b2_near_one(x64):
             mass = -jnp.expm1(jnp.float32(steps) * np.float32(np.log(b2)))
             moments = st.Moments(
                 jnp.ones(1, jnp.float32), None, jnp.ones(1, jnp.float32), None, mass,
-                jnp.int32(steps), jnp.ones(1, jnp.float32),
+                jnp.int32(steps), jnp.ones(1, jnp.float32), nu_gathered=mass,
             )  # fmt: skip
             with jax.enable_x64(False):
                 after, _ = st.rectify_rate(b2).update(moments, optax.EmptyState())
@@ -199,7 +281,8 @@ def test_the_average_of_the_parameters_is_kept():
 
 def test_decay_rates_that_are_used_as_numbers_come_in_any_form():
     for build in (opt.nadam_scheduled, opt.mars, opt.simplified_ademamix, opt.adashift, opt.lion,
-                  opt.prodigy, opt.dadapt_adam):  # fmt: skip
+                  opt.prodigy, opt.dadapt_adam, opt.adapnm, opt.came, opt.novograd,
+                  opt.schedule_free_adamw):  # fmt: skip
         plain, given = build(0.1, b1=0.9), build(0.1, b1=al.OneMinus(0.1))
         one, two = (_update(tx) for tx in (plain, given))
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), one, two)
@@ -285,3 +368,42 @@ def test_complex_parameters_turn_with_their_phase():
                 now = optax.apply_updates(now, updates)
             paths.append(now / phase)
         np.testing.assert_allclose(paths[0], paths[1], rtol=1e-5)
+
+
+def test_independent_decay_follows_the_rate_in_whatever_form_it_comes():
+    def make(learning_rate):
+        return opt.adamw_independent(learning_rate, weight_decay=0.1, peak=0.1)
+
+    expected = _update(make(lambda n: 0.05))
+    for tx in (make(0.05), optax.inject_hyperparams(make)(learning_rate=0.05)):
+        found = _update(tx)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), found, expected)
+    still = _update(make(0.0))
+    jax.tree.map(lambda u: np.testing.assert_array_equal(u, 0), still)
+
+
+@pytest.mark.parametrize("build", [opt.adabound, opt.amsbound])
+def test_bounds_follow_a_schedule_where_the_final_rate_does(build, x64):
+    """The authors' code: `final_lr * lr / base_lr`; one element, so that the clip is seen."""
+
+    def rate(n):
+        return 0.1 * (1 - jnp.asarray(n, float) / 4)
+
+    tx = build(rate, 0.9, 0.99, final_rate=lambda n: 0.05 * rate(n) / 0.1, gamma=0.5)
+    state, params = tx.init(jnp.ones(1)), jnp.ones(1)
+    m, v, largest = 0.0, 0.0, 0.0
+    for t, g in enumerate((1.0, -3.0, 0.5, 2.0, 1.0), start=1):
+        m, v = 0.9 * m + 0.1 * g, 0.99 * v + 0.01 * g * g
+        largest = max(largest, v) if build is opt.amsbound else v
+        lr = rate(t - 1)
+        final = 0.05 * lr / 0.1
+        low, high = final * (1 - 1 / (0.5 * t + 1)), final * (1 + 1 / (0.5 * t))
+        step = lr * (1 - 0.99**t) ** 0.5 / (1 - 0.9**t) / (largest**0.5 + 1e-8)
+        updates, state = tx.update(jnp.full(1, g), state, params)
+        np.testing.assert_allclose(updates, [-min(max(step, low), high) * m], rtol=1e-6)
+    assert updates[0] == 0  # the rate is
+
+
+def test_a_window_may_weigh_its_gradients_alike():
+    one, two = (_update(opt.adashift(0.1, b1=b1, keep_num=1)) for b1 in (1, 1.0))
+    jax.tree.map(np.testing.assert_array_equal, one, two)

@@ -69,6 +69,9 @@ EXCEPT = {
             "zero_gradient": ["adams"], "any_magnitude": ["adams"],
         },
         "a running sum of the largest float is no float": {"any_magnitude": ["sgd(momentum)"]},
+        "it decides on new parameters, and its updates have their dtype": {
+            "gradient_dtype": ["adamw_kahan", "adamw_stochastic_rounding"],
+        },
     }.items()
     for law, names in laws.items()
     for name in names
@@ -231,10 +234,25 @@ def first_lane_only(learning_rate):
     return each(lambda u: scale(learning_rate, u))
 
 
-def count_past_the_end():
-    class Counted(NamedTuple):
-        count: object
+class Counted(NamedTuple):
+    """A state with a step count."""
 
+    count: object
+
+
+def asking_how_young_it_is(learning_rate, b2):
+    """Its slope by b2 is NaN once 1 - b2**t is 1."""
+
+    def update(updates, state, params=None):
+        steps = (state.count + 1).astype(jnp.float32)
+        mass = -jnp.expm1(steps * jnp.log(jnp.float32(b2)))
+        rate = learning_rate * jnp.minimum(-jnp.log1p(-mass), 80.0)
+        return jax.tree.map(lambda u: -rate * u, updates), Counted(state.count + 1)
+
+    return optax.GradientTransformation(lambda params: Counted(jnp.zeros([], jnp.int32)), update)
+
+
+def count_past_the_end():
     return optax.GradientTransformation(
         lambda params: Counted(jnp.zeros([], jnp.int32)),
         lambda u, s, p=None: (u, Counted(s.count + 1)),
@@ -249,9 +267,16 @@ def by_the_largest():
     return optax.stateless(change)
 
 
+def slow_adam(learning_rate):
+    """The longest step is 7.106 times the rate, for gradients that grow by 1.01."""
+    return al.adam(learning_rate, b1=0.99, b2=0.9999)
+
+
 CULPRITS = [
     ("state_form", lambda: optax.contrib.ademamix(1e-3, mu_dtype=jnp.bfloat16)),
     ("updates_form", lambda: each(lambda u: u.astype(jnp.float32))),
+    ("gradient_dtype", lambda: each(lambda u: u.astype(jnp.float32))),
+    ("gradient_dtype", lambda: optax.trace(0.9)),
     ("one_trace", lambda: remembering(lambda: jnp.asarray(1.0), lambda v: v * jnp.ones([]))),
     ("strict_promotion", lambda: optax.adam(1e-3)),
     ("pure", counting_in_python),
@@ -275,11 +300,14 @@ CULPRITS = [
     # give (1 - b1) / sqrt(1 - b2), and gradients that grow exceed that as well.
     ("bounded", lambda: Subject(al.adam, {"learning_rate": 1e-3}, bound=1.0)),
     ("bounded", lambda: Subject(al.adam, {"learning_rate": 1e-3}, bound=0.1 / 1e-3**0.5)),
+    ("bounded", lambda: Subject(slow_adam, {"learning_rate": 1e-3}, bound=6.0)),
+    ("bounded", lambda: Subject(lambda: optax.adam(1e-3), bound=1.0, unit=1e-3)),
     ("rest", lambda: optax.adamw(1e-3)),
     ("zero_gradient", lambda: optax.adam(1e-3)),
     ("debug_nans", lambda: optax.radam(1e-3)),
     ("meta_gradient", lambda: optax.adam(1e-3)),
     ("meta_gradient", lambda: with_rate(optax.adam)),
+    ("meta_gradient", lambda: with_rate(asking_how_young_it_is, b2=0.9)),
     ("any_magnitude", lambda: each(lambda u: u * u / (1 + u * u))),
     ("any_magnitude", lambda: optax.trace(0.9)),
     ("count_saturates", count_past_the_end),
@@ -346,6 +374,22 @@ def test_a_law_without_what_it_needs_does_not_apply():
     check_laws(optax.identity(), needy)
 
 
+def test_a_bound_needs_the_rate_that_it_is_counted_in():
+    verdict = kept_laws(optax.adam(1e-3), ["bounded"], bound=1.0)["bounded"]
+    assert verdict.status == "not applicable"
+    assert "give a factory and its learning_rate" in verdict.seen
+    without_rate = al.chain(al.track_moments(), al.correct_bias(), al.precondition())
+    assert kept_laws(without_rate, ["bounded"], bound=7.28, unit=1.0)["bounded"].status == "kept"
+    assert kept_laws(without_rate, ["bounded"], bound=7.26, unit=1.0)["bounded"].status == "broken"
+
+
+@pytest.mark.parametrize("name", ["adam", "nadam", "radam"])
+def test_slopes_are_finite_where_b1_is_zero(name):
+    given = SUBJECTS[name]
+    complements = {**given.hyperparameters, "b1": 1.0}
+    check_law(Subject(given.make, complements), "meta_gradient")
+
+
 def test_extra_arguments_reach_the_update():
     def update(updates, state, params=None, *, value, **extra):
         return jax.tree.map(lambda u: u * value.astype(u.dtype), updates), state
@@ -381,12 +425,39 @@ def test_a_factory_a_transformation_and_a_subject_are_one():
     check_laws(al.adam, ["traced"], hyperparameters={"learning_rate": 1e-3})
 
 
+RATE = {"learning_rate": 1e-3}
 BAD = [
     (lambda: check_laws(al.adam(1e-3), ["purr"]), ValueError, "did you mean 'pure'?"),
     (lambda: check_law(al.adam(1e-3), "vmaped"), ValueError, "unknown law 'vmaped'"),
     (lambda: check_laws(3), TypeError, "3 is neither a gradient transformation"),
     (lambda: check_laws(al.adam(1e-3), hyperparameters={"eps": 1.0}), TypeError, "need a factory"),
     (lambda: check_laws(Subject(lambda: 3), bound=1.0), TypeError, "to the Subject itself"),
+    (lambda: check_laws(lambda: 3), TypeError, "make gave 3, not an optax.GradientTransformation"),
+    (
+        lambda: check_laws(optax.adam),
+        TypeError,
+        "hyperparameters={}: no transformation can be made from them: TypeError: adam() missing",
+    ),
+    (
+        lambda: check_laws(optax.adam, hyperparameters={**RATE, "b3": 0.9}),
+        TypeError,
+        "hyperparameters={'learning_rate': 0.001, 'b3': 0.9}: no transformation can be made",
+    ),
+    (
+        lambda: check_laws(optax.adam, hyperparamters=RATE),
+        TypeError,
+        "unknown detail 'hyperparamters': did you mean 'hyperparameters'?",
+    ),
+    (
+        lambda: check_laws(optax.adam, hyperparameters={"learning_rate": lambda count: 1e-3}),
+        TypeError,
+        "must be a finite number, not a schedule",
+    ),
+    (lambda: Subject(al.adam, RATE, bound="10"), TypeError, "bound='10': must be a finite number"),
+    (lambda: Subject(al.adam, RATE, bound=-1), ValueError, "bound=-1: must be a finite number >="),
+    (lambda: Subject(al.adam, bound=1, unit=0), ValueError, "unit=0: must be a finite number > 0"),
+    (lambda: check_laws(al.adam(1e-3), LAWS["odd"]), TypeError, "such as 'odd', not a Law"),
+    (lambda: check_laws(al.adam(1e-3), [LAWS["odd"]]), TypeError, "such as 'odd', not a Law"),
 ]
 
 

@@ -12,7 +12,7 @@ import pytest
 import xarray as xr
 
 import adamlab as al
-from adamlab.maps import Criteria, Outcome, border, classify, converged_band, majority
+from adamlab.maps import Criteria, Outcome, border, classify, converged_band, typical_outcome
 
 C, S, T, O, D, N = (  # noqa: E741
     Outcome.CONVERGED, Outcome.SLOW, Outcome.STALLED, Outcome.OSCILLATING, Outcome.DIVERGED,
@@ -181,11 +181,21 @@ def test_the_band_is_the_longest_converged_stretch():
     assert np.isnan(along_y.decades).all()
     with pytest.raises(ValueError, match="axis='learning_rate': the map has no such axis"):
         converged_band(_map([[C]]), "learning_rate")
+    named = _map([[C]]).assign_coords(y=["adam"])
+    with pytest.raises(ValueError, match="axis='y': must be an axis of numbers"):
+        converged_band(named, "y")
 
 
-def test_the_majority_of_seeds_decides_and_missing_ones_do_not_vote():
+def test_a_band_needs_more_than_half_of_the_seeds():
+    codes = [[[C, C, S, D, N]], [[C, C, C, D, N]], [[C, -1, -1, -1, -1]], [[C, S, -1, -1, -1]]]
+    found = converged_band(_map(codes), "x")
+    np.testing.assert_array_equal((found.low[0], found.high[0]), (10.0, 100.0))
+    assert typical_outcome(_map(codes)).values[3, 0] == S  # of two as frequent, the worse
+
+
+def test_the_most_frequent_outcome_decides_and_missing_ones_do_not_vote():
     codes = [[[C, C, D], [C, D, D], [-1, -1, D], [-1, -1, -1]]]
-    np.testing.assert_array_equal(majority(_map(codes)).values, [[C, D, D, -1]])
+    np.testing.assert_array_equal(typical_outcome(_map(codes)).values, [[C, D, D, -1]])
 
 
 def test_the_border_is_the_inner_edge():
@@ -228,6 +238,24 @@ def test_the_summary_says_what_the_map_shows():
         assert part in text
     assert "diverged" not in text
     assert "nothing converged" in str(al.summarize(_map([[D]])))
+
+
+def test_the_summary_of_what_has_no_axis_of_numbers():
+    named = _map([[C]]).isel(x=0, drop=True).assign_coords(y=["adam"])
+    assert "no axis of numbers along which most" in str(al.summarize(named))
+    seeds = _map([[[C, C]]]).isel(x=0, y=0, drop=True)
+    assert "best: late loss 1\n" in str(al.summarize(seeds))
+
+
+def test_a_run_that_met_infinity_is_not_the_best():
+    summary = al.summarize(_map([[N], [S]], [[0.0], [1.0]]))
+    assert summary.best == {"x": 10.0, "y": 0.0}
+
+
+@pytest.mark.parametrize("read", [al.summarize, typical_outcome, border, al.plot_map])
+def test_a_dataset_without_outcomes_is_refused(read):
+    with pytest.raises(ValueError, match="dataset has no 'outcome': it must come from"):
+        read(_map([[C]]).drop_vars("outcome"))
 
 
 # convergence_map -------------------------------------------------------------------------------
@@ -353,3 +381,55 @@ def test_a_probe_is_kept_at_each_checkpoint():
             al.quadratic(), al.adam, {"learning_rate": [0.01, 0.1]}, steps=40,
             probe=lambda params, state: {"late_loss": params},
         )  # fmt: skip
+
+
+def test_a_run_that_begins_at_infinity_is_not_finite():
+    endless = replace(al.quadratic(), objective=lambda x, **_: x @ x, name="endless")
+    start = {"start": [1e20], "learning_rate": [0.5]}
+    for problem in (al.quadratic(), endless):
+        found = al.convergence_map(problem, al.sgd, start, fixed={"condition": 1.0}, steps=8)
+        assert found["outcome"].item() == N
+        assert found["nonfinite_step"].item() == 0
+
+
+def test_the_outcome_does_not_go_by_the_losses_scale():
+    axes = {"start": [1e-12, 1.0, 1e12], "learning_rate": [1e-4]}
+    found = al.convergence_map(al.quadratic(), al.sgd, axes, fixed={"condition": 1.0}, steps=100)
+    assert (found["outcome"] == S).all()
+    spread = (found["late_spread"] / found["initial_loss"]).values.ravel()
+    np.testing.assert_allclose(spread, spread[1], rtol=1e-3)
+
+
+def test_a_loss_below_the_optimum_is_pointed_out():
+    deep = al.Problem("deep", init=lambda _: jnp.ones([]), loss=lambda x, _: x**2 - 10)
+    with pytest.warns(UserWarning, match=r"-9 lies below the problem's optimum=0"):
+        al.convergence_map(deep, al.sgd, {"learning_rate": [0.0]}, steps=8)
+
+
+def test_criteria_are_kept_when_outcomes_are_made_again(small_map):
+    strict = al.with_outcomes(small_map, Criteria(fall=0.5))
+    assert not strict["outcome"].equals(small_map["outcome"])
+    xr.testing.assert_identical(al.with_outcomes(strict), strict)
+
+
+@pytest.mark.parametrize("built", [optax.adam(1e-3), al.adam(1e-3), "adam"])
+def test_an_optimizer_that_is_built_already_is_refused(built):
+    with pytest.raises(TypeError, match="must be a function that builds one, such as adamlab"):
+        al.convergence_map(al.quadratic(), built, {"b1": [0.1]})
+
+
+def test_hyperparameters_may_have_any_name():
+    def warmed(learning_rate, steps):
+        return al.sgd(learning_rate / steps)
+
+    axes = {"steps": [1.0, 2.0], "learning_rate": [0.1]}
+    found = al.convergence_map(al.quadratic(), warmed, axes, steps=8)
+    assert found["late_loss"][0] != found["late_loss"][1]
+
+
+def test_optax_gets_b2_as_a_number():
+    axes = {"1-b2": [0.1], "learning_rate": [0.1]}
+    with jax.numpy_dtype_promotion("standard"):  # which Optax counts on
+        theirs = al.convergence_map(al.quadratic(), optax.adam, axes, steps=8)
+    ours = al.convergence_map(al.quadratic(), al.adam, axes, steps=8)
+    np.testing.assert_allclose(theirs["late_loss"], ours["late_loss"], rtol=1e-3)

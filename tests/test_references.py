@@ -280,8 +280,93 @@ def test_every_reference_is_compared_or_says_why_not():
     assert not set(VARIANTS) & set(NOT_COMPARED)
 
 
-def test_avagrad_is_its_papers(x64):
-    """Algorithm 1: the rates that divide are the rates that are normalised."""
+MANY_AXES = [(5, 3, 2), (8, 4, 3, 3), (4, 6), (7,)]
+
+
+def _run(tx, start, grads):
+    """The parameters after each of the gradients."""
+    params, state, path = start, tx.init(start), []
+    for g in grads:
+        updates, state = tx.update(g, state, params)
+        params = optax.apply_updates(params, updates)
+        path.append(np.asarray(params))
+    return np.stack(path)
+
+
+@pytest.mark.parametrize("shape", MANY_AXES)
+@pytest.mark.parametrize(
+    ("dtype", "size", "eps", "rtol"),
+    [
+        ("float64", 1.0, (None, 1e-3), 1e-12),
+        ("float64", 1e-2, (1e-2, 1e-3), 1e-12),
+        ("float32", 1e-6, (None, 1e-3), 1e-4),  # float32 in a process that has float64
+    ],
+)
+def test_adafactor_is_torchs_on_many_axes(shape, dtype, size, eps, rtol, x64):
+    theirs = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    start, *grads = rng.normal(size=(7, *shape))
+    grads = [size * g * 10.0 ** rng.uniform(-2, 0, shape) for g in grads]
+    leaf = theirs.nn.Parameter(theirs.tensor(start, dtype=getattr(theirs, dtype)))
+    optimizer = theirs.optim.Adafactor([leaf], lr=LR, eps=eps, weight_decay=0.1)
+    path = []
+    for g in grads:
+        leaf.grad = theirs.tensor(g, dtype=leaf.dtype)
+        optimizer.step()
+        path.append(leaf.detach().numpy().copy())
+    tx = torch.adafactor(LR, eps=eps, weight_decay=0.1)
+    ours = _run(tx, jnp.asarray(start, dtype), [jnp.asarray(g, dtype) for g in grads])
+    assert np.abs(ours - path).max() <= rtol * np.abs(path[-1] - start).max()
+
+
+def test_torchs_adafactor_takes_eps_from_the_leafs_dtype():
+    rng = np.random.default_rng(0)
+    start, grad = (jnp.asarray(x, jnp.bfloat16) for x in rng.normal(size=(2, 4, 3)))
+    grad = grad / 1024
+    wide = [x.astype(jnp.float32) for x in (start, grad)]
+    tx = torch.adafactor(LR)
+    narrow, _ = tx.update(grad, tx.init(start), start)
+    for eps, same in ((2.0**-7, True), (None, False)):
+        tx = torch.adafactor(LR, eps=(eps, 1e-3))
+        updates, _ = tx.update(wide[1], tx.init(wide[0]), wide[0])
+        assert np.allclose(narrow.astype(jnp.float32), updates, rtol=2e-2) == same
+
+
+@pytest.mark.parametrize("shape", MANY_AXES)
+def test_came_is_its_authors_on_many_axes(shape, x64):
+    """`came_pytorch.CAME`, transcribed: factors over the last two axes."""
+    rng = np.random.default_rng(0)
+    start, *grads = rng.normal(size=(6, *shape))
+
+    def averaged(old, squares, beta):
+        """The average, or the pair of them, and the second moment that it stands for."""
+        means = [squares.mean(-1), squares.mean(-2)] if len(shape) > 1 else [squares]
+        new = [beta * a + (1 - beta) * x for a, x in zip(old or [0] * len(means), means, strict=True)]
+        if len(shape) == 1:
+            return new, new[0]
+        row, col = new
+        share = row / row.mean(-1, keepdims=True)
+        return new, share[..., :, None] * col[..., None, :]
+
+    theta, m, nu, residual, path = start, 0, None, None, []
+    for g in grads:
+        nu, size = averaged(nu, g**2 + 1e-30, 0.99)
+        u = g / np.sqrt(size)
+        u = u / max(1, np.sqrt(np.mean(u**2)))
+        m = 0.9 * m + 0.1 * u
+        step = m
+        if len(shape) > 1:
+            residual, size = averaged(residual, (u - m) ** 2 + 1e-16, 0.995)
+            step = m / np.sqrt(size)
+        theta = theta - LR * (step + 0.1 * theta)
+        path.append(theta)
+    tx = opt.came(LR, b2=0.99, b3=0.995, weight_decay=0.1)
+    ours = _run(tx, jnp.asarray(start), [jnp.asarray(g) for g in grads])
+    assert np.abs(ours - path).max() <= 1e-12 * np.abs(path[-1] - start).max()
+
+
+def test_avagrad_is_its_papers_with_moments_corrected(x64):
+    """Algorithm 2: the rates that divide are the rates that are normalised."""
     start, grads = fixture.START["w"], fixture.GRADIENTS["w"]
     m, v, theta, eps = np.zeros_like(start), np.zeros_like(start), start, 0.01
     path = []
@@ -312,7 +397,7 @@ TESTED_ELSEWHERE = {
     "adamw_8bit": "test_storage",
     "adamw_kahan": "test_storage",
     "adamw_stochastic_rounding": "test_storage",
-    "avagrad": "test_avagrad_is_its_papers",
+    "avagrad": "test_avagrad_is_its_papers_with_moments_corrected",
     "lookahead": "lookahead_adam",
     "scale_by_adam": "test_optimizers",
     "scale_by_amsgrad": "test_optimizers",

@@ -12,6 +12,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import adamlab as al
+from adamlab import optimizers
+from adamlab.stages import (
+    DirectionToDirection,
+    MomentsToMoments,
+    OneMinus,
+    Stage,
+    adaptive_grad_clip,
+    amsgrad_max,
+    apply_rate,
+    chain,
+    clip_by_global_norm,
+    correct_bias,
+    cross_correct,
+    divide_by_nu,
+    factored,
+    largest,
+    limit_rate,
+    nesterov,
+    per_axis,
+    precondition,
+    previous,
+    rectify_rate,
+    scale_rate,
+    take_mu,
+    to_rate,
+    track_curvature,
+    track_moments,
+)
 
 KEY = jax.random.key(0)
 
@@ -396,3 +424,163 @@ def test_without_eps_adam_ignores_the_gradients_scale_and_follows_its_sign(seed,
         return updates
 
     np.testing.assert_allclose(last(factor), np.sign(factor) * last(1.0), rtol=1e-5)
+
+
+# What may be chained, and what would be wrong in silence -----------------------------------------
+
+
+def _first(*stages, gradient=(1.0, -2.0, 3.0)):
+    gradient = jnp.asarray(gradient)
+    tx = chain(*stages)
+    return tx.update(gradient, tx.init(gradient), gradient)[0]
+
+
+def test_a_bias_is_corrected_once():
+    once = _first(track_moments(), correct_bias(), precondition())
+    twice = _first(track_moments(), correct_bias(), correct_bias(), precondition())
+    np.testing.assert_array_equal(once, twice)
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        ((correct_bias, nesterov, precondition), "nesterov needs an uncorrected first moment"),
+        ((correct_bias, cross_correct, precondition), "cross_correct needs an uncorrected first"),
+        (
+            (correct_bias, to_rate, lambda: scale_rate(1.0), apply_rate),
+            "scale_rate needs an uncorrected first moment",
+        ),
+        ((to_rate, correct_bias, apply_rate), "corrected after rates were made of it"),
+        ((to_rate, rectify_rate, precondition), "precondition would leave out the rates"),
+    ],
+)
+def test_what_would_be_corrected_twice_or_left_out_is_refused(stages, message):
+    with pytest.raises(ValueError, match=message):
+        _first(track_moments(), *(stage() for stage in stages))
+
+
+@pytest.mark.parametrize("stage", [amsgrad_max, limit_rate])
+def test_what_a_stage_lacks_is_said_at_init(stage):
+    tx = chain(track_moments(b2=None), stage(), take_mu())
+    with pytest.raises(ValueError, match=f"{stage.__name__} needs"):
+        tx.init(jnp.ones(3))
+
+
+def test_what_has_no_bias_is_not_corrected_when_it_looks_back():
+    now, before = largest(0.999), previous(largest(0.999), first=1.0)
+    for rule in (now, before):
+        tx = chain(track_moments(None, rule), correct_bias(), divide_by_nu())
+        state = tx.init(jnp.ones(1))
+        for _ in range(2):
+            update, state = tx.update(jnp.ones(1), state)
+        np.testing.assert_allclose(update, 1, rtol=1e-6)
+
+
+def test_a_stage_of_no_kind_and_needs_that_nobody_knows_are_refused():
+    def update(updates, state, **_):
+        return updates, state
+
+    with pytest.raises(TypeError, match="mine: a Stage says not what it takes and gives"):
+        Stage.from_update("mine", lambda _: (), update)
+    with pytest.raises(ValueError, match="mine: needs='nuu': must be among mu, nu"):
+        MomentsToMoments.from_update("mine", lambda _: (), update, needs=("nuu",))
+    with pytest.raises(ValueError, match="mine: needs='mu': must be among params"):
+        DirectionToDirection.from_update("mine", lambda _: (), update, needs=("mu",))
+
+
+def test_a_schedule_within_a_complement_is_refused():
+    with pytest.raises(TypeError, match=r"b2=OneMinus.*give a schedule that returns OneMinus"):
+        track_moments(0.9, OneMinus(lambda _: 0.1))
+
+
+@pytest.mark.parametrize("rule", [factored(0.9), per_axis(0.9)])
+def test_curvature_of_every_other_step_needs_a_nu_of_its_own(rule):
+    with pytest.raises(ValueError, match="every=2: must be 1 where"):
+        track_curvature(rule, every=2)
+    tx = chain(track_moments(0.9, None), track_curvature(rule), precondition())
+    params = jnp.ones((2, 3))
+    update, _ = tx.update(params, tx.init(params), hessian_diag=params)
+    assert jnp.isfinite(update).all()
+
+
+# Derivatives and magnitudes ----------------------------------------------------------------------
+
+
+def _end(tx, steps):
+    start = jnp.array([1.0, 2.0])
+
+    def step(carry, _):
+        x, state = carry
+        update, state = tx.update(x * x, state, x)
+        return (x + update, state), None
+
+    (x, _), _ = jax.lax.scan(step, (start, tx.init(start)), None, length=steps)
+    return x.sum()
+
+
+@pytest.mark.parametrize("form", [lambda b: b, lambda b: OneMinus(1 - b)])
+def test_the_derivative_by_b1_goes_through_zero(form):
+    slope = jax.jit(jax.grad(lambda b1: _end(al.adam(1e-2, b1=form(b1)), 4)))
+    np.testing.assert_allclose(slope(0.0), slope(1e-6), rtol=1e-3)
+
+
+def test_the_derivative_of_rectified_rates_stays_finite_when_the_average_is_old():
+    slope = jax.jit(jax.grad(lambda w: _end(optimizers.radam(1e-2, b2=OneMinus(w)), 300)))
+    assert jnp.isfinite(slope(0.1))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size", "expected"),
+    [("float16", 300.0, 0.1), ("float32", 1e25, 0.1), ("float32", 1e-30, 1e-30)],
+)
+def test_units_are_clipped_at_any_magnitude(dtype, size, expected):
+    weights = jnp.ones(3, dtype)
+    clip_units = adaptive_grad_clip(0.1)
+    clipped, _ = clip_units.update(jnp.full(3, size, dtype), clip_units.init(weights), weights)
+    np.testing.assert_allclose(clipped.astype("float32"), expected, rtol=1e-3)
+
+
+def test_units_are_clipped_as_optax_does():
+    shapes = {"vector": (4,), "matrix": (4, 3), "heads": (4, 3, 2), "kernel": (2, 2, 4, 3)}
+    keys = jax.random.split(jax.random.key(0), len(shapes))
+    grads = {n: jax.random.normal(k, s) for k, (n, s) in zip(keys, shapes.items(), strict=True)}
+    params = jax.tree.map(lambda g: 10 * jnp.cos(7 * g), grads)
+    ours, theirs = adaptive_grad_clip(0.1), optax.adaptive_grad_clip(0.1)
+    found, expected = (tx.update(grads, tx.init(params), params)[0] for tx in (ours, theirs))
+    chex.assert_trees_all_close(found, expected, rtol=1e-5)
+
+
+def test_units_at_zero_have_a_finite_slope():
+    tx = adaptive_grad_clip(0.1)
+    ones = jnp.ones(3)
+    slope = jax.grad(lambda g: tx.update(g, tx.init(ones), ones)[0].sum())(jnp.zeros(3))
+    assert jnp.isfinite(slope).all()
+
+
+def test_a_complex_infinity_passes():
+    tx, params = al.adam(0.1), jnp.ones(2, jnp.complex64)
+    state = tx.init(params)
+    for gradient in ([jnp.inf + 0j, 1 + 1j], [1 + 0j, 1 + 1j]):
+        update, state = tx.update(jnp.asarray(gradient, jnp.complex64), state, params)
+        assert jnp.isfinite(update).all()
+    largest_both = jnp.array([3e38 + 3e38j, 1], jnp.complex64)
+    update, _ = tx.update(largest_both, tx.init(params), params)
+    np.testing.assert_allclose(update[0], -0.1 - 0.1j, rtol=1e-5)
+
+
+def test_infinite_complex_gradients_become_their_limit():
+    tx = clip_by_global_norm(1.0)
+    clipped, _ = tx.update(jnp.array([jnp.inf + 1j, 2j], jnp.complex64), tx.init(None))
+    np.testing.assert_allclose(clipped, [1, 0])
+
+
+@pytest.mark.parametrize("name", ["adan", "diffgrad", "mars", "optimistic_adam", "novograd",
+                                  "madgrad", "adamw_independent", "adashift"])  # fmt: skip
+@pytest.mark.parametrize(("ours", "theirs"), [("float32", "bfloat16"), ("bfloat16", "float32")])
+def test_gradients_of_another_dtype_leave_the_state_as_it_is(name, ours, theirs):
+    tx = getattr(optimizers, name)(1e-3)
+    params, grads = jnp.ones((2, 3), ours), jnp.ones((2, 3), theirs)
+    state = tx.init(params)
+    updates, new = jax.eval_shape(tx.update, grads, state, params)
+    chex.assert_trees_all_equal_dtypes(new, state)
+    assert updates.dtype == theirs

@@ -100,6 +100,29 @@ def test_bad_structure_is_named(tmp_path):
         al.sweep(apply, {"how": {"a/b": double}, "a": [1.0]})
     with pytest.raises(TypeError, match="must hold functions, or map names to them"):
         al.sweep(apply, {"how": [double, 3.0], "a": [1.0]})
+    with pytest.raises(ValueError, match="axes holds 'how' alone: a sweep needs an axis of num"):
+        al.sweep(apply, {"how": [double]})
+
+
+def test_what_is_refused_leaves_nothing_in_the_way(tmp_path):
+    store = tmp_path / "s"
+    with pytest.raises(ValueError, match="steps=3: must be"):
+        al.convergence_map(al.quadratic(), MANY, AXES, steps=3, store=store)
+    with pytest.raises(ValueError, match="axis 'a' is empty"):
+        al.sweep(apply, {"how": [double, square], "a": []}, store=store)
+    assert not store.exists()
+
+
+def test_what_is_done_can_be_read_before_a_nested_sweep_has_begun(tmp_path):
+    def stop(a):
+        raise KeyboardInterrupt
+
+    store, axes = tmp_path / "s", {"first": {"a": double, "b": stop}, "then": [double], "a": [1.0]}
+    with pytest.raises(KeyboardInterrupt):
+        al.sweep(lambda first, then, a: then(first(a)), axes, store=store)
+    half = al.open_sweep(store)
+    np.testing.assert_array_equal(half["result"].sel(first="a"), [[4.0]])
+    assert not half["done"].sel(first="b").any()
 
 
 def test_a_map_over_optimizers_is_summed_up_and_drawn(maps, tmp_path):

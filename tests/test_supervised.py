@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,9 +13,13 @@ import pytest
 import adamlab as al
 from adamlab import problems
 from adamlab.problems import (
+    Data,
+    Model,
+    Source,
     breast_cancer,
     cross_entropy,
     diabetes,
+    dictionary_learning,
     digits,
     few,
     huber,
@@ -20,6 +27,7 @@ from adamlab.problems import (
     linear_data,
     mislabelled,
     network,
+    noisy_quadratic,
     penalized,
     rescaled,
     squared_error,
@@ -197,6 +205,60 @@ def test_huber_is_the_square_near_and_linear_far():
     np.testing.assert_allclose(found, (0.125 + 9.5) / 2)
 
 
+@pytest.mark.parametrize("loss", [squared_error, huber])
+@pytest.mark.parametrize("shape", [(4,), (4, 2), (1, 1)])
+def test_losses_of_a_regression_do_not_broadcast(loss, shape):
+    with pytest.raises(ValueError, match=r"outputs has shape \(4, 1\) and targets \("):
+        jax.eval_shape(loss, jnp.ones((4, 1)), jnp.ones(shape))
+
+
+def test_inputs_of_classes_can_have_outliers_and_their_labels_stay():
+    clean, data = wine().draw(KEY), with_outliers(wine(), "inputs").draw(KEY, outliers=0.5)
+    np.testing.assert_array_equal(data.targets, clean.targets)
+    assert (data.inputs != clean.inputs).any()
+
+
+def _tokens(key):
+    rows = jax.random.randint(key, (40, 6), 0, 9)
+    return Data(rows, rows[:, 0] % 2, rows[:8], rows[:8, 0] % 2)
+
+
+def test_a_users_source_model_and_loss_go_by_what_they_draw_and_make():
+    """Integer inputs, and one logit for two classes, which is that loss's own affair."""
+    source = mislabelled(few(Source("tokens", _tokens, 6, 2), 20))
+    model = Model(lambda key: jax.random.normal(key, (9, 1)), lambda p, rows: p[rows].mean(axis=1))
+
+    def logistic(outputs, targets):
+        return jnp.logaddexp(0, jnp.where(targets == 1, -outputs[:, 0], outputs[:, 0])).mean()
+
+    problem = supervised(source, model, logistic)
+    data = problem.data(KEY, **problem.hyperparameters)
+    params = problem.init(KEY, **problem.hyperparameters)
+    assert np.isfinite(problem.objective(params, data, **problem.hyperparameters))
+
+
+def test_building_a_problem_leaves_jax_unstarted():
+    code = (
+        "import os, jax\n"
+        "from adamlab.problems import *\n"
+        "from adamlab.sweeps.devices import use_all_cores\n"
+        "source = mislabelled(standardized(few(wine(), 50)))\n"
+        "penalized(with_input_noise(supervised(source, network((13, 3)), cross_entropy)))\n"
+        "use_all_cores()\n"
+        "assert jax.device_count() == max(len(os.sched_getaffinity(0)), 2)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def _first_loss(problem):
+    data = () if problem.data is None else (problem.data(KEY, **problem.hyperparameters),)
+    params = problem.init(KEY, **problem.hyperparameters)
+    batch = problem.batch(KEY, jnp.int32(0), *data, **problem.hyperparameters)
+    return problem.loss(params, batch, **problem.hyperparameters)
+
+
+LINEAR = supervised(linear_data(), network((10, 1)), squared_error)
+
 WRONG = {
     "one width": (lambda: network((3,)), "widths=(3,)"),
     "width": (lambda: network((3, 0)), "widths=0: must be"),
@@ -207,6 +269,52 @@ WRONG = {
     "kind": (lambda: with_outliers(linear_data(), "target"), "did you mean 'targets'"),
     "no objective": (lambda: penalized(al.quadratic()), "problem='quadratic': needs an objective"),
     "no batches": (lambda: with_input_noise(al.quadratic()), "has no batches"),
+    "more rows": (lambda: few(wine(), 143), "rows=143: must be <= 142, the train rows of 'wine'"),
+    "wrong labels": (
+        lambda: mislabelled(rescaled(diabetes())),
+        "source='diabetes, rescaled': must be of classes, not have float32 targets",
+    ),
+    "imbalance": (lambda: imbalanced(diabetes()), "source='diabetes': must be of classes"),
+    "outliers": (
+        lambda: with_outliers(wine()),
+        "source='wine': must be a regression, not have int32 targets",
+    ),
+    "outputs": (
+        lambda: supervised(wine(), network((13, 2)), cross_entropy),
+        "model makes outputs of shape (142, 2) from source='wine': must end in 3, its classes",
+    ),
+    "outputs of a regression": (
+        lambda: supervised(diabetes(), network((10, 2)), huber),
+        "loss does not take the model's outputs for source='diabetes': outputs has shape (353, 2)",
+    ),
+    "a class for a number": (
+        lambda: supervised(diabetes(), network((10, 1)), cross_entropy),
+        "loss does not take the model's outputs for source='diabetes': ",
+    ),
+    "inputs": (
+        lambda: supervised(wine(), network((12, 3)), cross_entropy),
+        "model does not take the inputs of source='wine': dot_general",
+    ),
+    "no matrices": (
+        lambda: _first_loss(penalized(noisy_quadratic())),
+        "problem='noisy-quadratic': has no matrices to penalize",
+    ),
+    "no pair": (
+        lambda: _first_loss(with_input_noise(noisy_quadratic(2))),
+        "problem='noisy-quadratic(dimension=2)': a batch must be a pair of inputs and targets",
+    ),
+    "l1 of its own": (
+        lambda: penalized(dictionary_learning()),
+        "problem='dictionary-learning': has a hyperparameter 'l1' already",
+    ),
+    "penalized twice": (
+        lambda: penalized(penalized(LINEAR)),
+        "penalized': has a hyperparameter 'l1' already",
+    ),
+    "noise twice": (
+        lambda: with_input_noise(with_input_noise(LINEAR)),
+        "input noise': has a hyperparameter 'input_noise' already",
+    ),
 }
 
 
@@ -218,7 +326,37 @@ def test_bad_input_is_named(what):
     assert message in str(error.value)
 
 
+MISTAKEN = {
+    "source": (lambda: supervised(wine, network((13, 3)), cross_entropy), "must be a Source"),
+    "source to cut": (lambda: few("wine", 9), "source='wine': must be a Source, such as wine()"),
+    "model": (lambda: supervised(wine(), (13, 3), cross_entropy), "model=(13, 3): must be a Model"),
+    "loss": (
+        lambda: supervised(wine(), network((13, 3)), "cross_entropy"),
+        "loss='cross_entropy': must be a function, such as cross_entropy",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", MISTAKEN)
+def test_what_is_of_another_type_is_named(what):
+    build, message = MISTAKEN[what]
+    with pytest.raises(TypeError) as error:
+        build()
+    assert message in str(error.value)
+
+
 def test_every_public_name_is_documented():
     for name in problems.__all__:
         thing = getattr(problems, name)
         assert not callable(thing) or thing.__doc__, name
+
+
+def test_a_users_own_numpy_arrays_are_trained_on():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 4))
+    y = (x[:, 0] > 0).astype(np.int64)
+    mine = Source("mine", lambda key: Data(x[:40], y[:40], x[40:], y[40:]), 4, 2)
+    for batch_size in (None, 8):
+        problem = supervised(mine, network((4, 8, 2)), cross_entropy, batch_size=batch_size)
+        found = al.convergence_map(problem, al.adam, {"learning_rate": [0.03]}, steps=60)
+        assert found["test_accuracy"].item() > 0.7

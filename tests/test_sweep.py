@@ -257,12 +257,14 @@ def test_an_existing_store_is_not_touched_without_resume(tmp_path):
     others = {
         "axes": ({"b": [2.0], "a": [1.0]}, {}, r"axes \['a', 'b'\], this sweep has \['b', 'a'\]"),
         "axis 'b'": ({"a": [1.0], "b": [3.0]}, {}, "axis 'b' 2.0, this sweep has 3.0"),
-        "settings": ({"a": [1.0], "b": [2.0]}, {"version": 2}, "version None, this sweep has 2"),
+        "settings": (
+            {"a": [1.0], "b": [2.0]}, {"settings": {"version": 2}}, "version None, this .* has 2",
+        ),
         "keys": ({"a": [1.0], "b": [2.0]}, {"paired": False}, "paired True, this sweep has False"),
-    }
-    for axes, settings, message in others.values():
+    }  # fmt: skip
+    for axes, options, message in others.values():
         with pytest.raises(ValueError, match=message):
-            al.sweep(product, axes, store=store, resume=True, settings=settings)
+            al.sweep(product, axes, store=store, resume=True, **options)
     assert {p: p.read_bytes() for p in store.rglob("*") if p.is_file()} == before
 
 
@@ -302,6 +304,69 @@ def test_identity_is_the_same_in_another_process():
     )
     assert told.stdout.strip() == identity(al.digits_mlp())
     assert identity(al.digits_mlp()) != identity(al.digits_mlp(hidden=8))
+
+
+_METHOD = "class M:\n  def __init__(s, k): s.k = k\n  def run(s, a): return a * s.k\nf = M({}).run"
+_OBJECT = "class B:\n  def __init__(s, k): s.k = k\ndef o(b): return lambda a: b.k\nf = o(B({}))"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("def f(a): return a * 2", "def f(a): return a * 3"),
+        ("f = lambda a, b: a - b", "f = lambda b, a: a - b"),
+        ("K = 2\ndef f(a): return a * K", "K = 3\ndef f(a): return a * K"),
+        ("def g(a): return a\nf = lambda a: g(a)", "def g(a): return -a\nf = lambda a: g(a)"),
+        ("def f(n): return f(n - 1) if n else 0", "def f(n): return f(n - 1) if n else 1"),
+        ("import jax\nf = jax.jit(lambda a: a * 2)", "import jax\nf = jax.jit(lambda a: a * 3)"),
+        (_METHOD.format(2), _METHOD.format(3)),
+        (_OBJECT.format(2), _OBJECT.format(3)),
+    ],
+)
+def test_functions_that_compute_something_else_have_another_identity(one, other):
+    def built(source):
+        module = {"__name__": "module"}
+        exec(source, module)
+        return identity(module["f"])
+
+    assert built(one) == built(one)
+    assert built(one) != built(other)
+
+
+class _Handle:
+    """What submitit gives back: no future, but the same questions can be put to it."""
+
+    def __init__(self, call):
+        self.call, self.asked = call, 0
+
+    def done(self):
+        self.asked += 1
+        return self.asked > 1
+
+    def result(self):
+        return self.call()
+
+    def cancel(self):
+        pass
+
+
+class _Queue:
+    def submit(self, function, *arguments):
+        return _Handle(partial(function, *arguments))
+
+
+def test_handles_that_are_no_futures_are_asked_until_they_are_done(whole):
+    _same(al.sweep(walk, AXES, block=20, executor=_Queue()), whole)
+
+
+def test_a_resumed_sweep_keeps_its_dimensions(tmp_path):
+    def three(a):
+        return {"row": a * jnp.arange(3.0)}
+
+    store, axes = tmp_path / "s", {"a": [1.0, 2.0]}
+    al.sweep(three, axes, store=store, dims={"row": {"time": [0, 1, 2]}})
+    with pytest.raises(ValueError, match="dimension 'time' 3 int64 values from 0 to 2"):
+        al.sweep(three, axes, store=store, resume=True, dims={"row": {"time": [10, 20, 30]}})
 
 
 FACTORIZATIONS = """
@@ -365,6 +430,7 @@ def test_missing_differs_from_not_finite(tmp_path):
     half = al.open_sweep(store)
     assert int(half["done"].sum()) == 2
     assert half["result"].isnull().values[~half["done"].values].all()
+    np.testing.assert_array_equal(half["a"], axes["a"])
     full_set = al.sweep(nan_where_negative, axes, store=store, block=1, resume=True)
     assert full_set["done"].all()
     np.testing.assert_array_equal(full_set["result"], [np.nan, 2.0, 3.0, np.nan])
@@ -510,6 +576,7 @@ BAD_AXES = {
     "infinite in float32": ({"a": [1e300], "b": [1.0]}, "axis 'a' holds 1e\\+300, which float32"),
     "zero in float32": ({"a": [1e-50], "b": [1.0]}, "axis 'a' holds 1e-50, which float32 cannot"),
     "one in float32": ({"a": [1.0, 1.00000001], "b": [1.0]}, "which are one number in float32"),
+    "below float32": ({"a": [1e-40], "b": [1.0]}, "axis 'a' holds 1e-40, which float32 cannot"),
     "a key": ({"a": [1.0], "b": [1.0], "key": [1]}, "axis 'key': random keys are made from"),
     "large integer": ({"a": [2**40], "b": [1.0]}, "axis 'a': whole numbers must lie"),
 }  # fmt: skip
@@ -530,7 +597,14 @@ def test_seeds_are_whole_numbers(seeds):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"block": 0}, "block=0"), ({"lanes": 1.5}, "lanes=1.5"), ({"memory": -1}, "memory=-1")],
+    [
+        ({"block": 0}, "block=0"),
+        ({"lanes": 1.5}, "lanes=1.5"),
+        ({"memory": -1}, "memory=-1"),
+        ({"executor": 4}, "executor=4: must have submit"),
+        ({"settings": {"dtype": "bf"}}, "settings\\['dtype'\\]: the library keeps its own"),
+        ({"settings": {"x": np.float32(1)}}, "settings\\['x'\\]=.*: must be a JSON value"),
+    ],
 )
 def test_bad_options_are_named(options, message):
     with pytest.raises((ValueError, TypeError), match=message):
@@ -544,6 +618,8 @@ BAD_NAMES = {
     "unknown dims": ({"x": 1.0}, {"xx": {}}, "dims['xx']: there is no such output; did you mean"),
     "length": ({"x": np.ones(4)}, {"x": {"t": range(5)}}, "dims['x'] has lengths (5,)"),
     "dim like axis": ({"x": np.ones(4)}, {"x": {"a": range(4)}}, "dimension 'a' has the name"),
+    "narrow": ({"x": jnp.ones(2, jnp.bfloat16)}, {}, "output 'x' is bfloat16[2]: must hold"),
+    "nothing": ({"x": np.ones(0)}, {}, "output 'x' is float32[0]: must hold at least one"),
     "two meanings": (
         {"x": np.ones(2), "y": np.ones(2)}, {"x": {"t": [0, 1]}, "y": {"t": [0, 2]}},
         "dimension 't' has other coordinates in another output"),
@@ -555,10 +631,16 @@ def test_names_that_clash_are_refused_before_anything_is_written(name, tmp_path)
     outputs, dims, message = BAD_NAMES[name]
     with pytest.raises(ValueError, match=re.escape(message)):
         al.sweep(
-            lambda a: {n: v + 0 * a for n, v in outputs.items()}, {"a": [1.0]},
+            lambda a: {n: v + (0 * a).astype(jnp.asarray(v).dtype) for n, v in outputs.items()},
+            {"a": [1.0]},
             dims=dims, store=tmp_path / "s",
         )  # fmt: skip
     assert not list(tmp_path.iterdir())
+
+
+def test_a_key_cannot_be_hidden_by_an_axis():
+    with pytest.raises(ValueError, match="axis 'key': random keys are made from"):
+        al.sweep(lambda **given: given["key"], {"key": [1.0], "seed": [0]})
 
 
 def test_booleans_stay_booleans():
@@ -590,6 +672,8 @@ def test_axes_from_text(text):
     axes, fixed = al.parse_axes([text, "y=0.5"])
     np.testing.assert_array_equal(axes["x"], GOOD_TEXTS[text])
     assert fixed == {"y": 0.5}
+    whole = al.parse_axes(["n=5", "x=5."])[1]
+    assert {name: type(value) for name, value in whole.items()} == {"n": int, "x": float}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ Nothing here trains. What takes arrays is NumPy in float64; what takes a loss is
 
 from adamlab.analysis.box_counting import (
     BoxDimension,
-    boundary_pixels,
+    boundary_corners,
     box_dimension,
     null_dimension,
 )
@@ -28,7 +28,7 @@ __all__ = [
     "Separability",
     "adam_stability_threshold",
     "bootstrap",
-    "boundary_pixels",
+    "boundary_corners",
     "box_dimension",
     "gradient_noise_scale",
     "noise_scale",

@@ -23,31 +23,37 @@ class BoxDimension(NamedTuple):
     sizes: np.ndarray
     """Sides of the boxes in pixels, ascending powers of two."""
     counts: np.ndarray
-    """Mean number of boxes that hold a boundary pixel, over all positions of the grid of boxes."""
+    """Mean number of boxes that hold a pixel that is set, over all positions of their grid."""
+
+    @property
+    def slopes(self) -> np.ndarray:
+        """The dimension at each size: the slope of log N there, by differences to its neighbours.
+
+        Over maps that enlarge one place more and more, the median of these is the dimension there
+        (Sohl-Dickstein 2024, arXiv 2402.06184).
+        """
+        slopes: np.ndarray = -np.gradient(np.log(self.counts), np.log(self.sizes))
+        return slopes
 
 
-def boundary_pixels(converged: Any) -> np.ndarray:
-    """The pixels that have one of the other kind above, below, left or right of them.
+def boundary_corners(converged: Any) -> np.ndarray:
+    """The corners at which four pixels meet that are not all of one kind.
 
-    Both sides of a boundary count: it is two pixels thick.
+    Source: J. Sohl-Dickstein 2024, the notebook of arXiv 2402.06184.
 
     Args:
         converged: shape (rows, columns), boolean.
 
     Returns:
-        Of the same shape, boolean.
+        shape (rows - 1, columns - 1), boolean.
 
     Raises:
         ValueError: `converged` is not such an array.
     """
     kind = _image("converged", converged)
-    found = np.zeros_like(kind)
-    down, right = kind[1:] != kind[:-1], kind[:, 1:] != kind[:, :-1]
-    found[1:] |= down
-    found[:-1] |= down
-    found[:, 1:] |= right
-    found[:, :-1] |= right
-    return found
+    above, below = kind[:-1], kind[1:]
+    some, every = above | below, above & below
+    return (some[:, :-1] | some[:, 1:]) & ~(every[:, :-1] & every[:, 1:])
 
 
 def box_dimension(
@@ -60,8 +66,8 @@ def box_dimension(
     an edge count as if the image went on as its reflection. The slope is by least squares, each
     size with one weight.
 
-    A straight line of one pixel's thickness has 1, a set that fills the image 2. A boundary of two
-    pixels' thickness has a little over 1 at these sizes: compare with `null_dimension`.
+    A straight line of one pixel's thickness has 1, a set that fills the image 2. A smooth boundary
+    that is slanted is thicker in places and has a little over 1: compare with `null_dimension`.
 
     Source: K. Falconer, Fractal Geometry, 3rd ed. 2014, sections 2.1 and 2.4.
 
@@ -84,7 +90,7 @@ def box_dimension(
             f"boundary={set_pixels} pixels set: must be >= {least} (least); a dimension of fewer "
             "is chance; raise the map's resolution"
         )
-    sizes = _sizes(image.shape, smallest, largest)
+    sizes = _sizes("boundary", image.shape, smallest, largest)
     counts = np.array([_mean_boxes(image, int(size)) for size in sizes])
     x, y = -np.log(sizes), np.log(counts)
     across = x - x.mean()
@@ -108,7 +114,7 @@ def null_dimension(
 
     Args:
         shape: (rows, columns) of the image.
-        pixels: about how many boundary pixels the disc has, as far as one fits: its radius is
+        pixels: about how many corners the disc's boundary has, as far as one fits: its radius is
             between the largest box and 0.4 of the shorter side. None for the largest.
         smallest: as for `box_dimension`.
         largest: as for `box_dimension`.
@@ -118,16 +124,16 @@ def null_dimension(
     """
     for length in shape:
         check_count("shape", length)
-    sizes = _sizes(shape, smallest, largest)
+    sizes = _sizes("shape", shape, smallest, largest)
     most = 0.4 * min(shape)
     radius = most
     if pixels is not None:
         check_count("pixels", pixels)
-        # Two pixels for each column, or row where it is steep: 2 * 8 * radius / sqrt(2) in all.
-        radius = min(max(pixels / (8 * np.sqrt(2)), float(sizes[-1])), most)
+        # A circle crosses 4 diameters of rows and columns, and a corner's square at each crossing.
+        radius = min(max(pixels / 8, float(sizes[-1])), most)
     row, column = np.indices(shape)
     disc = np.hypot(row - shape[0] / 2 - 0.3, column - shape[1] / 2 - 0.2) < radius
-    return box_dimension(boundary_pixels(disc), least=1, smallest=smallest, largest=largest)
+    return box_dimension(boundary_corners(disc), least=1, smallest=smallest, largest=largest)
 
 
 def _mean_boxes(image: np.ndarray, size: int) -> float:
@@ -141,16 +147,19 @@ def _mean_boxes(image: np.ndarray, size: int) -> float:
     return float((inside > 0).mean() * image.size / size**2)
 
 
-def _sizes(shape: tuple[int, ...], smallest: int, largest: int | None) -> np.ndarray:
-    most = min(shape) // _SHARE if largest is None else largest
+def _sizes(name: str, shape: tuple[int, ...], smallest: int, largest: int | None) -> np.ndarray:
+    """The powers of two in the range, for an image that is the argument `name` or has it."""
     check_count("smallest", smallest)
-    check_count("largest", most, high=min(shape))
+    if largest is not None:
+        check_count("largest", largest, high=min(shape))
+    most = min(shape) // _SHARE if largest is None else largest
     sizes = 2 ** np.arange(int(min(shape)).bit_length())
     sizes = sizes[(sizes >= smallest) & (sizes <= most)]
     if len(sizes) < 3:
+        usual = f" (1/{_SHARE} of the shorter side)" if largest is None else ""
         raise ValueError(
-            f"smallest={smallest} and largest={most} in an image of {shape[0]} x {shape[1]}: must "
-            "have at least three powers of two between them"
+            f"{name} of {shape[0]} x {shape[1]}, smallest={smallest} and largest={most}{usual}: "
+            "must have at least three powers of two from smallest to largest"
         )
     return sizes
 

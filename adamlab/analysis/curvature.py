@@ -73,12 +73,7 @@ def top_eigenvalue(
     _, hessian = jax.linearize(jax.grad(loss), unflatten(flatten(params)))
     weights = None
     if scale is not None:
-        like = jax.tree.structure(scale) == structure
-        if not like or [jnp.shape(leaf) for leaf in jax.tree.leaves(scale)] != shapes:
-            raise ValueError(
-                f"scale={jax.tree.map(jnp.shape, scale)}: must be a tree of the shapes of params, "
-                f"{jax.tree.map(jnp.shape, params)}"
-            )
+        _check_like("scale", scale, params)
         weights = flatten(scale)
 
     def matvec(vector: jax.Array) -> jax.Array:
@@ -113,9 +108,11 @@ def preconditioned_sharpness(
         iterations: as for `top_eigenvalue`.
 
     Raises:
-        ValueError, TypeError: as for `top_eigenvalue`, and `eps` is negative or no number.
+        ValueError, TypeError: as for `top_eigenvalue`, `nu` is not like `params`, or `eps` is
+            negative or no number.
     """
     check_number("eps", eps, low=0, scheduled=False)
+    _check_like("nu", nu, params)
 
     def root(second: Any) -> jax.Array:
         wide = jnp.asarray(second, _wide(second))
@@ -140,6 +137,17 @@ def adam_stability_threshold(learning_rate: Any, b1: Any) -> Any:
     check_number("learning_rate", learning_rate, low=0, open_low=True, scheduled=False)
     check_number("b1", b1, low=0, high=1, open_high=True, scheduled=False)
     return (2 + 2 * b1) / ((1 - b1) * learning_rate)
+
+
+def _check_like(name: str, tree: Any, params: Any) -> None:
+    """Refuse a `tree` that has not the structure and the shapes of `params`."""
+    structure: Any = jax.tree.structure(tree)
+    found, wanted = ([jnp.shape(leaf) for leaf in jax.tree.leaves(t)] for t in (tree, params))
+    if structure != jax.tree.structure(params) or found != wanted:
+        raise ValueError(
+            f"{name}={jax.tree.map(jnp.shape, tree)}: must be a tree of the shapes of params, "
+            f"{jax.tree.map(jnp.shape, params)}"
+        )
 
 
 def _lanczos(matvec: Callable[[jax.Array], jax.Array], start: jax.Array, steps: int) -> jax.Array:

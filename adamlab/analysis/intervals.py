@@ -51,8 +51,8 @@ def bootstrap(
         seed: of the drawing.
 
     Raises:
-        ValueError: `samples` is empty, a scalar or holds NaN, the statistic is no scalar or NaN,
-            or `level` or `resamples` is out of range.
+        ValueError: `samples` is empty, a scalar or holds NaN, the statistic is NaN or has not the
+            shape above, or `level` or `resamples` is out of range.
         TypeError: `level` is no number, or `resamples` or `seed` no integer.
     """
     array = np.asarray(samples, dtype=np.float64)
@@ -73,6 +73,11 @@ def bootstrap(
     drawn = np.random.default_rng(seed).integers(len(array), size=(resamples, len(array)))
     if array.ndim == 1:
         found = np.asarray(statistic(array[drawn.T], axis=0), dtype=np.float64)
+        if found.shape != (resamples,):
+            raise ValueError(
+                f"statistic has shape {found.shape} for samples of {drawn.T.shape}: must be "
+                f"({resamples},), along axis=0 alone"
+            )
     else:
         found = np.array([_scalar(statistic(array[chosen], axis=0)) for chosen in drawn])
     if np.isnan(found).any():

@@ -18,7 +18,8 @@ class NoiseScale(NamedTuple):
 
     scale: Any
     """`variance / squared_gradient`, in examples; inf where the latter is not above 0: then the
-    gradient is not told from noise. Negative where `variance` is."""
+    gradient is not told from noise. Negative where `variance` is; NaN where a norm is not finite.
+    """
     squared_gradient: Any
     """|G|**2 of the gradient over all data; unbiased, and so at times negative."""
     variance: Any
@@ -49,9 +50,10 @@ def noise_scale(small_squared_norm: Any, big_squared_norm: Any, small: int, big:
     variance = (small_squared_norm - big_squared_norm) / (1 / small - 1 / big)
     squared_gradient = big_squared_norm - variance / big
     numeric: Any = jnp if isinstance(squared_gradient, jax.Array) else np
-    above = squared_gradient > 0
+    known = numeric.isfinite(squared_gradient)
+    above = known & (squared_gradient > 0)
     scale = numeric.where(above, variance / numeric.where(above, squared_gradient, 1.0), np.inf)
-    return NoiseScale(scale, squared_gradient, variance)
+    return NoiseScale(numeric.where(known, scale, np.nan), squared_gradient, variance)
 
 
 def gradient_noise_scale(

@@ -36,11 +36,10 @@ def refined_argmin(losses: Any, values: Any) -> np.ndarray:
         raise ValueError(f"losses has shape {loss.shape}: must be (..., {len(x)}), as values")
     loss = np.where(np.isfinite(loss), loss, np.inf)
     least = loss.argmin(-1)
-    inner = np.clip(least, 1, max(len(x) - 2, 0))
-    places = np.clip(inner[..., None] + np.array([-1, 0, 1]), 0, len(x) - 1)
+    places = np.clip(least[..., None] + np.array([-1, 0, 1]), 0, len(x) - 1)
     near = np.take_along_axis(loss, places, -1)
     found = x[least]
-    curved = (least == inner) & np.isfinite(near).all(-1)
+    curved = (least > 0) & (least < len(x) - 1) & np.isfinite(near).all(-1)
     if curved.any():
         left, middle, right = np.moveaxis(near[curved] / _size(near[curved]), -1, 0)
         before, at, after = np.moveaxis(x[places[curved]], -1, 0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from adamlab._checks import named
 from adamlab.optimizers import Optimizer, nadam_scheduled
 from adamlab.optimizers import lion as plain_lion
 from adamlab.optimizers._finish import decays, finish
@@ -28,6 +29,7 @@ from adamlab.stages import (
 )
 
 
+@named(b1="beta_1", b2="beta_2", eps="epsilon")
 def adam(
     learning_rate: Any = 1e-3,
     beta_1: Any = 0.9,
@@ -58,6 +60,7 @@ def adamw(
     return adam(learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay)
 
 
+@named(b1="beta_1", b2="beta_2", eps="epsilon")
 def nadam(
     learning_rate: Any = 1e-3,
     beta_1: float = 0.9,
@@ -74,6 +77,7 @@ def nadam(
     )
 
 
+@named(b1="beta_1", b2="beta_2", eps="epsilon")
 def adamax(
     learning_rate: Any = 1e-3,
     beta_1: Any = 0.9,
@@ -90,6 +94,7 @@ def adamax(
     )
 
 
+@named(b1="rho", b2="rho", eps_root="epsilon", decay="momentum")
 def rmsprop(
     learning_rate: Any = 1e-3,
     rho: Any = 0.9,
@@ -115,6 +120,7 @@ def rmsprop(
     )
 
 
+@named(initial="initial_accumulator_value", eps_root="epsilon")
 def adagrad(
     learning_rate: Any = 1e-3,
     initial_accumulator_value: float = 0.1,
@@ -129,6 +135,7 @@ def adagrad(
     )
 
 
+@named(b1="beta_1", b2="beta_2", eps="epsilon")
 def lion(
     learning_rate: Any = 1e-3,
     beta_1: float = 0.9,

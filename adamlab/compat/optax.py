@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from adamlab._checks import named
 from adamlab.optimizers import Optimizer
 from adamlab.optimizers._finish import finish
 from adamlab.stages import (
@@ -28,6 +29,7 @@ from adamlab.stages import (
     track_moments,
     track_nu,
 )
+from adamlab.stages._decay import plain_decay
 
 
 def adan(
@@ -40,17 +42,19 @@ def adan(
     weight_decay: Any = 0.0,
 ) -> Optimizer:
     """`optax.adan`: 1 - b2 where the paper and its code have b2, and decay that is not proximal."""
+    b2 = plain_decay("b2", b2)
     return chain(
         track_moments(b1, None),
         correct_mu_bias(),
         add_difference(b2, gain=1 - b2),
-        track_nu(b3),
+        named(b2="b3")(track_nu)(b3),
         correct_nu_bias(),
         precondition(eps, eps_root),
         *finish(learning_rate, weight_decay),
     )
 
 
+@named(floor="eps", bound="clip_threshold", every="update_interval")
 def sophia(
     learning_rate: Any,
     b1: DecayRate = 0.965,

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
-from adamlab._checks import check_number
+from adamlab._checks import check_number, named
 from adamlab.optimizers import Optimizer, nadam_scheduled
 from adamlab.optimizers import sgd as plain_sgd
 from adamlab.optimizers._finish import coupled, decays, finish
 from adamlab.stages import (
+    Moments,
+    MomentsToMoments,
     OneMinus,
     add_independent_decay,
     amsgrad_max,
@@ -28,7 +31,6 @@ from adamlab.stages import (
     factored,
     largest,
     precondition,
-    precondition_max,
     rectify_rate,
     scale_by_learning_rate,
     scale_by_param_block_rms,
@@ -38,10 +40,15 @@ from adamlab.stages import (
     trace,
     track_moments,
 )
+from adamlab.stages.coarse import last_two
+from adamlab.stages.numerics import at_step, ratio
 
 Betas = tuple[Any, Any]
 
+_named = named(learning_rate="lr", b1="betas[0]", b2="betas[1]")
 
+
+@_named
 def sgd(
     lr: Any = 1e-3, momentum: Any = 0.0, weight_decay: Any = 0.0, nesterov: bool = False
 ) -> Optimizer:
@@ -51,6 +58,7 @@ def sgd(
     )
 
 
+@_named
 def adam(
     lr: Any = 1e-3,
     betas: Betas = (0.9, 0.999),
@@ -82,6 +90,7 @@ def adamw(
     return adam(lr, betas, eps, weight_decay, amsgrad, decoupled_weight_decay=True)
 
 
+@_named
 def nadam(
     lr: Any = 2e-3,
     betas: tuple[float, Any] = (0.9, 0.999),
@@ -97,6 +106,7 @@ def nadam(
     return chain(*coupled(weight_decay), nadam_scheduled(lr, b1, b2, eps, momentum_decay))
 
 
+@_named
 def radam(
     lr: Any = 1e-3,
     betas: Betas = (0.9, 0.999),
@@ -117,6 +127,7 @@ def radam(
     )
 
 
+@_named
 def adamax(
     lr: Any = 2e-3,
     betas: Betas = (0.9, 0.999),
@@ -134,6 +145,7 @@ def adamax(
     )
 
 
+@named(learning_rate="lr", b1="alpha", b2="alpha", decay="momentum")
 def rmsprop(
     lr: Any = 1e-2,
     alpha: Any = 0.99,
@@ -153,6 +165,7 @@ def rmsprop(
     )
 
 
+@named(initial="initial_accumulator_value")
 def adagrad(
     lr: Any = 1e-2,
     lr_decay: float = 0.0,
@@ -177,6 +190,7 @@ def adagrad(
     )
 
 
+@named(max_rms="d", min_scale="eps[1]")
 def adafactor(
     lr: Any = 1e-2,
     beta2_decay: float = -0.8,
@@ -186,29 +200,47 @@ def adafactor(
 ) -> Optimizer:
     """`torch.optim.Adafactor`: the learning rate is a cap, `min(lr, 1 / sqrt(t))`.
 
-    Leaves of two axes or more are factored; no eps inside the squares, `eps[0]` (None for the
-    dtype's) bounds the root from below, `eps[1]` the root mean square of the parameters.
+    Leaves of two axes or more are factored over the last two. There is no eps inside the squares:
+    `eps[0]`, None for that of each leaf's dtype, bounds from below the root of the second moment
+    and the mean that `row col` is divided by; `eps[1]` the root mean square of the parameters.
     """
     check_number("lr", lr, low=0)
     check_number("beta2_decay", beta2_decay, high=0, open_high=True, scheduled=False)
-    floor, min_scale = eps
+    least, min_scale = eps
+    if least is not None:
+        check_number("eps[0]", least, low=0, scheduled=False)
 
     def step(steps_done: Any) -> Any:
         return steps_done.astype(jnp.result_type(float)) + 1
 
     def rate(steps_done: Any) -> Any:
-        now = lr(steps_done) if callable(lr) else lr
-        return jnp.minimum(now, step(steps_done) ** -0.5)
+        return jnp.minimum(at_step(lr, steps_done), step(steps_done) ** -0.5)
 
     def share(steps_done: Any) -> Any:
-        return lr(steps_done) if callable(lr) else jnp.asarray(lr)
+        return jnp.asarray(at_step(lr, steps_done))
 
-    least = float(jnp.finfo(jnp.result_type(float)).eps) if floor is None else floor
     return chain(
-        track_moments(None, factored(lambda n: OneMinus(step(n) ** beta2_decay), 0.0, 1)),
-        precondition_max(least),
+        track_moments(None, factored(lambda n: OneMinus(step(n) ** beta2_decay), 0.0, 1, last_two)),
+        _bound_from_below(least),
+        precondition(0.0),
         clip_by_block_rms(d),
         scale_by_learning_rate(rate),
         scale_by_param_block_rms(min_scale),
         *([add_independent_decay(weight_decay, share)] if decays(weight_decay) else []),
     )
+
+
+def _bound_from_below(eps: float | None) -> MomentsToMoments:
+    """The root of `nu` at least eps, and likewise the mean that factors are divided by."""
+
+    def leaf(g: jax.Array, v: jax.Array) -> jax.Array:
+        least = jnp.asarray(jnp.finfo(g.dtype).eps if eps is None else eps, v.dtype)
+        if v.ndim > 1:  # row col / mean(row) has the mean of the row itself
+            mean = v.mean((-2, -1), keepdims=True)
+            v = v * ratio(mean, jnp.maximum(mean, least))
+        return jnp.maximum(v, least * least)
+
+    def bound(moments: Moments) -> Moments:
+        return moments._replace(nu=jax.tree.map(leaf, moments.grad, moments.nu))
+
+    return MomentsToMoments.from_function("bound_from_below", bound, needs=("nu",))

@@ -1,8 +1,8 @@
 """Convergence maps: trainings over a grid, the outcome of each, and what the map shows."""
 
-from adamlab.maps.band import Band, border, converged_band, majority, typical_loss
+from adamlab.maps.band import Band, border, converged_band, typical_loss, typical_outcome
 from adamlab.maps.convergence import convergence_map
-from adamlab.maps.outcomes import Criteria, Outcome, classify, with_outcomes
+from adamlab.maps.outcomes import Criteria, Outcome, classify, outcome_of, with_outcomes
 from adamlab.maps.summary import Summary, summarize
 
 __all__ = [
@@ -14,8 +14,9 @@ __all__ = [
     "classify",
     "converged_band",
     "convergence_map",
-    "majority",
+    "outcome_of",
     "summarize",
     "typical_loss",
+    "typical_outcome",
     "with_outcomes",
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from adamlab._checks import nearest
-from adamlab.maps.outcomes import Outcome
+from adamlab.maps.outcomes import Outcome, outcome_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -29,38 +29,50 @@ def typical_loss(dataset: xr.Dataset) -> xr.DataArray:
 
     NaN where nothing was computed.
     """
-    done = dataset["outcome"] >= 0
+    done = outcome_of(dataset) >= 0
     late = dataset["late_loss"]
-    late = late.where(np.isfinite(late) | ~done, np.inf)
+    broken = (dataset["outcome"] == Outcome.NON_FINITE) | ~np.isfinite(late)
+    late = late.where(~broken | ~done, np.inf)
     return late.median("seed") if "seed" in late.dims else late
 
 
-def majority(dataset: xr.Dataset) -> xr.DataArray:
-    """The most frequent outcome over the seeds; of several, the one with the lowest code.
+def typical_outcome(dataset: xr.Dataset) -> xr.DataArray:
+    """The most frequent outcome over the seeds; of several, the one with the highest code.
 
     A point of which some seeds are missing goes by the others; -1 where all are.
     """
-    outcome = dataset["outcome"]
+    outcome = outcome_of(dataset)
     if "seed" not in outcome.dims:
         return outcome
-    counts = np.stack([(outcome == code).sum("seed").values for code in sorted(Outcome)])
-    codes = np.where(counts.sum(0) > 0, counts.argmax(0), -1).astype(np.int8)
-    return outcome.isel(seed=0, drop=True).copy(data=codes)
+    codes = np.array(sorted(Outcome, reverse=True), np.int8)
+    counts = np.stack([(outcome == code).sum("seed").values for code in codes])
+    typical = np.where(counts.sum(0) > 0, codes[counts.argmax(0)], np.int8(-1))
+    return outcome.isel(seed=0, drop=True).copy(data=typical)
+
+
+def most_converge(dataset: xr.Dataset) -> xr.DataArray:
+    """Whether more than half of a point's seeds that were computed converged."""
+    outcome = outcome_of(dataset)
+    if "seed" not in outcome.dims:
+        return outcome == Outcome.CONVERGED
+    return 2 * (outcome == Outcome.CONVERGED).sum("seed") > (outcome >= 0).sum("seed")
 
 
 def converged_band(dataset: xr.Dataset, axis: str) -> Band:
-    """The longest stretch along `axis` on which the majority of seeds converges.
+    """The longest stretch along `axis` on which more than half of the seeds converge.
 
     Raises:
-        ValueError: the map has no such axis.
+        ValueError: the map has no such axis, or it is one of names.
     """
-    outcome = _ordered(majority(dataset))
-    if axis not in outcome.dims:
+    converged = _ordered(most_converge(dataset))
+    if axis not in converged.dims:
         raise ValueError(
-            f"axis={axis!r}: the map has no such axis; {nearest(axis, map(str, outcome.dims))}"
+            f"axis={axis!r}: the map has no such axis; {nearest(axis, map(str, converged.dims))}"
         )
-    converged = (outcome == Outcome.CONVERGED).transpose(..., axis)
-    values = outcome[axis].values
+    if not _is_numeric(converged[axis]):
+        raise ValueError(f"axis={axis!r}: must be an axis of numbers, and holds names")
+    converged = converged.transpose(..., axis)
+    values = converged[axis].values
     flat = converged.values.reshape(-1, len(values))
     ends = np.array([_longest_run(row) for row in flat]).reshape(-1, 2)
     found = ends[:, 0] >= 0
@@ -74,12 +86,12 @@ def converged_band(dataset: xr.Dataset, axis: str) -> Band:
 
 
 def border(dataset: xr.Dataset) -> xr.DataArray:
-    """Whether a point converged and a neighbour along some axis did not: the band's inner edge.
+    """Whether most seeds of a point converged and of a neighbour not: the band's inner edge.
 
     Neighbours are the next values along an axis, whatever the order that they stand in; names,
     such as optimizers, have none.
     """
-    converged = _ordered(majority(dataset) == Outcome.CONVERGED)
+    converged = _ordered(most_converge(dataset))
     edge = np.zeros(converged.shape, bool)
     for axis in range(converged.ndim):
         if not _is_numeric(converged[converged.dims[axis]]):

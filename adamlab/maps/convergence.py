@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import jax
 import numpy as np
+import optax
 
 from adamlab._checks import check_count, check_number
 from adamlab.maps.outcomes import Criteria, with_outcomes
@@ -72,7 +73,7 @@ def convergence_map(
         curve: whether to keep the losses at the checkpoints, as the variable `curve`.
         probe: `probe(params, state, [data])` -> arrays by name, kept at each checkpoint; see
             `adamlab.training.train`.
-        criteria: the numbers in the outcomes' definitions.
+        criteria: the numbers in the outcomes' definitions; a store does not keep them.
         sweep_options: `store`, `resume`, `executor`, `block`, `lanes`, `memory`, `paired` and
             `progress`, as for `adamlab.sweep`.
 
@@ -96,6 +97,7 @@ def convergence_map(
         )  # fmt: skip
         for each in several.values():  # before any of them is run
             _check(problem, each, axes, fixed, seeds)
+        checkpoint_steps(steps, checkpoints)
         store = sweep_options.pop("store", None)
         joined = over_structures(
             OPTIMIZER, several, lambda each, own: one(each, store=own, **sweep_options),
@@ -125,8 +127,11 @@ def _several(optimizer: Any) -> Mapping[str, OptimizerFactory] | None:
     """The optimizers by name, where there are several."""
     if isinstance(optimizer, Mapping):
         return optimizer
-    if isinstance(optimizer, str):
-        raise TypeError(f"optimizer={optimizer!r}: must be a function such as adamlab.adam")
+    if isinstance(optimizer, str | optax.GradientTransformation):
+        raise TypeError(
+            f"optimizer={optimizer!r:.60}: must be a function that builds one, such as "
+            "adamlab.adam; its hyperparameters go into axes or fixed"
+        )
     return by_label(OPTIMIZER, optimizer) if isinstance(optimizer, Sequence) else None
 
 
@@ -140,6 +145,8 @@ def _check(
     """The grid with its seeds and the fixed values, after every check."""
     check_count("seeds", seeds)
     constants = dict(fixed or {})
+    if not isinstance(axes, Mapping):
+        raise TypeError(f"axes={axes!r}: must map each axis's name to its values")
     grid = dict(axes)
     grid.setdefault(SEED, np.arange(seeds))
     grid = {
@@ -163,6 +170,7 @@ def _run(
     checkpoints: int,
     curve: bool,
     probe: Probe | None,
+    /,
     key: jax.Array,
     **swept: Any,
 ) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import IntEnum
@@ -106,18 +107,58 @@ def classify(
     return codes.astype(np.int8)
 
 
+def outcome_of(dataset: xr.Dataset) -> xr.DataArray:
+    """The variable `outcome` of a convergence map.
+
+    Raises:
+        ValueError: `dataset` has none.
+    """
+    if "outcome" not in dataset:
+        raise ValueError(
+            "dataset has no 'outcome': it must come from convergence_map, or from open_sweep and "
+            "then with_outcomes"
+        )
+    return dataset["outcome"]
+
+
 def with_outcomes(dataset: xr.Dataset, criteria: Criteria | None = None) -> xr.Dataset:
     """`dataset` with the variable `outcome`: a code of `Outcome`, or -1 where nothing was computed.
 
+    Args:
+        dataset: the runs, from `convergence_map` or `open_sweep`.
+        criteria: the numbers to go by; None for those that `dataset` carries from an earlier call,
+            else the usual. A store keeps none.
+
     Raises:
         ValueError: `dataset` holds no training runs.
+
+    Warns:
+        UserWarning: a loss lies below the problem's optimum.
     """
     lacking = [name for name in ("initial_loss", "late_loss", "done") if name not in dataset]
     if lacking:
         raise ValueError(f"dataset has no {lacking[0]!r}: it must come from convergence_map")
-    codes = classify(dataset, optimum=dataset.attrs.get("optimum", 0.0), criteria=criteria)
+    if criteria is None:
+        criteria = Criteria(**dataset.attrs.get("criteria", {}))
+    optimum = dataset.attrs.get("optimum", 0.0)
+    _warn_below(dataset, optimum)
+    codes = classify(dataset, optimum=optimum, criteria=criteria)
     codes = np.where(dataset["done"].transpose(*dataset["late_loss"].dims), codes, -1)
-    used = asdict(criteria or Criteria())
+    used = asdict(criteria)
     meanings = {outcome.name.lower(): int(outcome) for outcome in sorted(Outcome)}
     outcome = (dataset["late_loss"].dims, codes.astype(np.int8), meanings)
     return dataset.assign(outcome=outcome).assign_attrs(criteria=used)
+
+
+def _warn_below(dataset: xr.Dataset, optimum: float) -> None:
+    """Say so where losses contradict the optimum by more than rounding: outcomes go by it."""
+    least = min(
+        float(dataset[name].where(np.isfinite(dataset[name])).min())
+        for name in ("initial_loss", "late_loss")
+    )
+    if least < optimum - 1e-4 * max(1.0, abs(optimum)):
+        warnings.warn(
+            f"a loss of {least:.3g} lies below the problem's optimum={optimum:g}, so that outcomes "
+            "are wrong; give Problem(optimum=...) the least value, or a bound below it",
+            stacklevel=3,
+        )

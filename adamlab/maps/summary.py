@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adamlab.maps.band import converged_band, typical_loss
-from adamlab.maps.outcomes import Outcome
+from adamlab.maps.outcomes import Outcome, outcome_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -38,9 +38,11 @@ class Summary:
                 lines.append(f"  {outcome.name.lower().replace('_', '-'):<12}{share:7.1%}")
         if self.best is not None:
             place = ", ".join(f"{name} = {_short(value)}" for name, value in self.best.items())
-            lines.append(f"best: late loss {self.best_loss:.3g} at {place}")
-        if not self.bands:
+            lines.append(f"best: late loss {self.best_loss:.3g}" + f" at {place}" * bool(place))
+        if not self.shares[Outcome.CONVERGED]:
             lines.append("border: nothing converged")
+        elif not self.bands:
+            lines.append("border: no axis of numbers along which most seeds of a point converge")
         for axis, (low, high, decades) in self.bands.items():
             width = "" if np.isnan(decades) else f", {decades:.2f} decades"
             lines.append(
@@ -54,8 +56,12 @@ def _short(value: float | str) -> str:
 
 
 def summarize(dataset: xr.Dataset) -> Summary:
-    """The summary of a convergence map."""
-    outcome = dataset["outcome"].values
+    """The summary of a convergence map.
+
+    Raises:
+        ValueError: `dataset` has no outcomes.
+    """
+    outcome = outcome_of(dataset).values
     done = outcome >= 0
     shares = {o: float((outcome[done] == o).mean()) if done.any() else 0.0 for o in sorted(Outcome)}
     typical = typical_loss(dataset)

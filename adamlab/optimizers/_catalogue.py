@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from adamlab._checks import check_choice
 from adamlab.stages import parts_of
 
 # What an optimizer needs to be built for a look at its stages.
@@ -25,9 +26,14 @@ def names() -> list[str]:
 
 
 def stages_of(name: str) -> tuple[str, ...]:
-    """The stages of a named optimizer, in order, as its defaults have it."""
+    """The stages of a named optimizer, in order, as its defaults have it.
+
+    Raises:
+        ValueError: there is no such optimizer.
+    """
     from adamlab import optimizers
 
+    check_choice("name", name, names())
     build = getattr(optimizers, name)
     parameters = inspect.signature(build).parameters
     given = {n: value for n, value in _EXAMPLES.items() if n in parameters}

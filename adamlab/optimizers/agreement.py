@@ -6,6 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from adamlab._checks import check_number, named
 from adamlab.optimizers._finish import Optimizer, finish
 from adamlab.optimizers.adam import scale_by_adam
 from adamlab.stages import (
@@ -124,6 +125,8 @@ def diffgrad(
     )
 
 
+@named(decay="r")
+@named(decay="r")
 def adanorm(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -164,6 +167,7 @@ def mars(
     `pytorch_optimizer.MARS(mars_type="adamw")`; pass `previous_grad` to `update` for exact MARS.
     """
     b1 = plain_decay("b1", b1)
+    check_number("gamma", gamma, scheduled=False)
     return chain(
         add_gradient_difference(gamma * b1 / (1 - b1)),
         scale_by_adam(b1, b2, eps),
@@ -171,6 +175,8 @@ def mars(
     )
 
 
+@named(length="keep_num")
+@named(length="keep_num")
 def adashift(
     learning_rate: Any,
     b1: float = 0.9,

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from adamlab._checks import check_count, check_number
+from adamlab._checks import check_count, check_number, named
 from adamlab.optimizers._finish import Optimizer, decays, finish
 from adamlab.optimizers.adam import scale_by_adam
 from adamlab.stages import (
@@ -35,9 +35,11 @@ from adamlab.stages import (
     trace,
     track_moments,
 )
-from adamlab.stages._decay import check_decay
+from adamlab.stages._decay import check_decay, plain_decay
+from adamlab.stages.coarse import last_two
 
 
+@named(rate="b2")
 def novograd(
     learning_rate: Any,
     b1: float = 0.9,
@@ -56,7 +58,7 @@ def novograd(
         track_moments(None, block_squares(from_first(b2), all_axes, jnp.sum)),
         precondition(eps),
         *decay,
-        trace(b1),
+        trace(plain_decay("b1", b1)),
         rate,
     )
 
@@ -101,6 +103,7 @@ def adamp(
     )
 
 
+@named(max_rms="clip")
 def adafactor(
     learning_rate: Any,
     min_dim_size: int = 128,
@@ -137,6 +140,7 @@ def adafactor(
     )
 
 
+@named(max_rms="clip")
 def came(
     learning_rate: Any,
     b1: float = 0.9,
@@ -152,18 +156,20 @@ def came(
 ) -> Optimizer:
     """Adafactor whose momentum is damped where it disagrees with the update.
 
-    `m = ema(u)`, `m / sqrt(ema_b3((u - m)² + eps))`, both second moments factored (Luo et al. 2023,
-    algorithm 2). The update of the authors' `came_pytorch.CAME`.
+    `m = ema(u)`, `m / sqrt(ema_b3((u - m)² + eps))`, both second moments factored over the last two
+    axes (Luo et al. 2023, algorithm 2). The update of the authors' `came_pytorch.CAME`.
     """
+    b1, b3 = plain_decay("b1", b1), plain_decay("b3", b3)
     return chain(
-        track_moments(None, factored(b2, eps, min_dim_size)),
+        track_moments(None, factored(b2, eps, min_dim_size, last_two)),
         precondition(0.0),
         clip_by_block_rms(clip),
-        scale_by_confidence(b1, b3, eps_confidence, min_dim_size),
+        named(eps="eps_confidence")(scale_by_confidence)(b1, b3, eps_confidence, min_dim_size),
         *finish(learning_rate, weight_decay, mask),
     )
 
 
+@named(b1="momentum", eps_root="eps")
 def sm3(
     learning_rate: Any,
     momentum: DecayRate = 0.9,

@@ -21,6 +21,7 @@ from adamlab.stages import (
     scale_by_learning_rate,
     track_moments,
 )
+from adamlab.stages.numerics import at_step
 
 
 def adamw_independent(
@@ -41,9 +42,10 @@ def adamw_independent(
     Args:
         learning_rate: a number, or a schedule of the number of steps done.
         b1, b2, eps: as for `adam`.
-        weight_decay: the share of the weights lost each step at the peak of the schedule.
+        weight_decay: the share of the weights lost each step when the rate is at its peak.
         mask: a tree of booleans like the parameters, or a function that makes one.
-        peak: the schedule's largest value; needed with a schedule.
+        peak: the largest learning rate; needed with a schedule. Without it the decay is
+            `weight_decay` at each step, whatever the learning rate.
 
     Raises:
         ValueError: `learning_rate` is a schedule and `peak` is None.
@@ -53,12 +55,12 @@ def adamw_independent(
     if callable(learning_rate) and peak is None:
         raise ValueError("peak=None: with a schedule, give the largest learning rate")
 
-    def multiplier(steps_done: Any) -> Any:
-        return learning_rate(steps_done) / peak
+    def share_of_peak(steps_done: Any) -> Any:
+        return at_step(learning_rate, steps_done) / peak
 
-    scheduled = multiplier if callable(learning_rate) else None
+    multiplier = None if peak is None else share_of_peak
     return chain(
-        adam(learning_rate, b1, b2, eps), add_independent_decay(weight_decay, scheduled, mask)
+        adam(learning_rate, b1, b2, eps), add_independent_decay(weight_decay, multiplier, mask)
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from adamlab._checks import check_number
+from adamlab._checks import check_number, named
 from adamlab.optimizers._finish import Optimizer, coupled, finish
 from adamlab.stages import (
     DecayRate,
@@ -26,6 +26,7 @@ from adamlab.stages import (
 from adamlab.stages._decay import plain_decay
 
 
+@named(decay="momentum")
 def sgd(
     learning_rate: Any,
     momentum: Any = None,
@@ -43,6 +44,7 @@ def sgd(
     return chain(trace(momentum, nesterov, accumulator_dtype), rate)
 
 
+@named(b1="decay", b2="decay", initial="initial_scale", eps_root="eps", decay="momentum")
 def rmsprop(
     learning_rate: Any,
     decay: DecayRate = 0.9,
@@ -69,6 +71,7 @@ def rmsprop(
     )
 
 
+@named(initial="initial_accumulator_value", eps_root="eps")
 def adagrad(
     learning_rate: Any, initial_accumulator_value: float = 0.1, eps: Any = 1e-7
 ) -> Optimizer:

@@ -11,6 +11,7 @@ import optax
 
 from adamlab._checks import check_count
 from adamlab.optimizers._finish import Optimizer
+from adamlab.stages._chain import check_same_form
 
 
 def group_small_leaves(
@@ -29,7 +30,8 @@ def group_small_leaves(
         group: the most leaves in a group.
 
     Raises:
-        ValueError: `max_size` or `group` is no whole number >= 1.
+        ValueError: `max_size` or `group` is no whole number >= 1; `update` gets gradients that
+            are no tree like the parameters.
     """
     check_count("max_size", max_size)
     check_count("group", group)
@@ -75,6 +77,7 @@ def group_small_leaves(
         updates: optax.Updates, state: Any, params: Any = None, **extra_args: Any
     ) -> tuple[optax.Updates, Any]:
         like = updates if params is None else params
+        check_same_form(updates, like)
         extra = {
             name: pack(value, like) if _same_form(value, updates) else value
             for name, value in extra_args.items()

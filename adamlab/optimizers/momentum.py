@@ -6,6 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from adamlab._checks import check_number, named
 from adamlab.optimizers._finish import Optimizer, decays, finish
 from adamlab.optimizers.adam import scale_by_adam
 from adamlab.stages import (
@@ -72,8 +73,8 @@ def nadam_scheduled(
     Dozat 2016, algorithm 8 and section 3.2. The update of `torch.optim.NAdam`; with
     `momentum_decay=1` that of `keras.optimizers.Nadam`.
     """
-
     b1 = plain_decay("b1", b1)
+    check_number("momentum_decay", momentum_decay, low=0, scheduled=False)
 
     def momentum(steps_done: Any) -> OneMinus:
         t = steps_done.astype(jnp.result_type(float)) + 1
@@ -138,6 +139,7 @@ def ademamix(
     )
 
 
+@named(grad_weight="alpha")
 def simplified_ademamix(
     learning_rate: Any,
     b1: float = 0.99,
@@ -178,7 +180,7 @@ def adapnm(
     """
     return chain(
         track_moments(None, b2),
-        positive_negative_momentum(b1, b3),
+        positive_negative_momentum(plain_decay("b1", b1), b3),
         correct_bias(),
         precondition(eps),
         *finish(learning_rate, weight_decay, mask),
@@ -204,7 +206,7 @@ def adan(
         track_moments(b1, None),
         correct_mu_bias(),
         add_difference(b2),
-        track_nu(b3),
+        named(b2="b3")(track_nu)(b3),
         correct_nu_bias(),
         precondition(eps),
         scale_by_learning_rate(learning_rate),

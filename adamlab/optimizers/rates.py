@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from adamlab._checks import named
 from adamlab.optimizers._finish import Optimizer, finish
 from adamlab.stages import (
     DecayRate,
@@ -55,6 +56,7 @@ def radam(
     )
 
 
+@named(power="partial")
 def padam(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -76,6 +78,7 @@ def padam(
     )
 
 
+@named(b1="b")
 def msvag(
     learning_rate: Any, b: float = 0.9, *, weight_decay: Any = 0.0, mask: Any = None
 ) -> Optimizer:
@@ -104,7 +107,8 @@ def avagrad(
     """Adam by the second moment of the step before, its rates normalised over the network.
 
     `rate mu_hat / rms(rate)` with `rate = 1 / (sqrt(nu_hat_{t-1}) + eps)`; no step at t = 1
-    (Savarese et al. 2019, algorithm 1).
+    (Savarese et al. 2019, algorithm 2, which corrects no bias and steps by `mu` alone at t = 1).
+    The authors' code corrects both moments too, but divides by the RMS of rates a step older.
     """
     return chain(
         track_moments(b1, previous(squares(b2))),
@@ -128,6 +132,10 @@ def adabound(
 
     `clip(learning_rate sqrt(1 - b2^t) / (1 - b1^t) / (sqrt(nu) + eps), low_t, high_t) mu` (Luo et
     al. 2019, algorithm 2). The update of the authors' `adabound.AdaBound`.
+
+    The bounds do not follow a schedule of the learning rate: at rate 0 the lower one still moves
+    the parameters. For the authors' code under a schedule give `final_rate` the same schedule,
+    `lambda n: 0.1 * learning_rate(n) / base`, base being the learning rate that they start with.
     """
     return chain(
         track_moments(b1, b2),
@@ -149,7 +157,7 @@ def amsbound(
 ) -> Optimizer:
     """AdaBound over the largest second moment so far (Luo et al. 2019, algorithm 3).
 
-    The update of the authors' `adabound.AdaBound(amsbound=True)`.
+    The update of the authors' `adabound.AdaBound(amsbound=True)`; under a schedule as `adabound`.
     """
     return chain(
         track_moments(b1, b2),
@@ -183,6 +191,7 @@ def adamod(
     )
 
 
+@named(max_rms="clip")
 def fadam(
     learning_rate: Any,
     b1: DecayRate = 0.9,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from adamlab._checks import named
 from adamlab.optimizers._finish import Optimizer, decays, finish
 from adamlab.stages import (
     DecayRate,
@@ -70,13 +71,14 @@ def adabelief(
     2). The update of `optax.adabelief` and of `adabelief_pytorch.AdaBelief(rectify=False)`.
     """
     return chain(
-        track_moments(b1, deviations(b2, eps_root)),
+        track_moments(b1, named(eps="eps_root")(deviations)(b2, eps_root)),
         correct_bias(),
         precondition(eps),
         *finish(learning_rate, weight_decay, mask),
     )
 
 
+@named(initial="initial_accumulator_value")
 def yogi(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -101,6 +103,7 @@ def yogi(
     )
 
 
+@named(rate="b2")
 def adopt(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -141,8 +144,9 @@ def acprop(
     `g / (sqrt(nu_hat_{t-1}) + eps)`, nu the average of `(g - mu_{t-1})²`, 1 at first (Zhuang et al.
     2021, algorithm 1). The update of `optax.contrib.acprop`.
     """
+    spread = named(eps="eps_root")(deviations)(b2, eps_root, from_previous=True)
     return chain(
-        track_moments(b1, previous(deviations(b2, eps_root, from_previous=True), first=1.0)),
+        track_moments(b1, previous(spread, first=1.0)),
         correct_bias(),
         drop_mu(),
         precondition(eps),
@@ -245,6 +249,7 @@ def adahessian(
     )
 
 
+@named(floor="eps", bound="clip")
 def sophia(
     learning_rate: Any,
     b1: DecayRate = 0.965,

@@ -21,6 +21,7 @@ from adamlab.stages import (
     round_stochastically,
     track_moments,
 )
+from adamlab.stages._decay import plain_decay
 
 
 def schedule_free_adamw(
@@ -38,7 +39,9 @@ def schedule_free_adamw(
     parameters that are trained are y; `optax.contrib.schedule_free_eval_params` gives x. The
     update of `schedulefree.AdamWScheduleFree`.
     """
+    b1 = plain_decay("b1", b1)
     check_number("b1", b1, low=0, high=1, open_low=True, open_high=True, scheduled=False)
+    check_number("weight_lr_power", weight_lr_power, low=0, scheduled=False)
     base = chain(
         track_moments(None, b2),
         correct_bias(),
@@ -58,10 +61,21 @@ def lookahead(
 
     Raises:
         ValueError: `sync_period` is no whole number >= 1 or `slow_step_size` is outside [0, 1].
+        TypeError: `init` gets other parameters than `optax.LookaheadParams`.
     """
     check_count("sync_period", sync_period)
     check_number("slow_step_size", slow_step_size, low=0, high=1, scheduled=False)
-    return _extended(optax.lookahead(optimizer, sync_period, slow_step_size))
+    wrapped = _extended(optax.lookahead(optimizer, sync_period, slow_step_size))
+
+    def init(params: Any) -> Any:
+        if not isinstance(params, optax.LookaheadParams):
+            raise TypeError(
+                f"params is a {type(params).__name__}: lookahead trains pairs; give it "
+                "optax.LookaheadParams.init_synced(params)"
+            )
+        return wrapped.init(params)
+
+    return optax.GradientTransformationExtraArgs(init, wrapped.update)
 
 
 def lookahead_adam(
@@ -112,6 +126,8 @@ def adamw_8bit(
 
     Leaves of fewer than `min_size` elements keep theirs as `adamw` does.
     """
+    check_count("block", block)
+    check_count("min_size", min_size, low=0)
     storage = EightBit(block, min_size)
     return adamw(learning_rate, b1, b2, eps, 0.0, storage, weight_decay, mask, nu_dtype=storage)
 

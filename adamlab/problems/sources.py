@@ -24,6 +24,7 @@ class Data(NamedTuple):
     """Rows to learn from and rows to test on.
 
     Inputs have shape (rows, features); targets are int32 classes (rows,) or floats (rows, outputs).
+    Integer targets are what makes a source one of classes.
     """
 
     inputs: Any
@@ -34,7 +35,10 @@ class Data(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """Where a run's data come from: `draw(key, **hyperparameters)` -> `Data`, once a run."""
+    """Where a run's data come from: `draw(key, **hyperparameters)` -> `Data`, once a run.
+
+    The arrays may be NumPy's: `Source("mine", lambda key: Data(x, y, test_x, test_y), 20, 2)`.
+    """
 
     name: str
     draw: Callable[..., Data]
@@ -61,6 +65,25 @@ def _then(
     first, second = jax.random.split(key)
     data = source.draw(first, **{name: values[name] for name in source.hyperparameters})
     return change(second, data, **{name: values[name] for name in own})
+
+
+def shapes(source: Source) -> Data:
+    """What `source` draws, as shapes and dtypes; JAX's backend is not started by it.
+
+    Raises:
+        TypeError: `source` is not a `Source`.
+    """
+    if not isinstance(source, Source):
+        raise TypeError(f"source={source!r}: must be a Source, such as wine()")
+    key = jax.eval_shape(jax.random.key, 0)
+    found: Data = jax.eval_shape(source.draw, key, **source.hyperparameters)
+    return found
+
+
+def _check_targets(source: Source, what: str, kind: Any) -> None:
+    dtype = shapes(source).targets.dtype
+    if not jnp.issubdtype(dtype, kind):
+        raise ValueError(f"source={source.name!r}: must be {what}, not have {dtype} targets")
 
 
 def digits(pixels: int = 8) -> Source:
@@ -116,10 +139,13 @@ def few(source: Source, rows: int) -> Source:
     """The first `rows` train rows of `source` alone, for something to overfit; all test rows.
 
     Raises:
-        TypeError: `rows` is not an integer.
-        ValueError: `rows` is below 1.
+        TypeError: `rows` is not an integer, or `source` not a `Source`.
+        ValueError: `rows` is below 1, or more than there are.
     """
     check_count("rows", rows)
+    there = len(shapes(source).inputs)
+    if rows > there:
+        raise ValueError(f"rows={rows}: must be <= {there}, the train rows of {source.name!r}")
     return source.then(f"{rows} rows", partial(_cut, rows))
 
 
@@ -137,7 +163,13 @@ def rescaled(source: Source) -> Source:
 
 
 def mislabelled(source: Source) -> Source:
-    """The share `label_noise` of the train rows has a class drawn at random from the others."""
+    """The share `label_noise` of the train rows has a class drawn at random from the others.
+
+    Raises:
+        TypeError: `source` is not a `Source`.
+        ValueError: `source` is not of classes.
+    """
+    _check_targets(source, "of classes", jnp.integer)
     return source.then("mislabelled", partial(_mislabel, source.outputs), label_noise=0.0)
 
 
@@ -145,7 +177,12 @@ def imbalanced(source: Source) -> Source:
     """The second half of the classes is rarer than the first by `imbalance`, among train rows.
 
     Rows are drawn with replacement, as many as there were; the test rows stay as they are.
+
+    Raises:
+        TypeError: `source` is not a `Source`.
+        ValueError: `source` is not of classes.
     """
+    _check_targets(source, "of classes", jnp.integer)
     return source.then("imbalanced", partial(_resample, source.outputs), imbalance=1.0)
 
 
@@ -153,13 +190,16 @@ def with_outliers(source: Source, kind: str = "targets") -> Source:
     """The share `outliers` of the train rows has Gaussian noise of ten deviations added.
 
     Args:
-        source: a regression.
+        source: a regression, where it is the targets that are spoilt.
         kind: what is spoilt, "targets" or "inputs".
 
     Raises:
-        ValueError: `kind` is neither.
+        TypeError: `source` is not a `Source`.
+        ValueError: `kind` is neither, or the targets of `source` are classes.
     """
     check_choice("kind", kind, ("targets", "inputs"))
+    if kind == "targets":
+        _check_targets(source, "a regression", jnp.floating)
     return source.then(f"outliers in {kind}", partial(_spoil, kind), outliers=0.0)
 
 

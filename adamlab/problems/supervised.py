@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,7 +15,7 @@ import optax
 from adamlab._checks import check_count
 from adamlab.problems._problem import Problem
 from adamlab.problems.network import Model, matrices, weight_norm, with_gain
-from adamlab.problems.sources import Data, Source
+from adamlab.problems.sources import Data, Source, shapes
 
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
 """`loss(outputs, targets)` -> scalar, the mean over rows."""
@@ -27,14 +28,33 @@ def cross_entropy(outputs: jax.Array, targets: jax.Array) -> jax.Array:
 
 
 def squared_error(outputs: jax.Array, targets: jax.Array) -> jax.Array:
-    """Mean over rows and outputs of the squared difference."""
+    """Mean over rows and outputs of the squared difference.
+
+    Raises:
+        ValueError: the two differ in shape.
+    """
+    _check_one_shape(outputs, targets)
     return jnp.mean((outputs - targets) ** 2)
 
 
 def huber(outputs: jax.Array, targets: jax.Array) -> jax.Array:
-    """Mean of Huber's loss: half the square up to a difference of 1, then linear (Huber 1964)."""
+    """Mean of Huber's loss: half the square up to a difference of 1, then linear (Huber 1964).
+
+    Raises:
+        ValueError: the two differ in shape.
+    """
+    _check_one_shape(outputs, targets)
     loss: jax.Array = optax.huber_loss(outputs, targets).mean()
     return loss
+
+
+def _check_one_shape(outputs: jax.Array, targets: jax.Array) -> None:
+    """Refuse (n, 1) against (n,), which would broadcast to (n, n)."""
+    if jnp.shape(outputs) != jnp.shape(targets):
+        raise ValueError(
+            f"outputs has shape {jnp.shape(outputs)} and targets {jnp.shape(targets)}: must be the "
+            "same"
+        )
 
 
 def supervised(
@@ -65,12 +85,16 @@ def supervised(
         name: of the problem; None for the source's and the loss's.
 
     Raises:
-        TypeError: `batch_size` or `observed` is not an integer.
-        ValueError: one of them is below 1.
+        TypeError: `batch_size` or `observed` is not an integer, or `source`, `model` or `loss` is
+            not what it must be.
+        ValueError: one of the numbers is below 1, `model` does not take the inputs of `source`,
+            `loss` does not take the outputs with the targets, or it is `cross_entropy` and there
+            are not as many outputs as classes.
     """
     for argument, value in (("batch_size", batch_size), ("observed", observed)):
         if value is not None:
             check_count(argument, value)
+    _check_fit(source, model, loss)
     loss_name = getattr(loss, "__name__", "loss")
     return Problem(
         name=name or f"{source.name}, {loss_name}, batch {batch_size or 'all'}",
@@ -93,7 +117,8 @@ def with_input_noise(problem: Problem) -> Problem:
     Its deviation is the hyperparameter `input_noise`. The objective stays without it.
 
     Raises:
-        ValueError: `problem` has no batches.
+        ValueError: `problem` has no batches, or a hyperparameter `input_noise` already; at its
+            first step, if a batch is not a pair of inputs and targets.
     """
     if problem.batch is None:
         raise ValueError(f"problem={problem.name!r}: has no batches to add noise to")
@@ -106,7 +131,8 @@ def penalized(problem: Problem) -> Problem:
     The objective stays as it was, the penalty left out.
 
     Raises:
-        ValueError: `problem` has no objective.
+        ValueError: `problem` has no objective, or a hyperparameter `l1` or `l2` already; at its
+            first step, if there are no matrices.
     """
     if problem.objective is None:
         raise ValueError(f"problem={problem.name!r}: needs an objective that the penalty is not in")
@@ -115,11 +141,42 @@ def penalized(problem: Problem) -> Problem:
     )
 
 
+def _check_fit(source: Source, model: Model, loss: Loss) -> None:
+    """Refuse a model or a loss that cannot go with the source, by shapes alone."""
+    data = shapes(source)
+    if not isinstance(model, Model):
+        raise TypeError(f"model={model!r}: must be a Model, such as network((64, 10))")
+    if not callable(loss):
+        raise TypeError(f"loss={loss!r}: must be a function, such as cross_entropy")
+    key = jax.eval_shape(jax.random.key, 0)
+    with _blaming(f"model does not take the inputs of source={source.name!r}"):
+        outputs = jax.eval_shape(lambda k, x: model.apply(model.init(k), x), key, data.inputs)
+    # Too few logits give NaN and no error. A user's loss may well want another number of outputs.
+    if loss is cross_entropy and outputs.shape[-1:] != (source.outputs,):
+        raise ValueError(
+            f"model makes outputs of shape {outputs.shape} from source={source.name!r}: must end "
+            f"in {source.outputs}, its classes"
+        )
+    with _blaming(f"loss does not take the model's outputs for source={source.name!r}"):
+        jax.eval_shape(loss, outputs, data.targets)
+
+
+@contextmanager
+def _blaming(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{what}: {error}") from error
+
+
 _PARTS = ("init", "loss", "data", "batch", "objective", "metrics", "project")
 
 
 def _extended(problem: Problem, name: str, own: Mapping[str, float], **changed: Any) -> Problem:
     """`problem` with hyperparameters that only the `changed` functions know."""
+    taken = sorted(own.keys() & problem.hyperparameters.keys())
+    if taken:
+        raise ValueError(f"problem={problem.name!r}: has a hyperparameter {taken[0]!r} already")
     others = {part: getattr(problem, part) for part in _PARTS if part not in changed}
     kept: dict[str, Any] = {
         part: None if function is None else partial(_without, frozenset(own), function)
@@ -139,20 +196,26 @@ def _noisy(
     problem: Problem, key: jax.Array, step: jax.Array, *data: Any, input_noise: Any, **rest: Any
 ) -> tuple[jax.Array, jax.Array]:
     assert problem.batch is not None
-    inputs, targets = problem.batch(key, step, *data, **rest)
+    batch = problem.batch(key, step, *data, **rest)
+    if not isinstance(batch, tuple | list) or len(batch) != 2:
+        raise ValueError(f"problem={problem.name!r}: a batch must be a pair of inputs and targets")
+    inputs, targets = batch
     noise = jax.random.normal(jax.random.fold_in(key, 1), inputs.shape, inputs.dtype)
     return inputs + jnp.asarray(input_noise, inputs.dtype) * noise, targets
 
 
 def _penalized(problem: Problem, params: Any, batch: Any, *, l1: Any, l2: Any, **rest: Any) -> Any:
     kept = matrices(params)
+    if not kept:
+        raise ValueError(f"problem={problem.name!r}: has no matrices to penalize")
     size = sum(jnp.abs(p).sum() for p in kept)
     square = sum(jnp.square(p).sum() for p in kept)
     return problem.loss(params, batch, **rest) + l1 * size + l2 * square
 
 
 def _data(source: Source, key: jax.Array, **values: Any) -> Data:
-    return source.draw(key, **{name: values[name] for name in source.hyperparameters})
+    drawn = source.draw(key, **{name: values[name] for name in source.hyperparameters})
+    return Data(*map(jnp.asarray, drawn))  # NumPy's arrays could not be indexed by traced rows
 
 
 def _init(model: Model, key: jax.Array, *, gain: jax.Array, **_: Any) -> Any:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from adamlab.stages._decay import DecayRate, Scalar, decay_at, mass_of
-from adamlab.stages._numerics import average_dtype, lerp, widen
+from adamlab.stages.numerics import average_dtype, lerp, widen
 
 
 class Step(NamedTuple):
@@ -48,6 +48,8 @@ def fold(average: Any, new: Any, weight: Scalar) -> Any:
 
     def move(a: jax.Array, x: jax.Array) -> jax.Array:
         a, x = widen(a), widen(x)
+        both = jnp.promote_types(a.dtype, x.dtype)
+        a, x = a.astype(both), x.astype(both)
         return lerp(a, x, jnp.asarray(weight, x.dtype))
 
     return jax.tree.map(move, average, new)

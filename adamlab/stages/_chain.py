@@ -76,7 +76,7 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
                 f"its {len(extended)} stages"
             )
         if params is not None:
-            _check_same_form(updates, params)
+            check_same_form(updates, params)
         states = []
         moments: dict[str, Moments] = {}
         for stage, old in zip(extended, state, strict=True):
@@ -95,7 +95,7 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
     return _WHOLE[takes, gives](init, update)
 
 
-def _check_same_form(updates: Any, params: Any) -> None:
+def check_same_form(updates: Any, params: Any) -> None:
     """Refuse gradients whose tree or shapes are not the parameters'."""
     ours: Any = jax.tree.structure(updates)
     theirs: Any = jax.tree.structure(params)

@@ -32,6 +32,9 @@ A schedule is called with the number of steps already done.
 """
 
 
+_LEAST = 1e-30
+
+
 class Decay(NamedTuple):
     """A decay rate b as the two quantities that are computed with."""
 
@@ -55,6 +58,8 @@ def check_decay(name: str, rate: Any) -> None:
     """Refuse a concrete decay rate outside [0, 1), and one in a dtype too narrow for it."""
     refuse_narrow(name, rate)
     if isinstance(rate, OneMinus):
+        if callable(rate.value):
+            raise TypeError(f"{name}={rate!r}: give a schedule that returns OneMinus")
         check_number(f"{name}=OneMinus: 1-{name}", rate.value, low=0, high=1, open_low=True)
     else:
         check_number(name, rate, low=0, high=1, open_high=True)
@@ -76,8 +81,22 @@ def decay_at(rate: DecayRate, steps_done: jax.Array) -> Decay:
             return Decay(1.0, -math.inf)
         return Decay(complement, math.log1p(-complement) if is_complement else math.log(value))
     if is_complement:
-        return Decay(value, jnp.log1p(-value))
-    return Decay(1 - value, jnp.log(value))
+        some = value < 1
+        log = jnp.log1p(-jnp.where(some, value, 0))
+        return Decay(value, jnp.where(some, log, _log(1 - value)))
+    return Decay(1 - value, _log(value))
+
+
+@jax.custom_jvp
+def _log(b: jax.Array) -> jax.Array:
+    """The logarithm, of 1e-30 where b is less: b**t and its derivative are right at b = 0 too."""
+    return jnp.log(jnp.maximum(b, _LEAST))
+
+
+@_log.defjvp
+def _log_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    (b,), (change,) = primals, tangents
+    return _log(b), change / jnp.maximum(b, _LEAST)
 
 
 def plain_decay(name: str, rate: Any) -> Any:
@@ -93,6 +112,13 @@ def plain_decay(name: str, rate: Any) -> Any:
     return 1 - rate.value if isinstance(rate, OneMinus) else rate
 
 
+@jax.custom_jvp
 def mass_of(log_decay_sum: jax.Array) -> jax.Array:
     """The weight an average has gathered, 1 - b_1 b_2 ... b_t, from the sum of the logs."""
     return -jnp.expm1(log_decay_sum)
+
+
+@mass_of.defjvp
+def _mass_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    (total,), (change,) = primals, tangents
+    return mass_of(total), -jnp.exp(total) * change  # expm1's own would be 0 where the mass is 1

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab.stages._numerics import cast_like
+from adamlab.stages.numerics import cast_like
 
 Kind = Literal["gradient", "moments", "direction"]
 
@@ -28,16 +28,21 @@ class Moments(NamedTuple):
     nu: Any
     """Second moment, or None where none is tracked."""
     mu_mass: Any
-    """Scalar: the total weight `mu` has gathered, `1 - b1**t` for a constant b1.
+    """Scalar: what `mu` is still to be divided by, `1 - b1**t` for a constant b1.
 
-    A tree like `mu` where each element has a b1 of its own; None where there is no bias.
+    A tree like `mu` where each element has a b1 of its own; None where there is no bias, or none
+    any more.
     """
     nu_mass: Any
-    """Scalar: the total weight `nu` has gathered, `1 - b2**t` for a constant b2."""
+    """Scalar: what `nu` is still to be divided by, `1 - b2**t` for a constant b2; or None."""
     count: Any
     """Scalar int32 array: the number of this step, from 1."""
     rate: Any = None
     """What each element of `mu` is multiplied by, where a stage has put it in `nu`'s place."""
+    mu_gathered: Any = None
+    """The weight that `mu` has gathered, corrected for or not: how young it is."""
+    nu_gathered: Any = None
+    """The weight that `nu` has gathered, corrected for or not."""
 
 
 class Stage(optax.GradientTransformationExtraArgs):
@@ -62,16 +67,29 @@ class Stage(optax.GradientTransformationExtraArgs):
     ) -> Self:
         """A stage called `name` from its two pure functions.
 
+        Raises:
+            TypeError: the class is `Stage` itself.
+            ValueError: `needs` holds a name that is unknown.
+
         Args:
             name: what the stage is called in errors.
             init: from the parameters to the state; in a chain a stage that takes moments sees
                 a `Moments` of shapes instead.
-            update: `update(value, state, *, params, **extra_args)` returns the new value and state.
+            update: `update(value, state, *, params, **extra_args)` returns the new value and state;
+                it takes any further keywords, for what other stages are passed.
             needs: the fields of `Moments` that may not be None, or "params".
             extra_args: keyword arguments of `update` that are trees like the parameters, such as
-                "hessian_diag"; a caller who does not pass one is told.
+                "hessian_diag"; a caller who does not pass one is told. "moments" are those that
+                the direction was made from: a chain passes them to all stages after it.
             label: what the stage was built with, for `parts_of`.
         """
+
+        _check_needs(cls, name, needs)
+
+        def checked_init(params: Any) -> Any:
+            if isinstance(params, Moments):
+                _require_fields(name, params, needs)
+            return init(params)
 
         def checked(updates: Any, state: Any, params: Any = None, **given: Any) -> tuple[Any, Any]:
             if cls.takes == "moments":
@@ -88,7 +106,7 @@ class Stage(optax.GradientTransformationExtraArgs):
         checked.__qualname__ = name
         checked.extra_args = extra_args  # type: ignore[attr-defined]
         checked.parts = (f"{name}({label})" if label else name,)  # type: ignore[attr-defined]
-        return cls(init, checked)
+        return cls(checked_init, checked)
 
     @classmethod
     def from_function(
@@ -106,11 +124,11 @@ class Stage(optax.GradientTransformationExtraArgs):
         """The same transformation as a stage called `name`, which keeps the updates' dtypes."""
         extended = optax.with_extra_args_support(transform)
 
-        def update(updates: Any, state: Any, params: Any, **extra_args: Any) -> tuple[Any, Any]:
+        def update(updates: Any, old: Any, params: Any, **extra_args: Any) -> tuple[Any, Any]:
             # Optax counts on standard promotion, which users of adamlab may have switched off.
             with jax.numpy_dtype_promotion("standard"):
-                new, state = extended.update(updates, state, params, **extra_args)
-            return cast_like(new, updates), state
+                new, state = extended.update(updates, old, params, **extra_args)
+            return cast_like(new, updates), cast_like(state, old)
 
         return cls.from_update(name, extended.init, update)
 
@@ -192,7 +210,9 @@ _FIELD_HINTS = {
     "mu": "the first moment; give track_moments a b1",
     "nu": "the second moment; give track_moments a b2",
     "mu_mass": "an uncorrected first moment; put it before the stage that corrects mu",
-    "nu_mass": "the weight that the second moment has gathered; give track_moments a b2",
+    "nu_mass": "an uncorrected second moment; put it before the stage that corrects nu",
+    "mu_gathered": "an average as the first moment; give track_moments a b1",
+    "nu_gathered": "an average as the second moment; give track_moments a b2",
     "rate": "rates; put to_rate() before it",
 }
 
@@ -201,6 +221,18 @@ def _require_fields(name: str, moments: Moments, needs: tuple[str, ...]) -> None
     for field in needs:
         if field in _FIELD_HINTS and getattr(moments, field) is None:
             raise ValueError(f"{name} needs {_FIELD_HINTS[field]}")
+
+
+def _check_needs(cls: type[Stage], name: str, needs: tuple[str, ...]) -> None:
+    if not hasattr(cls, "takes"):
+        raise TypeError(
+            f"{name}: a {cls.__name__} says not what it takes and gives; build it by the class "
+            "that does, such as MomentsToMoments"
+        )
+    known = (*_FIELD_HINTS, "params") if cls.takes == "moments" else ("params",)
+    for need in needs:
+        if need not in known:
+            raise ValueError(f"{name}: needs={need!r}: must be among {', '.join(known)}")
 
 
 def _missing_extra(name: str, extra: str) -> str:

@@ -13,7 +13,7 @@ from adamlab._checks import check_count
 from adamlab.stages._chain import chain
 from adamlab.stages._decay import DecayRate, check_decay, decay_at
 from adamlab.stages._kinds import GradientToDirection, extra_args_of, parts_of
-from adamlab.stages._numerics import cast_like, lerp, tame, wide_dtype, widen
+from adamlab.stages.numerics import cast_like, lerp, tame, wide_dtype, widen
 from adamlab.stages.storage import EightBit, QuantizedBlocks, restore, store
 
 # The fields of a state, ours or Optax's, that hold gradients or parameters and so have a basis.

@@ -10,10 +10,11 @@ import jax.numpy as jnp
 
 from adamlab._checks import check_count, check_number
 from adamlab.stages._decay import DecayRate, check_decay
-from adamlab.stages._numerics import lerp, ratio, wide_dtype
+from adamlab.stages.numerics import lerp, ratio, wide_dtype
 from adamlab.stages.second_moment import SecondMoment, Seen, at_most_tame, square, squared_magnitude
 
 Axes = Callable[[tuple[int, ...]], tuple[int, ...]]
+AxisPair = Callable[[tuple[int, ...]], tuple[int, int]]
 
 
 def all_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -70,11 +71,30 @@ class Factors(NamedTuple):
     col: jax.Array
 
 
-def factored(b2: DecayRate, eps: float = 1e-30, min_dim_size: int = 128) -> SecondMoment:
-    """A rank-one second moment: the means of g² over each of the two longest axes.
+def two_longest(shape: tuple[int, ...]) -> tuple[int, int]:
+    """The longest axis and the second longest: Optax's choice of rows and columns."""
+    *_, second, first = sorted(range(len(shape)), key=lambda i: shape[i])
+    return first, second
+
+
+def last_two(shape: tuple[int, ...]) -> tuple[int, int]:
+    """The last two axes, a matrix for each index of the others: PyTorch's and CAME's choice."""
+    return len(shape) - 2, len(shape) - 1
+
+
+def factored(
+    b2: DecayRate, eps: float = 1e-30, min_dim_size: int = 128, axes: AxisPair = two_longest
+) -> SecondMoment:
+    """A second moment of rank one: the means of g² over each of two axes.
 
     `nu = row col / mean(row)`, with `g² + eps` averaged (Shazeer & Stern 2018, algorithm 2).
-    A leaf with fewer than two axes of at least `min_dim_size` keeps the whole of it.
+    A leaf of one axis, or with either of the two shorter than `min_dim_size`, keeps the whole.
+
+    Args:
+        b2: its decay rate.
+        eps: added to the squares.
+        min_dim_size: the least length of the two axes.
+        axes: from a leaf's shape to the two: `two_longest`, `last_two` or your own.
 
     Raises:
         ValueError: b2 is outside [0, 1), or `eps` is negative.
@@ -85,10 +105,10 @@ def factored(b2: DecayRate, eps: float = 1e-30, min_dim_size: int = 128) -> Seco
 
     def init(p: jax.Array) -> Any:
         dtype = wide_dtype(jnp.real(p))
-        axes = factored_axes(p.shape, min_dim_size)
-        if axes is None:
+        pair = factored_axes(p.shape, min_dim_size, axes)
+        if pair is None:
             return jnp.zeros(p.shape, dtype)
-        row, col = ([1 if i == axis else n for i, n in enumerate(p.shape)] for axis in axes)
+        row, col = ([1 if i == axis else n for i, n in enumerate(p.shape)] for axis in pair)
         return Factors(jnp.zeros(row, dtype), jnp.zeros(col, dtype))
 
     def fold(state: Any, seen: Seen, weight: jax.Array) -> tuple[Any, jax.Array]:
@@ -97,12 +117,14 @@ def factored(b2: DecayRate, eps: float = 1e-30, min_dim_size: int = 128) -> Seco
     return SecondMoment("factored", b2, init, fold)
 
 
-def factored_axes(shape: tuple[int, ...], min_dim_size: int) -> tuple[int, int] | None:
-    """The longest and the second longest axis, or None where the latter is too short."""
+def factored_axes(
+    shape: tuple[int, ...], min_dim_size: int, axes: AxisPair = two_longest
+) -> tuple[int, int] | None:
+    """The two axes that a leaf is factored over, or None where it is kept whole."""
     if len(shape) < 2:
         return None
-    order = sorted(range(len(shape)), key=lambda i: shape[i])
-    return None if shape[order[-2]] < min_dim_size else (order[-1], order[-2])
+    pair = axes(shape)
+    return pair if min(shape[i] for i in pair) >= min_dim_size else None
 
 
 def fold_factors(state: Any, squares: jax.Array, weight: jax.Array) -> tuple[Any, jax.Array]:

@@ -9,15 +9,17 @@ import jax.numpy as jnp
 
 from adamlab._checks import check_number
 from adamlab.stages._kinds import Moments, MomentsToMoments
-from adamlab.stages._numerics import ratio, tame, wide_dtype
+from adamlab.stages.numerics import ratio, tame, wide_dtype
 
 
 def correct_bias() -> MomentsToMoments:
     """Divide each average by the weight it has gathered: `mu / mu_mass`, `nu / nu_mass`.
 
     The averages start at zero and are too small by their mass (Kingma & Ba 2015, section 3 and
-    algorithm 1, lines 7 and 8). The masses stay in the moments, for the stages that ask how young
-    an average is.
+    algorithm 1, lines 7 and 8). An average that is corrected already stays as it is.
+
+    Raises:
+        ValueError: rates have been made of the uncorrected `nu` already.
     """
     return MomentsToMoments.from_function("correct_bias", lambda m: _correct_nu(_correct_mu(m)))
 
@@ -36,11 +38,16 @@ def correct_nu_bias() -> MomentsToMoments:
 
 
 def _correct_mu(moments: Moments) -> Moments:
-    return moments._replace(mu=_divided(moments.mu, moments.mu_mass))
+    return moments._replace(mu=_divided(moments.mu, moments.mu_mass), mu_mass=None)
 
 
 def _correct_nu(moments: Moments) -> Moments:
-    return moments._replace(nu=_divided(moments.nu, moments.nu_mass))
+    if moments.rate is not None and moments.nu_mass is not None:
+        raise ValueError(
+            "the bias of nu is corrected after rates were made of it; put the correction before "
+            "to_rate(), or correct mu alone with correct_mu_bias()"
+        )
+    return moments._replace(nu=_divided(moments.nu, moments.nu_mass), nu_mass=None)
 
 
 def _divided(average: Any, mass: Any) -> Any:
@@ -66,7 +73,7 @@ def amsgrad_max() -> MomentsToMoments:
     """
 
     def init(params: Any) -> AmsgradMaxState:
-        return AmsgradMaxState(zeros_like_nu(params))
+        return AmsgradMaxState(zeros_like_field("nu", params))
 
     def update(
         moments: Moments, state: AmsgradMaxState, **_: Any
@@ -77,16 +84,16 @@ def amsgrad_max() -> MomentsToMoments:
     return MomentsToMoments.from_update("amsgrad_max", init, update, needs=("nu",))
 
 
-def zeros_like_nu(params: Any) -> Any:
-    """Zeros in the second moment's shape, from what a stage's `init` got."""
+def zeros_like_field(field: str, params: Any) -> Any:
+    """Zeros in the shape of `nu` or `rate`, from what a stage's `init` got."""
 
-    def zeros(p: Any, nu: Any) -> jax.Array:
-        real = jax.ShapeDtypeStruct(nu.shape, jnp.finfo(nu.dtype).dtype)
-        like = p if p.shape == nu.shape else jnp.zeros(nu.shape)
+    def zeros(p: Any, value: Any) -> jax.Array:
+        real = jax.ShapeDtypeStruct(value.shape, jnp.finfo(value.dtype).dtype)
+        like = p if p.shape == value.shape else jnp.zeros(value.shape)
         return jnp.zeros_like(like, dtype=wide_dtype(real))
 
     if isinstance(params, Moments):
-        return jax.tree.map(zeros, params.grad, params.nu)
+        return jax.tree.map(zeros, params.grad, getattr(params, field))
     return jax.tree.map(zeros, params, params)
 
 
@@ -133,6 +140,8 @@ def cross_correct(eps: float = 1e-8) -> MomentsToMoments:
         return moments._replace(
             mu=jax.tree.map(first, moments.grad, moments.mu, moments.nu),
             nu=jax.tree.map(second, moments.mu, moments.nu),
+            mu_mass=None,
+            nu_mass=None,
         )
 
     return MomentsToMoments.from_function(

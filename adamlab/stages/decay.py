@@ -11,7 +11,7 @@ import optax
 
 from adamlab._checks import check_number
 from adamlab.stages._kinds import DirectionToDirection, Moments
-from adamlab.stages._numerics import at_step, rms, sqrt, tree_mean, widen
+from adamlab.stages.numerics import at_step, rms, sqrt, tree_mean, widen
 
 
 def add_decayed_weights(weight_decay: Any, mask: Any = None) -> DirectionToDirection:
@@ -64,7 +64,9 @@ def add_independent_decay(
         updates: Any, state: CountState, params: Any, **_: Any
     ) -> tuple[optax.Updates, CountState]:
         share = weight_decay if multiplier is None else multiplier(state.count) * weight_decay
-        decayed = jax.tree.map(lambda u, p: u - jnp.asarray(share, p.dtype) * p, updates, params)
+        decayed = jax.tree.map(
+            lambda u, p: u - jnp.asarray(share, u.dtype) * p.astype(u.dtype), updates, params
+        )
         return decayed, CountState(optax.safe_increment(state.count))
 
     name = "add_independent_decay"

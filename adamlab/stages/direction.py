@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from adamlab._checks import check_number
 from adamlab.stages._kinds import Moments, MomentsToDirection
-from adamlab.stages._numerics import at_step, cbrt, ratio, sqrt, tame, widen
+from adamlab.stages.numerics import at_step, cbrt, ratio, sqrt, tame, widen
 
 
 def precondition(eps: Any = 1e-8, eps_root: Any = 0.0) -> MomentsToDirection:
@@ -161,9 +161,9 @@ def numerator(moments: Moments) -> Any:
 
 def epsilon_hat(eps: Any, moments: Moments) -> Any:
     """The eps that stands beside a corrected root where it stood beside the uncorrected one."""
-    if moments.nu_mass is None:
+    if moments.nu_gathered is None:
         return eps
-    return at_step(eps, moments.count - 1) / jnp.sqrt(moments.nu_mass)
+    return at_step(eps, moments.count - 1) / jnp.sqrt(moments.nu_gathered)
 
 
 def _divide(name: str, sizes: Callable[[Moments], Any]) -> MomentsToDirection:
@@ -171,6 +171,8 @@ def _divide(name: str, sizes: Callable[[Moments], Any]) -> MomentsToDirection:
         return ratio(m, size.astype(m.dtype)).astype(g.dtype)
 
     def divide(moments: Moments) -> Any:
+        if moments.rate is not None:
+            raise ValueError(f"{name} would leave out the rates; use apply_rate() after to_rate()")
         return jax.tree.map(over, moments.grad, numerator(moments), sizes(moments))
 
     return MomentsToDirection.from_function(name, divide, needs=("nu",))

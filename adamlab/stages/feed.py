@@ -11,8 +11,8 @@ from adamlab._checks import check_number
 from adamlab.stages._average import fold, start_log_decay, step_at
 from adamlab.stages._decay import DecayRate, check_decay
 from adamlab.stages._kinds import Moments, MomentsToMoments
-from adamlab.stages._numerics import cast_like, norm, real_dtype, tame, tree_mean, widen
 from adamlab.stages.moments import gradient_like
+from adamlab.stages.numerics import cast_like, norm, real_dtype, tame, tree_mean, widen
 
 
 class AddDifferenceState(NamedTuple):
@@ -68,7 +68,8 @@ def add_difference(b2: DecayRate = 0.92, gain: Any = None) -> MomentsToMoments:
         mu = jax.tree.map(lambda m, w: add(m, w, now.mass), moments.mu, difference)
         grad = jax.tree.map(add, moments.grad, change)
         kept = cast_like(difference, state.difference)
-        new = AddDifferenceState(moments.grad, kept, now.log_decay)
+        previous = cast_like(moments.grad, state.previous)
+        new = AddDifferenceState(previous, kept, now.log_decay)
         return moments._replace(mu=mu, grad=grad), new
 
     return MomentsToMoments.from_update("add_difference", init, update, needs=("mu",))
@@ -109,7 +110,8 @@ def track_mu_by_variance(b0: Any = 0.1, eps: Any = 1e-3) -> MomentsToMoments:
             lambda old, w: old + jnp.maximum(jnp.log1p(-w), -1e3), state.mu_log_decay, weight
         )
         mass = jax.tree.map(lambda x: -jnp.expm1(x), log)
-        return moments._replace(mu=mu, mu_mass=mass), TrackMuByVarianceState(mu, log)
+        moments = moments._replace(mu=mu, mu_mass=mass, mu_gathered=mass)
+        return moments, TrackMuByVarianceState(mu, log)
 
     return MomentsToMoments.from_update("track_mu_by_variance", init, update, needs=("nu",))
 

@@ -10,7 +10,14 @@ import optax
 
 from adamlab._checks import check_number
 from adamlab.stages._kinds import GradientToGradient
-from adamlab.stages._numerics import norm, real_dtype, scale_and_norm, tame, widen
+from adamlab.stages.numerics import (
+    cast_like,
+    norm,
+    scale_and_norm,
+    sqrt,
+    tame,
+    widen,
+)
 
 
 def clip(max_delta: Any) -> GradientToGradient:
@@ -45,8 +52,8 @@ def clip_by_global_norm(max_norm: Any) -> GradientToGradient:
 
         def leaf(g: jax.Array) -> jax.Array:
             wide = widen(g)
-            unit = wide / scale.astype(real_dtype(g))
-            clipped = unit * (max_norm / jnp.where(longer, length, 1)).astype(real_dtype(g))
+            unit = wide / scale.astype(wide.dtype)
+            clipped = unit * (max_norm / jnp.where(longer, length, 1)).astype(wide.dtype)
             return jnp.where(longer, clipped, wide).astype(g.dtype)
 
         return jax.tree.map(leaf, finite)
@@ -56,6 +63,8 @@ def clip_by_global_norm(max_norm: Any) -> GradientToGradient:
 
 def _limit(g: jax.Array) -> jax.Array:
     """The sign of infinite elements, zero for finite ones, NaN for NaN."""
+    if jnp.iscomplexobj(g):
+        return jax.lax.complex(_limit(jnp.real(g)), _limit(jnp.imag(g)))
     return jnp.where(jnp.isinf(g), jnp.sign(g), jnp.where(jnp.isnan(g), g, 0)).astype(g.dtype)
 
 
@@ -98,7 +107,8 @@ def add_gradient_difference(gain: Any, max_norm: float | None = 1.0) -> Gradient
         previous_grad: Any = None, **_: Any,
     ) -> tuple[Any, AddGradientDifferenceState]:  # fmt: skip
         old = state.previous if previous_grad is None else previous_grad
-        return jax.tree.map(leaf, updates, old), AddGradientDifferenceState(updates)
+        kept = cast_like(updates, state.previous)
+        return jax.tree.map(leaf, updates, old), AddGradientDifferenceState(kept)
 
     return GradientToGradient.from_update("add_gradient_difference", init, update)
 
@@ -114,9 +124,40 @@ def adaptive_grad_clip(clipping: Any, eps: Any = 1e-3) -> GradientToGradient:
     """
     check_number("clipping", clipping, low=0, open_low=True, scheduled=False)
     check_number("eps", eps, low=0, open_low=True, scheduled=False)
-    return GradientToGradient.from_optax(
-        "adaptive_grad_clip", optax.adaptive_grad_clip(clipping, eps)
+
+    def leaf(g: jax.Array, p: jax.Array) -> jax.Array:
+        over = _unit_axes(g.shape)
+        scale, length = _scale_and_norm_over(g, over)
+        weights, weight_length = _scale_and_norm_over(p, over)
+        most = clipping * jnp.maximum(weights * weight_length, eps)
+        longer = length > most / scale
+        wide = widen(g)
+        unit = wide / scale.astype(wide.dtype)
+        clipped = unit * (most / jnp.where(longer, length, 1)).astype(wide.dtype)
+        return jnp.where(longer, clipped, wide).astype(g.dtype)
+
+    def update(updates: Any, state: Any, params: Any, **_: Any) -> tuple[Any, Any]:
+        return jax.tree.map(leaf, updates, params), state
+
+    return GradientToGradient.from_update(
+        "adaptive_grad_clip", optax.init_empty_state, update, needs=("params",)
     )
+
+
+def _unit_axes(shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The axes within a unit: all of a vector, the first of a matrix, all but a kernel's last."""
+    if sum(n != 1 for n in shape) < 2:
+        return None
+    return (0,) if len(shape) < 4 else tuple(range(len(shape) - 1))
+
+
+def _scale_and_norm_over(x: jax.Array, axes: Any) -> tuple[jax.Array, jax.Array]:
+    """For each unit its largest magnitude, or 1 if that is zero, and its norm in units of it."""
+    wide = widen(x)
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(wide), axes, keepdims=True, initial=0))
+    scale = jnp.where(largest > 0, largest, 1)
+    unit = wide / scale.astype(wide.dtype)
+    return scale, sqrt(jnp.sum(jnp.real(unit * jnp.conj(unit)), axes, keepdims=True))
 
 
 def add_noise(eta: Any, gamma: Any, key: jax.Array) -> GradientToGradient:
@@ -151,7 +192,7 @@ def add_l2(weight_decay: Any) -> GradientToGradient:
 
 
 def centralize() -> GradientToGradient:
-    """Take the mean over all but the last axis off each gradient of two or more axes.
+    """Take the mean over all but the first axis off each gradient of two or more axes.
 
     Yong et al. 2020, equation 1 (`optax.centralize`).
     """

@@ -12,7 +12,7 @@ from adamlab._checks import check_number
 from adamlab.stages._average import Step, fold, start_log_decay, step_at
 from adamlab.stages._decay import DecayRate, check_decay
 from adamlab.stages._kinds import GradientToMoments, Moments, MomentsToMoments
-from adamlab.stages._numerics import cast_like, map_pairs, tame, widen
+from adamlab.stages.numerics import cast_like, map_pairs, real_dtype, tame, widen
 from adamlab.stages.second_moment import SecondMoment, Seen, second_moment_of
 from adamlab.stages.storage import Storage, check_same_field, check_storage, restore, store
 
@@ -183,7 +183,8 @@ class MuTracker:
         now = step_at(self.rate, log, moments.count - 1)
         mu = fold(before, jax.tree.map(tame, moments.grad), now.weight)
         kept = store(mu, self.storage, signed=True)
-        return moments._replace(mu=mu, mu_mass=now.mass), cast_like(kept, stored), now.log_decay
+        moments = moments._replace(mu=mu, mu_mass=now.mass, mu_gathered=now.mass)
+        return moments, cast_like(kept, stored), now.log_decay
 
 
 class NuTracker:
@@ -217,26 +218,30 @@ class NuTracker:
 
         def fold_leaf(g: jax.Array, m: Any, m_before: Any, old: Any) -> tuple[Any, jax.Array]:
             g = widen(g)
+            old = jax.tree.map(lambda v: v.astype(jnp.promote_types(v.dtype, real_dtype(g))), old)
             weight = jnp.asarray(now.weight, jnp.finfo(g.dtype).dtype)
             return self.rule.fold(old, Seen(g, m, m_before), weight)
 
         new, nu = map_pairs(fold_leaf, moments.grad, moments.mu, before, wide)
         kept = store(new, self.storage, signed=self.rule.signed, count=moments.count)
-        moments = moments._replace(nu=nu, nu_mass=now.mass if self.rule.biased else None)
+        mass = now.mass
         if self.rule.previous:
-            moments = _look_back(moments, now, self.rule.first)
+            moments = _look_back(moments._replace(nu=nu), self.rule.first)
+            nu, mass = moments.nu, now.previous_mass
+            mass = None if mass is None else jnp.where(moments.count > 1, mass, 1)
+        mass = mass if self.rule.biased else None
+        moments = moments._replace(nu=nu, nu_mass=mass, nu_gathered=mass)
         return moments, cast_like(kept, stored), now.log_decay
 
 
-def _look_back(moments: Moments, now: Step, first: float | None) -> Moments:
+def _look_back(moments: Moments, first: float | None) -> Moments:
     """The moments with the second moment of the step before, on the first step with none."""
     begun = moments.count > 1
-    mass = None if now.previous_mass is None else jnp.where(begun, now.previous_mass, 1)
     if first is not None:
         nu = jax.tree.map(lambda v: jnp.where(begun, v, jnp.asarray(first, v.dtype)), moments.nu)
-        return moments._replace(nu=nu, nu_mass=mass)
+        return moments._replace(nu=nu)
     # Nothing is known of the gradient's size yet: no step.
     grad, mu = (
         jax.tree.map(lambda x: jnp.where(begun, x, 0), part) for part in (moments.grad, moments.mu)
     )
-    return moments._replace(grad=grad, mu=mu, nu_mass=mass)
+    return moments._replace(grad=grad, mu=mu)

@@ -12,8 +12,8 @@ from adamlab._checks import check_number
 from adamlab.stages._average import fold, start_log_decay, step_at
 from adamlab.stages._decay import DecayRate, check_decay
 from adamlab.stages._kinds import Moments, MomentsToMoments
-from adamlab.stages._numerics import at_step, cast_like, tame, widen
 from adamlab.stages.moments import gradient_like
+from adamlab.stages.numerics import at_step, cast_like, tame, widen
 from adamlab.stages.second_moment import square
 
 
@@ -174,7 +174,8 @@ def positive_negative_momentum(b1: float = 0.9, b3: float = 1.0) -> MomentsToMom
             new, state.mu,
         )  # fmt: skip
         kept = cast_like(new, state.mu)
-        return moments._replace(mu=mu, mu_mass=now.mass), PositiveNegativeState(kept, state.mu)
+        moments = moments._replace(mu=mu, mu_mass=now.mass, mu_gathered=now.mass)
+        return moments, PositiveNegativeState(kept, state.mu)
 
     return MomentsToMoments.from_update("positive_negative_momentum", init, update)
 
@@ -199,7 +200,7 @@ def friction() -> MomentsToMoments:
             lambda m, g, old: m * jax.nn.sigmoid(jnp.abs(widen(tame(old)) - widen(tame(g)))),
             moments.mu, moments.grad, state.previous,
         )  # fmt: skip
-        return moments._replace(mu=mu), FrictionState(moments.grad)
+        return moments._replace(mu=mu), FrictionState(cast_like(moments.grad, state.previous))
 
     return MomentsToMoments.from_update("friction", init, update, needs=("mu",))
 

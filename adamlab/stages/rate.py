@@ -15,15 +15,15 @@ from adamlab._checks import check_number
 from adamlab.stages._average import fold
 from adamlab.stages._decay import DecayRate, check_decay, decay_at
 from adamlab.stages._kinds import Moments, MomentsToDirection, MomentsToMoments
-from adamlab.stages._numerics import (
+from adamlab.stages.correction import zeros_like_field
+from adamlab.stages.direction import denominator, epsilon_hat, numerator
+from adamlab.stages.numerics import (
     at_step,
     average_dtype,
     rms,
     sqrt,
     tree_norm,
 )
-from adamlab.stages.correction import zeros_like_nu
-from adamlab.stages.direction import denominator, epsilon_hat, numerator
 
 
 def to_rate(eps: Any = 1e-8, eps_root: Any = 0.0) -> MomentsToMoments:
@@ -111,7 +111,7 @@ def to_variance_rate(b: float = 0.9) -> MomentsToMoments:
     check_number("b", b, low=0, high=1, open_high=True, scheduled=False)
 
     def rate(moments: Moments) -> Moments:
-        mass = moments.mu_mass
+        mass = moments.mu_gathered
         rho = jnp.minimum((2 - mass) / mass * ((1 - b) / (1 + b)), 0.9999)
 
         def leaf(m: jax.Array, v: jax.Array) -> jax.Array:
@@ -124,7 +124,8 @@ def to_variance_rate(b: float = 0.9) -> MomentsToMoments:
 
         return moments._replace(rate=jax.tree.map(leaf, moments.mu, moments.nu))
 
-    return MomentsToMoments.from_function("to_variance_rate", rate, needs=("mu", "nu", "mu_mass"))
+    needs = ("mu", "nu", "mu_gathered")
+    return MomentsToMoments.from_function("to_variance_rate", rate, needs=needs)
 
 
 def rectify_rate(b2: DecayRate = 0.999, threshold: float = 5.0) -> MomentsToMoments:
@@ -146,7 +147,9 @@ def rectify_rate(b2: DecayRate = 0.999, threshold: float = 5.0) -> MomentsToMome
         rest = jnp.asarray(2 / decay.complement - 1, average_dtype())
         # The two large terms of rho cancel for a young average; with y = t log(1/b2) their
         # difference is 2 (1 - y / expm1(y)) / log(1/b2) but for a term below 1.
-        y = jnp.minimum(-jnp.log1p(-moments.nu_mass), 80.0)
+        mass = moments.nu_gathered
+        young = mass < 1  # by its digits
+        y = jnp.where(young, jnp.minimum(-jnp.log1p(-jnp.where(young, mass, 0)), 80.0), 80.0)
         series = y / 2 - y**2 / 12 + y**4 / 720 - y**6 / 30240 + y**8 / 1209600
         far = jnp.where(y < 0.1, 1, y)
         share = jnp.where(y < 0.1, series, 1 - far / jnp.expm1(far))
@@ -159,7 +162,7 @@ def rectify_rate(b2: DecayRate = 0.999, threshold: float = 5.0) -> MomentsToMome
         rate = jax.tree.map(lambda r: jnp.where(known, factor.astype(r.dtype) * r, 1), moments.rate)
         return moments._replace(rate=rate)
 
-    return MomentsToMoments.from_function("rectify_rate", rectify, needs=("rate", "nu_mass"))
+    return MomentsToMoments.from_function("rectify_rate", rectify, needs=("rate", "nu_gathered"))
 
 
 def _constant(decay: Any) -> Any:
@@ -186,7 +189,7 @@ def scale_rate(learning_rate: Any) -> MomentsToMoments:
         rate_now = at_step(learning_rate, moments.count - 1)
         factor = rate_now * jnp.sqrt(moments.nu_mass) / moments.mu_mass
         rate = jax.tree.map(lambda r: factor.astype(r.dtype) * r, moments.rate)
-        return moments._replace(rate=rate)
+        return moments._replace(rate=rate, mu_mass=None, nu_mass=None)
 
     return MomentsToMoments.from_function("scale_rate", scale, needs=("rate", "mu_mass", "nu_mass"))
 
@@ -195,7 +198,12 @@ def bound_rate(final_rate: Any = 0.1, gamma: Any = 1e-3) -> MomentsToMoments:
     """Clip the rate between bounds that close in on `final_rate`.
 
     `final_rate (1 - 1 / (gamma t + 1))` and `final_rate (1 + 1 / (gamma t))` (Luo et al. 2019,
-    AdaBound, algorithm 2).
+    AdaBound, algorithm 2). The bounds know nothing of the learning rate: where that follows a
+    schedule, let `final_rate` follow it too, or the steps do not end with it.
+
+    Args:
+        final_rate: a finite number > 0, or a schedule of the number of steps done.
+        gamma: how fast the bounds close in.
 
     Raises:
         ValueError: `final_rate` or `gamma` is not a finite number > 0.
@@ -205,7 +213,7 @@ def bound_rate(final_rate: Any = 0.1, gamma: Any = 1e-3) -> MomentsToMoments:
 
     def bound(moments: Moments) -> Moments:
         time = jnp.asarray(gamma, average_dtype()) * moments.count.astype(average_dtype())
-        end = at_step(final_rate, moments.count - 1)
+        end = jnp.asarray(at_step(final_rate, moments.count - 1), average_dtype())
         low, high = end * (1 - 1 / (time + 1)), end * (1 + 1 / time)
         rate = jax.tree.map(
             lambda r: jnp.clip(r, low.astype(r.dtype), high.astype(r.dtype)), moments.rate
@@ -230,7 +238,7 @@ def limit_rate(b3: DecayRate = 0.999) -> MomentsToMoments:
     check_decay("b3", b3)
 
     def init(params: Any) -> LimitRateState:
-        return LimitRateState(zeros_like_nu(params))
+        return LimitRateState(zeros_like_field("rate", params))
 
     def update(moments: Moments, state: LimitRateState, **_: Any) -> tuple[Moments, LimitRateState]:
         weight = decay_at(b3, moments.count - 1).complement
@@ -244,7 +252,7 @@ def limit_rate(b3: DecayRate = 0.999) -> MomentsToMoments:
 def normalize_rate() -> MomentsToMoments:
     """Divide the rates by their root mean square over all leaves.
 
-    Savarese et al. 2019, AvaGrad, algorithm 1: `eps` then sets how adaptive the step is, and the
+    Savarese et al. 2019, AvaGrad, algorithm 2: `eps` then sets how adaptive the step is, and the
     learning rate how long.
     """
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from adamlab.stages._kinds import DirectionToDirection
-from adamlab.stages._numerics import widen
+from adamlab.stages.numerics import widen
 
 
 class CompensatedState(NamedTuple):

@@ -13,7 +13,9 @@ import optax
 from adamlab._checks import check_number
 from adamlab.stages._average import fold
 from adamlab.stages._kinds import DirectionToDirection, Moments
-from adamlab.stages._numerics import (
+from adamlab.stages.coarse import AxisPair, factored, factored_axes, last_two
+from adamlab.stages.decay import CountState, start_count
+from adamlab.stages.numerics import (
     at_step,
     cast_like,
     map_pairs,
@@ -25,8 +27,6 @@ from adamlab.stages._numerics import (
     tame,
     widen,
 )
-from adamlab.stages.coarse import factored, factored_axes
-from adamlab.stages.decay import CountState, start_count
 from adamlab.stages.second_moment import Seen
 
 
@@ -64,7 +64,12 @@ def clip_by_block_rms(max_rms: Any = 1.0) -> DirectionToDirection:
     check_number("max_rms", max_rms, low=0, open_low=True, scheduled=False)
 
     def clip(u: jax.Array) -> jax.Array:
-        return u / jnp.maximum(rms(u) / max_rms, 1).astype(u.dtype)
+        scale, length = _scale_and_norm(u, 0, 5 / 8)
+        most = jnp.asarray(max_rms, length.dtype) * math.sqrt(max(u.size, 1))
+        # Two factors: their product may be too small for a float.
+        return (widen(u) * (1 / scale) * (1 / jnp.maximum(length / most, 1 / scale))).astype(
+            u.dtype
+        )
 
     return DirectionToDirection.from_function(
         "clip_by_block_rms", lambda updates: jax.tree.map(clip, updates)
@@ -74,18 +79,19 @@ def clip_by_block_rms(max_rms: Any = 1.0) -> DirectionToDirection:
 def scale_by_param_block_rms(min_scale: Any = 1e-3) -> DirectionToDirection:
     """Multiply a leaf's direction by the root mean square of its parameters, or `min_scale`.
 
-    Shazeer & Stern 2018, algorithm 4, line 8 (`optax.scale_by_param_block_rms`).
+    Shazeer & Stern 2018, algorithm 4, line 3 (`optax.scale_by_param_block_rms`).
 
     Raises:
         ValueError: `min_scale` is not a finite number > 0, or `update` gets no parameters.
     """
     check_number("min_scale", min_scale, low=0, open_low=True, scheduled=False)
 
+    def leaf(u: jax.Array, p: jax.Array) -> jax.Array:
+        size = jnp.maximum(rms(p), min_scale).astype(real_dtype(u))
+        return (widen(u) * size).astype(u.dtype)
+
     def update(updates: Any, state: Any, params: Any, **_: Any) -> tuple[Any, Any]:
-        new = jax.tree.map(
-            lambda u, p: u * jnp.maximum(rms(p), min_scale).astype(u.dtype), updates, params
-        )
-        return new, state
+        return jax.tree.map(leaf, updates, params), state
 
     return DirectionToDirection.from_update(
         "scale_by_param_block_rms", optax.init_empty_state, update, needs=("params",)
@@ -96,16 +102,19 @@ def scale_by_trust_ratio() -> DirectionToDirection:
     """Give a leaf's direction the length of its parameters: `u |theta| / |u|`.
 
     You et al. 2020, LAMB, algorithm 2, line 11 (`optax.scale_by_trust_ratio`). Where either length
-    is zero the direction is left as it is.
+    is zero the direction is left as it is. In float32 a length of the parameters below 1e-19 is
+    zero, above 1.8e19 it is that; the direction's may be from 1e-33 to 1e33.
 
     Raises:
         ValueError: `update` gets no parameters.
     """
 
     def leaf(u: jax.Array, p: jax.Array) -> jax.Array:
-        length, own = norm(p), norm(u)
+        length, (scale, own) = norm(p).astype(real_dtype(u)), _scale_and_norm(u, -3 / 8, 3 / 8)
         both = (length > 0) & (own > 0)
-        return u * jnp.where(both, length / jnp.where(both, own, 1), 1).astype(u.dtype)
+        quotient = jnp.where(both, length, scale) / jnp.where(both, own, 1)
+        # Two factors: their product may be too large for a float, or too small.
+        return (widen(u) * (1 / scale) * quotient).astype(u.dtype)
 
     def update(updates: Any, state: Any, params: Any, **_: Any) -> tuple[Any, Any]:
         return jax.tree.map(leaf, updates, params), state
@@ -130,7 +139,7 @@ def scale_by_gradient_rms(eps: Any = 1e-8) -> DirectionToDirection:
         size = jnp.maximum(sqrt(v), jnp.asarray(floor, v.dtype))
         # Cut off once more, XLA makes the quotient in one pass, and not what it is made of in two.
         quotient = tame(ratio(widen(tame(g)), size))
-        return u / jnp.maximum(rms(quotient), 1).astype(u.dtype)
+        return (widen(u) / jnp.maximum(rms(quotient), 1)).astype(u.dtype)
 
     def update(updates: Any, state: Any, *, moments: Moments, **_: Any) -> tuple[Any, Any]:
         now = partial(leaf, floor=at_step(eps, moments.count - 1))
@@ -149,19 +158,24 @@ class ConfidenceState(NamedTuple):
 
 
 def scale_by_confidence(
-    b1: float = 0.9, b3: float = 0.9999, eps: float = 1e-16, min_dim_size: int = 1
+    b1: float = 0.9,
+    b3: float = 0.9999,
+    eps: float = 1e-16,
+    min_dim_size: int = 1,
+    axes: AxisPair = last_two,
 ) -> DirectionToDirection:
     """The direction's average over the root of its own mean squared deviation, factored.
 
     `m = ema(u)`, `m / sqrt(ema_b3((u - m)² + eps))` for leaves of two axes or more, `m` for the
-    others (Luo et al. 2023, CAME, algorithm 2). Neither average is corrected.
+    others (Luo et al. 2023, CAME, algorithm 2). Neither average is corrected. `min_dim_size` and
+    `axes` are `factored`'s.
 
     Raises:
         ValueError: b1 or b3 is outside [0, 1), or `eps` is negative.
     """
     check_number("b1", b1, low=0, high=1, open_high=True, scheduled=False)
     check_number("b3", b3, low=0, high=1, open_high=True, scheduled=False)
-    deviations = factored(b3, eps, min_dim_size)
+    deviations = factored(b3, eps, min_dim_size, axes)
 
     def init(params: Any) -> ConfidenceState:
         residual = jax.tree.map(
@@ -171,7 +185,7 @@ def scale_by_confidence(
         return ConfidenceState(optax.tree.zeros_like(params), residual)
 
     def _is_factored(p: jax.Array) -> bool:
-        return factored_axes(p.shape, min_dim_size) is not None
+        return factored_axes(p.shape, min_dim_size, axes) is not None
 
     def update(updates: Any, state: ConfidenceState, **_: Any) -> tuple[Any, ConfidenceState]:
         average = fold(state.ema, updates, 1 - b1)
@@ -241,3 +255,15 @@ def _projected(
     unit = weights / (lengths[0] + eps)
     along = jnp.sum(jnp.real(jnp.conj(unit) * direction), axis=1, keepdims=True)
     return (direction - unit * along).reshape(u.shape), near
+
+
+def _scale_and_norm(x: jax.Array, low: float, high: float) -> tuple[jax.Array, jax.Array]:
+    """One of two scales and the norm of `x` over it: of 2^128 (float64: 2^1024) to these powers.
+
+    The lower one unless its norm saturates. The largest magnitude for a scale would cost a copy.
+    """
+    wide = widen(x)
+    small, large = (2.0 ** (power * jnp.finfo(wide.dtype).maxexp) for power in (low, high))
+    near, far = norm(wide / small), norm(wide / large)
+    saturated = near > float(jnp.finfo(wide.dtype).max) ** 0.5 / 2
+    return jnp.where(saturated, large, small).astype(near.dtype), jnp.where(saturated, far, near)

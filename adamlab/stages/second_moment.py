@@ -11,7 +11,7 @@ import numpy as np
 
 from adamlab._checks import check_number
 from adamlab.stages._decay import DecayRate, OneMinus, check_decay, decay_at
-from adamlab.stages._numerics import largest_tame, lerp, wide_dtype
+from adamlab.stages.numerics import largest_tame, lerp, wide_dtype
 
 
 class Seen(NamedTuple):
@@ -156,8 +156,7 @@ def previous(second_moment: DecayRate | SecondMoment, first: float | None = None
         ValueError: the second moment keeps no array that is `nu` itself.
     """
     inner = second_moment_of(second_moment)
-    example = jax.ShapeDtypeStruct((2, 2), np.float32)
-    if not isinstance(jax.eval_shape(inner.init, example), jax.ShapeDtypeStruct):
+    if not keeps_nu(inner):
         raise ValueError("previous(): this second moment keeps no nu of its own to look back to")
 
     def fold(nu: jax.Array, seen: Seen, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -165,6 +164,12 @@ def previous(second_moment: DecayRate | SecondMoment, first: float | None = None
         return new, nu
 
     return inner._replace(name=f"previous {inner.name}", fold=fold, previous=True, first=first)
+
+
+def keeps_nu(second_moment: SecondMoment) -> bool:
+    """Whether its state is an array, which is then `nu` itself."""
+    example = jax.ShapeDtypeStruct((4096, 4096), np.float32)  # small ones may be kept whole
+    return isinstance(jax.eval_shape(second_moment.init, example), jax.ShapeDtypeStruct)
 
 
 def from_first(rate: DecayRate) -> DecayRate:

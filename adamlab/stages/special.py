@@ -10,11 +10,11 @@ import optax
 
 from adamlab._checks import check_count, check_number
 from adamlab.stages._average import start_log_decay, step_at
-from adamlab.stages._decay import DecayRate, plain_decay
+from adamlab.stages._decay import DecayRate, OneMinus, plain_decay, refuse_narrow
 from adamlab.stages._kinds import GradientToMoments, Moments, MomentsToMoments
-from adamlab.stages._numerics import at_step, tame, widen
 from adamlab.stages.moments import NuTracker, gradient_like
-from adamlab.stages.second_moment import SecondMoment, second_moment_of, square
+from adamlab.stages.numerics import at_step, tame, widen
+from adamlab.stages.second_moment import SecondMoment, keeps_nu, second_moment_of, square
 
 
 class TrackCurvatureState(NamedTuple):
@@ -43,6 +43,8 @@ def track_curvature(b2: DecayRate | SecondMoment = 0.99, *, every: int = 1) -> M
     """
     second = NuTracker(second_moment_of(b2), None)
     check_count("every", every)
+    if every > 1 and not keeps_nu(second.rule):
+        raise ValueError(f"every={every}: must be 1 where the second moment keeps no nu of its own")
     if second.rule.previous and second.rule.first is None:
         raise ValueError("track_curvature(previous(...)): give previous() what is first")
 
@@ -58,13 +60,16 @@ def track_curvature(b2: DecayRate | SecondMoment = 0.99, *, every: int = 1) -> M
         seen, nu, log = second.step(fed, None, state.nu, state.nu_log_decay)
         new = TrackCurvatureState(fed.count, nu, log)
         due = (moments.count - 1) % every == 0
-        kept = jax.tree.map(lambda n, old: jnp.where(due, n, old), new, state)
-        mass = seen.nu_mass
-        if every > 1 and second.rule.rate is not None:
-            before = step_at(second.rule.rate, state.nu_log_decay, state.updates).previous_mass
-            mass = jnp.where(due, mass, before)
-        averaged = jax.tree.map(lambda n, old: jnp.where(due, n, widen(old)), seen.nu, state.nu)
-        return moments._replace(nu=averaged, nu_mass=mass), kept
+        mass, averaged = seen.nu_mass, seen.nu
+        if every > 1:
+            new, averaged = (
+                jax.tree.map(lambda n, old: jnp.where(due, n, old.astype(n.dtype)), *both)
+                for both in ((new, state), (averaged, state.nu))
+            )
+            if mass is not None and second.rule.rate is not None:
+                before = step_at(second.rule.rate, state.nu_log_decay, state.updates).previous_mass
+                mass = jnp.where(due, mass, before)
+        return moments._replace(nu=averaged, nu_mass=mass, nu_gathered=mass), new
 
     return MomentsToMoments.from_update(
         "track_curvature", init, update, extra_args=("hessian_diag",)
@@ -94,7 +99,9 @@ def track_window(b1: float = 0.9, length: int = 10) -> GradientToMoments:
         ValueError: b1 or `length` is out of range.
     """
     check_count("length", length)
-    rate = b1 if isinstance(b1, int) and b1 == 1 else plain_decay("b1", b1)
+    rate = plain_decay("b1", b1) if isinstance(b1, OneMinus) else b1
+    refuse_narrow("b1", rate)
+    check_number("b1", rate, low=0, high=1, scheduled=False)
     powers = [rate**i for i in range(length)][::-1]
 
     def init(params: Any) -> WindowState:
@@ -105,7 +112,7 @@ def track_window(b1: float = 0.9, length: int = 10) -> GradientToMoments:
         updates = jax.tree.map(tame, updates)
         count = optax.safe_increment(state.count)
         full = count > length
-        oldest = jax.tree.map(lambda q: q[0], state.queue)
+        oldest = jax.tree.map(lambda q, g: q[0].astype(g.dtype), state.queue, updates)
         queue = jax.tree.map(
             lambda q, g: jnp.concatenate([q[1:], g[None].astype(q.dtype)]), state.queue, updates
         )

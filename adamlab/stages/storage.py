@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from adamlab._checks import check_count
-from adamlab.stages._numerics import ratio
+from adamlab.stages.numerics import ratio
 
 
 class QuantizedBlocks(NamedTuple):
@@ -40,7 +40,10 @@ Storage = Any
 
 
 def check_storage(name: str, storage: Storage, *, real: bool = False) -> None:
-    """Refuse what is neither None, a floating dtype (a `real` one) nor `EightBit`."""
+    """Refuse what is neither None, a floating dtype nor `EightBit`.
+
+    A `real` average, of squares, needs the range of float32 too.
+    """
     if storage is None:
         return
     if isinstance(storage, EightBit):
@@ -53,6 +56,11 @@ def check_storage(name: str, storage: Storage, *, real: bool = False) -> None:
         floating = False
     if not floating:
         raise TypeError(f"{name}={storage!r}: must be None, a floating dtype or EightBit(...)")
+    if real and jnp.finfo(storage).maxexp < jnp.finfo(jnp.bfloat16).maxexp:
+        raise TypeError(
+            f"{name}={jnp.dtype(storage).name}: squares of usual gradients vanish or overflow in "
+            "it; must be None, bfloat16, a wider dtype or EightBit(...)"
+        )
 
 
 def check_same_field(name: str, storage: Storage, tree: Any) -> None:
@@ -78,7 +86,7 @@ def store(tree: Any, storage: Storage, *, signed: bool, count: Any = None) -> An
     if not isinstance(storage, EightBit):
         if count is not None and jnp.dtype(storage) == jnp.bfloat16:
             return jax.tree.map(lambda x: _dithered(x, count), tree)
-        return jax.tree.map(lambda x: x.astype(storage), tree)
+        return jax.tree.map(lambda x: _cast_within(x, storage), tree)
 
     def quantize(x: jax.Array) -> Any:
         if x.size < storage.min_size or x.size == 0 or jnp.iscomplexobj(x):
@@ -93,6 +101,14 @@ def store(tree: Any, storage: Storage, *, signed: bool, count: Any = None) -> An
         return QuantizedBlocks(codes, scale)
 
     return jax.tree.map(quantize, tree)
+
+
+def _cast_within(x: jax.Array, dtype: Any) -> jax.Array:
+    """`x` in `dtype`, cut off at its largest: an average that is infinite once stays so."""
+    limits = jnp.finfo(dtype)
+    if limits.maxexp < jnp.finfo(x.dtype).maxexp and not jnp.iscomplexobj(x):
+        x = jnp.clip(x, -float(limits.max), float(limits.max))
+    return x.astype(dtype)
 
 
 def _dithered(x: jax.Array, count: Any) -> jax.Array:

@@ -12,7 +12,7 @@ from adamlab._checks import check_number
 from adamlab.stages._average import fold, start_log_decay, step_at
 from adamlab.stages._decay import DecayRate, check_decay
 from adamlab.stages._kinds import DirectionToDirection
-from adamlab.stages._numerics import cast_like, widen
+from adamlab.stages.numerics import cast_like, widen
 
 
 def scale_by_learning_rate(learning_rate: Any, *, flip_sign: bool = True) -> DirectionToDirection:
@@ -117,7 +117,9 @@ def anchor_to_start(momentum: Any = 0.0) -> DirectionToDirection:
 
     def update(updates: Any, state: AnchorState, params: Any, **_: Any) -> tuple[Any, AnchorState]:
         new = jax.tree.map(
-            lambda u, p, start: jnp.asarray(1 - momentum, u.dtype) * (start - u - p),
+            lambda u, p, start: (
+                jnp.asarray(1 - momentum, u.dtype) * ((start - p).astype(u.dtype) - u)
+            ),
             updates, params, state.start,
         )  # fmt: skip
         return new, state

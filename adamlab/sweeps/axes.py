@@ -66,7 +66,8 @@ def _check_cast(name: str, array: np.ndarray) -> None:
     dtype = float_dtype()
     with np.errstate(over="ignore"):
         cast = array.astype(dtype)
-    lost = ~np.isfinite(cast) | ((cast == 0) & (array != 0))
+    tiny = np.finfo(dtype).tiny  # XLA takes what is below for 0
+    lost = ~np.isfinite(cast) | ((abs(cast) < tiny) & (array != 0))
     if lost.any():
         raise ValueError(f"axis {name!r} holds {array[lost][0]:g}, which {dtype} cannot hold")
     order = np.argsort(cast)
@@ -79,7 +80,7 @@ def _check_cast(name: str, array: np.ndarray) -> None:
         )
 
 
-def parse_axes(texts: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+def parse_axes(texts: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[str, int | float]]:
     """Axes and fixed values from texts such as `learning_rate=1e-5:1:64:log`.
 
     `name=low:high:count` spaces evenly, `:log` on a log scale; `name=a,b,c` lists values; and
@@ -90,7 +91,7 @@ def parse_axes(texts: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[str, f
         ValueError: a text is of none of these forms, or a name is given twice.
     """
     axes: dict[str, np.ndarray] = {}
-    fixed: dict[str, float] = {}
+    fixed: dict[str, int | float] = {}
     for text in texts:
         name, equals, body = text.partition("=")
         if not equals or not name or not body:
@@ -104,7 +105,8 @@ def parse_axes(texts: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[str, f
         elif "," in body:
             axes[name] = np.array([_number(text, part) for part in body.split(",")])
         else:
-            fixed[name] = _number(text, body)
+            number = _number(text, body)
+            fixed[name] = int(body) if body.lstrip("+-").isdecimal() else number
     return axes, fixed
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +18,10 @@ import jax
 from adamlab._checks import check_count, nearest
 from adamlab.sweeps.axes import SEED, Axes, check_axes
 from adamlab.sweeps.devices import IN_FLIGHT, float_dtype, use_all_cores
+from adamlab.sweeps.executors import as_done, check_executor, pool_of
 from adamlab.sweeps.footprint import suitable_lanes
 from adamlab.sweeps.identity import identity
+from adamlab.sweeps.outputs import check_outputs
 from adamlab.sweeps.plan import Plan, cut
 from adamlab.sweeps.program import Program, Work, compile_program, outputs_of, run_block
 from adamlab.sweeps.provenance import provenance
@@ -39,6 +41,11 @@ _BLOCKS, _FEWEST, _TILES = 16, 4, 4
 _MOST = 2**16
 # From so many points a seed, what its key determines is computed once for all of them.
 _SHARED_FROM = 64
+_OWN_ATTRIBUTES = {
+    "function", "paired", "dtype", "code", "axes", "block", "lanes", "outputs", "settings",
+    "adamlab_store", "compiles", "run_seconds", "block_memory", "versions", "commit", "device",
+    "platform", "date",
+}  # fmt: skip
 
 
 def sweep(
@@ -75,7 +82,8 @@ def sweep(
             in the blocks and lanes of the first call; another function, other axes, settings or
             outputs are refused.
         executor: where blocks are computed: any `concurrent.futures.Executor`, such as a process
-            pool, Dask's `client.get_executor()` or submitit's. None for this process. A pool of
+            pool or Dask's `client.get_executor()`, or another whose `submit` returns handles with
+            `done`, `result` and `cancel`, such as submitit's. None for this process. A pool of
             processes needs an `fn` that can be pickled and the start method "spawn".
         block: the most points in a block; None for a sixteenth of the grid, within bounds.
         lanes: how many points a device computes at once; None for a number that suits the device,
@@ -86,7 +94,8 @@ def sweep(
         paired: whether points that share a seed share their key, so that they can be compared
             pair by pair; otherwise every point's key comes from all its coordinates.
         settings: what else determines the results, as JSON values, such as the version of what is
-            computed. Kept in the attributes, and compared on resuming.
+            computed. Kept in the attributes, and compared on resuming. The names that the library
+            keeps there itself are refused.
         dims: for outputs that are arrays, `{output: {dimension: coordinates}}`, from the first
             dimension on; those left over are numbered.
         progress: whether to show a progress bar on standard error.
@@ -104,10 +113,13 @@ def sweep(
         OSError: the store cannot be written; blocks already done are safe.
     """
     path = None if store is None else Path(store)
+    check_executor(executor)
     structure = structural_axis(axes)
     if structure is not None:
         name, values = structure
         numeric = {axis: points for axis, points in axes.items() if axis != name}
+        if not numeric:
+            raise ValueError(f"axes holds {name!r} alone: a sweep needs an axis of numbers beside")
         one = partial(
             sweep, axes=numeric, resume=resume, executor=executor, block=block, lanes=lanes,
             memory=memory, paired=paired, settings=settings, dims=dims, progress=progress,
@@ -122,24 +134,26 @@ def sweep(
         if value is not None:
             check_count(name, value)
     known = {
+        **_checked_settings(settings or {}),
         "function": _name(fn),
         "paired": paired,
         "dtype": float_dtype(),
-        **(settings or {}),
         "code": identity(fn),
     }
     work = _work(fn, grid, paired, executor)
+    outputs = outputs_of(work)
     if path is not None and path.exists():
         if not resume:
             raise already_exists(path)
         target = Store.open(path, mode="r+")
-        target.check_same(grid, known, outputs_of(work))
+        target.check_same(grid, known, outputs, dims or {})
         if executor is None and target.missing():
             compile_program(work, target.plan.block, target.plan.lanes)
     else:
+        check_outputs(outputs)
         plan, program, compiles = _plan(work, grid, block, lanes, memory)
         attributes = {**provenance(), "compiles": compiles, "block_memory": program.memory}
-        target = Store.create(path, plan, outputs_of(work), known, attributes, dims or {})
+        target = Store.create(path, plan, outputs, known, attributes, dims or {})
     start = time.perf_counter()
     _run_missing(target, work, executor, progress)
     run_seconds = time.perf_counter() - start
@@ -150,7 +164,7 @@ def open_sweep(store: str | os.PathLike[str]) -> xr.Dataset:
     """The sweep in `store`, finished or not, as a dataset in memory.
 
     Raises:
-        FileNotFoundError: there is nothing at `store`.
+        FileNotFoundError: there is nothing at `store`, or nothing of it has begun.
         ValueError: what is there is no sweep.
     """
     joined = open_structures(Path(store), open_sweep)
@@ -207,13 +221,13 @@ def _run_missing(target: Store, work: Work, executor: Executor | None, progress:
         smoothing=0.1, dynamic_ncols=True,
     )  # fmt: skip
     try:
-        with bar, _pool(executor) as pool:
+        with bar, pool_of(executor) as pool:
             places = {
                 pool.submit(run_block, work, plan.values(p), plan.block, plan.lanes): p
                 for p in missing
             }
             try:
-                for future in as_completed(places):
+                for future in as_done(places):
                     place = places[future]
                     target.write(place, future.result())
                     bar.update(sizes[place])
@@ -231,27 +245,28 @@ def _run_missing(target: Store, work: Work, executor: Executor | None, progress:
         raise
 
 
-@contextmanager
-def _pool(executor: Executor | None) -> Iterator[Executor]:
-    """The caller's executor, or threads enough for the blocks in flight."""
-    if executor is not None:
-        yield executor
-        return
-    with ThreadPoolExecutor(max_workers=IN_FLIGHT) as own:
-        yield own
+def _checked_settings(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    for name, value in settings.items():
+        if name in _OWN_ATTRIBUTES:
+            raise ValueError(f"settings[{name!r}]: the library keeps its own under that name")
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"settings[{name!r}]={value!r}: must be a JSON value") from error
+    return settings
 
 
 def _check_arguments(fn: Callable[..., Any], axes: Axes) -> None:
     if not callable(fn):
         raise TypeError(f"fn={fn!r}: must be a function")
+    if "key" in axes:
+        raise ValueError("axis 'key': random keys are made from whole numbers; call it 'seed'")
     try:
         parameters = inspect.signature(fn).parameters.values()
     except (TypeError, ValueError):
         return
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return
-    if "key" in axes:
-        raise ValueError("axis 'key': random keys are made from whole numbers; call it 'seed'")
     names = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     for axis in axes:
         argument = "key" if axis == SEED else axis

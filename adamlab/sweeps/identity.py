@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from functools import partial
 from typing import Any
@@ -14,41 +15,79 @@ import numpy as np
 
 
 def identity(thing: Any) -> str:
-    """A function's name with a digest of its code and of what it has bound; values as they are.
+    """A function's name with a digest of what it computes by; values as they are.
 
     Two functions of one name that compute something else, such as schedules of different rates
-    or one that was edited, differ here.
+    or one that was edited, differ here. What counts is a function's code, what it has bound (by
+    `partial`, in a closure, as a method's object), and the functions and plain values of its own
+    module that it names; of other modules only the names.
     """
+    return _identity(thing, frozenset())
+
+
+def _identity(thing: Any, within: frozenset[int]) -> str:
+    if id(thing) in within:  # a function that calls itself, an object that holds itself
+        return "itself"
+    within |= {id(thing)}
     if isinstance(thing, partial):
-        bound = [identity(value) for value in thing.args]
-        bound += [f"{name}={identity(value)}" for name, value in sorted(thing.keywords.items())]
-        return f"{identity(thing.func)}({', '.join(bound)})"
+        bound = [_identity(value, within) for value in thing.args]
+        bound += [f"{k}={_identity(v, within)}" for k, v in sorted(thing.keywords.items())]
+        return f"{_identity(thing.func, within)}({', '.join(bound)})"
     if isinstance(thing, types.FunctionType):
-        cells = [cell.cell_contents for cell in thing.__closure__ or ()]
-        defaults = (thing.__defaults__, thing.__kwdefaults__)
-        parts = [_code(thing.__code__), *map(identity, cells), identity(defaults)]
+        parts = [_code(thing.__code__, within)]
+        parts += [_identity(value, within) for value in _bound(thing)]
         return f"{thing.__module__}.{thing.__qualname__}#{_digest(parts)}"
+    if isinstance(thing, types.MethodType):
+        return f"{_identity(thing.__self__, within)}.{_identity(thing.__func__, within)}"
+    if callable(thing) and hasattr(thing, "__wrapped__"):  # such as by jit
+        return f"{type(thing).__name__} {_identity(thing.__wrapped__, within)}"
     if is_dataclass(thing) and not isinstance(thing, type):
         values = {f.name: getattr(thing, f.name) for f in fields(thing)}
-        return f"{type(thing).__qualname__}{identity(values)}"
-    if isinstance(thing, np.ndarray | np.generic | jax.Array):
+        return f"{type(thing).__qualname__}{_identity(values, within)}"
+    if isinstance(thing, np.generic):
+        return repr(thing.item())
+    if isinstance(thing, np.ndarray | jax.Array):
         array = np.asarray(thing)
         return f"{array.dtype}{array.shape}#{_digest([array.tobytes().hex()])}"
     if isinstance(thing, Mapping):
-        return "{" + ", ".join(f"{k}: {identity(v)}" for k, v in sorted(thing.items())) + "}"
+        items = sorted((str(k), _identity(v, within)) for k, v in thing.items())
+        return "{" + ", ".join(f"{name}: {value}" for name, value in items) + "}"
     if isinstance(thing, tuple | list):
-        return "(" + ", ".join(map(identity, thing)) + ")"
+        return "(" + ", ".join(_identity(value, within) for value in thing) + ")"
     if isinstance(thing, set | frozenset):
-        return "{" + ", ".join(sorted(map(identity, thing))) + "}"
-    if callable(thing) and hasattr(thing, "__qualname__"):
-        return f"{thing.__module__}.{thing.__qualname__}"
-    text = repr(thing)
-    return type(thing).__qualname__ if " at 0x" in text else text
+        return "{" + ", ".join(sorted(_identity(value, within) for value in thing)) + "}"
+    if isinstance(thing, type | types.BuiltinFunctionType | types.ModuleType):
+        return f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', thing)}"
+    if (text := repr(thing)).count(" at 0x") == 0:
+        return text
+    return f"{type(thing).__qualname__}{_identity(getattr(thing, '__dict__', {}), within)}"
 
 
-def _code(code: types.CodeType) -> str:
-    inner = [_code(c) if isinstance(c, types.CodeType) else identity(c) for c in code.co_consts]
-    return _digest([code.co_code.hex(), *code.co_names, *inner])
+def _bound(function: types.FunctionType) -> Iterator[Any]:
+    """What a function computes by beside its code."""
+    yield function.__defaults__, function.__kwdefaults__
+    for cell in function.__closure__ or ():
+        with suppress(ValueError):  # not filled yet
+            yield cell.cell_contents
+    for name in sorted(_names(function.__code__) & function.__globals__.keys()):
+        value = function.__globals__[name]
+        plain = isinstance(value, bool | int | float | complex | str | tuple | np.ndarray)
+        if plain or getattr(value, "__module__", None) == function.__module__:
+            yield name, value
+
+
+def _names(code: types.CodeType) -> set[str]:
+    inner = (_names(c) for c in code.co_consts if isinstance(c, types.CodeType))
+    return set(code.co_names).union(*inner)
+
+
+def _code(code: types.CodeType, within: frozenset[int]) -> str:
+    arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    inner = [
+        _code(c, within) if isinstance(c, types.CodeType) else _identity(c, within)
+        for c in code.co_consts
+    ]
+    return _digest([code.co_code.hex(), *arguments, *code.co_names, *inner])
 
 
 def _digest(parts: list[str]) -> str:

@@ -13,8 +13,8 @@ from uuid import uuid4
 import jax
 import numpy as np
 
-from adamlab._checks import nearest
 from adamlab.sweeps.axes import Axes
+from adamlab.sweeps.outputs import DONE, check_names, own_dims, signature
 from adamlab.sweeps.plan import Plan
 from adamlab.sweeps.refusals import OtherSweepError
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import zarr
 
 _FORMAT = 1
-_DONE = "done_blocks"
 
 
 class Store:
@@ -61,7 +60,7 @@ class Store:
         """
         import zarr
 
-        _check_names(plan.axes, outputs, dims)
+        check_names(plan.axes, outputs, dims)
         if path is None:
             group = zarr.create_group(zarr.storage.MemoryStore())
             _lay_out(group, plan, outputs, settings, attributes, dims)
@@ -104,8 +103,9 @@ class Store:
         axes: Axes,
         settings: Mapping[str, Any],
         outputs: Mapping[str, jax.ShapeDtypeStruct],
+        dims: Mapping[str, Mapping[str, Any]],
     ) -> None:
-        """Refuse to go on with other axes, settings or outputs than the store was made with.
+        """Refuse to go on with other axes, settings, outputs or dims than it was made with.
 
         Raises:
             OtherSweepError: they differ; the message says in what.
@@ -125,8 +125,13 @@ class Store:
             before, now = self.settings.get(name), given.get(name)
             if json.dumps(before, sort_keys=True) != json.dumps(now, sort_keys=True):
                 raise self._other(name, before, now)
-        if self._outputs != _signature(outputs):
-            raise self._other("outputs", self._outputs, _signature(outputs))
+        if self._outputs != signature(outputs):
+            raise self._other("outputs", self._outputs, signature(outputs))
+        for name, output in outputs.items():
+            for dim, values in own_dims(name, output, dims).items():
+                there = np.asarray(self._array(dim)[...])
+                if not np.array_equal(there, values):
+                    raise self._other(f"dimension {dim!r}", _describe(there), _describe(values))
 
     def _other(self, what: str, old: Any, new: Any) -> OtherSweepError:
         return OtherSweepError(self.where, f"{what} {old}", new)
@@ -136,7 +141,7 @@ class Store:
 
     def missing(self) -> list[tuple[int, ...]]:
         """The places of the blocks that are not done."""
-        done = np.asarray(self._array(_DONE)[...])
+        done = np.asarray(self._array(DONE)[...])
         return [place for place in self.plan.blocks() if not done[place]]
 
     def write(self, place: tuple[int, ...], values: Mapping[str, np.ndarray]) -> None:
@@ -149,7 +154,7 @@ class Store:
         try:
             for name in self._outputs:
                 self._array(name)[region] = values[name]
-            self._array(_DONE)[place] = True
+            self._array(DONE)[place] = True
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise OSError(
@@ -165,16 +170,16 @@ class Store:
         """
         import xarray as xr
 
-        done = np.asarray(self._array(_DONE)[...])
+        done = np.asarray(self._array(DONE)[...])
         for axis, (length, size) in enumerate(zip(self.plan.block, self.plan.shape, strict=True)):
             done = np.repeat(done, length, axis=axis).take(range(size), axis=axis)
         variables = {}
         for name, array in sorted(self._group.arrays()):
-            if name == _DONE:
+            if name == DONE:
                 continue
             values = np.asarray(array[...])
             dims = _dimension_names(array)
-            if dims[: done.ndim] == tuple(self.plan.axes):
+            if name in self._outputs:
                 there = done.reshape(done.shape + (1,) * (values.ndim - done.ndim))
                 values = np.where(there, values, np.asarray(_missing(values.dtype), values.dtype))
             variables[name] = (dims, values, dict(array.attrs))
@@ -198,7 +203,7 @@ def _lay_out(
     for name, values in plan.axes.items():
         group.create_array(name, data=values, dimension_names=(name,))
     for name, output in outputs.items():
-        own = _own_dims(name, output, dims)
+        own = own_dims(name, output, dims)
         for dim, values in own.items():
             if dim not in group:
                 group.create_array(dim, data=np.asarray(values), dimension_names=(dim,))
@@ -211,7 +216,7 @@ def _lay_out(
             dimension_names=axes + tuple(own),
         )
     group.create_array(
-        _DONE,
+        DONE,
         shape=plan.blocks_shape,
         chunks=(1,) * len(axes),
         dtype="bool",
@@ -223,54 +228,10 @@ def _lay_out(
         axes=list(axes),
         block=list(plan.block),
         lanes=plan.lanes,
-        outputs=_signature(outputs),
+        outputs=signature(outputs),
         settings=json.loads(json.dumps(settings)),
         **attributes,
     )
-
-
-def _own_dims(
-    name: str, output: jax.ShapeDtypeStruct, dims: Mapping[str, Mapping[str, Any]]
-) -> dict[str, np.ndarray]:
-    """The dimensions of an output besides the axes, with their coordinates."""
-    named = {dim: np.asarray(values) for dim, values in dims.get(name, {}).items()}
-    rest = range(len(named), len(output.shape))
-    return named | {f"{name}_{i}": np.arange(output.shape[i]) for i in rest}
-
-
-def _check_names(
-    axes: Axes,
-    outputs: Mapping[str, jax.ShapeDtypeStruct],
-    dims: Mapping[str, Mapping[str, Any]],
-) -> None:
-    """Refuse names that would hide each other, or that Zarr reads as folders."""
-    for name in dims:
-        if name not in outputs:
-            raise ValueError(f"dims[{name!r}]: there is no such output; {nearest(name, outputs)}")
-    coordinates: dict[str, np.ndarray] = {}
-    for name, output in outputs.items():
-        own = _own_dims(name, output, dims)
-        lengths = tuple(len(values) for values in own.values())
-        if lengths != output.shape:
-            raise ValueError(f"dims[{name!r}] has lengths {lengths}: the output has {output.shape}")
-        for dim, values in own.items():
-            if dim in coordinates and not np.array_equal(coordinates[dim], values):
-                raise ValueError(f"dimension {dim!r} has other coordinates in another output")
-            coordinates[dim] = values
-    taken = {"done": "a name of the library's own", _DONE: "a name of the library's own"}
-    kinds = [("axis", axes), ("output", outputs), ("dimension", coordinates)]
-    for kind, names in kinds:
-        for name in names:
-            if "/" in name or name in (".", "..", "") or name.startswith("__"):
-                raise ValueError(f"{kind} {name!r}: a name must not hold '/' or start with '__'")
-            if name in taken:
-                raise ValueError(f"{kind} {name!r} has the name of {taken[name]}: rename it")
-            taken[name] = f"an {kind}" if kind in ("axis", "output") else f"a {kind}"
-
-
-def _signature(outputs: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, str]:
-    """Dtype and shape of each output, as text."""
-    return {name: f"{out.dtype}{list(out.shape)}" for name, out in sorted(outputs.items())}
 
 
 def _missing(dtype: np.dtype[Any]) -> Any:
@@ -279,7 +240,7 @@ def _missing(dtype: np.dtype[Any]) -> Any:
 
 
 def _describe(values: np.ndarray) -> str:
-    return f"{len(values)} {values.dtype} values from {values[0]:g} to {values[-1]:g}"
+    return f"{len(values)} {values.dtype} values from {values[0]} to {values[-1]}"
 
 
 def _dimension_names(array: Any) -> tuple[str, ...]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -72,10 +75,14 @@ def over_structures(
             raise ValueError(f"axis {name!r} holds {label!r}: a name must be a file name")
     if store is not None:
         _begin(store, name, list(values), resume)
-    parts = {
-        label: run(value, None if store is None else store / label)
-        for label, value in values.items()
-    }
+    parts = {}
+    try:
+        for label, value in values.items():
+            parts[label] = run(value, None if store is None else store / label)
+    except BaseException:
+        if store is not None and [file.name for file in store.iterdir()] == [_FILE]:
+            shutil.rmtree(store)  # nothing has begun: it must not be in the way of another try
+        raise
     return _joined(name, list(values), parts)
 
 
@@ -83,16 +90,17 @@ def open_structures(store: Path, open_part: Callable[[Path], xr.Dataset]) -> xr.
     """What `over_structures` has left at `store`, finished or not; None if it left nothing there.
 
     Raises:
-        ValueError: none of its sweeps has begun.
+        FileNotFoundError: none of its sweeps has begun.
     """
     if not (store / _FILE).exists():
         return None
     about = json.loads((store / _FILE).read_text())
-    parts = {
-        label: open_part(store / label) for label in about["values"] if (store / label).exists()
-    }
+    parts = {}
+    for label in about["values"]:
+        with suppress(FileNotFoundError):
+            parts[label] = open_part(store / label)
     if not parts:
-        raise ValueError(f"store={str(store)!r}: none of its sweeps has begun; resume it")
+        raise FileNotFoundError(errno.ENOENT, "none of its sweeps has begun; resume it", str(store))
     return _joined(about["axis"], about["values"], parts)
 
 

@@ -55,11 +55,13 @@ def kept_laws(
         details: fields of `Subject`, such as `hyperparameters`, `extra_args` or `bound`.
 
     Raises:
-        ValueError: a law is unknown.
-        TypeError: `subject` is nothing that laws can be held against, or `details` do not fit it.
+        ValueError: a law is unknown, or a number among `details` is out of range.
+        TypeError: `subject` is nothing that laws can be held against or cannot be built, `details`
+            do not fit it, or `laws` holds something else than names.
     """
     chosen = _chosen(LAWS if laws is None else laws)
     whole = as_subject(subject, details)
+    _ = whole.tx  # to raise once, not in each law
     return {law.name: examine(law, whole) for law in chosen}
 
 
@@ -87,9 +89,13 @@ def check_law(subject: Any, law: str, **details: Any) -> None:
     check_laws(subject, [law], **details)
 
 
-def _chosen(names: Iterable[str]) -> list[Law]:
-    names = [names] if isinstance(names, str) else list(names)
+def _chosen(laws: Iterable[str]) -> list[Law]:
+    is_many = isinstance(laws, Iterable) and not isinstance(laws, str)
+    names: list[Any] = list(laws) if is_many else [laws]
     for name in names:
+        if not isinstance(name, str):
+            kind = type(name).__name__
+            raise TypeError(f"laws: must be names from LAWS, such as 'odd', not a {kind}")
         if name not in LAWS:
             raise ValueError(f"unknown law {name!r}: {nearest(name, LAWS)}")
     return [LAWS[name] for name in names]

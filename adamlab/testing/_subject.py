@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from adamlab._checks import check_number, nearest
 from adamlab.testing._trees import (
     EXAMPLE_DTYPES,
     example_gradients,
@@ -35,6 +36,7 @@ class Forms(NamedTuple):
     """One step as trees of `jax.ShapeDtypeStruct`."""
 
     params: Any
+    grads: Any
     state: Any
     updates: Any
     after: Any
@@ -47,6 +49,10 @@ class Subject:
 
     A law that asks for something the subject does not give (hyperparameters, a bound) does not
     apply to it.
+
+    Raises:
+        ValueError: a hyperparameter is not finite, `bound` is negative, or `unit` is not above 0.
+        TypeError: one of them is no number, or a schedule.
     """
 
     make: Callable[..., optax.GradientTransformation]
@@ -62,11 +68,31 @@ class Subject:
     `hessian_diag`); must be traceable."""
     bound: float | None = None
     """The longest step an element can take, in units of the learning rate."""
+    unit: float | None = None
+    """That learning rate where `hyperparameters` has none; 1.0 for a transformation without one."""
+
+    def __post_init__(self) -> None:
+        for name, value in self.hyperparameters.items():
+            check_number(f"hyperparameters[{name!r}]", value, scheduled=False)
+        if self.bound is not None:
+            check_number("bound", self.bound, low=0, scheduled=False)
+        if self.unit is not None:
+            check_number("unit", self.unit, low=0, open_low=True, scheduled=False)
 
     @cached_property
     def tx(self) -> optax.GradientTransformationExtraArgs:
-        """The transformation with its own hyperparameters."""
-        return self.build()
+        """The transformation with its own hyperparameters.
+
+        Raises:
+            TypeError: `make` raises, or gives something else.
+        """
+        try:
+            return self.build()
+        except Exception as error:
+            raise TypeError(
+                f"hyperparameters={dict(self.hyperparameters)}: no transformation can be made from "
+                f"them: {type(error).__name__}: {error}"
+            ) from error
 
     @cached_property
     def plain(self) -> Run:
@@ -86,24 +112,29 @@ class Subject:
 
     @cached_property
     def forms(self) -> dict[str, Forms]:
-        """`trace` for each kind of example tree."""
+        """`trace` for each kind of example tree, with gradients like it."""
         return {name: self.trace(name) for name in EXAMPLE_DTYPES}
 
-    def trace(self, dtype: str) -> Forms:
-        """A step on the example tree of that dtype, or of mixed ones, without running it."""
+    def trace(self, dtype: str, gradients: str | None = None) -> Forms:
+        """A step on the example tree of that dtype, or of mixed ones, without running it.
 
-        def step(params: Any) -> Forms:
+        Args:
+            dtype: of the parameters.
+            gradients: the gradients' dtype; None for the parameters' own.
+        """
+
+        def step(params: Any, grads: Any) -> Forms:
             state = self.tx.init(params)
-            return Forms(params, state, *self.step(self.tx, params, state, params))
+            return Forms(params, grads, state, *self.step(self.tx, grads, state, params))
 
         with jax.enable_x64(True) if dtype == "float64" else nullcontext():
-            return jax.eval_shape(step, example_params(dtype))
+            return jax.eval_shape(step, example_params(dtype), example_params(gradients or dtype))
 
     def build(self, **changed: Any) -> optax.GradientTransformationExtraArgs:
         """The transformation with some hyperparameters changed."""
         tx = self.make(**{**self.hyperparameters, **changed})
         if not isinstance(tx, optax.GradientTransformation):
-            raise TypeError(f"make gave a {type(tx).__name__}, not an optax.GradientTransformation")
+            raise TypeError(f"make gave {tx!r}, not an optax.GradientTransformation")
         return optax.with_extra_args_support(tx)
 
     def without(self, *beginnings: str) -> optax.GradientTransformationExtraArgs:
@@ -163,6 +194,10 @@ def as_subject(subject: Any, details: Mapping[str, Any]) -> Subject:
         if details:
             raise TypeError(f"give {', '.join(details)} to the Subject itself")
         return subject
+    known = [f.name for f in fields(Subject) if f.name != "make"]
+    for name in details:
+        if name not in known:
+            raise TypeError(f"unknown detail {name!r}: {nearest(name, known)}")
     if isinstance(subject, optax.GradientTransformation):
         if details.get("hyperparameters"):
             raise TypeError(

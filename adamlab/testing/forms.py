@@ -28,6 +28,18 @@ def updates_form(subject: Subject) -> None:
 
 
 @law
+def gradient_dtype(subject: Subject) -> None:
+    """Gradients in bfloat16 for parameters in float32, and the reverse, leave the state in the form
+    it has from init on and give updates in the form of the gradients: traced, not run.
+    """
+    for dtype, gradients in (("float32", "bfloat16"), ("bfloat16", "float32")):
+        forms = subject.trace(dtype, gradients)
+        case = f"for {gradients} gradients of {dtype} parameters"
+        same_form(f"{case}, the state after a step", forms.after, forms.state)
+        same_form(f"{case}, updates", forms.updates, forms.grads)
+
+
+@law
 def one_trace(subject: Subject) -> None:
     """A jitted update is traced once: every leaf of the state is of one form, and as weakly typed
     at init as after a step.

@@ -51,7 +51,7 @@ def split_hyperparameters(
                 raise ValueError(
                     f"hyperparameter {plain!r} is given twice, as {plain} and 1-{plain}"
                 )
-            for_optimizer[plain] = value if name == plain else OneMinus(value)
+            for_optimizer[plain] = value if name == plain else _complement(optimizer, value)
         else:
             hint = nearest(name, [*named, *problem.hyperparameters])
             raise ValueError(
@@ -65,6 +65,12 @@ def split_hyperparameters(
             "give it as an axis or as a fixed value"
         )
     return for_optimizer, for_problem
+
+
+def _complement(optimizer: OptimizerFactory, value: Any) -> Any:
+    """What is given for a b2 whose `1-b2` is `value`: Optax knows numbers alone."""
+    module = str(getattr(getattr(optimizer, "func", optimizer), "__module__", ""))
+    return 1 - value if module.split(".")[0] == "optax" else OneMinus(value)
 
 
 def name_of_optimizer(optimizer: OptimizerFactory) -> str:

@@ -140,8 +140,9 @@ def train(
     target = jnp.asarray(problem.target_loss(initial), initial.dtype)
     ends = jnp.asarray(bounds, jnp.int32)
     starts = jnp.concatenate([jnp.zeros(1, jnp.int32), ends[:-1]])
+    stats = empty_statistics(initial, params, target)
     (params, _, stats), (losses, probed) = jax.lax.scan(
-        to_checkpoint, (params, tx.init(params), empty_statistics(initial, params)), (starts, ends)
+        to_checkpoint, (params, tx.init(params), stats), (starts, ends)
     )
     if not at_checkpoints:
         stats = record(stats, observe(params, ends[-1]), params, ends[-1], steps, target)
@@ -151,7 +152,7 @@ def train(
         best_loss=stats.best,
         earlier_loss=stats.earlier.mean,
         late_loss=stats.late.mean,
-        late_spread=jnp.sqrt(stats.late.square / stats.late.count),
+        late_spread=stats.late.distance / jnp.sqrt(stats.late.count),
         average_loss=observe(stats.late_params, ends[-1]),
         final_loss=stats.last,
         converged_step=stats.converged_step,

@@ -10,12 +10,12 @@ import optax
 
 
 class _Average(NamedTuple):
-    """A streaming mean and squared deviation, by Welford's update."""
+    """A streaming mean and deviation, by Welford's update."""
 
     count: Any
     mean: jax.Array
-    square: jax.Array
-    """Sum of squared distances from the mean."""
+    distance: jax.Array
+    """Root of the sum of squared distances from the mean: squares might overflow, or vanish."""
 
 
 class Statistics(NamedTuple):
@@ -31,13 +31,17 @@ class Statistics(NamedTuple):
     nonfinite_step: jax.Array
 
 
-def empty_statistics(initial: jax.Array, params: Any) -> Statistics:
+def empty_statistics(initial: jax.Array, params: Any, target: jax.Array) -> Statistics:
     """What a run that starts at the loss `initial` carries before its first step."""
-    zero, never = jnp.zeros_like(initial), jnp.full([], -1, jnp.int32)
+    zero, start, never = jnp.zeros_like(initial), jnp.int32(0), jnp.int32(-1)
     empty = _Average(zero, zero, zero)
     best = jnp.where(jnp.isfinite(initial), initial, jnp.inf)
     nowhere = optax.tree.zeros_like(params)
-    return Statistics(best, initial, empty, empty, nowhere, never, never)
+    return Statistics(
+        best, initial, empty, empty, nowhere,
+        converged_step=jnp.where(initial <= target, start, never),
+        nonfinite_step=jnp.where(jnp.isfinite(initial), never, start),
+    )  # fmt: skip
 
 
 def record(
@@ -71,6 +75,6 @@ def _add(average: _Average, x: jax.Array, counted: jax.Array) -> _Average:
     """`average` with `x`, where `counted`."""
     count = average.count + 1
     mean = average.mean + (x - average.mean) / count
-    square = average.square + (x - average.mean) * (x - mean)
-    new = _Average(count, mean, square)
+    apart = abs(x - average.mean) * jnp.sqrt((count - 1) / count)
+    new = _Average(count, mean, jnp.hypot(average.distance, apart))
     return jax.tree.map(lambda n, old: jnp.where(counted, n, old), new, average)

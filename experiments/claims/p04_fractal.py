@@ -10,10 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from scipy.ndimage import uniform_filter
 
 import adamlab
-from adamlab.analysis import Interval, boundary_pixels, box_dimension, null_dimension
+from adamlab.analysis import Interval, boundary_corners, box_dimension
 from adamlab.problems import fractal_net
 from experiments import book
 
@@ -22,7 +21,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PAPER = {"tanh": 1.66, "linear": 1.17}
+NETS = [*PAPER, "quadratic"]
 MARGIN, LATE, CAP = 0.1, 20, 1e6
+LOW, HIGH, NEARER = -3, 6, 8
 
 
 # The null: a coupled quadratic of two variables, whose border is smooth.
@@ -64,86 +65,108 @@ def converges(
     return (carry[0] == steps) & (carry[-2] < 1)
 
 
-def roughest(image: np.ndarray, rates: np.ndarray, pixels: int) -> list[np.ndarray]:
-    """The rates of an eighth of a map's window, around where its border is densest."""
-    border = boundary_pixels(image).astype(float)
-    density = uniform_filter(border, len(rates) // 8, mode="constant")
-    half = (rates[-1] - rates[0]) / 16
-    middle = rates[list(np.unravel_index(density.argmax(), density.shape))]
-    return [np.linspace(at - half, at + half, pixels) for at in middle]
+def near(places: np.ndarray, run: Any, point: Any, across: Any, along: Any) -> jax.Array:
+    """`run` at rates so many decades away from a place."""
+    place = jnp.asarray(places)[point]
+    return run(place[0] + across, place[1] + along)
 
 
-def image(lab: book.Lab, net: str, name: str, rates: Any, label: str = "") -> np.ndarray:
-    """The map of a net and an optimizer over the rates of both layers."""
-    problem = VALLEY if net == "quadratic" else fractal_net(net, draw=lab["draw"])
-    run = partial(converges, problem, DIRECTIONS[name], lab["steps"])
-    found = lab.sweep(
-        f"{net}-{name.split()[0]}{label}", run, {"log_rate_0": rates[0], "log_rate_1": rates[1]},
-        settings={"draw": lab["draw"], "net": net},
-    )  # fmt: skip
-    return np.asarray(found["result"])
+def slopes(image: np.ndarray) -> np.ndarray:
+    """The dimension of a map's border at each size of box; NaN where there is no border."""
+    border = boundary_corners(image)
+    if not border.any():
+        return np.full(len(border).bit_length() - 1, np.nan)
+    return box_dimension(border, least=1, largest=len(border)).slopes
+
+
+def enlarged(lab: book.Lab, case: str, run: Any, image: np.ndarray, rates: np.ndarray) -> Any:
+    """Maps about points drawn from a border, each 8 times nearer: shape (zoom, point, x, y)."""
+    side, points = lab["side"], lab.seeds
+    corners = np.argwhere(boundary_corners(image))
+    if not len(corners):
+        return np.zeros((lab["zooms"], len(points), side, side), bool)
+    drawn = corners[np.random.default_rng(lab["draw"]).integers(len(corners), size=len(points))]
+    places, half, found = (rates[drawn] + rates[drawn + 1]) / 2, (HIGH - LOW) / 2, []
+    for zoom in range(lab["zooms"]):
+        half /= NEARER
+        steps = np.linspace(-half, half, side)
+        axes = {"point": points, "across": steps, "along": steps}
+        found.append(lab.sweep(f"{case}-{zoom}", partial(near, places, run), axes)["result"].values)
+        for point, one in enumerate(found[-1]):  # the border's place nearest to the middle is next
+            there = np.argwhere(boundary_corners(one)) + 0.5 - (side - 1) / 2
+            if len(there):
+                places[point] += there[np.hypot(*there.T).argmin()] * (steps[1] - steps[0])
+    return np.stack(found)
 
 
 def measure(lab: book.Lab) -> xr.Dataset:
-    """The maps of all nets and optimizers; and the roughest eighth of the trained nets'."""
+    """The maps, and the slopes in enlargements about points of their borders."""
     import xarray as xr
 
-    whole = np.linspace(-3, 6, lab["resolution"])
-    maps = {}
-    for net, name in product((*PAPER, "quadratic"), DIRECTIONS):
-        maps[f"{net}, {name}"] = ("x", "y"), (found := image(lab, net, name, (whole, whole)))
-        if net in PAPER:
-            rates = roughest(found, whole, lab["zoomed"])
-            part = image(lab, net, name, rates, " zoomed")
-            maps[f"{net}, {name}, zoomed"] = ("zoom_x", "zoom_y"), part
-    return xr.Dataset(maps)
+    rates = np.linspace(LOW, HIGH, lab["resolution"])
+    found = {}
+    for net, (name, direction) in product(NETS, DIRECTIONS.items()):
+        problem = VALLEY if net == "quadratic" else fractal_net(net, draw=lab["draw"])
+        run = partial(converges, problem, direction, lab["steps"])
+        case, axes = f"{net}-{name.split()[0]}", {"log_rate_0": rates, "log_rate_1": rates}
+        settings = {"draw": lab["draw"], "net": net}
+        image = lab.sweep(case, run, axes, settings=settings)["result"].values
+        maps = enlarged(lab, case, run, image, rates)
+        arrays = {
+            "converges": (("x", "y"), image),
+            "slopes": (("zoom", "seed", "size"), [[slopes(one) for one in zoom] for zoom in maps]),
+            "enlarged": (("across", "along"), maps[1, 0]),
+        }
+        found[f"{net}, {name}"] = xr.Dataset(arrays)
+    return book.side_by_side("case", found)
+
+
+def dimensions(dataset: xr.Dataset) -> xr.DataArray:
+    """The dimension at each point: the median slope over enlargements and sizes of boxes."""
+    return dataset["slopes"].median(["zoom", "size"])
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
-    """The dimensions beside the paper's, each with two standard errors, and the null."""
-    size = dataset.sizes["x"]
-    found: dict[str, float] = {}
-    null = null_dimension((size, size)).dimension
-    numbers: dict[str, float | Interval] = {"a disc at this resolution": null}
-    for name, image in dataset.data_vars.items():
-        try:
-            d = box_dimension(boundary_pixels(image.values), least=min(500, len(image)))
-        except ValueError:  # too few pixels for a dimension
+    """The median over points beside the paper's, for each net under gradient descent."""
+    kinds: dict[str, book.Kind] = {}
+    numbers: dict[str, float | Interval] = {}
+    medians = []
+    for case, at_points in zip(dataset["case"].values, dimensions(dataset), strict=True):
+        if at_points.isnull().all():  # all of it converges: there is no border
             continue
-        spread = 2 * d.standard_error
-        numbers[str(name)] = Interval(d.dimension, d.dimension - spread, d.dimension + spread)
-        found[str(name)] = d.dimension
-    maps = [f"{net}, {name}" for net, name in product(PAPER, DIRECTIONS)]
-    if not found.keys() >= {*maps}:
-        return book.Verdict("undecided", "A net's border has too few pixels.", numbers)
-    rougher = found["tanh, adam"] - found["tanh, gradient descent"] > MARGIN
-    zoomed = "; ".join(f"{name} {found.get(f'{name}, zoomed', np.nan):.2f}" for name in maps)
-    beside = (
-        f"On the tanh net Adam's is {'' if rougher else 'not '}rougher than gradient descent's. "
-        f"Eight times enlarged where it is densest: {zoomed}."
-    )
-    if found["tanh, gradient descent"] <= null + MARGIN:
-        return book.Verdict("refuted", f"The border is as smooth as a disc's. {beside}", numbers)
-    off = [n for n, d in PAPER.items() if abs(found[f"{n}, gradient descent"] - d) > MARGIN]
-    if off:
-        missed = f"On the window: rough, but over {MARGIN} from the paper's for {' and '.join(off)}"
-        return book.Verdict("depends", f"{missed}. {beside}", numbers)
-    return book.Verdict("supported", f"The paper's dimensions are met. {beside}", numbers)
+        numbers[case] = found = book.over_seeds(at_points)
+        low, high = at_points.quantile([0.25, 0.75]).values
+        numbers[f"{case}: the middle half of the points"] = Interval(found.value, low, high)
+        pooled = float(dataset["slopes"].sel(case=case).median())
+        numbers[f"{case}: all points' enlargements together"] = pooled
+        whole = slopes(dataset["converges"].sel(case=case).values)
+        numbers[f"{case}: the whole map"] = float(np.median(whole))
+        medians.append(f"{case} {pooled:.2f} (half of the points {low:.2f} to {high:.2f})")
+        net, direction = case.split(", ")
+        if net in PAPER and direction in list(DIRECTIONS)[:1]:
+            kind = book.within(found, PAPER[net] - MARGIN, PAPER[net] + MARGIN)
+            kinds[net] = "depends" if high - low > 2 * MARGIN else kind
+    kind, sentence = book.together(kinds, "One dimension, the paper's?")
+    return book.Verdict(kind, f"{sentence} Of all enlargements: {'; '.join(medians)}.", numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
-    """The six maps, and the eighths of the nets' in which the border is densest."""
+    """The six maps, a place of the tanh net's borders 64 times enlarged, and the dimensions."""
     figure, axes = book.panels(5, 2)
-    columns = [*PAPER, "quadratic", *(f"{net} zoomed" for net in PAPER)]
-    for ax, (name, column) in zip(axes, product(DIRECTIONS, columns), strict=True):
-        net, *zoomed = column.split()
-        title = ", ".join([net, name, *zoomed])
-        extent = None if zoomed else (-3, 6, -3, 6)
-        style = {"cmap": "cividis", "vmin": 0, "vmax": 1, "extent": extent}
-        ax.imshow(dataset[title].values.T, origin="lower", aspect="auto", **style)
-        ax.set_title(title, fontsize=10)
-        ax.set_axis_off() if zoomed else ax.set(xlabel="log10 rate of layer 0")
-    axes[0].set_ylabel("log10 rate of layer 1")
+    style = {"cmap": "cividis", "vmin": 0, "vmax": 1, "origin": "lower", "aspect": "auto"}
+    for name, (*maps, inside, points) in zip(DIRECTIONS, np.reshape(axes, (2, 5)), strict=True):
+        here = dataset.sel(case=[f"{net}, {name}" for net in NETS])
+        for ax, net, image in zip(maps, NETS, here["converges"], strict=True):
+            ax.imshow(image.T, extent=(LOW, HIGH, LOW, HIGH), **style)
+            ax.set(title=f"{net}, {name}", xlabel="log10 rate of layer 0")
+        maps[0].set_ylabel("log10 rate of layer 1")
+        inside.imshow(here["enlarged"][0].T, **style)
+        inside.set(title=f"tanh, {name}, {NEARER**2} times enlarged", xticks=[], yticks=[])
+        points.plot(NETS, dimensions(here), "o", color="C0", alpha=0.5)
+        points.plot(list(PAPER), list(PAPER.values()), "k_", markersize=30)
+        points.set(
+            title=f"dimension at points, {name}", ylim=(0.9, 2.1), xlabel="line: the paper's"
+        )
     return figure
 
 
@@ -153,23 +176,20 @@ EXPERIMENT = book.Experiment(
     claim="The border between trainable and untrainable pairs of rates is fractal: box dimension "
     "1.66 for a tanh net, 1.17 for a linear one (Sohl-Dickstein 2024, arXiv 2402.06184).",
     criterion="Rates 1e-3 to 1e6 for each layer, 500 full-batch steps, float64; converged if the "
-    "mean of the last 20 losses is below the first. Supported if gradient descent's box dimensions "
-    "are both within 0.1 of the paper's and the tanh net's over 0.1 above a disc's at the same "
-    "resolution; refuted if the tanh net's is not; depends on the window otherwise; undecided if a "
-    "net's border has too few pixels.",
+    "mean of the last 20 losses is below the first. At each of 16 points drawn from the border the "
+    "dimension is, as the paper's, the median slope over sizes of boxes and enlargements. A net "
+    "depends (on the place) if the middle half of its points spans over 0.2; else it is supported "
+    "if the interval of gradient descent's median over points is within 0.1 of the paper's, "
+    "refuted if none of it is.",
     measure=measure,
     judge=judge,
     draw=draw,
     settings={
-        "seeds": 1,
-        "resolution": 512,
-        "zoomed": 128,
-        "steps": 500,
-        "draw": 0,
+        "seeds": 16, "resolution": 512, "side": 33, "zooms": 5, "steps": 500, "draw": 0,
         "float64": True,
     },
-    quick={"resolution": 64, "zoomed": 32, "steps": 20},
-    check={"draw": 1, "resolution": 256},
+    quick={"seeds": 4, "resolution": 33, "side": 9, "zooms": 2, "steps": 20},
+    check={"draw": 2, "resolution": 256},
     symptom="A rate that trains lies right beside one that diverges; reruns do not repeat.",
     remedy="adam(rate / 3)  # stay a factor away from the border: it has no clean edge",
 )  # fmt: skip

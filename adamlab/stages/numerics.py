@@ -1,4 +1,4 @@
-"""Arithmetic that several stages share."""
+"""Arithmetic that stages share and that keeps the laws: any magnitude and dtype, slopes at 0."""
 
 from __future__ import annotations
 
@@ -54,14 +54,18 @@ def largest_tame(x: Any) -> float:
 def tame(x: jax.Array) -> jax.Array:
     """`x` with magnitudes cut off at `largest_tame`, its dtype kept; NaN stays NaN.
 
+    Of complex ones the larger part is cut off, and the other shrinks with it.
+
     An average of squares that has once met infinity would never come back. Cut off where it is
     used, not once for all: XLA would keep a copy of the gradient.
     """
     limit = min(largest_tame(x), float(jnp.finfo(x.dtype).max))
     if jnp.iscomplexobj(x):
-        size = jnp.abs(x)
+        most = float(jnp.finfo(x.dtype).max)
+        parts = [jnp.clip(part, -most, most) for part in (jnp.real(x), jnp.imag(x))]
+        size = jnp.maximum(*map(jnp.abs, parts))  # the magnitude itself might overflow
         shrink = jnp.where(size > limit, limit / size, 1)
-        return x * shrink.astype(x.dtype)
+        return jax.lax.complex(parts[0] * shrink, parts[1] * shrink)
     return jnp.clip(x, -limit, limit)
 
 
@@ -105,7 +109,7 @@ def _sqrt_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[ja
 
 def cast_like(new: Any, old: Any) -> Any:
     """The tree `new` with the dtypes of the tree `old`, as a state must keep them."""
-    return jax.tree.map(lambda n, o: n.astype(o.dtype), new, old)
+    return jax.tree.map(lambda n, o: n if n.dtype == o.dtype else n.astype(o.dtype), new, old)
 
 
 def real_dtype(x: Any) -> Any:
@@ -161,7 +165,7 @@ def scale_and_norm(tree: Any) -> tuple[jax.Array, jax.Array]:
     # XLA divides by way of the reciprocal, which for the largest floats is subnormal, and so zero.
     most = 2.0 ** (jnp.finfo(average_dtype()).maxexp - 3)
     scale = jnp.where((largest > 0) & jnp.isfinite(largest), jnp.minimum(largest, most), 1)
-    units = [x / scale.astype(real_dtype(x)) for x in leaves]
+    units = [x / scale.astype(x.dtype) for x in leaves]
     squares = [jnp.sum(jnp.real(u * jnp.conj(u))).astype(average_dtype()) for u in units]
     return scale, sqrt(jnp.sum(jnp.stack(squares)))
 

@@ -1,0 +1,43 @@
+"""Executors: where a sweep's blocks are computed, and how they are waited for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from typing import Any
+
+from adamlab.sweeps.devices import IN_FLIGHT
+
+_POLL_SECONDS = 0.2
+
+
+def check_executor(executor: Any) -> None:
+    """Refuse what nothing can be submitted to."""
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise TypeError(f"executor={executor!r}: must have submit(), as concurrent.futures' have")
+
+
+@contextmanager
+def pool_of(executor: Executor | None) -> Iterator[Executor]:
+    """The caller's executor, or threads enough for the blocks in flight."""
+    if executor is not None:
+        yield executor
+        return
+    with ThreadPoolExecutor(max_workers=IN_FLIGHT) as own:
+        yield own
+
+
+def as_done(handles: Collection[Any]) -> Iterator[Any]:
+    """The handles as they are done; those that are no futures, such as submitit's, are asked."""
+    if all(isinstance(handle, Future) for handle in handles):
+        yield from as_completed(handles)
+        return
+    waiting = list(handles)
+    while waiting:
+        done = [handle for handle in waiting if handle.done()]
+        yield from done
+        waiting = [handle for handle in waiting if handle not in done]
+        if not done:
+            time.sleep(_POLL_SECONDS)

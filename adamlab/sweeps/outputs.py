@@ -1,0 +1,75 @@
+"""Outputs: what a sweep's function returns, the dimensions of it, and names that clash."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from adamlab._checks import nearest
+from adamlab.sweeps.axes import Axes
+
+DONE = "done_blocks"
+"""The array of a store that says which blocks are done."""
+
+
+def check_outputs(outputs: Mapping[str, jax.ShapeDtypeStruct]) -> None:
+    """Refuse outputs that cannot be kept.
+
+    Raises:
+        ValueError: one is empty, or of a type that NumPy has not.
+    """
+    for name, output in outputs.items():
+        known = isinstance(output.dtype, np.dtype) and output.dtype.kind in "biufc"
+        if not known or 0 in output.shape:
+            raise ValueError(
+                f"output {name!r} is {output.dtype}{list(output.shape)}: must hold at least one "
+                "boolean, whole, real or complex number of a type that NumPy has; cast it, such as "
+                "by .astype(jnp.float32)"
+            )
+
+
+def check_names(
+    axes: Axes,
+    outputs: Mapping[str, jax.ShapeDtypeStruct],
+    dims: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Refuse names that would hide each other, or that Zarr reads as folders."""
+    for name in dims:
+        if name not in outputs:
+            raise ValueError(f"dims[{name!r}]: there is no such output; {nearest(name, outputs)}")
+    coordinates: dict[str, np.ndarray] = {}
+    for name, output in outputs.items():
+        own = own_dims(name, output, dims)
+        lengths = tuple(len(values) for values in own.values())
+        if lengths != output.shape:
+            raise ValueError(f"dims[{name!r}] has lengths {lengths}: the output has {output.shape}")
+        for dim, values in own.items():
+            if dim in coordinates and not np.array_equal(coordinates[dim], values):
+                raise ValueError(f"dimension {dim!r} has other coordinates in another output")
+            coordinates[dim] = values
+    taken = {"done": "a name of the library's own", DONE: "a name of the library's own"}
+    kinds = [("axis", axes), ("output", outputs), ("dimension", coordinates)]
+    for kind, names in kinds:
+        for name in names:
+            if "/" in name or name in (".", "..", "") or name.startswith("__"):
+                raise ValueError(f"{kind} {name!r}: a name must not hold '/' or start with '__'")
+            if name in taken:
+                raise ValueError(f"{kind} {name!r} has the name of {taken[name]}: rename it")
+            taken[name] = f"an {kind}" if kind in ("axis", "output") else f"a {kind}"
+
+
+def own_dims(
+    name: str, output: jax.ShapeDtypeStruct, dims: Mapping[str, Mapping[str, Any]]
+) -> dict[str, np.ndarray]:
+    """The dimensions of an output besides the axes, with their coordinates."""
+    named = {dim: np.asarray(values) for dim, values in dims.get(name, {}).items()}
+    rest = range(len(named), len(output.shape))
+    return named | {f"{name}_{i}": np.arange(output.shape[i]) for i in rest}
+
+
+def signature(outputs: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, str]:
+    """Dtype and shape of each output, as text."""
+    return {name: f"{out.dtype}{list(out.shape)}" for name, out in sorted(outputs.items())}
