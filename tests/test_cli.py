@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
@@ -62,8 +63,15 @@ def test_plot_draws_a_stored_map_again(run, tmp_path):
     assert result.exit_code == 0, result.output
     assert "15 runs" in result.output
     assert (tmp_path / "first.png").exists()
-    assert run("plot", "first.zarr", "--output", "other").exit_code == 0
-    assert (tmp_path / "other.svg").exists()
+    other = run("plot", "first.zarr", "--output", "lr.1e-3")
+    assert other.exit_code == 0
+    assert "dataset: first.zarr" in other.output
+    assert (tmp_path / "lr.1e-3.svg").exists()
+
+
+def test_the_package_is_the_command(tmp_path):
+    command = [sys.executable, "-m", "adamlab", "--version"]
+    assert "adamlab" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def test_list_names_everything(run):
@@ -124,6 +132,11 @@ MISTAKES = {
     "huge steps": (["--steps", "99999999999"], "steps=99999999999: must be"),
     "seed": (["seed=0.5"], "is no whole number; seeds are"),
     "store": (["--output", "no/such\0name"], "error"),
+    "no name": (["--output", "."], "--output .: must end in a name, such as out/map"),
+    "pairs": (
+        ["--optimizer", "lookahead_adam", "learning_rate=0.1"], "lookahead trains pairs; give it"),
+    "period": (
+        ["--optimizer", "lookahead_adam", "sync_period=0"], "sync_period=0: must be a whole"),
 }  # fmt: skip
 
 

@@ -75,6 +75,17 @@ def test_one_axis_is_drawn_as_losses(plane):
     assert sum(len(c.get_offsets()) for c in ax.collections) == 8
 
 
+@pytest.mark.parametrize("begun", [0.0, np.inf, 1e3])
+def test_a_line_has_a_frame_wherever_the_runs_began(plane, begun):
+    """Above ten times as far from the optimum as they began lies its upper edge."""
+    line = plane.isel(condition=3, drop=True)
+    figure = plot_map(line.assign(initial_loss=line["initial_loss"] * 0 + begun))
+    top = figure.axes[0].get_ylim()[1]
+    assert np.isfinite(top)
+    assert top > 0
+    assert begun != 1e3 or top == 1e4
+
+
 def test_three_axes_are_too_many(plane):
     with pytest.raises(ValueError, match=r"it holds two axes, the map has 3: .*; choose a value"):
         plot_map(plane.expand_dims(b1=[0.9], axis=2))

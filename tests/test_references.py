@@ -341,7 +341,9 @@ def test_came_is_its_authors_on_many_axes(shape, x64):
     def averaged(old, squares, beta):
         """The average, or the pair of them, and the second moment that it stands for."""
         means = [squares.mean(-1), squares.mean(-2)] if len(shape) > 1 else [squares]
-        new = [beta * a + (1 - beta) * x for a, x in zip(old or [0] * len(means), means, strict=True)]
+        new = [
+            beta * a + (1 - beta) * x for a, x in zip(old or [0] * len(means), means, strict=True)
+        ]
         if len(shape) == 1:
             return new, new[0]
         row, col = new

@@ -21,6 +21,7 @@ from adamlab.stages import (
     adaptive_grad_clip,
     amsgrad_max,
     apply_rate,
+    block_squares,
     chain,
     clip_by_global_norm,
     correct_bias,
@@ -584,3 +585,9 @@ def test_gradients_of_another_dtype_leave_the_state_as_it_is(name, ours, theirs)
     updates, new = jax.eval_shape(tx.update, grads, state, params)
     chex.assert_trees_all_equal_dtypes(new, state)
     assert updates.dtype == theirs
+
+
+def test_axes_of_blocks_may_count_from_the_end():
+    by_last = block_squares(0.9, axes=lambda shape: (-1,))
+    tx = chain(track_moments(None, by_last), precondition())
+    assert tx.init(jnp.ones((2, 3)))[0].nu.shape == (2, 1)

@@ -237,3 +237,29 @@ def test_stochastic_rounding_leaves_float32_alone():
     one, _ = _run(opt.adamw_stochastic_rounding(1e-2, key), params, grads)
     other, _ = _run(al.adamw(1e-2, weight_decay=1e-2), params, grads)
     np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.float8_e4m3fn])
+def test_a_second_moment_needs_the_range_of_float32(dtype):
+    with pytest.raises(TypeError, match=r"nu_dtype=float.*: squares of usual gradients vanish"):
+        al.adam(1e-3, nu_dtype=dtype)
+
+
+def test_a_narrow_first_moment_comes_back_from_a_large_gradient():
+    tx, params = al.adam(1.0, mu_dtype=jnp.float16), jnp.ones(2)
+    state = tx.init(params)
+    for size in (1e6, 1.0, 1.0):
+        update, state = tx.update(jnp.full(2, size), state, params)
+        assert jnp.isfinite(update).all()
+
+
+@pytest.mark.parametrize("moment", ["mu_dtype", "nu_dtype"])
+@pytest.mark.parametrize("storage", [jnp.bfloat16, jnp.float32, EightBit(min_size=0)])
+def test_moments_narrower_than_float64_parameters_need_no_promotion(moment, storage):
+    with jax.enable_x64(True):
+        tx, params = al.adam(1e-2, **{moment: storage}), jnp.ones(300)
+        state = tx.init(params)
+        update, new = tx.update(params, state, params)
+        assert update.dtype == np.float64
+        np.testing.assert_allclose(update, -1e-2, rtol=1e-2)
+        assert [x.dtype for x in jax.tree.leaves(new)] == [x.dtype for x in jax.tree.leaves(state)]

@@ -19,7 +19,7 @@ CHECKOUT = ROOT.parent
 # Each room may import those before it, and itself.
 ROOMS = [
     "_checks", "stages", "optimizers", "compat", "testing", "problems", "training", "sweeps",
-    "maps", "analysis", "plot", "cli",
+    "maps", "analysis", "plot", "cli", "__main__",
 ]  # fmt: skip
 FILES = sorted(ROOT.rglob("*.py"))
 

@@ -14,7 +14,15 @@ from adamlab.stages._kinds import (
     parts_of,
 )
 from adamlab.stages.basis import in_basis
-from adamlab.stages.coarse import all_axes, block_squares, factored, per_axis, per_row
+from adamlab.stages.coarse import (
+    all_axes,
+    block_squares,
+    factored,
+    last_two,
+    per_axis,
+    per_row,
+    two_longest,
+)
 from adamlab.stages.correction import (
     amsgrad_max,
     center_nu,
@@ -169,6 +177,7 @@ __all__ = [
     "from_first",
     "in_basis",
     "largest",
+    "last_two",
     "lengthen_short_gradients",
     "limit_rate",
     "means",
@@ -216,5 +225,6 @@ __all__ = [
     "track_nu",
     "track_weighted_sums",
     "track_window",
+    "two_longest",
     "yogi",
 ]

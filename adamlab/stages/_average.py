@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from adamlab.stages._decay import DecayRate, Scalar, decay_at, mass_of
@@ -48,7 +49,7 @@ def fold(average: Any, new: Any, weight: Scalar) -> Any:
 
     def move(a: jax.Array, x: jax.Array) -> jax.Array:
         a, x = widen(a), widen(x)
-        both = jnp.promote_types(a.dtype, x.dtype)
+        both = np.promote_types(a.dtype, x.dtype)
         a, x = a.astype(both), x.astype(both)
         return lerp(a, x, jnp.asarray(weight, x.dtype))
 

@@ -48,7 +48,7 @@ def block_squares(
     check_decay("b2", b2)
 
     def init(p: jax.Array) -> jax.Array:
-        over = axes(p.shape)
+        over = {axis % p.ndim for axis in axes(p.shape)}
         shape = [1 if i in over else n for i, n in enumerate(p.shape)]
         return jnp.zeros(shape, wide_dtype(jnp.real(p)))
 

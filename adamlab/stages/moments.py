@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from adamlab._checks import check_number
@@ -218,7 +219,7 @@ class NuTracker:
 
         def fold_leaf(g: jax.Array, m: Any, m_before: Any, old: Any) -> tuple[Any, jax.Array]:
             g = widen(g)
-            old = jax.tree.map(lambda v: v.astype(jnp.promote_types(v.dtype, real_dtype(g))), old)
+            old = jax.tree.map(lambda v: v.astype(np.promote_types(v.dtype, real_dtype(g))), old)
             weight = jnp.asarray(now.weight, jnp.finfo(g.dtype).dtype)
             return self.rule.fold(old, Seen(g, m, m_before), weight)
 

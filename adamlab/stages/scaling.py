@@ -67,9 +67,8 @@ def clip_by_block_rms(max_rms: Any = 1.0) -> DirectionToDirection:
         scale, length = _scale_and_norm(u, 0, 5 / 8)
         most = jnp.asarray(max_rms, length.dtype) * math.sqrt(max(u.size, 1))
         # Two factors: their product may be too small for a float.
-        return (widen(u) * (1 / scale) * (1 / jnp.maximum(length / most, 1 / scale))).astype(
-            u.dtype
-        )
+        unit, factor = widen(u) * (1 / scale), 1 / jnp.maximum(length / most, 1 / scale)
+        return (unit * factor).astype(u.dtype)
 
     return DirectionToDirection.from_function(
         "clip_by_block_rms", lambda updates: jax.tree.map(clip, updates)
@@ -102,8 +101,8 @@ def scale_by_trust_ratio() -> DirectionToDirection:
     """Give a leaf's direction the length of its parameters: `u |theta| / |u|`.
 
     You et al. 2020, LAMB, algorithm 2, line 11 (`optax.scale_by_trust_ratio`). Where either length
-    is zero the direction is left as it is. In float32 a length of the parameters below 1e-19 is
-    zero, above 1.8e19 it is that; the direction's may be from 1e-33 to 1e33.
+    is zero the direction is left as it is. In float32 the length of the parameters is known from
+    1e-19 to 1.8e19, that of the direction from 1e-33 to 1e33.
 
     Raises:
         ValueError: `update` gets no parameters.
