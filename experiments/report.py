@@ -92,8 +92,8 @@ def verdict_table() -> str:
 
 def _in_short(record: Mapping[str, Any]) -> str:
     """What a record says; of a run and a check that disagree only that."""
-    found, check = record["parts"]["run"], record["parts"].get("check")
-    if check is None or found["kind"] == check["kind"]:
+    found, check = (record["parts"].get(part) for part in ("run", "check"))
+    if found is None or check is None or found["kind"] == check["kind"]:
         return str(record["verdict"]["sentence"])
     changed = {"first_seed": "other seeds", "float64": "float64", "resolution": "resolution"}
     how = ", ".join(changed.get(name, name) for name in record["check"])

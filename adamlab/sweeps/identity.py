@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from functools import partial
@@ -22,45 +22,58 @@ def identity(thing: Any) -> str:
     `partial`, in a closure, as a method's object), and the functions and plain values of its own
     module that it names; of other modules only the names.
     """
-    return _identity(thing, frozenset())
+    return _identity(thing, {})
 
 
-def _identity(thing: Any, within: frozenset[int]) -> str:
-    if id(thing) in within:  # a function that calls itself, an object that holds itself
-        return "itself"
-    within |= {id(thing)}
+def _identity(thing: Any, known: dict[int, str]) -> str:
+    """`known` holds the functions and objects met so far, by their addresses."""
     if isinstance(thing, partial):
-        bound = [_identity(value, within) for value in thing.args]
-        bound += [f"{k}={_identity(v, within)}" for k, v in sorted(thing.keywords.items())]
-        return f"{_identity(thing.func, within)}({', '.join(bound)})"
+        bound = [_identity(value, known) for value in thing.args]
+        bound += [f"{k}={_identity(v, known)}" for k, v in sorted(thing.keywords.items())]
+        return f"{_identity(thing.func, known)}({', '.join(bound)})"
     if isinstance(thing, types.FunctionType):
-        parts = [_code(thing.__code__, within)]
-        parts += [_identity(value, within) for value in _bound(thing)]
-        return f"{thing.__module__}.{thing.__qualname__}#{_digest(parts)}"
+        return _once(thing, known, _of_function)
     if isinstance(thing, types.MethodType):
-        return f"{_identity(thing.__self__, within)}.{_identity(thing.__func__, within)}"
+        return f"{_identity(thing.__self__, known)}.{_identity(thing.__func__, known)}"
     if callable(thing) and hasattr(thing, "__wrapped__"):  # such as by jit
-        return f"{type(thing).__name__} {_identity(thing.__wrapped__, within)}"
+        return f"{type(thing).__name__} {_identity(thing.__wrapped__, known)}"
     if is_dataclass(thing) and not isinstance(thing, type):
         values = {f.name: getattr(thing, f.name) for f in fields(thing)}
-        return f"{type(thing).__qualname__}{_identity(values, within)}"
+        return f"{type(thing).__qualname__}{_identity(values, known)}"
     if isinstance(thing, np.generic):
         return repr(thing.item())
     if isinstance(thing, np.ndarray | jax.Array):
         array = np.asarray(thing)
         return f"{array.dtype}{array.shape}#{_digest([array.tobytes().hex()])}"
     if isinstance(thing, Mapping):
-        items = sorted((str(k), _identity(v, within)) for k, v in thing.items())
+        items = sorted((str(k), _identity(v, known)) for k, v in thing.items())
         return "{" + ", ".join(f"{name}: {value}" for name, value in items) + "}"
     if isinstance(thing, tuple | list):
-        return "(" + ", ".join(_identity(value, within) for value in thing) + ")"
+        return "(" + ", ".join(_identity(value, known) for value in thing) + ")"
     if isinstance(thing, set | frozenset):
-        return "{" + ", ".join(sorted(_identity(value, within) for value in thing)) + "}"
+        return "{" + ", ".join(sorted(_identity(value, known) for value in thing)) + "}"
     if isinstance(thing, type | types.BuiltinFunctionType | types.ModuleType):
         return f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', thing)}"
     if (text := repr(thing)).count(" at 0x") == 0:
         return text
-    return f"{type(thing).__qualname__}{_identity(getattr(thing, '__dict__', {}), within)}"
+    return _once(thing, known, _of_object)
+
+
+def _once(thing: Any, known: dict[int, str], tell: Callable[[Any, dict[int, str]], str]) -> str:
+    if id(thing) not in known:
+        known[id(thing)] = "itself"  # where it calls or holds itself
+        known[id(thing)] = tell(thing, known)
+    return known[id(thing)]
+
+
+def _of_function(function: types.FunctionType, known: dict[int, str]) -> str:
+    parts = [_code(function.__code__, known)]
+    parts += [_identity(value, known) for value in _bound(function)]
+    return f"{function.__module__}.{function.__qualname__}#{_digest(parts)}"
+
+
+def _of_object(thing: Any, known: dict[int, str]) -> str:
+    return f"{type(thing).__qualname__}{_identity(getattr(thing, '__dict__', {}), known)}"
 
 
 def _bound(function: types.FunctionType) -> Iterator[Any]:
@@ -81,10 +94,10 @@ def _names(code: types.CodeType) -> set[str]:
     return set(code.co_names).union(*inner)
 
 
-def _code(code: types.CodeType, within: frozenset[int]) -> str:
+def _code(code: types.CodeType, known: dict[int, str]) -> str:
     arguments = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     inner = [
-        _code(c, within) if isinstance(c, types.CodeType) else _identity(c, within)
+        _code(c, known) if isinstance(c, types.CodeType) else _identity(c, known)
         for c in code.co_consts
     ]
     return _digest([code.co_code.hex(), *arguments, *code.co_names, *inner])

@@ -121,8 +121,9 @@ def draw(dataset: xr.Dataset) -> Figure:
             for scale, style in zip(part["noise"].values, (":", "-"), strict=True):
                 if sizes[0] < scale < sizes[-1]:
                     ax.axvline(scale, color="red", linestyle=style)
-            ax.set_title(f"{problem}: {what}")
-    axes[0].set_xlabel("batch_size (red: noise scale, dotted early, full at the end)")
+            scales = " and ".join(f"{scale:.3g}" for scale in part["noise"].values)
+            ax.set_title(f"{problem}: {what}; noise scale {scales}", fontsize=10)
+    axes[0].set_xlabel("batch_size (red: the noise scales that fit)")
     return figure
 
 

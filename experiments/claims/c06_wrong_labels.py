@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import adamlab
 from adamlab import Outcome
 from adamlab.analysis import Interval
+from adamlab.plot import COLORS
 from adamlab.problems import cross_entropy, digits, mislabelled, network, supervised
 from experiments import book
 
@@ -69,7 +70,8 @@ def draw(dataset: xr.Dataset) -> Figure:
         below = np.zeros(len(noise))
         for outcome in shown:
             share = (part == outcome).mean("seed").transpose("label_noise").values
-            ax.bar(np.arange(len(noise)), share, bottom=below, label=outcome.name.lower())
+            style: dict[str, Any] = {"color": COLORS[outcome], "label": outcome.name.lower()}
+            ax.bar(np.arange(len(noise)), share, bottom=below, **style)
             below = below + share
         ax.set_xticks(np.arange(len(noise)), [f"{value:g}" for value in noise])
         ax.set(title=f"rate {rate:g}", xlabel="share of wrong labels", ylim=(0, 1.25))

@@ -111,7 +111,7 @@ def draw(dataset: xr.Dataset) -> Figure:
         ax.minorticks_off()
         ax.set(title=f"1-b2 = {b2}", xlabel="warm-up, in units of 2 / (1-b2) steps")
     axes[0].set_ylabel("late loss")
-    axes[-1].legend(fontsize=8)
+    figure.legend(*axes[-1].get_legend_handles_labels(), loc="outside right upper")
     return figure
 
 
