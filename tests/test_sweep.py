@@ -105,7 +105,8 @@ else:
     jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
 import adamlab as al
 axes = {"learning_rate": np.geomspace(1e-4, 1, 8), "1-b2": np.geomspace(1e-4, 0.5, 4)}
-al.convergence_map(al.digits_mlp(), al.adam, axes, seeds=2, steps=40, block=int(sys.argv[3]),
+net = al.problems.fractal_net(batch_size=32)
+al.convergence_map(net, al.adam, axes, seeds=2, steps=60, block=int(sys.argv[3]),
                    store=f"{sys.argv[2]}/{sys.argv[1]}")
 """
     for devices, block in (("2", 64), ("3", 12), ("core", 30), ("1", 64)):
