@@ -24,6 +24,7 @@ PAPER = {"tanh": 1.66, "linear": 1.17}
 NETS = [*PAPER, "quadratic"]
 MARGIN, LATE, CAP = 0.1, 20, 1e6
 LOW, HIGH, NEARER = -3, 6, 8
+AT_ONCE = 4  # few side by side, so that those that diverge are soon done
 # The null: a coupled quadratic of two variables, whose border is smooth.
 VALLEY = adamlab.Problem(
     "valley",
@@ -87,16 +88,14 @@ def enlarged(lab: book.Lab, case: str, run: Any, image: np.ndarray, rates: np.nd
     places, half, found = (rates[drawn] + rates[drawn + 1]) / 2, (HIGH - LOW) / 2, []
     for zoom in range(lab["zooms"]):
         half /= NEARER
-        axes = {
-            "point": points,
-            "across": (steps := np.linspace(-half, half, side)),
-            "along": steps,
-        }
-        found.append(lab.sweep(f"{case}-{zoom}", partial(near, places, run), axes)["result"].values)
+        steps = np.linspace(-half, half, side)
+        axes = {"point": points, "across": steps, "along": steps}
+        there = lab.sweep(f"{case}-{zoom}", partial(near, places, run), axes, lanes=AT_ONCE)
+        found.append(there["result"].values)
         for point, one in enumerate(found[-1]):  # the border's place nearest to the middle is next
-            there = np.argwhere(boundary_corners(one)) + 0.5 - (side - 1) / 2
-            if len(there):
-                places[point] += there[np.hypot(*there.T).argmin()] * (steps[1] - steps[0])
+            border = np.argwhere(boundary_corners(one)) + 0.5 - (side - 1) / 2
+            if len(border):
+                places[point] += border[np.hypot(*border.T).argmin()] * (steps[1] - steps[0])
     return np.stack(found)
 
 
@@ -109,7 +108,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
         run = partial(converges, problem, direction, lab["steps"])
         case, axes = f"{net}-{name.split()[0]}", {"log_rate_0": rates, "log_rate_1": rates}
         settings = {"draw": lab["draw"], "net": net}
-        image = lab.sweep(case, run, axes, settings=settings)["result"].values
+        image = lab.sweep(case, run, axes, settings=settings, lanes=AT_ONCE)["result"].values
         maps = enlarged(lab, case, run, image, rates)
         found[f"{net}, {name}"] = xr.Dataset({
             "converges": (("x", "y"), image), "enlarged": (("across", "along"), maps[1, 0]),
