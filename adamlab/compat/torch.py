@@ -30,6 +30,7 @@ from adamlab.stages import (
     divide_by_nu,
     factored,
     largest,
+    last_two,
     precondition,
     rectify_rate,
     scale_by_learning_rate,
@@ -40,7 +41,6 @@ from adamlab.stages import (
     trace,
     track_moments,
 )
-from adamlab.stages.coarse import last_two
 from adamlab.stages.numerics import at_step, ratio
 
 Betas = tuple[Any, Any]

@@ -126,7 +126,6 @@ def diffgrad(
 
 
 @named(decay="r")
-@named(decay="r")
 def adanorm(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -175,7 +174,6 @@ def mars(
     )
 
 
-@named(length="keep_num")
 @named(length="keep_num")
 def adashift(
     learning_rate: Any,

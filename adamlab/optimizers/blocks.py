@@ -23,6 +23,7 @@ from adamlab.stages import (
     factored,
     from_first,
     in_basis,
+    last_two,
     per_axis,
     per_row,
     precondition,
@@ -36,7 +37,6 @@ from adamlab.stages import (
     track_moments,
 )
 from adamlab.stages._decay import check_decay, plain_decay
-from adamlab.stages.coarse import last_two
 
 
 @named(rate="b2")

@@ -14,6 +14,8 @@ from adamlab._checks import check_number, is_concrete
 
 Scalar = float | jax.Array | np.ndarray
 
+_LEAST = 1e-30
+
 
 class OneMinus(NamedTuple):
     """A decay rate b given by its complement: `b2=OneMinus(1e-3)` is b2 = 0.999.
@@ -30,9 +32,6 @@ DecayRate = Scalar | OneMinus | Callable[[jax.Array], Any]
 
 A schedule is called with the number of steps already done.
 """
-
-
-_LEAST = 1e-30
 
 
 class Decay(NamedTuple):

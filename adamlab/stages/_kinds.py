@@ -44,6 +44,14 @@ class Moments(NamedTuple):
     nu_gathered: Any = None
     """The weight that `nu` has gathered, corrected for or not."""
 
+    def with_mu(self, mu: Any, mass: Any) -> Self:
+        """These with a newly averaged first moment, which has gathered `mass`."""
+        return self._replace(mu=mu, mu_mass=mass, mu_gathered=mass)
+
+    def with_nu(self, nu: Any, mass: Any) -> Self:
+        """These with a newly averaged second moment, which has gathered `mass`."""
+        return self._replace(nu=nu, nu_mass=mass, nu_gathered=mass)
+
 
 class Stage(optax.GradientTransformationExtraArgs):
     """An Optax gradient transformation that knows what it takes and what it gives.
@@ -67,10 +75,6 @@ class Stage(optax.GradientTransformationExtraArgs):
     ) -> Self:
         """A stage called `name` from its two pure functions.
 
-        Raises:
-            TypeError: the class is `Stage` itself.
-            ValueError: `needs` holds a name that is unknown.
-
         Args:
             name: what the stage is called in errors.
             init: from the parameters to the state; in a chain a stage that takes moments sees
@@ -82,8 +86,11 @@ class Stage(optax.GradientTransformationExtraArgs):
                 "hessian_diag"; a caller who does not pass one is told. "moments" are those that
                 the direction was made from: a chain passes them to all stages after it.
             label: what the stage was built with, for `parts_of`.
-        """
 
+        Raises:
+            TypeError: the class is `Stage` itself.
+            ValueError: `needs` holds a name that is unknown.
+        """
         _check_needs(cls, name, needs)
 
         def checked_init(params: Any) -> Any:

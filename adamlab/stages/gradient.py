@@ -50,15 +50,19 @@ def clip_by_global_norm(max_norm: Any) -> GradientToGradient:
         scale, length = scale_and_norm(finite)
         longer = infinite | ~(length <= max_norm / scale)  # a NaN is longer too
 
-        def leaf(g: jax.Array) -> jax.Array:
-            wide = widen(g)
-            unit = wide / scale.astype(wide.dtype)
-            clipped = unit * (max_norm / jnp.where(longer, length, 1)).astype(wide.dtype)
-            return jnp.where(longer, clipped, wide).astype(g.dtype)
-
-        return jax.tree.map(leaf, finite)
+        return jax.tree.map(lambda g: _shorten(g, longer, scale, length, max_norm), finite)
 
     return GradientToGradient.from_function("clip_by_global_norm", clip_all)
+
+
+def _shorten(
+    g: jax.Array, longer: jax.Array, scale: jax.Array, length: jax.Array, most: Any
+) -> jax.Array:
+    """`g`, of norm `scale * length`, brought to the norm `most` where `longer` says so."""
+    wide = widen(g)
+    unit = wide / scale.astype(wide.dtype)
+    clipped = unit * (most / jnp.where(longer, length, 1)).astype(wide.dtype)
+    return jnp.where(longer, clipped, wide).astype(g.dtype)
 
 
 def _limit(g: jax.Array) -> jax.Array:
@@ -131,10 +135,7 @@ def adaptive_grad_clip(clipping: Any, eps: Any = 1e-3) -> GradientToGradient:
         weights, weight_length = _scale_and_norm_over(p, over)
         most = clipping * jnp.maximum(weights * weight_length, eps)
         longer = length > most / scale
-        wide = widen(g)
-        unit = wide / scale.astype(wide.dtype)
-        clipped = unit * (most / jnp.where(longer, length, 1)).astype(wide.dtype)
-        return jnp.where(longer, clipped, wide).astype(g.dtype)
+        return _shorten(g, longer, scale, length, most)
 
     def update(updates: Any, state: Any, params: Any, **_: Any) -> tuple[Any, Any]:
         return jax.tree.map(leaf, updates, params), state

@@ -184,7 +184,7 @@ class MuTracker:
         now = step_at(self.rate, log, moments.count - 1)
         mu = fold(before, jax.tree.map(tame, moments.grad), now.weight)
         kept = store(mu, self.storage, signed=True)
-        moments = moments._replace(mu=mu, mu_mass=now.mass, mu_gathered=now.mass)
+        moments = moments.with_mu(mu, now.mass)
         return moments, cast_like(kept, stored), now.log_decay
 
 
@@ -230,8 +230,7 @@ class NuTracker:
             moments = _look_back(moments._replace(nu=nu), self.rule.first)
             nu, mass = moments.nu, now.previous_mass
             mass = None if mass is None else jnp.where(moments.count > 1, mass, 1)
-        mass = mass if self.rule.biased else None
-        moments = moments._replace(nu=nu, nu_mass=mass, nu_gathered=mass)
+        moments = moments.with_nu(nu, mass if self.rule.biased else None)
         return moments, cast_like(kept, stored), now.log_decay
 
 

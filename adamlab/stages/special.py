@@ -69,7 +69,7 @@ def track_curvature(b2: DecayRate | SecondMoment = 0.99, *, every: int = 1) -> M
             if mass is not None and second.rule.rate is not None:
                 before = step_at(second.rule.rate, state.nu_log_decay, state.updates).previous_mass
                 mass = jnp.where(due, mass, before)
-        return moments._replace(nu=averaged, nu_mass=mass, nu_gathered=mass), new
+        return moments.with_nu(averaged, mass), new
 
     return MomentsToMoments.from_update(
         "track_curvature", init, update, extra_args=("hessian_diag",)
