@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,7 +51,7 @@ def map_command(
     Each NAME=VALUES is an axis: learning_rate=1e-5:1:64:log (64 values, evenly on a log scale),
     b1=0:0.9:10 (evenly), b1=0,0.5,0.9 (these); or a fixed value, eps=1e-6. A name is a
     hyperparameter of the optimizer or the problem; 1-b2 sweeps b2 by its complement. Without axes:
-    learning_rate=1e-5:1:64:log 1-b2=1e-4:1:64:log, as far as the optimizer has them.
+    learning_rate=1e-5:1:64:log 1-b2=1e-4:1:64:log, as far as the optimizer has and takes them.
     """
     with _readable_errors():
         from adamlab.maps import convergence_map
@@ -63,13 +63,7 @@ def map_command(
         what = _problem(problem)
         grid, fixed = parse_axes(axes)
         if not set(grid) - {SEED}:
-            taken = {name.removeprefix("1-") for name in fixed}
-            free = set.intersection(
-                *(set(inspect.signature(b).parameters) for b in builds.values())
-            )
-            free -= taken
-            defaults, _ = parse_axes(_DEFAULT_AXES)
-            grid = {n: v for n, v in defaults.items() if n.removeprefix("1-") in free} | grid
+            grid = _default_axes(what, list(builds.values()), fixed) | grid
         stem = _stem(output or f"out/{problem}-{optimizer}")
         store = stem.with_name(stem.name + ".zarr")
         with _executor(dask) as executor:
@@ -120,6 +114,30 @@ def plot_command(store: Path, output: str | None) -> None:
 
         stem = _stem(output or str(store).removesuffix(".zarr"))
         _report(with_outcomes(open_sweep(store)), store, stem)
+
+
+def _default_axes(
+    problem: Any, builds: list[Callable[..., Any]], fixed: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The default axes that every optimizer has, up to the last value that all of them take."""
+    from adamlab.sweeps import parse_axes
+    from adamlab.training import split_hyperparameters
+
+    free = set.intersection(*(set(inspect.signature(build).parameters) for build in builds))
+    free -= {name.removeprefix("1-") for name in fixed}
+    every, _ = parse_axes(_DEFAULT_AXES)
+    axes = {name: v for name, v in every.items() if name.removeprefix("1-") in free}
+    first = {**fixed, **{name: v[0] for name, v in axes.items()}}
+
+    def taken(name: str, value: Any) -> bool:
+        try:
+            for build in builds:
+                build(**split_hyperparameters(problem, build, {**first, name: value})[0])
+        except (TypeError, ValueError):
+            return False
+        return True
+
+    return {name: v if taken(name, v[-1]) else v[:-1] for name, v in axes.items()}
 
 
 def _stem(text: str) -> Path:

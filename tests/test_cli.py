@@ -91,6 +91,8 @@ def test_the_default_axes_follow_the_optimizer(run):
     assert "4096 runs" in rmsprop.output
     sgd = run("map", "--problem", "reddi", "--optimizer", "sgd", "--steps", "8")
     assert "64 runs" in sgd.output
+    lion = run("map", "--problem", "reddi", "--optimizer", "lion", "--steps", "8")
+    assert "4032 runs" in lion.output, "the last value is b2 = 0, of which Lion makes nothing"
 
 
 def test_a_fixed_complement_and_a_seed_leave_the_default_axes(run):
