@@ -12,7 +12,7 @@ import click
 
 BENCHMARKS = ("step", "variants", "formulations", "sweep", "memory", "compiles")
 
-_FAST_COMPILE = "--xla_backend_optimization_level=0"
+_FAST_COMPILE = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
