@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
+# Most tests compile for longer than they run.
+FAST_COMPILE := --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false
 
 .PHONY: map test lint readme clean
 
@@ -9,7 +12,8 @@ map: $(STAMP)  ## draw the first convergence map: out/digits-mlp-adam.png
 	$(BIN)/adamlab map --problem digits-mlp --optimizer adam --output out/digits-mlp-adam --resume
 
 test: $(STAMP)  ## run the tests
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(PYTEST) -m rounding
+	XLA_FLAGS="$$XLA_FLAGS $(FAST_COMPILE)" $(PYTEST) -m "not rounding"
 
 lint: $(STAMP)  ## check style and types
 	$(BIN)/ruff check .

@@ -17,6 +17,8 @@ from adamlab.stages import (
     MomentsToMoments,
 )
 
+pytestmark = pytest.mark.rounding
+
 PARAMS = {"w": jnp.ones((3, 2)), "b": jnp.zeros(2)}
 GRADS = {"w": jnp.full((3, 2), 0.5), "b": jnp.array([1.0, -2.0])}
 

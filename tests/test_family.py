@@ -19,6 +19,8 @@ from adamlab.compat import keras, torch
 from adamlab.compat import optax as optax_forms
 from adamlab.stages.numerics import norm
 
+pytestmark = pytest.mark.rounding
+
 PARAMS = {"w": jnp.ones((2, 3)), "b": jnp.ones(3)}
 GRADS = {"w": jnp.full((2, 3), 0.1), "b": jnp.full(3, -0.1)}
 

@@ -19,6 +19,8 @@ import adamlab as al
 from adamlab import optimizers
 from adamlab.testing import LAWS, Subject, check_law, check_laws, kept_laws
 
+pytestmark = pytest.mark.rounding
+
 EPS = "its eps, or what stands for it, does not scale with the gradient"
 PROPORTIONAL = "the step is proportional to the gradient"
 SHARED = "elements share a norm, a mean or a block"

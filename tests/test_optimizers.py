@@ -12,6 +12,8 @@ import pytest
 import adamlab as al
 from adamlab import optimizers
 
+pytestmark = pytest.mark.rounding
+
 LR, B1, B2, EPS, DECAY = oracles.LR, oracles.B1, oracles.B2, oracles.EPS, oracles.DECAY
 STEPS = 200
 

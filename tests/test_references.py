@@ -22,6 +22,8 @@ from adamlab import stages as st
 from adamlab.compat import keras, torch
 from adamlab.compat import optax as optax_forms
 
+pytestmark = pytest.mark.rounding
+
 HERE = Path(__file__).parent / "references"
 ABOUT = json.loads((HERE / "trajectories.json").read_text())
 B = {"b1": 0.9, "b2": 0.99}

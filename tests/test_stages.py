@@ -42,6 +42,8 @@ from adamlab.stages import (
     track_moments,
 )
 
+pytestmark = pytest.mark.rounding
+
 KEY = jax.random.key(0)
 
 

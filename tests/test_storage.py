@@ -17,6 +17,8 @@ from adamlab import stages
 from adamlab.stages import EightBit
 from adamlab.stages.storage import QuantizedBlocks, restore, store
 
+pytestmark = pytest.mark.rounding
+
 SIZE = 8192
 
 

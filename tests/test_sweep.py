@@ -31,6 +31,8 @@ from adamlab.sweeps.plan import cut
 from adamlab.sweeps.provenance import commit_of
 from adamlab.sweeps.store import Store
 
+pytestmark = pytest.mark.rounding
+
 AXES = {"rate": [0.1, 0.2, 0.3, 0.7, 0.9], "decay": [0.2, 0.5, 0.8], "seed": [0, 1, 5, 9]}
 HERE = Path(__file__).parent
 
