@@ -356,6 +356,7 @@ def test_a_users_own_numpy_arrays_are_trained_on():
     x = rng.normal(size=(60, 4))
     y = (x[:, 0] > 0).astype(np.int64)
     mine = Source("mine", lambda key: Data(x[:40], y[:40], x[40:], y[40:]), 4, 2)
-    problem = supervised(mine, network((4, 8, 2)), cross_entropy, batch_size=8)
-    found = al.convergence_map(problem, al.adam, {"learning_rate": [0.03]}, steps=60)
-    assert found["test_accuracy"].item() > 0.7
+    for batch_size in (None, 8):
+        problem = supervised(mine, network((4, 8, 2)), cross_entropy, batch_size=batch_size)
+        found = al.convergence_map(problem, al.adam, {"learning_rate": [0.03]}, steps=60)
+        assert found["test_accuracy"].item() > 0.7

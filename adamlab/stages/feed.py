@@ -110,8 +110,7 @@ def track_mu_by_variance(b0: Any = 0.1, eps: Any = 1e-3) -> MomentsToMoments:
             lambda old, w: old + jnp.maximum(jnp.log1p(-w), -1e3), state.mu_log_decay, weight
         )
         mass = jax.tree.map(lambda x: -jnp.expm1(x), log)
-        moments = moments.with_mu(mu, mass)
-        return moments, TrackMuByVarianceState(mu, log)
+        return moments.with_mu(mu, mass), TrackMuByVarianceState(mu, log)
 
     return MomentsToMoments.from_update("track_mu_by_variance", init, update, needs=("nu",))
 

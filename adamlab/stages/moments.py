@@ -184,8 +184,7 @@ class MuTracker:
         now = step_at(self.rate, log, moments.count - 1)
         mu = fold(before, jax.tree.map(tame, moments.grad), now.weight)
         kept = store(mu, self.storage, signed=True)
-        moments = moments.with_mu(mu, now.mass)
-        return moments, cast_like(kept, stored), now.log_decay
+        return moments.with_mu(mu, now.mass), cast_like(kept, stored), now.log_decay
 
 
 class NuTracker:

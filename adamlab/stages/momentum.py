@@ -174,8 +174,7 @@ def positive_negative_momentum(b1: float = 0.9, b3: float = 1.0) -> MomentsToMom
             new, state.mu,
         )  # fmt: skip
         kept = cast_like(new, state.mu)
-        moments = moments.with_mu(mu, now.mass)
-        return moments, PositiveNegativeState(kept, state.mu)
+        return moments.with_mu(mu, now.mass), PositiveNegativeState(kept, state.mu)
 
     return MomentsToMoments.from_update("positive_negative_momentum", init, update)
 

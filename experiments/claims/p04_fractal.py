@@ -25,12 +25,10 @@ NETS = [*PAPER, "quadratic"]
 MARGIN, LATE, CAP = 0.1, 20, 1e6
 LOW, HIGH, NEARER = -3, 6, 8
 AT_ONCE = 4  # few side by side, so that those that diverge are soon done
-# The null: a coupled quadratic of two variables, whose border is smooth.
-VALLEY = adamlab.Problem(
-    "valley",
-    init=lambda _: {"W0": jnp.ones([]), "W1": jnp.ones([])},
+VALLEY = adamlab.Problem(  # the null: a coupled quadratic, whose border is smooth
+    "valley", init=lambda _: {"W0": jnp.ones([]), "W1": jnp.ones([])},
     loss=lambda w, _: (w["W0"] ** 2 + w["W0"] * w["W1"] + w["W1"] ** 2) / 2,
-)
+)  # fmt: skip
 DIRECTIONS = {"gradient descent": optax.identity, "adam": adamlab.scale_by_adam}
 
 
@@ -54,13 +52,11 @@ def converges(
         late += jnp.where(count >= steps - LATE, share / LATE, 0)
         return count + 1, params, state, late, jnp.isfinite(loss)
 
-    # A loss that is not finite stays so: nothing is left to compute.
     first = problem.loss(start, rows, **values)
-    carry = jax.lax.while_loop(
-        lambda carry: (carry[0] < steps) & carry[-1],
-        step,
+    carry = jax.lax.while_loop(  # a loss that is not finite stays so
+        lambda carry: (carry[0] < steps) & carry[-1], step,
         (0, start, tx.init(start), jnp.zeros_like(first), jnp.isfinite(first)),
-    )
+    )  # fmt: skip
     return (carry[0] == steps) & (carry[-2] < 1)
 
 
