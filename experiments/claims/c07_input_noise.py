@@ -107,9 +107,9 @@ EXPERIMENT = book.Experiment(
     measure=measure,
     judge=judge,
     draw=draw,
-    settings={"seeds": 32, "rates": 13, "noises": 9},
+    settings={"seeds": 128, "rates": 13, "noises": 9},
     quick={"seeds": 2, "rates": 4, "noises": 3},
-    check={"first_seed": 1000},
+    check={"first_seed": 3000},
     symptom="Train loss falls while test loss rises, on some dozens of rows.",
     remedy="with_input_noise(problem)  # search input_noise as you search the rate, from 0 on",
 )

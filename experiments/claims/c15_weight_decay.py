@@ -118,9 +118,9 @@ EXPERIMENT = book.Experiment(
     measure=measure,
     judge=judge,
     draw=draw,
-    settings={"seeds": 24, "strengths": 9, "l1s": 5, "rates": 3, "steps": 400},
+    settings={"seeds": 96, "strengths": 9, "l1s": 5, "rates": 3, "steps": 400},
     quick={"seeds": 2, "strengths": 3, "l1s": 2, "rates": 3, "steps": 24},
-    check={"first_seed": 2000},
+    check={"first_seed": 3000},
     symptom="Train accuracy is 1 and test accuracy is not; or both are at chance.",
     remedy="adam(1e-3)  # on penalized(supervised(...)) with l2=3e-2",
 )

@@ -99,9 +99,9 @@ EXPERIMENT = book.Experiment(
     measure=measure,
     judge=judge,
     draw=draw,
-    settings={"seeds": 32, "rates": 13, "l1": [0, 1e-4, 1e-2], "steps": [100, 1000]},
+    settings={"seeds": 128, "rates": 13, "l1": [0, 1e-4, 1e-2], "steps": [100, 1000]},
     quick={"seeds": 2, "rates": 4, "l1": [0, 1e-2], "steps": [100]},
-    check={"first_seed": 2000},
+    check={"first_seed": 3000},
     symptom="The lengths of the dictionary's columns drift apart as it is trained.",
     remedy="adam(1e-2)  # a lower rate: the lengths hardly move in 100 steps of .01",
 )

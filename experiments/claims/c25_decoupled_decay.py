@@ -114,9 +114,9 @@ EXPERIMENT = book.Experiment(
     measure=measure,
     judge=judge,
     draw=draw,
-    settings={"seeds": 24, "rates": 9, "decays": 11, "steps": 500},
+    settings={"seeds": 72, "rates": 9, "decays": 11, "steps": 500},
     quick={"seeds": 2, "rates": 4, "decays": 5, "steps": 60},
-    check={"first_seed": 2000},
+    check={"first_seed": 3000},
     symptom="The best weight decay changes whenever the learning rate does.",
     remedy="adamw(1e-3, weight_decay=1.0)  # hardly less coupled here than L2: search both",
 )

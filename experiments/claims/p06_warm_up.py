@@ -129,9 +129,9 @@ EXPERIMENT = book.Experiment(
     measure=measure,
     judge=judge,
     draw=draw,
-    settings={"seeds": 32, "rates": 4, "lengths": 2, "shorter": 1, "complements": [*RUNS]},
+    settings={"seeds": 128, "rates": 4, "lengths": 2, "shorter": 1, "complements": [*RUNS]},
     quick={"seeds": 2, "rates": 2, "lengths": 2, "shorter": 20, "complements": [1e-2]},
-    check={"first_seed": 2000},
+    check={"first_seed": 3000},
     symptom="At a high rate the loss jumps in the first steps and never comes down again.",
     remedy="adam(optax.linear_schedule(0, 1e-2, 2000))  # 2 / (1-b2) steps; here none did as well",
 )
