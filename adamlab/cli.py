@@ -77,29 +77,60 @@ def map_command(
 
 
 @main.command("list")
-@click.argument("what", type=click.Choice(["optimizers", "problems"]), required=False)
+@click.argument("what", type=click.Choice(["optimizers", "problems", "stages"]), required=False)
 def list_command(what: str | None) -> None:
-    """List the optimizers and problems, with their hyperparameters."""
+    """List the optimizers and problems with their hyperparameters, and the stages."""
+    if what in (None, "optimizers"):
+        _list_optimizers()
+    if what in (None, "problems"):
+        _list_problems()
+    if what in (None, "stages"):
+        _list_stages()
+
+
+def _list_optimizers() -> None:
     from adamlab import optimizers
+
+    click.echo("optimizers (stages that Adam does not have are marked *)")
+    plain = optimizers.stages_of("adam")
+    for name in optimizers.names():
+        build = getattr(optimizers, name)
+        stages = [s if s in plain else f"*{s}" for s in optimizers.stages_of(name)]
+        _list_entry(name, _first_line(build), " · ".join(stages), _arguments(build))
+
+
+def _list_problems() -> None:
     from adamlab.problems import PROBLEMS
 
-    if what != "problems":
-        click.echo("optimizers (stages that Adam does not have are marked *)")
-        plain = optimizers.stages_of("adam")
-        for name in optimizers.names():
-            build = getattr(optimizers, name)
-            first_line = (inspect.getdoc(build) or "").splitlines()[0]
-            stages = [s if s in plain else f"*{s}" for s in optimizers.stages_of(name)]
-            click.echo(f"  {name:<20}{first_line}")
-            click.echo(f"  {'':<20}{' · '.join(stages)}")
-            click.echo(f"  {'':<20}{', '.join(inspect.signature(build).parameters)}")
-    if what != "optimizers":
-        click.echo("problems")
-        for name, make in PROBLEMS.items():
-            problem = make()
-            click.echo(f"  {name:<20}{problem.description}")
-            own = ", ".join(f"{n}={v:g}" for n, v in problem.hyperparameters.items())
-            click.echo(f"  {'':<20}{own or 'no hyperparameters'}")
+    click.echo("problems")
+    for name, make in PROBLEMS.items():
+        problem = make()
+        own = ", ".join(f"{n}={v:g}" for n, v in problem.hyperparameters.items())
+        _list_entry(name, problem.description, own or "no hyperparameters")
+
+
+def _list_stages() -> None:
+    from adamlab import stages
+
+    for door, names in stages.vocabulary().items():
+        click.echo(f"stages: {door}")
+        for name in names:
+            build = getattr(stages, name)
+            _list_entry(name, _first_line(build), _arguments(build))
+
+
+def _list_entry(name: str, *lines: str) -> None:
+    for line in lines:
+        click.echo(f"  {name:<28}{line}")
+        name = ""
+
+
+def _first_line(build: Callable[..., Any]) -> str:
+    return (inspect.getdoc(build) or "").splitlines()[0]
+
+
+def _arguments(build: Callable[..., Any]) -> str:
+    return ", ".join(inspect.signature(build).parameters) or "no arguments"
 
 
 @main.command("plot")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 
@@ -75,12 +76,27 @@ def test_the_package_is_the_command(tmp_path):
 
 
 def test_list_names_everything(run):
-    from adamlab import optimizers
+    from adamlab import optimizers, stages
     from adamlab.problems import PROBLEMS
 
     text = run("list").output
     for name in [*optimizers.names(), *PROBLEMS, "weight_decay", "feature_scale=1"]:
         assert name in text
+    vocabulary = run("list", "stages").output
+    assert vocabulary in text
+    unlisted = {
+        "chain",
+        "parts_of",
+        "vocabulary",
+        "all_axes",
+        "last_two",
+        "per_row",
+        "two_longest",
+        "from_first",
+    }
+    for name in set(stages.__all__) - unlisted:
+        assert (f"  {name} " in vocabulary) == inspect.isfunction(getattr(stages, name)), name
+    assert not any(f"  {name} " in vocabulary for name in unlisted)
     assert "rosenbrock" not in run("list", "optimizers").output
     assert "amsgrad" not in run("list", "problems").output
 

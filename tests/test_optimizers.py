@@ -36,7 +36,8 @@ ORACLES = {
     "adam-complement": (al.adam(LR, al.OneMinus(0.1), al.OneMinus(0.01)), oracles.adam),
     "adam-eps-root": (al.adam(LR, B1, B2, eps_root=1e-2), oracles.adam_eps_root),
     "adam-epsilon-hat": (
-        _compose(al.correct_bias(), al.precondition_epsilon_hat(1e-3)), oracles.adam_epsilon_hat),
+        _compose(al.correct_bias(), al.precondition(al.epsilon_hat(1e-3))),
+        oracles.adam_epsilon_hat),
     "adam-scheduled": (
         al.adam(LR, B1, lambda n: 1 - 1 / (n.astype(float) + 2)), oracles.adam_scheduled),
     "adam-scheduled-complement": (

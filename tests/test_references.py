@@ -101,7 +101,7 @@ VARIANTS = {
     "adamod": lambda: opt.adamod(LR, **BE, b3=0.95),
     "laprop": lambda: opt.laprop(LR, **WD),
     "laprop_epsilon_hat": lambda: st.chain(
-        st.track_moments(None, 0.99), st.correct_bias(), st.precondition_epsilon_hat(1e-8),
+        st.track_moments(None, 0.99), st.correct_bias(), st.precondition(st.epsilon_hat(1e-8)),
         st.ema(0.9, correct=True), st.scale_by_learning_rate(LR), st.decay_after_step(0.1, LR),
     ),
     "adopt": lambda: opt.adopt(LR, **B),

@@ -26,20 +26,27 @@ from adamlab.stages import (
     clip_by_global_norm,
     correct_bias,
     cross_correct,
-    divide_by_nu,
+    cube_root,
+    epsilon_hat,
     factored,
+    gradient_eps,
     largest,
     limit_rate,
     nesterov,
+    parts_of,
     per_axis,
     precondition,
     previous,
     rectify_rate,
+    root,
+    root_or_eps,
+    root_power,
     scale_rate,
     take_mu,
     to_rate,
     track_curvature,
     track_moments,
+    unrooted,
 )
 
 pytestmark = pytest.mark.rounding
@@ -68,7 +75,7 @@ TRANSFORMS = {
     "amsgrad_max": _whole(al.amsgrad_max(), al.precondition()),
     "center_nu": _whole(al.center_nu(), al.precondition(eps_root=1e-3)),
     "precondition": _whole(al.precondition(eps=1e-3, eps_root=1e-4)),
-    "precondition_epsilon_hat": _whole(al.correct_bias(), al.precondition_epsilon_hat()),
+    "precondition(epsilon_hat)": _whole(al.correct_bias(), al.precondition(al.epsilon_hat())),
     "add_decayed_weights": al.chain(al.add_decayed_weights(1e-2)),
     "add_decayed_weights(mask)": al.chain(
         al.add_decayed_weights(1e-2, lambda tree: jax.tree.map(lambda x: x.ndim > 1, tree))
@@ -255,7 +262,7 @@ HYPERPARAMETERS = {
     "eps_root": (1e-6, lambda v: al.adam(1e-3, eps_root=v)),
     "eps of epsilon hat": (
         1e-4,
-        lambda v: _whole(al.correct_bias(), al.precondition_epsilon_hat(v)),
+        lambda v: _whole(al.correct_bias(), al.precondition(al.epsilon_hat(v))),
     ),
     "weight_decay": (1e-2, lambda v: al.adamw(1e-3, weight_decay=v)),
     "weight_decay of l2": (1e-2, lambda v: al.adam_l2(1e-3, weight_decay=v)),
@@ -462,6 +469,46 @@ def test_what_would_be_corrected_twice_or_left_out_is_refused(stages, message):
         _first(track_moments(), *(stage() for stage in stages))
 
 
+MASS = 1 - 0.9**2
+DENOMINATORS = {
+    "root": (root(1e-3, 1e-2), lambda g, nu: np.sqrt(nu + 1e-2) + 1e-3),
+    "epsilon_hat": (epsilon_hat(1e-3), lambda g, nu: np.sqrt(nu) + 1e-3 / np.sqrt(MASS)),
+    "gradient_eps": (
+        gradient_eps(1.0, 0.1), lambda g, nu: np.sqrt(nu) + 0.1 * np.sqrt(np.mean(g**2)),
+    ),
+    "gradient_eps(small)": (gradient_eps(1e-3, 0.1), lambda g, nu: np.sqrt(nu) + 1e-3),
+    "root_or_eps": (root_or_eps(0.5), lambda g, nu: np.maximum(np.sqrt(nu), 0.5)),
+    "unrooted": (unrooted(0.1, floor=0.3, gamma=2.0), lambda g, nu: np.maximum(2 * nu, 0.3) + 0.1),
+    "cube_root": (cube_root(1e-2), lambda g, nu: np.cbrt(nu) + 1e-2),
+    "root_power": (root_power(0.125, 1e-2), lambda g, nu: (np.sqrt(nu) + 1e-2) ** 0.25),
+    "root_power(scheduled)": (
+        root_power(lambda n: jnp.where(n == 1, 0.125, 0.5), 1e-2),
+        lambda g, nu: (np.sqrt(nu) + 1e-2) ** 0.25,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DENOMINATORS)
+def test_a_denominator_is_its_formula_whether_divided_by_or_made_a_rate(name):
+    denominator, formula = DENOMINATORS[name]
+    grads = [np.array([0.1, -2.0, 0.5]), np.array([1.0, 0.3, -0.2])]
+    nu = 0.9 * 0.1 * grads[0] ** 2 + 0.1 * grads[1] ** 2
+    expected = grads[1] / formula(grads[1], nu)
+    for ways in ((precondition(denominator),), (to_rate(denominator), apply_rate())):
+        tx = chain(track_moments(None, 0.9), *ways)
+        state = tx.init(jnp.ones(3))
+        for g in grads:
+            update, state = tx.update(jnp.asarray(g, jnp.float32), state)
+        np.testing.assert_allclose(update, expected, rtol=1e-6)
+        assert parts_of(tx)[1].endswith("" if name == "root" else f"({denominator.name})")
+
+
+def test_an_eps_root_beside_another_denominator_is_refused():
+    for stage in (precondition, to_rate):
+        with pytest.raises(ValueError, match=r"eps_root=0.1: must be left out beside cube_root"):
+            stage(cube_root(), 0.1)
+
+
 @pytest.mark.parametrize("stage", [amsgrad_max, limit_rate])
 def test_what_a_stage_lacks_is_said_at_init(stage):
     tx = chain(track_moments(b2=None), stage(), take_mu())
@@ -472,7 +519,7 @@ def test_what_a_stage_lacks_is_said_at_init(stage):
 def test_what_has_no_bias_is_not_corrected_when_it_looks_back():
     now, before = largest(0.999), previous(largest(0.999), first=1.0)
     for rule in (now, before):
-        tx = chain(track_moments(None, rule), correct_bias(), divide_by_nu())
+        tx = chain(track_moments(None, rule), correct_bias(), precondition(unrooted()))
         state = tx.init(jnp.ones(1))
         for _ in range(2):
             update, state = tx.update(jnp.ones(1), state)

@@ -18,14 +18,14 @@ from adamlab.stages import (
     chain,
     correct_bias,
     correct_mu_bias,
-    divide_by_nu,
+    epsilon_hat,
     largest,
     precondition,
-    precondition_epsilon_hat,
     squares,
     sums,
     trace,
     track_moments,
+    unrooted,
 )
 
 
@@ -43,7 +43,7 @@ def adam(
         track_moments(beta_1, beta_2),
         *([amsgrad_max()] if amsgrad else []),
         correct_bias(),
-        precondition_epsilon_hat(epsilon),
+        precondition(epsilon_hat(epsilon)),
         *finish(learning_rate, _number(weight_decay)),
     )
 
@@ -89,7 +89,7 @@ def adamax(
     return chain(
         track_moments(beta_1, largest(beta_2)),
         correct_mu_bias(),
-        divide_by_nu(epsilon),
+        precondition(unrooted(epsilon)),
         *finish(learning_rate, _number(weight_decay)),
     )
 

@@ -20,7 +20,6 @@ from adamlab.stages import (
     clip_direction,
     correct_mu_bias,
     correct_nu_bias,
-    divide_by_nu,
     means,
     precondition,
     previous,
@@ -28,6 +27,7 @@ from adamlab.stages import (
     track_curvature,
     track_moments,
     track_nu,
+    unrooted,
 )
 from adamlab.stages._decay import plain_decay
 
@@ -73,7 +73,7 @@ def sophia(
         track_moments(b1, None),
         track_curvature(previous(means(b2), first=0.0), every=update_interval),
         correct_mu_bias(),
-        divide_by_nu(floor=eps, gamma=gamma),
+        precondition(unrooted(floor=eps, gamma=gamma)),
         clip_direction(clip_threshold),
         add_decayed_weights(weight_decay),
         scale_by_learning_rate(learning_rate),

@@ -27,7 +27,7 @@ from adamlab.stages import (
     clip_by_block_rms,
     correct_bias,
     correct_mu_bias,
-    divide_by_nu,
+    epsilon_hat,
     factored,
     largest,
     last_two,
@@ -37,9 +37,10 @@ from adamlab.stages import (
     scale_by_param_block_rms,
     squares,
     sums,
-    to_rate_epsilon_hat,
+    to_rate,
     trace,
     track_moments,
+    unrooted,
 )
 from adamlab.stages.numerics import at_step, ratio
 
@@ -120,7 +121,7 @@ def radam(
         *coupled(0.0 if decoupled_weight_decay else weight_decay),
         track_moments(b1, b2),
         correct_bias(),
-        to_rate_epsilon_hat(eps),
+        to_rate(epsilon_hat(eps)),
         rectify_rate(b2),
         apply_rate(),
         *finish(lr, weight_decay if decoupled_weight_decay else 0.0),
@@ -140,7 +141,7 @@ def adamax(
         *coupled(weight_decay),
         track_moments(b1, largest(b2, eps)),
         correct_mu_bias(),
-        divide_by_nu(),
+        precondition(unrooted()),
         scale_by_learning_rate(lr),
     )
 

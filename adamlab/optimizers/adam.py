@@ -13,8 +13,8 @@ from adamlab.stages import (
     chain,
     correct_bias,
     correct_nu_bias,
+    epsilon_hat,
     precondition,
-    precondition_epsilon_hat,
     scale_by_learning_rate,
     track_moments,
 )
@@ -123,7 +123,7 @@ def adam_epsilon_hat(
     return chain(
         track_moments(b1, b2),
         correct_bias(),
-        precondition_epsilon_hat(eps),
+        precondition(epsilon_hat(eps)),
         *finish(learning_rate, weight_decay, mask),
     )
 

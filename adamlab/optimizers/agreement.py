@@ -18,10 +18,10 @@ from adamlab.stages import (
     chain,
     correct_bias,
     correct_nu_bias,
+    epsilon_hat,
     friction,
     lengthen_short_gradients,
     precondition,
-    precondition_epsilon_hat,
     sign_of_gradient,
     size_of_gradient,
     track_moments,
@@ -74,7 +74,7 @@ def grams(
         track_moments(b1, b2),
         correct_bias(),
         sign_of_gradient(),
-        precondition_epsilon_hat(eps),
+        precondition(epsilon_hat(eps)),
         *finish(learning_rate, weight_decay, mask),
     )
 
@@ -120,7 +120,7 @@ def diffgrad(
         track_moments(b1, b2),
         correct_bias(),
         friction(),
-        precondition_epsilon_hat(eps),
+        precondition(epsilon_hat(eps)),
         *finish(learning_rate, weight_decay, mask),
     )
 

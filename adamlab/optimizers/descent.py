@@ -12,7 +12,7 @@ from adamlab.stages import (
     center_nu,
     chain,
     correct_bias,
-    divide_by_cube_root,
+    cube_root,
     precondition,
     quasi_hyperbolic,
     scale_by_learning_rate,
@@ -110,7 +110,7 @@ def madgrad(
     return chain(
         *coupled(weight_decay),
         track_weighted_sums(weight),
-        divide_by_cube_root(eps),
+        precondition(cube_root(eps)),
         anchor_to_start(momentum),
     )
 

@@ -16,16 +16,16 @@ from adamlab.stages import (
     clip_by_block_rms,
     correct_bias,
     ema,
+    gradient_eps,
     limit_rate,
     normalize_rate,
     previous,
     rectify_rate,
+    root_power,
     scale_by_learning_rate,
     scale_rate,
     squares,
-    to_fisher_rate,
     to_rate,
-    to_rate_power,
     to_variance_rate,
     track_moments,
 )
@@ -71,7 +71,7 @@ def padam(
     """
     return chain(
         track_moments(b1, b2),
-        to_rate_power(partial, eps),
+        to_rate(root_power(partial, eps)),
         scale_rate(learning_rate),
         apply_rate(),
         scale_by_learning_rate(1.0),
@@ -210,7 +210,7 @@ def fadam(
     return chain(
         track_moments(None, b2),
         correct_bias(),
-        to_fisher_rate(eps, eps_gradient),
+        to_rate(gradient_eps(eps, eps_gradient)),
         apply_rate(),
         clip_by_block_rms(clip),
         ema(b1),

@@ -14,7 +14,6 @@ from adamlab.stages import (
     correct_mu_bias,
     decay_after_step,
     deviations,
-    divide_by_nu,
     drop_mu,
     ema,
     from_first,
@@ -22,13 +21,14 @@ from adamlab.stages import (
     means,
     precondition,
     precondition_atan2,
-    precondition_max,
     previous,
+    root_or_eps,
     scale_by_gradient_rms,
     scale_by_learning_rate,
     squares,
     track_curvature,
     track_moments,
+    unrooted,
 )
 from adamlab.stages import yogi as yogi_squares
 
@@ -50,7 +50,7 @@ def adamax(
     return chain(
         track_moments(b1, largest(b2, eps)),
         correct_mu_bias(),
-        divide_by_nu(),
+        precondition(unrooted()),
         *finish(learning_rate, weight_decay, mask),
     )
 
@@ -122,7 +122,7 @@ def adopt(
     """
     return chain(
         track_moments(None, previous(squares(from_first(b2)))),
-        precondition_max(eps),
+        precondition(root_or_eps(eps)),
         *([clip_direction(lambda n: n.astype(float) ** 0.25)] if clip else []),
         ema(b1),
         *finish(learning_rate, weight_decay, mask),
@@ -271,7 +271,7 @@ def sophia(
     return chain(
         track_moments(b1, None),
         track_curvature(means(b2), every=every),
-        divide_by_nu(floor=eps, gamma=gamma),
+        precondition(unrooted(floor=eps, gamma=gamma)),
         clip_direction(clip),
         *finish(learning_rate, weight_decay, mask),
     )

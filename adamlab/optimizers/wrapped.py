@@ -17,6 +17,7 @@ from adamlab.stages import (
     chain,
     compensate_rounding,
     correct_bias,
+    parts_of,
     precondition,
     round_stochastically,
     track_moments,
@@ -49,7 +50,7 @@ def schedule_free_adamw(
         *finish(learning_rate, weight_decay),
     )
     wrapped = optax.contrib.schedule_free(base, learning_rate, b1, weight_lr_power=weight_lr_power)
-    return GradientToDirection.from_optax("schedule_free", wrapped)
+    return GradientToDirection.from_optax("schedule_free", wrapped, label=_within(base))
 
 
 def lookahead(
@@ -65,7 +66,7 @@ def lookahead(
     """
     check_count("sync_period", sync_period)
     check_number("slow_step_size", slow_step_size, low=0, high=1, scheduled=False)
-    wrapped = _extended(optax.lookahead(optimizer, sync_period, slow_step_size))
+    wrapped = optax.with_extra_args_support(optax.lookahead(optimizer, sync_period, slow_step_size))
 
     def init(params: Any) -> Any:
         if not isinstance(params, optax.LookaheadParams):
@@ -75,7 +76,9 @@ def lookahead(
             )
         return wrapped.init(params)
 
-    return optax.GradientTransformationExtraArgs(init, wrapped.update)
+    return GradientToDirection.from_update(
+        "lookahead", init, wrapped.update, label=_within(optimizer)
+    )
 
 
 def lookahead_adam(
@@ -173,5 +176,5 @@ def adamw_stochastic_rounding(
     )
 
 
-def _extended(transform: optax.GradientTransformation) -> Optimizer:
-    return optax.with_extra_args_support(transform)
+def _within(optimizer: optax.GradientTransformation) -> str:
+    return " · ".join(parts_of(optimizer))

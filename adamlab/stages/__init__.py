@@ -1,5 +1,6 @@
 """The stages that optimizers are chained from, one file per kind of door."""
 
+from adamlab.stages._catalogue import vocabulary
 from adamlab.stages._chain import chain
 from adamlab.stages._decay import DecayRate, OneMinus
 from adamlab.stages._kinds import (
@@ -40,13 +41,19 @@ from adamlab.stages.decay import (
     decay_after_step,
     decay_proximally,
 )
+from adamlab.stages.denominator import (
+    Denominator,
+    cube_root,
+    epsilon_hat,
+    gradient_eps,
+    root,
+    root_or_eps,
+    root_power,
+    unrooted,
+)
 from adamlab.stages.direction import (
-    divide_by_cube_root,
-    divide_by_nu,
     precondition,
     precondition_atan2,
-    precondition_epsilon_hat,
-    precondition_max,
     sign,
     take_mu,
 )
@@ -81,10 +88,7 @@ from adamlab.stages.rate import (
     normalize_rate,
     rectify_rate,
     scale_rate,
-    to_fisher_rate,
     to_rate,
-    to_rate_epsilon_hat,
-    to_rate_power,
     to_variance_rate,
 )
 from adamlab.stages.rounding import compensate_rounding, round_stochastically
@@ -122,6 +126,7 @@ from adamlab.stages.update import (
 
 __all__ = [
     "DecayRate",
+    "Denominator",
     "DirectionToDirection",
     "EightBit",
     "GradientToDirection",
@@ -164,17 +169,18 @@ __all__ = [
     "correct_mu_bias",
     "correct_nu_bias",
     "cross_correct",
+    "cube_root",
     "decay_after_step",
     "decay_proximally",
     "deviations",
-    "divide_by_cube_root",
-    "divide_by_nu",
     "drop_mu",
     "ema",
+    "epsilon_hat",
     "extrapolate",
     "factored",
     "friction",
     "from_first",
+    "gradient_eps",
     "in_basis",
     "largest",
     "last_two",
@@ -191,12 +197,13 @@ __all__ = [
     "positive_negative_momentum",
     "precondition",
     "precondition_atan2",
-    "precondition_epsilon_hat",
-    "precondition_max",
     "previous",
     "project_radially",
     "quasi_hyperbolic",
     "rectify_rate",
+    "root",
+    "root_or_eps",
+    "root_power",
     "round_stochastically",
     "scale_by_confidence",
     "scale_by_dadapt",
@@ -212,10 +219,7 @@ __all__ = [
     "squares",
     "sums",
     "take_mu",
-    "to_fisher_rate",
     "to_rate",
-    "to_rate_epsilon_hat",
-    "to_rate_power",
     "to_variance_rate",
     "trace",
     "track_curvature",
@@ -226,5 +230,7 @@ __all__ = [
     "track_weighted_sums",
     "track_window",
     "two_longest",
+    "unrooted",
+    "vocabulary",
     "yogi",
 ]

@@ -117,17 +117,24 @@ class Stage(optax.GradientTransformationExtraArgs):
 
     @classmethod
     def from_function(
-        cls, name: str, function: Callable[[Any], Any], *, needs: tuple[str, ...] = ()
+        cls,
+        name: str,
+        function: Callable[[Any], Any],
+        *,
+        needs: tuple[str, ...] = (),
+        label: str = "",
     ) -> Self:
         """A stage without state, called `name`, from a pure function of what flows through it."""
 
         def update(flowing: Any, state: Any, /, **_: Any) -> tuple[Any, Any]:
             return function(flowing), state
 
-        return cls.from_update(name, optax.init_empty_state, update, needs=needs)
+        return cls.from_update(name, optax.init_empty_state, update, needs=needs, label=label)
 
     @classmethod
-    def from_optax(cls, name: str, transform: optax.GradientTransformation) -> Self:
+    def from_optax(
+        cls, name: str, transform: optax.GradientTransformation, *, label: str = ""
+    ) -> Self:
         """The same transformation as a stage called `name`, which keeps the updates' dtypes."""
         extended = optax.with_extra_args_support(transform)
 
@@ -137,7 +144,7 @@ class Stage(optax.GradientTransformationExtraArgs):
                 new, state = extended.update(updates, old, params, **extra_args)
             return cast_like(new, updates), cast_like(state, old)
 
-        return cls.from_update(name, extended.init, update)
+        return cls.from_update(name, extended.init, update, label=label)
 
 
 class GradientToGradient(Stage):
@@ -201,6 +208,11 @@ def require_moments(stage: str, value: Any) -> Moments:
             "track_moments and precondition acted on all of them; adamlab.chain refuses such a one"
         )
     return value
+
+
+def label_of(part: Any, usual: str) -> str:
+    """What a stage built with `part` is labelled; nothing where it is the usual one, or none."""
+    return "" if part is None or part.name == usual else str(part.name)
 
 
 def parts_of(transform: optax.GradientTransformation) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import optax
 from adamlab._checks import check_number
 from adamlab.stages._average import Step, fold, start_log_decay, step_at
 from adamlab.stages._decay import DecayRate, check_decay
-from adamlab.stages._kinds import GradientToMoments, Moments, MomentsToMoments
+from adamlab.stages._kinds import GradientToMoments, Moments, MomentsToMoments, label_of
 from adamlab.stages.numerics import cast_like, map_pairs, real_dtype, tame, widen
 from adamlab.stages.second_moment import SecondMoment, Seen, second_moment_of
 from adamlab.stages.storage import Storage, check_same_field, check_storage, restore, store
@@ -89,7 +89,7 @@ def track_moments(
             moments, nu, nu_log = second.step(moments, before, state.nu, state.nu_log_decay)
         return moments, TrackMomentsState(moments.count, mu, nu, mu_log, nu_log)
 
-    label = "" if second is None or second.rule.name == "squares" else second.rule.name
+    label = label_of(None if second is None else second.rule, "squares")
     return GradientToMoments.from_update("track_moments", init, update, label=label)
 
 
@@ -148,8 +148,9 @@ def track_nu(b2: DecayRate | SecondMoment = 0.999, *, nu_dtype: Storage = None) 
         moments, nu, log = second.step(moments, None, state.nu, before)
         return moments, TrackNuState(nu, log)
 
-    label = "" if second.rule.name == "squares" else second.rule.name
-    return MomentsToMoments.from_update("track_nu", init, update, label=label)
+    return MomentsToMoments.from_update(
+        "track_nu", init, update, label=label_of(second.rule, "squares")
+    )
 
 
 def gradient_like(params: Any) -> Any:

@@ -14,13 +14,13 @@ import jax.numpy as jnp
 from adamlab._checks import check_number
 from adamlab.stages._average import fold
 from adamlab.stages._decay import DecayRate, check_decay, decay_at
-from adamlab.stages._kinds import Moments, MomentsToDirection, MomentsToMoments
+from adamlab.stages._kinds import Moments, MomentsToDirection, MomentsToMoments, label_of
 from adamlab.stages.correction import zeros_like_field
-from adamlab.stages.direction import denominator, epsilon_hat, numerator
+from adamlab.stages.denominator import denominator_of
+from adamlab.stages.direction import numerator
 from adamlab.stages.numerics import (
     at_step,
     average_dtype,
-    rms,
     sqrt,
     tree_norm,
 )
@@ -29,74 +29,16 @@ from adamlab.stages.numerics import (
 def to_rate(eps: Any = 1e-8, eps_root: Any = 0.0) -> MomentsToMoments:
     """The rate that `precondition` divides by: `1 / (sqrt(nu + eps_root) + eps)`.
 
-    Raises:
-        ValueError: eps or eps_root is negative or not finite.
+    Args and errors as for `precondition`: `eps` may be another denominator.
     """
-    return _to_rate("to_rate", eps, eps_root, hat=False)
-
-
-def to_rate_epsilon_hat(eps: Any = 1e-8, eps_root: Any = 0.0) -> MomentsToMoments:
-    """The rate of `precondition_epsilon_hat`: `1 / (sqrt(nu + eps_root) + eps / sqrt(nu_mass))`.
-
-    Raises:
-        ValueError: eps or eps_root is negative or not finite.
-    """
-    return _to_rate("to_rate_epsilon_hat", eps, eps_root, hat=True)
-
-
-def _to_rate(name: str, eps: Any, eps_root: Any, *, hat: bool) -> MomentsToMoments:
-    check_number("eps", eps, low=0)
-    check_number("eps_root", eps_root, low=0)
+    denominator = denominator_of(eps, eps_root)
 
     def rate(moments: Moments) -> Moments:
-        eps_now = epsilon_hat(eps, moments) if hat else eps
-        sizes = denominator(moments, eps_now, eps_root)
-        return moments._replace(rate=jax.tree.map(_inverse, sizes))
+        return moments._replace(rate=jax.tree.map(_inverse, denominator.of(moments)))
 
-    return MomentsToMoments.from_function(name, rate, needs=("nu",))
-
-
-def to_rate_power(power: Any = 0.25, eps: Any = 1e-8) -> MomentsToMoments:
-    """`1 / (sqrt(nu) + eps)^(2 power)`: between gradient descent (0) and Adam (1/2).
-
-    Chen et al. 2018, Padam, equation 3.1.
-
-    Raises:
-        ValueError: `power` is outside [0, 0.5], or `eps` is negative or not finite.
-    """
-    check_number("power", power, low=0, high=0.5, scheduled=False)
-    check_number("eps", eps, low=0)
-
-    def rate(moments: Moments) -> Moments:
-        sizes = denominator(moments, eps, 0.0)
-        rates = jax.tree.map(
-            lambda size: _inverse(size) ** jnp.asarray(2 * power, size.dtype), sizes
-        )
-        return moments._replace(rate=rates)
-
-    return MomentsToMoments.from_function("to_rate_power", rate, needs=("nu",))
-
-
-def to_fisher_rate(eps: float = 1e-8, eps_gradient: float = 1e-2) -> MomentsToMoments:
-    """`1 / (sqrt(nu) + eps_t)`, where `eps_t = min(eps, eps_gradient rms(g))` for each leaf.
-
-    The damping of FAdam (Hwang 2024, algorithm 1, line 8).
-
-    Raises:
-        ValueError: eps or eps_gradient is negative or not finite.
-    """
-    check_number("eps", eps, low=0, scheduled=False)
-    check_number("eps_gradient", eps_gradient, low=0, scheduled=False)
-
-    def leaf(g: jax.Array, v: jax.Array) -> jax.Array:
-        scaled = eps_gradient * rms(g)
-        damping = jnp.where((scaled > 0) & (scaled < eps), scaled, eps)
-        return _inverse(sqrt(v) + damping.astype(v.dtype))
-
-    def rate(moments: Moments) -> Moments:
-        return moments._replace(rate=jax.tree.map(leaf, moments.grad, moments.nu))
-
-    return MomentsToMoments.from_function("to_fisher_rate", rate, needs=("nu",))
+    return MomentsToMoments.from_function(
+        "to_rate", rate, needs=("nu",), label=label_of(denominator, "root")
+    )
 
 
 def to_variance_rate(b: float = 0.9) -> MomentsToMoments:

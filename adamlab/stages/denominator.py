@@ -1,0 +1,166 @@
+"""Denominators: what the first moment is divided by, made of the second.
+
+`precondition` and `to_rate` take one in the place of their eps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from adamlab._checks import check_number
+from adamlab.stages._kinds import Moments
+from adamlab.stages.numerics import at_step, cbrt, rms, sqrt
+
+
+class Denominator(NamedTuple):
+    """A measure of the gradient's size for each element, from the moments.
+
+    `of(moments)` returns a tree of arrays that broadcast against the leaves of `moments.grad`.
+    """
+
+    name: str
+    of: Callable[[Moments], Any]
+
+
+def denominator_of(eps: Any, eps_root: Any) -> Denominator:
+    """`eps` itself where it is a `Denominator`, else `root(eps, eps_root)`.
+
+    Raises:
+        ValueError: there is an eps_root beside a denominator; or as `root`.
+    """
+    if not isinstance(eps, Denominator):
+        return root(eps, eps_root)
+    if not isinstance(eps_root, int | float) or eps_root != 0:
+        raise ValueError(f"eps_root={eps_root!r}: must be left out beside {eps.name}(...)")
+    return eps
+
+
+def root(eps: Any = 1e-8, eps_root: Any = 0.0) -> Denominator:
+    """`sqrt(nu + eps_root) + eps` (Kingma & Ba 2015, algorithm 1, line 9).
+
+    Args:
+        eps: added to the root; a number >= 0 or a schedule.
+        eps_root: added under the root; a number >= 0 or a schedule.
+
+    Raises:
+        ValueError: eps or eps_root is negative or not finite.
+        TypeError: one of them is no number.
+    """
+    check_number("eps", eps, low=0)
+    check_number("eps_root", eps_root, low=0)
+    return _of_nu("root", _root, eps, eps_root)
+
+
+def epsilon_hat(eps: Any = 1e-7, eps_root: Any = 0.0) -> Denominator:
+    """`sqrt(nu + eps_root) + eps / sqrt(nu_mass)`: Adam in the "epsilon hat" form.
+
+    After `correct_bias` this is the form of TensorFlow and Keras, where eps is added to the root
+    of the uncorrected second moment (Kingma & Ba 2015, the remark that ends section 2). In young
+    averages it damps more than `root` with the same eps.
+
+    Args and errors as for `root`.
+    """
+    check_number("eps", eps, low=0)
+    check_number("eps_root", eps_root, low=0)
+
+    def of(moments: Moments) -> Any:
+        now = at_step(eps, moments.count - 1)
+        if moments.nu_gathered is not None:
+            now = now / jnp.sqrt(moments.nu_gathered)
+        return _each(moments, _root, now, eps_root)
+
+    return Denominator("epsilon_hat", of)
+
+
+def gradient_eps(eps: Any = 1e-8, eps_gradient: Any = 1e-2) -> Denominator:
+    """`sqrt(nu) + min(eps, eps_gradient rms(g))`, the root mean square of each leaf.
+
+    The damping of FAdam (Hwang 2024, algorithm 1, line 8).
+
+    Raises:
+        ValueError: eps or eps_gradient is negative or not finite.
+    """
+    check_number("eps", eps, low=0, scheduled=False)
+    check_number("eps_gradient", eps_gradient, low=0, scheduled=False)
+
+    def leaf(g: jax.Array, v: jax.Array) -> jax.Array:
+        scaled = eps_gradient * rms(g)
+        damping = jnp.where((scaled > 0) & (scaled < eps), scaled, eps)
+        return sqrt(v) + damping.astype(v.dtype)
+
+    return Denominator("gradient_eps", lambda m: jax.tree.map(leaf, m.grad, m.nu))
+
+
+def root_or_eps(eps: Any = 1e-6) -> Denominator:
+    """The larger of the two, `max(sqrt(nu), eps)` (Taniguchi et al. 2024, ADOPT, algorithm 2).
+
+    Raises:
+        ValueError: eps is negative or not finite.
+    """
+    check_number("eps", eps, low=0)
+    return _of_nu("root_or_eps", lambda v, least: jnp.maximum(sqrt(v), least), eps)
+
+
+def unrooted(eps: Any = 0.0, *, floor: Any = 0.0, gamma: Any = 1.0) -> Denominator:
+    """`max(gamma nu, floor) + eps`: no root, for a `nu` that is no square.
+
+    Adamax's (Kingma & Ba 2015, algorithm 2) and, with `gamma` and `floor`, Sophia's (Liu et al.
+    2023, algorithm 3, line 13).
+
+    Raises:
+        ValueError: eps, floor or gamma is negative or not finite.
+    """
+    for name, value in (("eps", eps), ("floor", floor), ("gamma", gamma)):
+        check_number(name, value, low=0)
+
+    def size(v: jax.Array, eps: Any, floor: Any, gamma: Any) -> jax.Array:
+        return jnp.maximum(gamma * v, floor) + eps
+
+    return _of_nu("unrooted", size, eps, floor, gamma)
+
+
+def cube_root(eps: Any = 1e-6) -> Denominator:
+    """`cbrt(nu) + eps` (Defazio & Jelassi 2022, MADGRAD, algorithm 1).
+
+    Raises:
+        ValueError: eps is negative or not finite.
+    """
+    check_number("eps", eps, low=0)
+    return _of_nu("cube_root", lambda v, added: cbrt(v) + added, eps)
+
+
+def root_power(power: Any = 0.25, eps: Any = 1e-8) -> Denominator:
+    """`(sqrt(nu) + eps)^(2 power)`: between gradient descent (0) and Adam (1/2).
+
+    Chen et al. 2018, Padam, equation 3.1.
+
+    Raises:
+        ValueError: `power` is outside [0, 0.5], or `eps` is negative or not finite.
+    """
+    check_number("power", power, low=0, high=0.5)
+    check_number("eps", eps, low=0)
+
+    def size(v: jax.Array, power: Any, eps: Any) -> jax.Array:
+        whole = sqrt(v) + eps
+        there = whole > 0  # the slope of a power at 0 would be infinite
+        return jnp.where(there, jnp.where(there, whole, 1) ** (2 * power), 0)
+
+    return _of_nu("root_power", size, power, eps)
+
+
+def _root(v: jax.Array, eps: Any, eps_root: Any) -> jax.Array:
+    return sqrt(v + eps_root) + eps
+
+
+def _of_nu(name: str, size: Callable[..., jax.Array], *values: Any) -> Denominator:
+    return Denominator(name, lambda moments: _each(moments, size, *values))
+
+
+def _each(moments: Moments, size: Callable[..., jax.Array], *values: Any) -> Any:
+    """`size(v, *values)` of each leaf of `nu`, with the values of this step in its dtype."""
+    now = [at_step(value, moments.count - 1) for value in values]
+    return jax.tree.map(lambda v: size(v, *(jnp.asarray(x, v.dtype) for x in now)), moments.nu)
