@@ -186,6 +186,7 @@ NOT_COMPARED = {
     "avagrad": "it normalises by rates one step older than those it divides by; see below",
     "adam_atan2_cautious": "the mask scales the angle, not the moment",
     "adam_mini_heads": "its blocks cross the axes of a leaf",
+    "adamw_8bit": "float32, and what lies half-way between two codes; see test_storage",
     "adamw_kahan": "bfloat16 throughout, the second moment included; see test_storage",
     "laprop_cautious": "the mask scales the direction after its average",
     "mars_timm": "it takes the first gradient as it is",

@@ -26,7 +26,9 @@ class EightBit(NamedTuple):
     """8-bit block-wise storage (Dettmers et al. 2021, sections 2.1 and 2.2).
 
     Give it as `mu_dtype` or `nu_dtype`. Each block of elements is scaled by its largest magnitude
-    and rounded to the nearest of 256 values that lie denser towards zero (the dynamic map).
+    and rounded to the nearest of 256 values that lie denser towards zero (the dynamic map). Where
+    they may be negative these are -1 and 1 and what lies between: the authors' map has no -1, so
+    that a gradient of the other sign would not give the other step, and one value nearer to zero.
     """
 
     block: int = 256

@@ -9,6 +9,7 @@ Params = dict[str, np.ndarray]
 STEPS = 60
 SAVED = (1, 2, 3, 5, 10, 20, 40, 60)
 SHAPES = {"w": (4, 6), "b": (6,)}
+BLOCKS_SHAPES = {"blocks": (4096,)}
 FULL_RANK_SHAPES = {"square": (4, 4), "cube": (2, 3, 4), "long": (9, 3), "vector": (6,)}
 
 
@@ -44,6 +45,13 @@ def _full_rank_gradients() -> Params:
     return found
 
 
+def _blocks_gradients() -> Params:
+    """Normal draws over four orders of magnitude along a leaf, a fifth of one within a block."""
+    rng = np.random.default_rng(4)
+    (shape,) = BLOCKS_SHAPES.values()
+    return {"blocks": rng.normal(size=(STEPS, *shape)) * np.geomspace(1e-3, 1e1, *shape)}
+
+
 def _hessian_diagonals() -> Params:
     """Mostly positive, sometimes negative, of the size of one."""
     rng = np.random.default_rng(2)
@@ -56,7 +64,12 @@ HESSIAN_DIAGONALS = _hessian_diagonals()
 FULL_RANK_START = _start(FULL_RANK_SHAPES)
 FULL_RANK_GRADIENTS = _full_rank_gradients()
 """For the references that look for eigenvectors, which turn no side longer than 8."""
-STARTS = {**START, **FULL_RANK_START}
+BLOCKS_START = _start(BLOCKS_SHAPES)
+BLOCKS_GRADIENTS = _blocks_gradients()
+"""For 8-bit storage, which leaves smaller leaves alone."""
+SHOWN = slice(None, None, 16)
+"""The elements of that leaf that are stored."""
+STARTS = {**START, **FULL_RANK_START, "blocks": BLOCKS_START["blocks"][SHOWN]}
 LEARNING_RATES = 1e-2 * (1.0 - np.arange(STEPS) / (2 * STEPS))
 """For the few references run under a schedule: from 1e-2 linearly towards 5e-3."""
 

@@ -21,14 +21,18 @@ from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
 from fixture import (
+    BLOCKS_GRADIENTS,
+    BLOCKS_START,
     FULL_RANK_GRADIENTS,
     FULL_RANK_START,
     GRADIENTS,
     LEARNING_RATES,
     SAVED,
+    SHOWN,
     START,
     STARTS,
     STEPS,
@@ -212,6 +216,31 @@ def torch_bfloat16(target: str, hyper: Hyper) -> Iterator[Params]:
     """A torch optimizer over parameters and gradients in bfloat16."""
     params = _tensors(_torch().bfloat16)
     return _steps(params, resolve(target)(list(params.values()), **hyper))
+
+
+def ao_eight_bit(target: str, hyper: Hyper) -> Iterator[Params]:
+    """A torchao optimizer in float32 over the leaf that is large enough for 8 bits, uncompiled.
+
+    Its signed map has 1 without -1. Here it has both, and zero twice for the smallest magnitude.
+    """
+    torch = _torch()
+    params = _tensors(torch.float32, BLOCKS_START)
+    optimizer = resolve(target)(list(params.values()), **hyper)
+    for step in range(STEPS):
+        _set_gradients(params, step, BLOCKS_GRADIENTS)
+        torch.set_default_dtype(torch.float32)  # what 8 bits are read as
+        with (
+            mock.patch.object(torch, "compile", lambda function, **_: function),
+            mock.patch("torchao.optim.subclass_8bit.get_qmap_signed", _odd_map),
+        ):
+            optimizer.step()
+        yield {name: x[SHOWN] for name, x in _values(params).items()}
+
+
+def _odd_map() -> tuple[float, ...]:
+    whole = resolve("torchao.optim.quant_utils.create_dynamic_map")(signed=True)
+    zero = whole.index(0.0)
+    return (-1.0, *whole[: zero - 1], 0.0, 0.0, *whole[zero + 2 :])
 
 
 def torch_schedule_free(target: str, hyper: Hyper) -> Iterator[Params]:
@@ -960,6 +989,13 @@ ENTRIES: dict[str, Entry] = {
         {"kahan_sum": True, "weight_decay": 0.0, **TORCH, "lr": 1e-3},
         torch_bfloat16,
         "parameters, gradients and moments in bfloat16; no decay, as it would be lost to rounding",
+    ),
+    "adamw_8bit": Entry(
+        "torchao",
+        "torchao.optim.AdamW8bit",
+        {"weight_decay": DECAY, **TORCH},
+        ao_eight_bit,
+        "its map has -1 beside 1; a leaf of 4096 in float32, of which every 16th element is stored",
     ),
 }
 
