@@ -13,7 +13,7 @@ from adamlab.stages._average import start_log_decay, step_at
 from adamlab.stages._decay import DecayRate, OneMinus, plain_decay, refuse_narrow
 from adamlab.stages._kinds import GradientToMoments, Moments, MomentsToMoments
 from adamlab.stages.moments import NuTracker, gradient_like
-from adamlab.stages.numerics import at_step, tame, widen
+from adamlab.stages.numerics import at_step, real_dtype, tame, widen
 from adamlab.stages.second_moment import SecondMoment, keeps_nu, second_moment_of, square
 
 
@@ -81,7 +81,7 @@ class WindowState(NamedTuple):
 
     count: Any
     queue: Any
-    """Each leaf with an axis in front: the last gradients, the oldest first."""
+    """Each leaf with an axis in front: the last gradients, that of step t at t modulo length."""
 
 
 def track_window(b1: float = 0.9, length: int = 10) -> GradientToMoments:
@@ -102,7 +102,7 @@ def track_window(b1: float = 0.9, length: int = 10) -> GradientToMoments:
     rate = plain_decay("b1", b1) if isinstance(b1, OneMinus) else b1
     refuse_narrow("b1", rate)
     check_number("b1", rate, low=0, high=1, scheduled=False)
-    powers = [rate**i for i in range(length)][::-1]
+    powers = [rate**i for i in range(length)]
 
     def init(params: Any) -> WindowState:
         queue = jax.tree.map(lambda p: jnp.zeros((length, *p.shape), p.dtype), params)
@@ -112,15 +112,23 @@ def track_window(b1: float = 0.9, length: int = 10) -> GradientToMoments:
         updates = jax.tree.map(tame, updates)
         count = optax.safe_increment(state.count)
         full = count > length
-        oldest = jax.tree.map(lambda q, g: q[0].astype(g.dtype), state.queue, updates)
+        place = state.count % length
+        oldest = jax.tree.map(
+            lambda q, g: jax.lax.dynamic_index_in_dim(q, place, keepdims=False).astype(g.dtype),
+            state.queue, updates,
+        )  # fmt: skip
         queue = jax.tree.map(
-            lambda q, g: jnp.concatenate([q[1:], g[None].astype(q.dtype)]), state.queue, updates
-        )
+            lambda q, g: jax.lax.dynamic_update_index_in_dim(q, g.astype(q.dtype), place, 0),
+            state.queue, updates,
+        )  # fmt: skip
+        ages = (place - jnp.arange(length, dtype=jnp.int32)) % length
 
         def average(q: jax.Array) -> jax.Array:
-            wide = widen(q)
-            weights = jnp.stack([jnp.asarray(power, wide.dtype) for power in powers])
-            mean = jnp.tensordot(weights / weights.sum(), wide, axes=1)
+            dtype = real_dtype(q)
+            weights = jnp.stack([jnp.asarray(power, dtype) for power in powers])[ages]
+            weights = weights / weights.sum()
+            # One sum in one pass: a product with a vector of weights would copy the queue.
+            mean = sum(weights[i] * widen(q[i]) for i in range(length))
             return jnp.where(full, mean, 0)
 
         mu = jax.tree.map(average, queue)
