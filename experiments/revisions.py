@@ -23,7 +23,7 @@ REVISED: dict[str, tuple[str, str]] = {
     "C20": (FULL, "best rates by the median over seeds; more seeds, twice"),
     "C22": (SMALL, "the rule for the best rate, the starts and the range of rates"),
     "C23": (FULL, "margins; the level of the train loss; full batches; judged part by part"),
-    "C24": (FULL, "a million steps, best rates; each part judged alone; six times the seeds"),
+    "C24": (FULL, "a million steps, best rates; each part judged alone; four times the seeds"),
     "C25": (FULL, "few images, so that a decay is best; other ranges; over .1; more seeds"),
     "C27": (SMALL, "sooner means 1.1 times; the starts are scattered"),
     "P03": (FULL, "four times the seeds"),
