@@ -224,10 +224,8 @@ def project_radially(
         weights, direction = widen(p), widen(u)
         share = jnp.ones([], weights.dtype)
         if p.ndim > 1 and p.size:
-            channel, near_channel = _projected(direction, weights, widen(g), len(p), delta, eps)
-            layer, near_layer = _projected(direction, weights, widen(g), 1, delta, eps)
-            direction = jnp.where(near_channel, channel, jnp.where(near_layer, layer, direction))
-            share = jnp.where(near_channel | near_layer, wd_ratio, 1).astype(weights.dtype)
+            direction, scale_free = _projected(direction, weights, widen(g), delta, eps)
+            share = jnp.where(scale_free, wd_ratio, 1).astype(weights.dtype)
         return (direction + weight_decay * share * weights).astype(u.dtype)
 
     def update(
@@ -242,18 +240,26 @@ def project_radially(
 
 
 def _projected(
-    u: jax.Array, p: jax.Array, g: jax.Array, groups: int, delta: Any, eps: Any
+    u: jax.Array, p: jax.Array, g: jax.Array, delta: Any, eps: Any
 ) -> tuple[jax.Array, jax.Array]:
-    """`u` without its part along `p` in each of the groups, and whether all `g` are orthogonal."""
-    rows = [x.reshape(groups, -1) for x in (u, p, g)]
-    direction, weights, gradient = rows
-    lengths = [jax.vmap(norm)(x)[:, None] for x in (weights, gradient)]
-    inner = jnp.sum(jnp.real(gradient * jnp.conj(weights)), axis=1, keepdims=True)
-    cosine = jnp.abs(inner / jnp.maximum(lengths[0], eps) / jnp.maximum(lengths[1], eps))
-    near = jnp.max(cosine) < delta / math.sqrt(weights.shape[1])
-    unit = weights / (lengths[0] + eps)
-    along = jnp.sum(jnp.real(jnp.conj(unit) * direction), axis=1, keepdims=True)
-    return (direction - unit * along).reshape(u.shape), near
+    """`u` without its part along `p` where `g` is orthogonal to it, and whether it is."""
+    direction, weights, gradient = (x.reshape(len(p), -1) for x in (u, p, g))
+    lengths, slopes = jax.vmap(norm)(weights), jax.vmap(norm)(gradient)
+    inner = jnp.sum(jnp.real(gradient * jnp.conj(weights)), axis=1)
+    unit = weights / (lengths + eps)[:, None]
+    along = jnp.sum(jnp.real(jnp.conj(unit) * direction), axis=1)
+
+    def orthogonal(inner: jax.Array, length: jax.Array, slope: jax.Array, size: int) -> jax.Array:
+        cosine = jnp.abs(inner / jnp.maximum(length, eps) / jnp.maximum(slope, eps))
+        return jnp.max(cosine) < delta / math.sqrt(size)
+
+    # What the whole leaf sums to is the sum over its channels.
+    length, slope = norm(lengths), norm(slopes)
+    share = (lengths + eps) / (length + eps)
+    by_channel = orthogonal(inner, lengths, slopes, weights.shape[1])
+    by_leaf = orthogonal(jnp.sum(inner), length, slope, weights.size)
+    off = jnp.where(by_channel, along, jnp.where(by_leaf, share * jnp.sum(along * share), 0))
+    return (direction - unit * off[:, None]).reshape(u.shape), by_channel | by_leaf
 
 
 def _scale_and_norm(x: jax.Array, low: float, high: float) -> tuple[jax.Array, jax.Array]:
