@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -247,8 +247,19 @@ def _title(dataset: xr.Dataset) -> str:
         f"{about.get('steps', '?')} steps, {seeds} seed{'s' if seeds > 1 else ''}",
     ]
     fixed = about.get("fixed", {})
-    shown = [f"{n}={v:g}" for n, v in fixed.items() if isinstance(v, float | int) and v]
+    if isinstance(optimizer, dict) and fixed:  # one set of values for each
+        each = list(fixed.values())
+        fixed = {n: v for n, v in each[0].items() if all(n in one and one[n] == v for one in each)}
+    shown = [text for n, v in fixed.items() if (text := _setting(n, v))]
     return " · ".join(parts) + ("\n" + ", ".join(shown) if shown else "")
+
+
+def _setting(name: str, value: Any) -> str:
+    """A fixed value in a title; nothing for what is no number."""
+    if isinstance(value, str) and value.startswith("1-"):  # kept by its complement
+        return f"{name}={value}"
+    is_number = isinstance(value, float | int) and not isinstance(value, bool)
+    return f"{name}={value:g}" if is_number else ""
 
 
 def _add_legend(figure: Figure, dataset: xr.Dataset) -> None:

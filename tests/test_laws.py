@@ -26,7 +26,6 @@ PROPORTIONAL = "the step is proportional to the gradient"
 SHARED = "elements share a norm, a mean or a block"
 CANCELS = "a small difference of large numbers: another order of rounding shows"
 START = "its moments start at 1e-6"
-WRAPPED = "Optax's wrapper, whose fault it is"
 EXCEPT = {
     (name, law): reason
     for reason, laws in {
@@ -52,18 +51,10 @@ EXCEPT = {
             ],
         },
         CANCELS: {
-            "jit": ["adamw_kahan", "msvag", "schedule_free_adamw"],
-            "scan": ["msvag", "schedule_free_adamw"],
-            "sharded": ["schedule_free_adamw"],
+            "jit": ["adamw_kahan", "msvag"],
+            "scan": ["msvag"],
         },
         START: {"odd": ["yogi"], "rest": ["yogi"]},
-        WRAPPED: {
-            "state_form": ["schedule_free_adamw"],
-            "updates_form": ["schedule_free_adamw"],
-            "one_trace": ["schedule_free_adamw"],
-            "rest": ["schedule_free_adamw"],
-            "debug_nans": ["schedule_free_adamw"],
-        },
         "what it divides by knows nothing of this gradient": {
             "zero_gradient": ["acprop"], "any_magnitude": ["acprop"],
         },

@@ -139,6 +139,9 @@ VARIANTS = {
     "dadapt_adam": lambda: opt.dadapt_adam(1.0, **WD, initial_distance=1e-3),
     "dadapt_adam_optax": lambda: opt.dadapt_adam(1.0, **WD, initial_distance=1e-3, correct=True),
     "schedule_free_adamw": lambda: opt.schedule_free_adamw(LR, **WD),
+    "schedule_free_adamw_warmup": lambda: opt.schedule_free_adamw(
+        lambda n: LR * jnp.minimum((n + 1.0) / 10, 1.0), **WD
+    ),
     "schedule_free_optax": lambda: opt.schedule_free_adamw(LR, **WD),
     "lookahead_adam": lambda: opt.lookahead_adam(LR, **BE),
     "lookahead_adam_torch": lambda: opt.lookahead_adam(LR, **BE),
@@ -190,7 +193,6 @@ NOT_COMPARED = {
     "adamw_kahan": "bfloat16 throughout, the second moment included; see test_storage",
     "laprop_cautious": "the mask scales the direction after its average",
     "mars_timm": "it takes the first gradient as it is",
-    "schedule_free_adamw_warmup": "warm-up is the schedule's affair here",
 }
 
 
@@ -224,7 +226,7 @@ def trajectory(tx, name=""):
         extra = {"hessian_diag": diagonal} if name.startswith(("sophia", "adahessian")) else {}
         updates, state = tx.update(grad, state, params, **extra)
         params = optax.apply_updates(params, updates)
-        shown = optax.contrib.schedule_free_eval_params(state, params) if free else params
+        shown = optax.contrib.schedule_free_eval_params(state[-1], params) if free else params
         return (params, state), shown.fast if fast else shown
 
     with jax.numpy_dtype_promotion("standard"):

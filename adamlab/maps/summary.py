@@ -26,7 +26,8 @@ class Summary:
     """Coordinates of the point with the least late loss, the median over its seeds."""
     best_loss: float
     bands: dict[str, tuple[float, float, float]]
-    """By axis: median low end, high end and width in decades, where anything converged."""
+    """By axis, of the lines along it in which anything converged: low end, high end and width in
+    decades of the band whose width is the median."""
 
     def __str__(self) -> str:
         """The summary as text."""
@@ -46,7 +47,7 @@ class Summary:
         for axis, (low, high, decades) in self.bands.items():
             width = "" if np.isnan(decades) else f", {decades:.2f} decades"
             lines.append(
-                f"border: converges for {axis} from {low:.3g} to {high:.3g}{width} (median)"
+                f"border: converges for {axis} from {low:.3g} to {high:.3g}{width} (median band)"
             )
         return "\n".join(lines)
 
@@ -79,13 +80,11 @@ def summarize(dataset: xr.Dataset) -> Summary:
         if dataset[dim].dtype.kind not in "iuf":
             continue
         low, high, decades = (part.values.ravel() for part in converged_band(dataset, str(dim)))
-        there = np.isfinite(low)
-        if there.any():
-            bands[str(dim)] = (
-                float(np.median(low[there])),
-                float(np.median(high[there])),
-                float(np.median(decades[there])),
-            )
+        widths = np.where(np.isfinite(decades), decades, high - low)
+        there = np.argsort(np.where(np.isfinite(low), widths, np.inf))[: np.isfinite(low).sum()]
+        if there.size:
+            middle = there[(there.size - 1) // 2]
+            bands[str(dim)] = (float(low[middle]), float(high[middle]), float(decades[middle]))
     return Summary(
         runs=outcome.size,
         missing=int((~done).sum()),

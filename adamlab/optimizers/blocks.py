@@ -37,6 +37,7 @@ from adamlab.stages import (
     track_moments,
 )
 from adamlab.stages._decay import check_decay, plain_decay
+from adamlab.stages.numerics import at_step
 
 
 @named(rate="b2")
@@ -244,8 +245,7 @@ def soap(
     check_count("max_precond_dim", max_precond_dim)
 
     def rate_of_decay(steps_done: Any) -> Any:
-        now = learning_rate(steps_done) if callable(learning_rate) else learning_rate
-        return jnp.where(steps_done == 0, 0, now)
+        return jnp.where(steps_done == 0, 0, at_step(learning_rate, steps_done))
 
     return chain(
         in_basis(

@@ -95,8 +95,7 @@ def adamc(
         return jax.tree.map(lambda yes: not yes, chosen)
 
     def share(steps_done: Any) -> Any:
-        rate = learning_rate(steps_done) if callable(learning_rate) else learning_rate
-        return rate / peak * weight_decay
+        return at_step(learning_rate, steps_done) / peak * at_step(weight_decay, steps_done)
 
     return chain(
         scale_by_adam(b1, b2, eps),

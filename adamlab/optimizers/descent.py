@@ -24,6 +24,7 @@ from adamlab.stages import (
     track_weighted_sums,
 )
 from adamlab.stages._decay import plain_decay
+from adamlab.stages.numerics import at_step
 
 
 @named(decay="momentum")
@@ -104,8 +105,7 @@ def madgrad(
     check_number("eps", eps, low=0, scheduled=False)
 
     def weight(n: Any) -> Any:
-        rate = learning_rate(n) if callable(learning_rate) else learning_rate
-        return (rate + eps) * (n.astype(float) + 1) ** 0.5
+        return (at_step(learning_rate, n) + eps) * (n.astype(float) + 1) ** 0.5
 
     return chain(
         *coupled(weight_decay),

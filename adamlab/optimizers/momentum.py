@@ -246,8 +246,8 @@ def adai(
 ) -> Optimizer:
     """Momentum whose inertia adapts to the gradient's second moment; no preconditioning.
 
-    `b1 = clip(1 - b0 nu_hat / mean(nu_hat), 0, 1 - eps)` for each element (Xie et al. 2020,
-    algorithm 2). The update of `pytorch_optimizer.Adai`.
+    `b1 = clip(1 - b0 nu_hat / max(mean(nu_hat), eps), 0, 1 - eps)` for each element (Xie et al.
+    2020, algorithm 2, without the floor). The update of `pytorch_optimizer.Adai`.
     """
     return chain(
         track_moments(None, b2),

@@ -20,6 +20,7 @@ from adamlab.stages import (
     parts_of,
     precondition,
     round_stochastically,
+    schedule_free,
     track_moments,
 )
 from adamlab.stages._decay import plain_decay
@@ -36,21 +37,18 @@ def schedule_free_adamw(
 ) -> Optimizer:
     """AdamW without a schedule: gradients are taken between its iterates and their average.
 
-    Defazio et al. 2024, algorithm 1. `optax.contrib.schedule_free` around RMS-normalised steps: the
-    parameters that are trained are y; `optax.contrib.schedule_free_eval_params` gives x. The
-    update of `schedulefree.AdamWScheduleFree`.
+    Defazio et al. 2024, algorithm 1, around RMS-normalised steps: the parameters that are trained
+    are y; `optax.contrib.schedule_free_eval_params(state[-1], params)` gives x. The update of
+    `schedulefree.AdamWScheduleFree`, its warm-up given as a schedule.
     """
     b1 = plain_decay("b1", b1)
-    check_number("b1", b1, low=0, high=1, open_low=True, open_high=True, scheduled=False)
-    check_number("weight_lr_power", weight_lr_power, low=0, scheduled=False)
-    base = chain(
+    return chain(
         track_moments(None, b2),
         correct_bias(),
         precondition(eps),
         *finish(learning_rate, weight_decay),
+        schedule_free(learning_rate, b1, weight_lr_power=weight_lr_power),
     )
-    wrapped = optax.contrib.schedule_free(base, learning_rate, b1, weight_lr_power=weight_lr_power)
-    return GradientToDirection.from_optax("schedule_free", wrapped, label=_within(base))
 
 
 def lookahead(

@@ -59,6 +59,7 @@ from adamlab.stages.direction import (
 )
 from adamlab.stages.distance import scale_by_dadapt, scale_by_prodigy
 from adamlab.stages.feed import add_difference, lengthen_short_gradients, track_mu_by_variance
+from adamlab.stages.free import schedule_free
 from adamlab.stages.gradient import (
     adaptive_grad_clip,
     add_gradient_difference,
@@ -213,6 +214,7 @@ __all__ = [
     "scale_by_prodigy",
     "scale_by_trust_ratio",
     "scale_rate",
+    "schedule_free",
     "sign",
     "sign_of_gradient",
     "size_of_gradient",

@@ -54,13 +54,14 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
     extended = [optax.with_extra_args_support(stage) for stage in stages]
 
     def init(params: optax.Params) -> tuple[Any, ...]:
+        params = jax.tree.map(jnp.asarray, params)
+        _refuse_integers("parameter", params)
         states, value = [], params
         for stage in extended:
             state = stage.init(value)
             states.append(state)
             if isinstance(stage, Stage) and stage.gives == "moments":
-                # What is a tree like the parameters has their shapes.
-                extra = dict.fromkeys(extra_args_of(stage), params)
+                extra = {name: _example(name, params) for name in extra_args_of(stage)}
                 shapes, _ = jax.eval_shape(partial(stage.update, **extra), value, state, params)
                 value = shapes._replace(grad=params)
             else:
@@ -76,7 +77,11 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
                 f"its {len(extended)} stages"
             )
         if params is not None:
-            check_same_form(updates, params)
+            is_pair = isinstance(params, optax.LookaheadParams)
+            check_same_form(updates, params.fast if is_pair else params)
+        # NumPy's float64 is not computed in where JAX has no float64.
+        updates, params = (jax.tree.map(jnp.asarray, tree) for tree in (updates, params))
+        _refuse_integers("gradient", updates)
         states = []
         moments: dict[str, Moments] = {}
         for stage, old in zip(extended, state, strict=True):
@@ -93,6 +98,20 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
     if takes is None or gives is None:
         return optax.GradientTransformationExtraArgs(init, update)
     return _WHOLE[takes, gives](init, update)
+
+
+def _example(extra_arg: str, params: Any) -> Any:
+    """What has the form of an extra argument: but for the loss a tree like the parameters."""
+    return jnp.zeros([]) if extra_arg == "value" else params
+
+
+def _refuse_integers(what: str, tree: Any) -> None:
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+            raise TypeError(
+                f"the {what} at {jax.tree_util.keystr(path) or 'the top'} is {leaf.dtype}: must "
+                "be real or complex floating; leave it out with optax.masked or optax.partition"
+            )
 
 
 def check_same_form(updates: Any, params: Any) -> None:

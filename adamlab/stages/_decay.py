@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adamlab._checks import check_number, is_concrete
+from adamlab.stages.numerics import at_step
 
 Scalar = float | jax.Array | np.ndarray
 
@@ -49,7 +50,7 @@ def refuse_narrow(name: str, rate: Any) -> None:
     if dtype is not None and jnp.issubdtype(dtype, jnp.floating) and jnp.finfo(dtype).bits < 32:
         raise TypeError(
             f"{name} came in {dtype}, in which 0.999 is 1: give it as a Python float, in float32, "
-            "or as OneMinus(1 - b)"
+            "or as OneMinus(1 - b); optax.inject_hyperparams takes hyperparam_dtype=jnp.float32"
         )
 
 
@@ -60,8 +61,13 @@ def check_decay(name: str, rate: Any) -> None:
         if callable(rate.value):
             raise TypeError(f"{name}={rate!r}: give a schedule that returns OneMinus")
         check_number(f"{name}=OneMinus: 1-{name}", rate.value, low=0, high=1, open_low=True)
-    else:
-        check_number(name, rate, low=0, high=1, open_high=True)
+        return
+    if is_concrete(rate) and np.ndim(rate) == 0 and rate == 1:
+        raise ValueError(
+            f"{name}=1: must be a number in [0, 1); one that float32 rounds to 1 is given by its "
+            f"complement, OneMinus(1e-8) or an axis 1-{name}"
+        )
+    check_number(name, rate, low=0, high=1, open_high=True)
 
 
 def decay_at(rate: DecayRate, steps_done: jax.Array) -> Decay:
@@ -70,7 +76,7 @@ def decay_at(rate: DecayRate, steps_done: jax.Array) -> Decay:
     Raises:
         TypeError: it is a decay rate in bfloat16 or float16, which hold no rate near 1.
     """
-    given = rate(steps_done) if callable(rate) else rate
+    given = at_step(rate, steps_done)
     is_complement = isinstance(given, OneMinus)
     value = given.value if isinstance(given, OneMinus) else given
     refuse_narrow("a decay rate", given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import jax
@@ -83,8 +84,9 @@ class Stage(optax.GradientTransformationExtraArgs):
                 it takes any further keywords, for what other stages are passed.
             needs: the fields of `Moments` that may not be None, or "params".
             extra_args: keyword arguments of `update` that are trees like the parameters, such as
-                "hessian_diag"; a caller who does not pass one is told. "moments" are those that
-                the direction was made from: a chain passes them to all stages after it.
+                "hessian_diag", or "value", the loss; a caller who does not pass one is told.
+                "moments" are those that the direction was made from: a chain passes them to all
+                stages after it.
             label: what the stage was built with, for `parts_of`.
 
         Raises:
@@ -96,7 +98,8 @@ class Stage(optax.GradientTransformationExtraArgs):
         def checked_init(params: Any) -> Any:
             if isinstance(params, Moments):
                 _require_fields(name, params, needs)
-            return init(params)
+            with _promoting():
+                return init(params)
 
         def checked(updates: Any, state: Any, params: Any = None, **given: Any) -> tuple[Any, Any]:
             if cls.takes == "moments":
@@ -108,7 +111,14 @@ class Stage(optax.GradientTransformationExtraArgs):
                 )
             for missing in [extra for extra in extra_args if given.get(extra) is None]:
                 raise ValueError(_missing_extra(name, missing))
-            return update(updates, state, params=params, **given)
+            with _promoting():
+                value, new = update(updates, state, params=params, **given)
+            if isinstance(value, Moments) != (cls.gives == "moments"):
+                raise TypeError(
+                    f"{name} is a {cls.__name__} and gave a {type(value).__name__}: "
+                    f"it must give {_GIVEN[cls.gives]}"
+                )
+            return value, new
 
         checked.__qualname__ = name
         checked.extra_args = extra_args  # type: ignore[attr-defined]
@@ -139,9 +149,7 @@ class Stage(optax.GradientTransformationExtraArgs):
         extended = optax.with_extra_args_support(transform)
 
         def update(updates: Any, old: Any, params: Any, **extra_args: Any) -> tuple[Any, Any]:
-            # Optax counts on standard promotion, which users of adamlab may have switched off.
-            with jax.numpy_dtype_promotion("standard"):
-                new, state = extended.update(updates, old, params, **extra_args)
+            new, state = extended.update(updates, old, params, **extra_args)
             return cast_like(new, updates), cast_like(state, old)
 
         return cls.from_update(name, extended.init, update, label=label)
@@ -210,6 +218,12 @@ def require_moments(stage: str, value: Any) -> Moments:
     return value
 
 
+def _promoting() -> AbstractContextManager[Any]:
+    """Real and complex, float32 and float64 meet in a stage, whatever its user allows outside."""
+    context: AbstractContextManager[Any] = jax.numpy_dtype_promotion("standard")
+    return context
+
+
 def label_of(part: Any, usual: str) -> str:
     """What a stage built with `part` is labelled; nothing where it is the usual one, or none."""
     return "" if part is None or part.name == usual else str(part.name)
@@ -224,6 +238,12 @@ def extra_args_of(transform: optax.GradientTransformation) -> tuple[str, ...]:
     """The extra arguments that `transform` says it cannot do without."""
     return tuple(getattr(transform.update, "extra_args", ()))
 
+
+_GIVEN: dict[Kind, str] = {
+    "gradient": "a gradient, a tree like the parameters",
+    "moments": "the Moments it got, or such",
+    "direction": "a direction, a tree like the parameters",
+}
 
 _FIELD_HINTS = {
     "mu": "the first moment; give track_moments a b1",

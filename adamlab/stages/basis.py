@@ -248,4 +248,6 @@ def _same_form(part: Any, like: Any) -> bool:
     ours: Any = jax.tree.structure(part)
     theirs: Any = jax.tree.structure(like)
     pairs = zip(jax.tree.leaves(part), jax.tree.leaves(like), strict=False)
-    return ours == theirs and all(jnp.shape(a) == jnp.shape(b) for a, b in pairs)
+    return ours == theirs and all(  # a count is like no parameter
+        jnp.shape(a) == jnp.shape(b) and jnp.issubdtype(a.dtype, jnp.inexact) for a, b in pairs
+    )

@@ -77,7 +77,7 @@ def epsilon_hat(eps: Any = 1e-7, eps_root: Any = 0.0) -> Denominator:
 
 
 def gradient_eps(eps: Any = 1e-8, eps_gradient: Any = 1e-2) -> Denominator:
-    """`sqrt(nu) + min(eps, eps_gradient rms(g))`, the root mean square of each leaf.
+    """`sqrt(nu) + min(eps, eps_gradient rms(g))`, each leaf's; eps where the product is zero.
 
     The damping of FAdam (Hwang 2024, algorithm 1, line 8).
 

@@ -86,7 +86,9 @@ def track_mu_by_variance(b0: Any = 0.1, eps: Any = 1e-3) -> MomentsToMoments:
     """Average each element of the gradient with an inertia of its own, less where it varies more.
 
     `b1 = clip(1 - b0 nu / mean(nu), 0, 1 - eps)` with the mean over all elements of all leaves
-    (Xie et al. 2020, Adai, algorithm 2). After `correct_nu_bias`; `mu_mass` is then a tree.
+    (Xie et al. 2020, Adai, algorithm 2), which counts as eps where it is less, as in
+    pytorch_optimizer: small gradients are averaged more. After `correct_nu_bias`; `mu_mass` is
+    then a tree.
 
     Raises:
         ValueError: `b0` or `eps` is no finite number > 0.
@@ -107,8 +109,9 @@ def track_mu_by_variance(b0: Any = 0.1, eps: Any = 1e-3) -> MomentsToMoments:
             lambda m, g, w: m + w * (tame(g).astype(m.dtype) - m), state.mu, moments.grad, weight
         )
         log = jax.tree.map(
-            lambda old, w: old + jnp.maximum(jnp.log1p(-w), -1e3), state.mu_log_decay, weight
-        )
+            lambda old, w: old + jnp.where(w < 1, jnp.log1p(-jnp.where(w < 1, w, 0)), -1e3),
+            state.mu_log_decay, weight,
+        )  # fmt: skip
         mass = jax.tree.map(lambda x: -jnp.expm1(x), log)
         return moments.with_mu(mu, mass), TrackMuByVarianceState(mu, log)
 

@@ -201,7 +201,7 @@ class NuTracker:
         return store(self._start_wide(params), self.storage, signed=self.rule.signed)
 
     def _start_wide(self, params: Any) -> Any:
-        return jax.tree.map(self.rule.init, params)
+        return jax.tree.map(widen, jax.tree.map(self.rule.init, params))
 
     def step(
         self, moments: Moments, before: Any, stored: Any, log: Any

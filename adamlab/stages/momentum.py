@@ -87,10 +87,10 @@ def quasi_hyperbolic(v1: Any, v2: Any = 1.0) -> MomentsToMoments:
 
     def mix(average: jax.Array, value: jax.Array, share: Any) -> jax.Array:
         weight = jnp.asarray(share, jnp.finfo(average.dtype).dtype)
-        return weight * average + (1 - weight) * tame(value).astype(average.dtype)
+        return weight * average + (1 - weight) * value.astype(average.dtype)
 
     def both(moments: Moments) -> Moments:
-        mu = jax.tree.map(lambda m, g: mix(m, g, v1), moments.mu, moments.grad)
+        mu = jax.tree.map(lambda m, g: mix(m, tame(g), v1), moments.mu, moments.grad)
         if moments.nu is None or (isinstance(v2, int | float) and v2 == 1):
             return moments._replace(mu=mu)
         squares = jax.tree.map(lambda g: square(widen(g)), moments.grad)

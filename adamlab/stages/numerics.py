@@ -118,8 +118,18 @@ def real_dtype(x: Any) -> Any:
 
 
 def at_step(value: Any, steps_done: jax.Array) -> Any:
-    """A hyperparameter's value at a step, whether a constant or a schedule."""
-    return value(steps_done) if callable(value) else value
+    """A hyperparameter's value at a step, whether a constant or a schedule.
+
+    Raises:
+        TypeError: what was taken for a schedule builds a stage or a part of one.
+    """
+    if not callable(value):
+        return value
+    now = value(steps_done)
+    if isinstance(now, tuple) and any(callable(part) for part in now):
+        name = getattr(value, "__name__", repr(value))
+        raise TypeError(f"{name} was taken for a schedule, but gives no number: call it, {name}()")
+    return now
 
 
 def tree_mean(tree: Any) -> jax.Array:

@@ -246,16 +246,16 @@ def _projected(
     direction, weights, gradient = (x.reshape(len(p), -1) for x in (u, p, g))
     lengths, slopes = jax.vmap(norm)(weights), jax.vmap(norm)(gradient)
     inner = jnp.sum(jnp.real(gradient * jnp.conj(weights)), axis=1)
-    unit = weights / (lengths + eps)[:, None]
+    unit = ratio(weights, (lengths + eps)[:, None])
     along = jnp.sum(jnp.real(jnp.conj(unit) * direction), axis=1)
 
     def orthogonal(inner: jax.Array, length: jax.Array, slope: jax.Array, size: int) -> jax.Array:
-        cosine = jnp.abs(inner / jnp.maximum(length, eps) / jnp.maximum(slope, eps))
+        cosine = jnp.abs(ratio(ratio(inner, jnp.maximum(length, eps)), jnp.maximum(slope, eps)))
         return jnp.max(cosine) < delta / math.sqrt(size)
 
     # What the whole leaf sums to is the sum over its channels.
     length, slope = norm(lengths), norm(slopes)
-    share = (lengths + eps) / (length + eps)
+    share = ratio(lengths + eps, length + eps)
     by_channel = orthogonal(inner, lengths, slopes, weights.shape[1])
     by_leaf = orthogonal(jnp.sum(inner), length, slope, weights.size)
     off = jnp.where(by_channel, along, jnp.where(by_leaf, share * jnp.sum(along * share), 0))

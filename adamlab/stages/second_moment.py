@@ -18,6 +18,7 @@ class Seen(NamedTuple):
     """What a second moment sees of one leaf at one step; each in float32 or wider."""
 
     grad: jax.Array
+    """As it came: infinite, say. What is averaged goes by `numerics.tame`, or it stays so."""
     mu: jax.Array | None
     """The first moment, this step's gradient included; None where none is tracked."""
     previous_mu: jax.Array | None
@@ -34,7 +35,7 @@ class SecondMoment(NamedTuple):
     rate: DecayRate | None
     """b2; None where nothing decays and there is no bias to correct."""
     init: Callable[[jax.Array], Any]
-    """From a parameter leaf to its state."""
+    """From a parameter leaf to its state, which is then kept in float32 or wider."""
     fold: Callable[[Any, Seen, jax.Array], tuple[Any, jax.Array]]
     biased: bool = True
     """Whether it starts too small by the weight that it has not gathered yet."""
@@ -124,7 +125,8 @@ def largest(b2: DecayRate, eps: float = 0.0) -> SecondMoment:
     check_number("eps", eps, low=0, scheduled=False)
 
     def fold(nu: jax.Array, seen: Seen, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
-        new = jnp.maximum((1 - weight) * nu, jnp.abs(seen.grad) + jnp.asarray(eps, nu.dtype))
+        size = jnp.minimum(jnp.abs(seen.grad), largest_tame(seen.grad))
+        new = jnp.maximum((1 - weight) * nu, size + jnp.asarray(eps, nu.dtype))
         return new, new
 
     return SecondMoment("largest", b2, start_at(0.0), fold, biased=False)

@@ -13,7 +13,7 @@ from adamlab.stages._average import start_log_decay, step_at
 from adamlab.stages._decay import DecayRate, OneMinus, plain_decay, refuse_narrow
 from adamlab.stages._kinds import GradientToMoments, Moments, MomentsToMoments
 from adamlab.stages.moments import NuTracker, gradient_like
-from adamlab.stages.numerics import at_step, real_dtype, tame, widen
+from adamlab.stages.numerics import at_step, real_dtype, tame, wide_dtype, widen
 from adamlab.stages.second_moment import SecondMoment, keeps_nu, second_moment_of, square
 
 
@@ -80,8 +80,10 @@ class WindowState(NamedTuple):
     """State of `track_window`."""
 
     count: Any
+    place: Any
+    """Scalar int32 array: where in the queue the next gradient goes."""
     queue: Any
-    """Each leaf with an axis in front: the last gradients, that of step t at t modulo length."""
+    """Each leaf with an axis in front: the last gradients, in a ring."""
 
 
 def track_window(b1: float = 0.9, length: int = 10) -> GradientToMoments:
@@ -106,13 +108,13 @@ def track_window(b1: float = 0.9, length: int = 10) -> GradientToMoments:
 
     def init(params: Any) -> WindowState:
         queue = jax.tree.map(lambda p: jnp.zeros((length, *p.shape), p.dtype), params)
-        return WindowState(jnp.zeros([], jnp.int32), queue)
+        return WindowState(jnp.zeros([], jnp.int32), jnp.zeros([], jnp.int32), queue)
 
     def update(updates: Any, state: WindowState, **_: Any) -> tuple[Any, WindowState]:
         updates = jax.tree.map(tame, updates)
         count = optax.safe_increment(state.count)
         full = count > length
-        place = state.count % length
+        place = state.place
         oldest = jax.tree.map(
             lambda q, g: jax.lax.dynamic_index_in_dim(q, place, keepdims=False).astype(g.dtype),
             state.queue, updates,
@@ -128,12 +130,13 @@ def track_window(b1: float = 0.9, length: int = 10) -> GradientToMoments:
             weights = jnp.stack([jnp.asarray(power, dtype) for power in powers])[ages]
             weights = weights / weights.sum()
             # One sum in one pass: a product with a vector of weights would copy the queue.
-            mean = sum(weights[i] * widen(q[i]) for i in range(length))
+            mean = sum(weights[i].astype(wide_dtype(q)) * widen(q[i]) for i in range(length))
             return jnp.where(full, mean, 0)
 
         mu = jax.tree.map(average, queue)
         since = jnp.maximum(count - length, 1)
-        return Moments(oldest, mu, None, None, None, since), WindowState(count, queue)
+        new = WindowState(count, (place + 1) % length, queue)
+        return Moments(oldest, mu, None, None, None, since), new
 
     return GradientToMoments.from_update("track_window", init, update)
 

@@ -1,0 +1,74 @@
+"""direction -> direction: steps of a hidden iterate, gradients between it and its average."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adamlab._checks import check_number
+from adamlab.stages._kinds import DirectionToDirection
+from adamlab.stages.numerics import at_step, average_dtype, real_dtype, widen
+
+
+class ScheduleFreeState(NamedTuple):
+    """State of `schedule_free`."""
+
+    count: Any
+    z: Any
+    """The iterates, which take the steps; in float32 or wider."""
+    b1: Any
+    weight_sum: Any
+    max_rate: Any
+
+
+def schedule_free(
+    learning_rate: Any, b1: Any = 0.9, *, weight_lr_power: Any = 2.0
+) -> DirectionToDirection:
+    """Let hidden iterates z take the steps, and move the parameters between them and their mean.
+
+    With x the mean of the z, each weighted by the largest learning rate so far to the power
+    `weight_lr_power`, the parameters are `y = b1 x + (1 - b1) z`: where gradients are taken
+    (Defazio et al. 2024, equations 2 to 5). What counts in the end is x, which
+    `optax.contrib.schedule_free_eval_params` gives from this state and y. Goes last.
+
+    Args:
+        learning_rate: that of the steps, a number or a schedule.
+        b1: how near y is to x; in (0, 1).
+        weight_lr_power: 0 for a plain mean.
+
+    Raises:
+        ValueError: an argument is out of range, or `update` gets no parameters.
+    """
+    check_number("learning_rate", learning_rate, low=0)
+    check_number("b1", b1, low=0, high=1, open_low=True, open_high=True, scheduled=False)
+    check_number("weight_lr_power", weight_lr_power, low=0, scheduled=False)
+
+    def scalar(value: Any) -> jax.Array:
+        return jnp.asarray(value, average_dtype())
+
+    def init(params: Any) -> ScheduleFreeState:
+        z = jax.tree.map(lambda p: jnp.array(widen(p)), params)
+        return ScheduleFreeState(jnp.zeros([], jnp.int32), z, scalar(b1), scalar(0), scalar(0))
+
+    def update(
+        updates: Any, state: ScheduleFreeState, params: Any, **_: Any
+    ) -> tuple[Any, ScheduleFreeState]:
+        most = jnp.maximum(scalar(at_step(learning_rate, state.count)), state.max_rate)
+        weight = most ** scalar(weight_lr_power)
+        total = state.weight_sum + weight
+        share = jnp.where(total > 0, weight / jnp.where(total > 0, total, 1), 0)  # of z in x
+
+        def step(y: jax.Array, z: jax.Array, u: jax.Array) -> jax.Array:
+            mixed, own = (s.astype(real_dtype(y)) for s in (share, 1 - scalar(b1) * (1 - share)))
+            # y' - y, with x' = (1 - share) x + share (z + u) and what y says of x.
+            return (mixed * (z - widen(y)) + own * widen(u)).astype(u.dtype)
+
+        new = jax.tree.map(step, params, state.z, updates)
+        z = jax.tree.map(lambda z, u: z + widen(u), state.z, updates)
+        count = optax.safe_increment(state.count)
+        return new, ScheduleFreeState(count, z, state.b1, total, most)
+
+    return DirectionToDirection.from_update("schedule_free", init, update, needs=("params",))
