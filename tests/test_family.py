@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from subjects import SUBJECTS
 
 import adamlab as al
 from adamlab import optimizers as opt
@@ -279,6 +280,174 @@ def test_the_average_of_the_parameters_is_kept():
         average = jax.tree.map(lambda a, p: 0.9 * a + 0.1 * p, average, params)
     kept = optax.tree.get(state, "average")
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), kept, average)
+
+
+def _shallow(state, names):
+    """The containers in a state that look like the parameters, and hold more than arrays."""
+    if isinstance(state, dict):
+        if set(state) == names:
+            return [] if jax.tree_util.all_leaves(state.values()) else [state]
+        return [x for part in state.values() for x in _shallow(part, names)]
+    if isinstance(state, tuple | list):
+        return [x for part in state for x in _shallow(part, names)]
+    return []
+
+
+@pytest.mark.parametrize("name", sorted(set(SUBJECTS)))
+def test_a_state_goes_no_deeper_than_the_parameters(name):
+    """`flax.nnx.State` holds arrays at its leaves: what goes deeper comes back as another state."""
+    params = {"w": jnp.ones((128, 128)), "b": jnp.ones(128)}
+    state = jax.eval_shape(SUBJECTS[name].tx.init, params)
+    assert not _shallow(state, set(params))
+
+
+@pytest.mark.parametrize("name", ["adafactor", "sm3", "came", "adamw_8bit", "soap"])
+def test_what_is_kept_in_parts_trains_an_nnx_model(name):
+    from flax import nnx
+
+    model = nnx.Linear(128, 128, rngs=nnx.Rngs(0))
+    optimizer = nnx.Optimizer(model, getattr(opt, name)(1e-3), wrt=nnx.Param)
+    x = jnp.ones((2, 128))
+    before = model(x)
+    for _ in range(3):
+        optimizer.update(model, nnx.grad(lambda m: jnp.mean(m(x) ** 2))(model))
+    assert jnp.mean(model(x) ** 2) < jnp.mean(before**2)
+
+
+def test_numpys_float64_is_not_computed_in_without_jaxs():
+    params = {"w": np.ones(1)}
+    for size in (1e-10, 1.0, 1e20):
+        update = _update(al.adam(1e-2, eps=0.0), {"w": np.full(1, size)}, params)["w"]
+        assert update.dtype == jnp.float32
+        np.testing.assert_allclose(update, -1e-2, rtol=1e-5)
+
+
+def test_a_python_number_is_a_parameter():
+    np.testing.assert_allclose(_update(al.adam(0.1), 2.0, 0.5), -0.1, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: _update(al.adam(0.1), params={"n": jnp.arange(3)}), r"parameter at \['n'\] is in"),
+        (lambda: al.adam(0.1).update(jnp.arange(3), al.adam(0.1).init(jnp.ones(3))),
+         "the gradient at the top is int"),
+        (lambda: _update(al.chain(st.track_moments(b2=st.yogi), st.precondition())),
+         r"yogi was taken for a schedule, but gives no number: call it, yogi\(\)"),
+        (lambda: _update(al.chain(st.track_moments(), st.precondition(st.cube_root))),
+         r"cube_root was taken for a schedule"),
+        (lambda: al.adam(0.1, b2=np.float32(0.99999999)), r"b2=1: must .* or an axis 1-b2"),
+        (lambda: _update(al.chain(
+            st.track_moments(), st.MomentsToMoments.from_function("mine", lambda m: None),
+            st.precondition())), "mine is a MomentsToMoments and gave a NoneType"),
+        (lambda: _update(al.chain(
+            st.track_moments(), st.MomentsToDirection.from_function("mine", lambda m: m))),
+         "mine is a MomentsToDirection and gave a Moments"),
+        (lambda: optax.inject_hyperparams(al.adam)(learning_rate=0.1).init(
+            jnp.ones(2, jnp.bfloat16)), "takes hyperparam_dtype=jnp.float32"),
+    ],
+)  # fmt: skip
+def test_ordinary_mistakes_are_told(build, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        build()
+
+
+def test_a_stage_between_moments_may_ask_for_the_loss():
+    def by_value(moments, state, *, value, **_):
+        return moments._replace(mu=jax.tree.map(lambda m: m * value, moments.mu)), state
+
+    scaled = st.MomentsToMoments.from_update(
+        "scaled", optax.init_empty_state, by_value, extra_args=("value",)
+    )
+    tx = al.chain(st.track_moments(), scaled, st.precondition())
+    once, thrice = (_update(tx, value=jnp.float32(v)) for v in (1.0, 3.0))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(3 * a, b, rtol=1e-6), once, thrice)
+    with pytest.raises(ValueError, match="scaled needs value"):
+        _update(tx)
+
+
+def test_a_second_moment_of_ones_own_is_kept_wide():
+    def fold(nu, seen, weight):
+        new = nu + weight * (jnp.abs(seen.grad) - nu)
+        return new, new
+
+    rule = st.SecondMoment("magnitudes", 0.999, jnp.zeros_like, fold)
+    state = st.track_moments(0.9, rule).init(jnp.ones(2, jnp.bfloat16))
+    assert state.nu.dtype == jnp.float32
+
+
+def test_adamax_comes_back_from_infinity():
+    tx = opt.adamax(1e-3)
+    state = tx.init(jnp.ones(1))
+    for g in (1.0, np.inf, 1.0, 1.0):
+        update, state = tx.update(jnp.full(1, g), state)
+    assert update[0] < -1e-4
+    np.testing.assert_allclose(_update(tx, jnp.full(1, 1e20), jnp.ones(1)), -1e-3, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e8, 1e10])
+def test_quasi_hyperbolic_squares_are_cut_off_as_squares(size):
+    tx = opt.qhadam(1.0, v2=0.5, eps=0.0)
+    np.testing.assert_allclose(_update(tx, jnp.full(1, size), jnp.ones(1)), -1.0, rtol=1e-6)
+
+
+def test_a_row_of_zeros_projects_nothing():
+    weights = jnp.array([[0.0, 0.0], [1.0, 2.0]])
+    assert jnp.isfinite(_update(opt.adamp(1e-3, eps=0.0), 0.1 * weights, weights)).all()
+
+
+def test_inertia_of_zero_has_a_slope():
+    curvature = jnp.linspace(1, 100, 16).at[0].set(1e3)
+
+    def after(rate):
+        tx = opt.adai(rate)
+        params = jnp.ones(16)
+        state = tx.init(params)
+        for _ in range(3):
+            updates, state = tx.update(curvature * params, state, params)
+            params = params + updates
+        return jnp.sum(params**2)
+
+    assert jnp.isfinite(jax.grad(after)(1e-4))
+
+
+def test_a_window_goes_on_when_its_count_is_full():
+    stage = st.track_window(0.5, 3)
+    state = stage.init(jnp.zeros(1))
+    state = state._replace(count=jnp.asarray(2**31 - 3, jnp.int32))
+    for t in range(8):
+        moments, state = stage.update(jnp.full(1, float(t)), state)
+    np.testing.assert_allclose(moments.mu, (7 + 6 * 0.5 + 5 * 0.25) / 1.75, rtol=1e-6)
+    assert moments.grad[0] == 4.0
+
+
+def test_soap_takes_a_bare_number_and_adamc_a_scheduled_decay():
+    tx = opt.soap(1e-3)
+    params = jnp.ones(())
+    state = tx.init(params)
+    for _ in range(3):
+        update, state = tx.update(params, state, params)
+    np.testing.assert_allclose(update, -1e-3, rtol=1e-4)
+    one, other = (
+        _update(opt.adamc(1e-3, weight_decay=decay, normalized=False, peak=1e-3))
+        for decay in (0.1, lambda n: 0.1)
+    )
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def test_lookahead_is_chained():
+    params = optax.LookaheadParams.init_synced(jnp.ones(2))
+    tx = al.chain(al.clip_by_global_norm(1.0), opt.lookahead_adam(1e-3))
+    update = _update(tx, jnp.ones(2), params)
+    np.testing.assert_allclose(update.fast, -1e-3, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(set(SUBJECTS)))
+def test_complex_parameters_need_no_promotion_outside(name):
+    params = {"w": jnp.ones((2, 3), jnp.complex64), "b": jnp.ones(3, jnp.complex64)}
+    forms = jax.eval_shape(lambda: SUBJECTS[name].step(
+        SUBJECTS[name].tx, params, SUBJECTS[name].tx.init(params), params))  # fmt: skip
+    assert {x.dtype for x in jax.tree.leaves(forms[0])} == {jnp.dtype(jnp.complex64)}
 
 
 def test_decay_rates_that_are_used_as_numbers_come_in_any_form():

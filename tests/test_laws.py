@@ -265,6 +265,28 @@ def slow_adam(learning_rate):
     return al.adam(learning_rate, b1=0.99, b2=0.9999)
 
 
+def dying_of_a_large_gradient():
+    """Adam whose second moment is infinite once a square is."""
+
+    def fold(nu, seen, weight):
+        new = (1 - weight) * nu + weight * seen.grad**2
+        return new, new
+
+    rule = al.stages.SecondMoment("naive", 0.999, jnp.zeros_like, fold)
+    return al.chain(al.track_moments(0.9, rule), al.correct_bias(), al.precondition())
+
+
+def frozen_schedule(learning_rate):
+    now = learning_rate(jnp.zeros([], jnp.int32)) if callable(learning_rate) else learning_rate
+    return al.adam(now)
+
+
+def early_schedule(learning_rate):
+    if not callable(learning_rate):
+        return al.adam(learning_rate)
+    return al.adam(lambda count: learning_rate(count + 1))
+
+
 CULPRITS = [
     ("state_form", lambda: optax.contrib.ademamix(1e-3, mu_dtype=jnp.bfloat16)),
     ("updates_form", lambda: each(lambda u: u.astype(jnp.float32))),
@@ -303,6 +325,7 @@ CULPRITS = [
     ("meta_gradient", lambda: with_rate(asking_how_young_it_is, b2=0.9)),
     ("any_magnitude", lambda: each(lambda u: u * u / (1 + u * u))),
     ("any_magnitude", lambda: optax.trace(0.9)),
+    ("any_magnitude", dying_of_a_large_gradient),
     ("count_saturates", count_past_the_end),
     ("empty_tree", by_the_largest),
     ("scalar_leaves", lambda: each(lambda u: u / u.shape[0])),
@@ -321,6 +344,8 @@ CULPRITS = [
     ("traced", lambda: with_rate(optax.adam, b2=0.999)),
     ("vmapped", lambda: with_rate(first_lane_only)),
     ("scheduled", lambda: with_rate(refusing_schedules)),
+    ("scheduled", lambda: with_rate(frozen_schedule)),
+    ("scheduled", lambda: with_rate(early_schedule)),
     ("injected", lambda: with_rate(reading_its_rate)),
 ]
 

@@ -222,6 +222,13 @@ def test_the_order_of_an_axis_does_not_matter():
     np.testing.assert_array_equal(border(dataset), border(shuffled))
 
 
+def test_the_summarys_band_is_one_of_the_maps():
+    summary = al.summarize(_map([[C, S, C], [C, S, C], [S, S, C], [S, C, S]]))
+    low, high, _ = summary.bands["x"]
+    bands = converged_band(_map([[C, S, C], [C, S, C], [S, S, C], [S, C, S]]), "x")
+    assert (low, high) in set(zip(bands.low.values, bands.high.values, strict=True))
+
+
 def test_the_summary_says_what_the_map_shows():
     codes = [[S, S], [C, C], [C, T], [N, -1]]
     late = [[1, 2], [0.5, 0.3], [0.1, 3], [np.nan, np.nan]]

@@ -14,7 +14,7 @@ from adamlab.stages._chain import chain
 from adamlab.stages._decay import DecayRate, check_decay, decay_at
 from adamlab.stages._kinds import GradientToDirection, extra_args_of, parts_of
 from adamlab.stages.numerics import cast_like, lerp, tame, wide_dtype, widen
-from adamlab.stages.storage import EightBit, QuantizedBlocks, restore, store
+from adamlab.stages.storage import EightBit, PerLeaf, QuantizedBlocks, pack, restore, store, unpack
 
 # The fields of a state, ours or Optax's, that hold gradients or parameters and so have a basis.
 TURNING = frozenset({
@@ -32,7 +32,7 @@ class InBasisState(NamedTuple):
     inner: Any
     """What the inner stages keep, in the present basis."""
     factors: Any
-    """For each leaf a tuple of one (n, n) matrix a side, the average of the gradient's products
+    """A `PerLeaf`, a tuple of one (n, n) matrix a side: the average of the gradient's products
     along it; None for a side that is not turned."""
     basis: Any
     """As `factors`: the columns are the basis of that side."""
@@ -98,7 +98,8 @@ def in_basis(
         basis = each(lambda n, dtype: jnp.eye(n, dtype=dtype))
         # A look at the names: nothing is turned yet.
         kept = _turn_state(inner.init(params), lambda tree: tree, params)
-        return InBasisState(jnp.zeros([], jnp.int32), kept, factors, basis)
+        count = jnp.zeros([], jnp.int32)
+        return InBasisState(count, kept, pack(factors, params), pack(basis, params))
 
     # Each branch is one function for all steps: JAX compiles it once where nothing else is jitted.
     def step(updates: Any, kept: Any, basis: Any, params: Any) -> tuple[Any, Any]:
@@ -120,7 +121,8 @@ def in_basis(
             new = jax.tree.map(find, jax.lax.stop_gradient(factors), basis)
 
             def turn(tree: Any) -> Any:
-                return jax.tree.map(_turn_leaf, like, tree, basis, new)
+                turned = jax.tree.map(_turn_leaf, like, unpack(tree, like), basis, new)
+                return pack(turned, like) if isinstance(tree, PerLeaf) else turned
 
             return new, _turn_state(kept, turn, like)
 
@@ -133,12 +135,15 @@ def in_basis(
     ) -> tuple[optax.Updates, InBasisState]:
         count = optax.safe_increment(state.count)
         begun = count > 1
-        direction, kept = jax.lax.cond(begun, step, rest, updates, state.inner, state.basis, params)
+        basis = unpack(state.basis, updates)
+        direction, kept = jax.lax.cond(begun, step, rest, updates, state.inner, basis, params)
         weight = decay_at(decay, state.count).complement
-        factors = jax.tree.map(lambda g, old: _fold_factors(g, old, weight), updates, state.factors)
+        factors = jax.tree.map(
+            lambda g, old: _fold_factors(g, old, weight), updates, unpack(state.factors, updates)
+        )
         due = jnp.where(begun, ((count - 1) % every == 0).astype(jnp.int32), 2)
-        basis, kept = jax.lax.switch(due, branches, factors, state.basis, kept, updates)
-        return direction, InBasisState(count, kept, factors, basis)
+        basis, kept = jax.lax.switch(due, branches, factors, basis, kept, updates)
+        return direction, InBasisState(count, kept, pack(factors, updates), pack(basis, updates))
 
     return GradientToDirection.from_update(
         "in_basis", init, update, label=" · ".join(parts_of(inner))

@@ -15,7 +15,15 @@ from adamlab.stages._decay import DecayRate, check_decay
 from adamlab.stages._kinds import GradientToMoments, Moments, MomentsToMoments, label_of
 from adamlab.stages.numerics import cast_like, map_pairs, real_dtype, tame, widen
 from adamlab.stages.second_moment import SecondMoment, Seen, second_moment_of
-from adamlab.stages.storage import Storage, check_same_field, check_storage, restore, store
+from adamlab.stages.storage import (
+    Storage,
+    check_same_field,
+    check_storage,
+    pack,
+    restore,
+    store,
+    unpack,
+)
 
 
 class TrackMomentsState(NamedTuple):
@@ -23,7 +31,9 @@ class TrackMomentsState(NamedTuple):
 
     count: Any
     mu: Any
+    """A tree like the parameters; a `PerLeaf` where 8 bits keep more than an array for a leaf."""
     nu: Any
+    """As `mu`; a `PerLeaf` as well where the second moment is kept in factors."""
     mu_log_decay: jax.Array | None
     """Sum of log b1 over the steps done; None unless b1 follows a schedule."""
     nu_log_decay: jax.Array | None
@@ -172,11 +182,12 @@ class MuTracker:
         """The state at the start."""
         check_same_field("mu_dtype", self.storage, params)
         mu = jax.tree.map(lambda p: jnp.full_like(p, self.initial), params)
-        return store(mu, self.storage, signed=True)
+        return pack(store(mu, self.storage, signed=True), params)
 
     def read(self, stored: Any, updates: Any) -> Any:
         """The state as arrays in float32 or wider."""
-        return jax.tree.map(widen, restore(stored, self.storage, lambda: updates, signed=True))
+        mu = restore(unpack(stored, updates), self.storage, lambda: updates, signed=True)
+        return jax.tree.map(widen, mu)
 
     def step(
         self, moments: Moments, before: Any, stored: Any, log: Any
@@ -184,7 +195,7 @@ class MuTracker:
         """The moments with `mu`, the new state and the sum of logs."""
         now = step_at(self.rate, log, moments.count - 1)
         mu = fold(before, jax.tree.map(tame, moments.grad), now.weight)
-        kept = store(mu, self.storage, signed=True)
+        kept = pack(store(mu, self.storage, signed=True), moments.grad)
         return moments.with_mu(mu, now.mass), cast_like(kept, stored), now.log_decay
 
 
@@ -198,7 +209,7 @@ class NuTracker:
 
     def start(self, params: Any) -> Any:
         """The state at the start."""
-        return store(self._start_wide(params), self.storage, signed=self.rule.signed)
+        return pack(store(self._start_wide(params), self.storage, signed=self.rule.signed), params)
 
     def _start_wide(self, params: Any) -> Any:
         return jax.tree.map(widen, jax.tree.map(self.rule.init, params))
@@ -212,7 +223,8 @@ class NuTracker:
         if self.rule.rate is not None:
             now = step_at(self.rule.rate, log, steps_done)
         read = restore(
-            stored, self.storage, lambda: jax.eval_shape(self._start_wide, moments.grad),
+            unpack(stored, moments.grad), self.storage,
+            lambda: jax.eval_shape(self._start_wide, moments.grad),
             signed=self.rule.signed,
         )  # fmt: skip
         wide = jax.tree.map(widen, read)
@@ -225,6 +237,7 @@ class NuTracker:
 
         new, nu = map_pairs(fold_leaf, moments.grad, moments.mu, before, wide)
         kept = store(new, self.storage, signed=self.rule.signed, count=moments.count)
+        kept = pack(kept, moments.grad)
         mass = now.mass
         if self.rule.previous:
             moments = _look_back(moments._replace(nu=nu), self.rule.first)

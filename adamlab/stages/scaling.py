@@ -28,6 +28,7 @@ from adamlab.stages.numerics import (
     widen,
 )
 from adamlab.stages.second_moment import Seen
+from adamlab.stages.storage import pack, unpack
 
 
 def clip_direction(bound: Any) -> DirectionToDirection:
@@ -181,7 +182,7 @@ def scale_by_confidence(
             lambda p: deviations.init(p) if _is_factored(p) else jnp.zeros([], real_dtype(p)),
             params,
         )
-        return ConfidenceState(optax.tree.zeros_like(params), residual)
+        return ConfidenceState(optax.tree.zeros_like(params), pack(residual, params))
 
     def _is_factored(p: jax.Array) -> bool:
         return factored_axes(p.shape, min_dim_size, axes) is not None
@@ -197,9 +198,10 @@ def scale_by_confidence(
             root = sqrt(size)
             return ratio(m, root).astype(u.dtype), residual
 
-        new, residuals = map_pairs(leaf, updates, average, state.residual)
+        residual = unpack(state.residual, updates)
+        new, residuals = map_pairs(leaf, updates, average, residual)
         kept = cast_like(average, state.ema)
-        return new, ConfidenceState(kept, residuals)
+        return new, ConfidenceState(kept, pack(residuals, updates))
 
     return DirectionToDirection.from_update("scale_by_confidence", init, update)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from adamlab.testing._subject import Subject
+if TYPE_CHECKING:
+    from adamlab.testing._subject import Subject
 
 
 class Broken(AssertionError):  # noqa: N818 - the law is broken, the check is not in error

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from adamlab._checks import check_number, nearest
+from adamlab.testing._law import Broken
 from adamlab.testing._trees import (
     EXAMPLE_DTYPES,
     example_gradients,
@@ -141,6 +142,19 @@ class Subject:
         """The transformation with those hyperparameters at zero whose names begin so."""
         zeroed = {name: 0.0 for name in self.hyperparameters if name.startswith(beginnings)}
         return self.build(**zeroed) if zeroed else self.tx
+
+    @contextmanager
+    def judged_without(self, beginning: str) -> Iterator[None]:
+        """Add to a verdict where `without(beginning)` had nothing to set to zero."""
+        try:
+            yield
+        except Broken as broken:
+            if any(name.startswith(beginning) for name in self.hyperparameters):
+                raise
+            raise Broken(
+                f"{broken} (if it has a {beginning}, give that among the hyperparameters: this law "
+                "sets it to zero)"
+            ) from None
 
     def step(self, tx: Any, grads: Any, state: Any, params: Any) -> tuple[Any, Any]:
         """`tx.update` with the extra arguments that the subject asks for."""

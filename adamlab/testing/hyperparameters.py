@@ -43,8 +43,9 @@ def vmapped(subject: Subject) -> None:
 
 @law
 def scheduled(subject: Subject) -> None:
-    """Constant schedules give the updates of constants. Within 2 ulp of each leaf's largest element
-    in float32.
+    """Constant schedules give the updates of constants, and a `learning_rate` that changes after
+    the first step is the old one at the first and another at the second. Within 2 ulp of each
+    leaf's largest element in float32.
     """
     values = _values(subject)
     schedules = {
@@ -55,8 +56,19 @@ def scheduled(subject: Subject) -> None:
     if not schedules:
         raise NotApplicable("no hyperparameter of the subject takes a schedule")
     run = _loop(subject)
-    same("scheduled, updates", run(schedules), subject.alone.updates, ROUNDED)
+    expected = subject.alone.updates
+    same("scheduled, updates", run(schedules), expected, ROUNDED)
     jax.eval_shape(lambda: run(schedules))  # the count traced as well
+    if "learning_rate" in schedules:
+        rate = values["learning_rate"]
+        changed = run({"learning_rate": lambda count: jnp.where(count > 0, rate / 2, rate)})
+        what = "with another learning_rate after step 1, update"
+        same(f"{what} 1", changed[0], expected[0], ROUNDED)
+        # Some do not move yet, whatever the rate.
+        if not _differ(changed[1], expected[1]) and _differ(
+            run({"learning_rate": rate / 2})[1], expected[1]
+        ):
+            raise Broken(f"{what} 2 is that of the old one")
 
 
 @law
@@ -85,6 +97,15 @@ def injected(subject: Subject) -> None:
         traced.eval_shape(gradients[0], state, params)
     if len(traces) > 1:
         raise Broken(f"the update was traced {len(traces)} times for three steps of two {name}s")
+
+
+def _differ(one: Any, other: Any) -> bool:
+    """Whether updates are further apart than rounding takes them."""
+    try:
+        same("updates", one, other, FUSED)
+    except Broken:
+        return True
+    return False
 
 
 def _values(subject: Subject) -> dict[str, jax.Array]:

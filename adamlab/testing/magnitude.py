@@ -29,7 +29,8 @@ _COURSES = [
 @law
 def any_magnitude(subject: Subject) -> None:
     """Finite gradients of any magnitude that the dtype holds, subnormal to largest, in any order,
-    give finite updates, in float32, bfloat16 and float16. Some are drawn by Hypothesis.
+    give finite updates and leave a finite state, in float32, bfloat16 and float16. Some are drawn
+    by Hypothesis.
     """
     try:
         import hypothesis
@@ -79,6 +80,8 @@ def _stays_finite(subject: Subject, course: Any, params: jax.Array, state: Any) 
     run = subject.run(subject.tx, params, gradients, state=state, moving=False)
     try:
         finite(f"in {params.dtype.name}, updates", run.updates)
+        # What is infinite once would stay so: the weight is never trained again.
+        finite(f"in {params.dtype.name}, the state", run.state)
     except Broken as broken:
         rows = "; ".join(" ".join(f"{g:.3g}" for g in row) for row in table)
         raise Broken(f"{broken}, after gradients {rows}") from None

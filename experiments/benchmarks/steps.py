@@ -38,12 +38,22 @@ class Memory:
     def __init__(self) -> None:
         """None yet: the first program brings them."""
         self.arrays: list[jax.Array] = []
+        self.names: list[str] = []
 
-    def for_leaves(self, leaves: Sequence[jax.Array]) -> Memory:
-        """This, if the large ones among `leaves` could lie in it; else one of their own."""
-        forms = [[(x.shape, x.dtype) for x in _large(part)] for part in (self.arrays, leaves)]
-        chosen = self if not self.arrays or forms[0] == forms[1] else Memory()
-        chosen.arrays = chosen.arrays or _large(leaves)
+    def for_tree(self, tree: Any) -> Memory:
+        """This, if the large arrays of `tree` are called as these and look so; else one with them.
+
+        By their names, for what is no second moment would not do as one.
+        """
+        named = [
+            (f"{_field(path)} {x.dtype}{x.shape}", x)
+            for path, x in jax.tree_util.tree_leaves_with_path(tree)
+            if x.size > 1
+        ]
+        names = [name for name, _ in named]
+        chosen = self if not self.arrays or names == self.names else Memory()
+        if not chosen.arrays:
+            chosen.names, chosen.arrays = names, [x for _, x in named]
         return chosen
 
     def put_into(self, leaves: Sequence[jax.Array]) -> list[jax.Array]:
@@ -52,8 +62,10 @@ class Memory:
         return [next(arrays) if x.size > 1 else x for x in leaves]
 
 
-def _large(leaves: Sequence[jax.Array]) -> list[jax.Array]:
-    return [x for x in leaves if x.size > 1]
+def _field(path: Any) -> str:
+    """The innermost field of a state on the way to an array; nothing for a parameter."""
+    fields = [key.name for key in path if isinstance(key, jax.tree_util.GetAttrKey)]
+    return fields[-1] if fields else ""
 
 
 def compiled(
@@ -80,13 +92,13 @@ def compiled(
         "state": sum(x.nbytes for x in jax.tree.leaves(state)),
     }
     held, tree = jax.tree.flatten((params, state))
-    shared = (memory or Memory()).for_leaves(held)
+    shared = (memory or Memory()).for_tree((params, state))
 
     def run() -> None:
         out = program(*jax.tree.unflatten(tree, shared.put_into(held)), grads)
         jax.block_until_ready(out)
         held[:] = jax.tree.leaves(out)
-        shared.arrays = _large(held)
+        shared.arrays = [x for x in held if x.size > 1]
 
     return run, sizes
 
