@@ -93,6 +93,9 @@ def test_list_names_everything(run):
         "per_row",
         "two_longest",
         "from_first",
+        "decay_at",
+        "gradient_like",
+        "zeros_like_field",
     }
     for name in set(stages.__all__) - unlisted:
         assert (f"  {name} " in vocabulary) == inspect.isfunction(getattr(stages, name)), name

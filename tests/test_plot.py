@@ -20,6 +20,21 @@ def plane():
     )  # fmt: skip
 
 
+def test_the_title_has_zeros_complements_and_what_several_optimizers_share():
+    axes = {"learning_rate": np.array([1e-3, 1e-2])}
+    fixed = {"b1": 0.0, "1-b2": 0.5, "condition": 1e4}
+    alone = al.convergence_map(al.quadratic(), al.adam, axes, fixed=fixed, steps=8)
+    title = plot_map(alone).axes[0].get_title(loc="left")
+    assert "b1=0," in title
+    assert "b2=1-0.5" in title
+    both = al.convergence_map(
+        al.quadratic(), [al.adam, al.sgd], axes, fixed={"condition": 1e4}, steps=8
+    )
+    title = plot_map(both).axes[0].get_title(loc="left")
+    assert "condition=10000" in title
+    assert "eps=" not in title
+
+
 def test_a_plane_has_named_log_axes_a_title_and_a_legend(plane):
     figure = plot_map(plane)
     ax = figure.axes[0]

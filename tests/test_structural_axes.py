@@ -129,6 +129,10 @@ def test_a_map_over_optimizers_is_summed_up_and_drawn(maps, tmp_path):
     _, whole = maps
     summary = al.summarize(whole)
     assert set(summary.bands) == {"learning_rate"}
+    assert sum(own.runs for own in summary.by_optimizer.values()) == summary.runs
+    for name, own in summary.by_optimizer.items():
+        assert f"{name}:" in str(summary)
+        assert str(own).splitlines()[-1].strip() in str(summary)
     assert summary.best is not None
     assert summary.best["optimizer"] in ("adam", "amsgrad", "nadam")
     assert f"optimizer = {summary.best['optimizer']}" in str(summary)

@@ -28,6 +28,8 @@ class Summary:
     bands: dict[str, tuple[float, float, float]]
     """By axis, of the lines along it in which anything converged: low end, high end and width in
     decades of the band whose width is the median."""
+    by_optimizer: dict[str, Summary]
+    """Of each optimizer, where the map has several."""
 
     def __str__(self) -> str:
         """The summary as text."""
@@ -49,6 +51,8 @@ class Summary:
             lines.append(
                 f"border: converges for {axis} from {low:.3g} to {high:.3g}{width} (median band)"
             )
+        for name, own in self.by_optimizer.items():
+            lines += [f"{name}:", *(f"  {line}" for line in str(own).splitlines())]
         return "\n".join(lines)
 
 
@@ -92,4 +96,8 @@ def summarize(dataset: xr.Dataset) -> Summary:
         best=best,
         best_loss=best_loss,
         bands=bands,
+        by_optimizer={
+            str(name): summarize(dataset.sel(optimizer=name, drop=True))
+            for name in (dataset["optimizer"].values if "optimizer" in dataset.dims else [])
+        },
     )

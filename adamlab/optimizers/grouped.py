@@ -24,6 +24,9 @@ def group_small_leaves(
     the update is then the same to the bit. Those that ask for a leaf's norm, shape or rows would
     see another leaf. Large leaves stay as they are, since copying them would cost more.
 
+    Pass the parameters to `update` where gradients have another dtype than they: leaves are grouped
+    by dtype.
+
     Args:
         optimizer: any gradient transformation.
         max_size: the most elements in a leaf that is grouped.

@@ -2,7 +2,7 @@
 
 from adamlab.stages._catalogue import vocabulary
 from adamlab.stages._chain import chain
-from adamlab.stages._decay import DecayRate, OneMinus
+from adamlab.stages._decay import DecayRate, OneMinus, decay_at
 from adamlab.stages._kinds import (
     DirectionToDirection,
     GradientToDirection,
@@ -31,6 +31,7 @@ from adamlab.stages.correction import (
     correct_mu_bias,
     correct_nu_bias,
     cross_correct,
+    zeros_like_field,
 )
 from adamlab.stages.decay import (
     add_cautious_decay,
@@ -69,7 +70,7 @@ from adamlab.stages.gradient import (
     clip,
     clip_by_global_norm,
 )
-from adamlab.stages.moments import track_moments, track_mu, track_nu
+from adamlab.stages.moments import gradient_like, track_moments, track_mu, track_nu
 from adamlab.stages.momentum import (
     cautious_mask,
     drop_mu,
@@ -172,6 +173,7 @@ __all__ = [
     "cross_correct",
     "cube_root",
     "decay_after_step",
+    "decay_at",
     "decay_proximally",
     "deviations",
     "drop_mu",
@@ -182,6 +184,7 @@ __all__ = [
     "friction",
     "from_first",
     "gradient_eps",
+    "gradient_like",
     "in_basis",
     "largest",
     "last_two",
@@ -235,4 +238,5 @@ __all__ = [
     "unrooted",
     "vocabulary",
     "yogi",
+    "zeros_like_field",
 ]

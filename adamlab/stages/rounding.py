@@ -66,8 +66,9 @@ def round_stochastically(key: jax.Array) -> DirectionToDirection:
     """Round the new parameters up or down at random, so that they are right on average.
 
     For bfloat16: the bits below the rounding place get a random number added and are cut off
-    (Gupta et al. 2015, section 2.1). The update is handed on in the parameters' dtype; parameters
-    of another dtype pass through.
+    (Gupta et al. 2015, section 2.1). The update is handed on in the parameters' dtype, which holds
+    the way to the new parameters exactly where that is shorter than they are; parameters of
+    another dtype pass through.
 
     Args:
         key: the random key that the rounding of all steps comes from.
