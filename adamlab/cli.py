@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -29,9 +30,10 @@ def main() -> None:
 
 @main.command("map")
 @click.argument("axes", nargs=-1, metavar="[NAME=VALUES]...")
-@click.option("--problem", default="digits-mlp", show_default=True, help="What is trained.")
+@click.option("--problem", default="digits-mlp", show_default=True,
+              help="What is trained: a name, or MODULE:NAME of your own.")  # fmt: skip
 @click.option("--optimizer", default="adam", show_default=True,
-              help="What trains it; several, as adam,amsgrad,nadam, make an axis.")  # fmt: skip
+              help="What trains it; several, as adam,amsgrad,mine:own, make an axis.")  # fmt: skip
 @click.option("--seeds", default=1, show_default=True, help="Runs at each point.")
 @click.option("--steps", default=400, show_default=True, help="Updates in a run.")
 @click.option("--curve", is_flag=True, help="Keep each run's losses at 32 checkpoints.")
@@ -64,7 +66,7 @@ def map_command(
         grid, fixed = parse_axes(axes)
         if not set(grid) - {SEED}:
             grid = _default_axes(what, list(builds.values()), fixed) | grid
-        stem = _stem(output or f"out/{problem}-{optimizer}")
+        stem = _stem(output or f"out/{problem}-{optimizer}".replace(":", "."))
         store = stem.with_name(stem.name + ".zarr")
         with _executor(dask) as executor:
             dataset = convergence_map(
@@ -197,6 +199,9 @@ def _optimizer(name: str) -> Callable[..., Any]:
     from adamlab import optimizers
 
     known = optimizers.names()
+    if ":" in name:
+        own: Callable[..., Any] = _imported("--optimizer", name)
+        return own
     if name not in known:
         raise ValueError(f"--optimizer {name}: unknown; {nearest(name, known)}")
     build: Callable[..., Any] = getattr(optimizers, name)
@@ -206,9 +211,23 @@ def _optimizer(name: str) -> Callable[..., Any]:
 def _problem(name: str) -> Any:
     from adamlab.problems import PROBLEMS
 
+    if ":" in name:
+        own = _imported("--problem", name)
+        return own() if callable(own) else own
     if name not in PROBLEMS:
         raise ValueError(f"--problem {name}: unknown; {nearest(name, PROBLEMS)}")
     return PROBLEMS[name]()
+
+
+def _imported(option: str, place: str) -> Any:
+    """What `module:name` is, the module being looked for in this folder too."""
+    module, _, name = place.partition(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"{option} {place}: {error}") from error
 
 
 @contextmanager

@@ -104,6 +104,26 @@ def test_list_names_everything(run):
     assert "amsgrad" not in run("list", "problems").output
 
 
+def test_ones_own_optimizer_and_problem_are_named_by_their_module(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(
+        "import adamlab\n"
+        "def trusting(learning_rate): return adamlab.adam(learning_rate, b1=0.5)\n"
+        "def bowl(): return adamlab.quadratic()\n"
+        "steep = adamlab.rosenbrock()\n"
+    )
+    axes = ["learning_rate=1e-3,1e-2", "--steps", "8"]
+    for problem in ("mine:bowl", "mine:steep"):
+        found = run("map", "--problem", problem, "--optimizer", "adam,mine:trusting", *axes)
+        assert found.exit_code == 0, found.output
+        assert "mine:trusting:" in found.output
+        assert (tmp_path / f"out/{problem.replace(':', '.')}-adam,mine.trusting.png").exists()
+    for place in ("mine:trustin", "nowhere:trusting", ":x"):
+        wrong = run("map", "--optimizer", place, *axes)
+        assert wrong.exit_code != 0
+        assert f"--optimizer {place}: " in wrong.stderr
+
+
 def test_the_default_axes_follow_the_optimizer(run):
     rmsprop = run("map", "--problem", "reddi", "--optimizer", "rmsprop", "--steps", "8")
     assert rmsprop.exit_code == 0, rmsprop.stderr
