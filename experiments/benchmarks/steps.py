@@ -29,43 +29,45 @@ def plain_step(
     return extended.init, step
 
 
+# What libraries call a first and a second moment and the rest, in our words.
+_SAME = {
+    "ema": "mu", "trace": "mu", "m": "mu", "m1": "mu", "s": "mu", "m2": "mu_slow", "n": "nu",
+    "sum_of_squares": "nu", "grad_sum_sq": "nu", "v": "difference", "g": "previous", "x0": "start",
+}  # fmt: skip
+LARGE = 4096
+
+
 class Memory:
     """The large arrays of programs that run in turn, each on what the last one left.
 
-    Where an array lies moves a program's time by several per cent; here it moves all alike.
+    Where an array lies moves a program's time by several per cent; here it moves all alike. They
+    go by the names of the fields they are in, since what is no second moment would not do as one.
     """
 
     def __init__(self) -> None:
         """None yet: the first program brings them."""
-        self.arrays: list[jax.Array] = []
-        self.names: list[str] = []
+        self.arrays: dict[str, jax.Array] = {}
 
-    def for_tree(self, tree: Any) -> Memory:
-        """This, if the large arrays of `tree` are called as these and look so; else one with them.
+    def for_tree(self, tree: Any) -> tuple[Memory, list[str | None]]:
+        """This if it has all the large arrays of `tree`, else one with them; their names in it.
 
-        By their names, for what is no second moment would not do as one.
+        A name for each leaf, None for a small one.
         """
-        named = [
-            (f"{_field(path)} {x.dtype}{x.shape}", x)
-            for path, x in jax.tree_util.tree_leaves_with_path(tree)
-            if x.size > 1
-        ]
-        names = [name for name, _ in named]
-        chosen = self if not self.arrays or names == self.names else Memory()
-        if not chosen.arrays:
-            chosen.names, chosen.arrays = names, [x for _, x in named]
-        return chosen
-
-    def put_into(self, leaves: Sequence[jax.Array]) -> list[jax.Array]:
-        """The leaves, the large ones replaced by these."""
-        arrays = iter(self.arrays)
-        return [next(arrays) if x.size > 1 else x for x in leaves]
+        names: list[str | None] = []
+        for path, x in jax.tree_util.tree_leaves_with_path(tree):
+            name = f"{_field(path)} {x.dtype}{x.shape}"
+            own = f"{name} {sum(str(n).startswith(name) for n in names)}"
+            names.append(own if x.size > LARGE else None)
+        found = {n: x for n, x in zip(names, jax.tree.leaves(tree), strict=True) if n is not None}
+        chosen = self if not self.arrays or self.arrays.keys() == found.keys() else Memory()
+        chosen.arrays = chosen.arrays or found
+        return chosen, names
 
 
 def _field(path: Any) -> str:
     """The innermost field of a state on the way to an array; nothing for a parameter."""
     fields = [key.name for key in path if isinstance(key, jax.tree_util.GetAttrKey)]
-    return fields[-1] if fields else ""
+    return _SAME.get(fields[-1], fields[-1]) if fields else ""
 
 
 def compiled(
@@ -92,13 +94,15 @@ def compiled(
         "state": sum(x.nbytes for x in jax.tree.leaves(state)),
     }
     held, tree = jax.tree.flatten((params, state))
-    shared = (memory or Memory()).for_tree((params, state))
+    shared, names = (memory or Memory()).for_tree((params, state))
 
     def run() -> None:
-        out = program(*jax.tree.unflatten(tree, shared.put_into(held)), grads)
+        pairs = zip(names, held, strict=True)
+        leaves = [x if name is None else shared.arrays[name] for name, x in pairs]
+        out = program(*jax.tree.unflatten(tree, leaves), grads)
         jax.block_until_ready(out)
         held[:] = jax.tree.leaves(out)
-        shared.arrays = [x for x in held if x.size > 1]
+        shared.arrays = {n: x for n, x in zip(names, held, strict=True) if n is not None}
 
     return run, sizes
 
