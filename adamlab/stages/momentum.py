@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from adamlab._checks import check_number
 from adamlab.stages._average import fold, start_log_decay, step_at
-from adamlab.stages._decay import DecayRate, check_decay
+from adamlab.stages._decay import DecayRate, check_decay, decay_at
 from adamlab.stages._kinds import Moments, MomentsToMoments
 from adamlab.stages.moments import gradient_like
 from adamlab.stages.numerics import at_step, cast_like, tame, widen
@@ -105,7 +105,6 @@ class MixSlowAverageState(NamedTuple):
     """State of `mix_slow_average`."""
 
     mu_slow: Any
-    mu_slow_log_decay: jax.Array | None
 
 
 def mix_slow_average(b3: DecayRate = 0.9999, alpha: Any = 5.0) -> MomentsToMoments:
@@ -122,17 +121,16 @@ def mix_slow_average(b3: DecayRate = 0.9999, alpha: Any = 5.0) -> MomentsToMomen
 
     def init(params: Any) -> MixSlowAverageState:
         slow = jax.tree.map(lambda p: jnp.zeros_like(widen(p)), gradient_like(params))
-        return MixSlowAverageState(slow, start_log_decay(b3))
+        return MixSlowAverageState(slow)
 
     def update(
         moments: Moments, state: MixSlowAverageState, **_: Any
     ) -> tuple[Moments, MixSlowAverageState]:
-        now = step_at(b3, state.mu_slow_log_decay, moments.count - 1)
-        slow = fold(state.mu_slow, jax.tree.map(tame, moments.grad), now.weight)
+        weight = decay_at(b3, moments.count - 1).complement
+        slow = fold(state.mu_slow, jax.tree.map(tame, moments.grad), weight)
         share = at_step(alpha, moments.count - 1)
         mu = jax.tree.map(lambda m, s: m + jnp.asarray(share, m.dtype) * s, moments.mu, slow)
-        kept = cast_like(slow, state.mu_slow)
-        return moments._replace(mu=mu), MixSlowAverageState(kept, now.log_decay)
+        return moments._replace(mu=mu), MixSlowAverageState(cast_like(slow, state.mu_slow))
 
     return MomentsToMoments.from_update("mix_slow_average", init, update, needs=("mu",))
 
