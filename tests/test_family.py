@@ -450,6 +450,24 @@ def test_complex_parameters_need_no_promotion_outside(name):
     assert {x.dtype for x in jax.tree.leaves(forms[0])} == {jnp.dtype(jnp.complex64)}
 
 
+@pytest.mark.parametrize("name", sorted(set(SUBJECTS)))
+def test_hyperparameters_in_float32_meet_float64(name):
+    subject = SUBJECTS[name]
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("strict"):
+        params = {"w": jnp.ones((2, 3)), "b": jnp.ones(3, jnp.float32)}
+
+        def step(values, params):
+            tx = subject.build(**values)
+            state = tx.init(params)
+            return state, *subject.step(tx, params, state, params)
+
+        values = {n: jnp.float32(v) for n, v in subject.hyperparameters.items()}
+        before, updates, after = jax.eval_shape(step, values, params)
+    dtypes = [jax.tree.map(lambda x: x.dtype, tree) for tree in (params, updates, before, after)]
+    assert dtypes[0] == dtypes[1]
+    assert dtypes[2] == dtypes[3]
+
+
 def test_decay_rates_that_are_used_as_numbers_come_in_any_form():
     for build in (opt.nadam_scheduled, opt.mars, opt.simplified_ademamix, opt.adashift, opt.lion,
                   opt.prodigy, opt.dadapt_adam, opt.adapnm, opt.came, opt.novograd,
