@@ -287,6 +287,10 @@ def early_schedule(learning_rate):
     return al.adam(lambda count: learning_rate(count + 1))
 
 
+def ascending(learning_rate):
+    return optax.chain(al.adam(learning_rate), optax.scale(-1.0))
+
+
 CULPRITS = [
     ("state_form", lambda: optax.contrib.ademamix(1e-3, mu_dtype=jnp.bfloat16)),
     ("updates_form", lambda: each(lambda u: u.astype(jnp.float32))),
@@ -311,6 +315,7 @@ CULPRITS = [
     ("local", lambda: optax.clip_by_global_norm(0.1)),
     ("scale_invariant", lambda: optax.adam(1e-3, eps=1e-3)),
     ("odd", lambda: each(jnp.abs)),
+    ("descends", lambda: with_rate(ascending)),
     # Folklore has it that Adam's step is at most the learning rate; Kingma & Ba 2015, section 2.1,
     # give (1 - b1) / sqrt(1 - b2), and gradients that grow exceed that as well.
     ("bounded", lambda: Subject(al.adam, {"learning_rate": 1e-3}, bound=1.0)),

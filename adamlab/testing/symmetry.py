@@ -98,6 +98,28 @@ def odd(subject: Subject) -> None:
 
 
 @law
+def descends(subject: Subject) -> None:
+    """The first update that moves anything goes against its gradient: their inner product over all
+    leaves is negative. For what has a `learning_rate` among its hyperparameters; those that begin
+    with `weight_decay` are set to zero.
+    """
+    if "learning_rate" not in subject.hyperparameters:
+        raise NotApplicable("no learning_rate among its hyperparameters: it may be a direction")
+    params, gradients = example_params(), example_gradients(3)
+    decays = any(name.startswith("weight_decay") for name in subject.hyperparameters)
+    run = subject.run(subject.without("weight_decay"), params, gradients) if decays else None
+    for step, updates in enumerate((run or subject.plain).updates):
+        pairs = zip(jax.tree.leaves(updates), jax.tree.leaves(gradients[step]), strict=True)
+        inner = sum(float(np.vdot(as_numpy(u), as_numpy(g)).real) for u, g in pairs)
+        if any(np.any(as_numpy(u)) for u in jax.tree.leaves(updates)):
+            if inner >= 0:
+                raise Broken(
+                    f"update {step + 1} goes along its gradient: inner product {inner:.3g}"
+                )
+            return
+
+
+@law
 def bounded(subject: Subject) -> None:
     """No element takes a step longer than the subject's `bound` times its learning rate, over
     20,000 steps whose gradients stay, alternate, spike, grow or fall. To one part in 10**4.
