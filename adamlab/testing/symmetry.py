@@ -109,13 +109,14 @@ def descends(subject: Subject) -> None:
     decays = any(name.startswith("weight_decay") for name in subject.hyperparameters)
     run = subject.run(subject.without("weight_decay"), params, gradients) if decays else None
     for step, updates in enumerate((run or subject.plain).updates):
-        pairs = zip(jax.tree.leaves(updates), jax.tree.leaves(gradients[step]), strict=True)
-        inner = sum(float(np.vdot(as_numpy(u), as_numpy(g)).real) for u, g in pairs)
-        if any(np.any(as_numpy(u)) for u in jax.tree.leaves(updates)):
+        moved, slopes = (
+            [as_numpy(x).ravel() for x in jax.tree.leaves(tree)]
+            for tree in (updates, gradients[step])
+        )
+        if any(u.any() for u in moved):
+            inner = sum(np.vdot(u, g).real for u, g in zip(moved, slopes, strict=True))
             if inner >= 0:
-                raise Broken(
-                    f"update {step + 1} goes along its gradient: inner product {inner:.3g}"
-                )
+                raise Broken(f"update {step + 1} does not: the inner product is {inner:.3g}")
             return
 
 
