@@ -180,8 +180,7 @@ def adagrad(
     check_number("lr_decay", lr_decay, low=0, scheduled=False)
 
     def rate(steps_done: Any) -> Any:
-        now = lr(steps_done) if callable(lr) else lr
-        return now / (1 + steps_done * lr_decay)
+        return at_step(lr, steps_done) / (1 + steps_done * lr_decay)
 
     return chain(
         *coupled(weight_decay),

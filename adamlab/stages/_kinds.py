@@ -142,9 +142,7 @@ class Stage(optax.GradientTransformationExtraArgs):
         return cls.from_update(name, optax.init_empty_state, update, needs=needs, label=label)
 
     @classmethod
-    def from_optax(
-        cls, name: str, transform: optax.GradientTransformation, *, label: str = ""
-    ) -> Self:
+    def from_optax(cls, name: str, transform: optax.GradientTransformation) -> Self:
         """The same transformation as a stage called `name`, which keeps the updates' dtypes."""
         extended = optax.with_extra_args_support(transform)
 
@@ -152,7 +150,7 @@ class Stage(optax.GradientTransformationExtraArgs):
             new, state = extended.update(updates, old, params, **extra_args)
             return cast_like(new, updates), cast_like(state, old)
 
-        return cls.from_update(name, extended.init, update, label=label)
+        return cls.from_update(name, extended.init, update)
 
 
 class GradientToGradient(Stage):

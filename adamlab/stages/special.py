@@ -13,7 +13,7 @@ from adamlab.stages._average import start_log_decay, step_at
 from adamlab.stages._decay import DecayRate, OneMinus, plain_decay, refuse_narrow
 from adamlab.stages._kinds import GradientToMoments, Moments, MomentsToMoments
 from adamlab.stages.moments import NuTracker, gradient_like
-from adamlab.stages.numerics import at_step, real_dtype, tame, wide_dtype, widen
+from adamlab.stages.numerics import at_step, real_dtype, tame, widen
 from adamlab.stages.second_moment import SecondMoment, keeps_nu, second_moment_of, square
 
 
@@ -130,7 +130,7 @@ def track_window(b1: float = 0.9, length: int = 10) -> GradientToMoments:
             weights = jnp.stack([jnp.asarray(power, dtype) for power in powers])[ages]
             weights = weights / weights.sum()
             # One sum in one pass: a product with a vector of weights would copy the queue.
-            mean = sum(weights[i].astype(wide_dtype(q)) * widen(q[i]) for i in range(length))
+            mean = sum(weights[i] * widen(q[i]) for i in range(length))
             return jnp.where(full, mean, 0)
 
         mu = jax.tree.map(average, queue)
