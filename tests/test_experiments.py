@@ -15,9 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from PIL import Image
 
 pytest.importorskip("experiments", reason="the experiments lie in the checkout alone")
 
+from adamlab import save
 from adamlab.analysis import Interval
 from experiments import records, report
 from experiments.book import Experiment, Lab, Verdict, by_sign, over_seeds, panels, run
@@ -235,3 +237,20 @@ def test_mistakes_on_the_command_line_are_named():
     for name, experiment in BOOK.items():
         assert name in listed.stdout
         assert experiment.question in listed.stdout
+
+
+def test_a_kept_picture_has_few_colours_and_looks_the_same(tmp_path):
+    figure, (ax,) = panels()
+    ax.pcolormesh(np.random.default_rng(0).uniform(size=(40, 40)), cmap="coolwarm")
+    ax.plot([0, 40], [0, 40], color="lime")
+    path = tmp_path / "picture.png"
+    save(figure, [path])
+    whole, size = np.asarray(Image.open(path).convert("RGB")).astype(int), path.stat().st_size
+    records.keep_few_colours(path)
+    few = np.asarray(Image.open(path).convert("RGB")).astype(int)
+    assert abs(few - whole).max() <= 16
+    assert path.stat().st_size < size / 2
+
+
+def test_all_that_is_kept_of_the_book_is_small():
+    assert sum(path.stat().st_size for path in records.RESULTS.iterdir()) < 4e6
