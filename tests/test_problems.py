@@ -133,7 +133,6 @@ BAD = {
     "target": ({"target": -1.0}, "target=-1: must be a finite number >= 0"),
     "tolerance": ({"tolerance": 0.0}, r"tolerance=0: must be a number in \(0, 1\]"),
     "hyperparameter": ({"hyperparameters": {"scale": float("inf")}}, "scale=inf"),
-    "version": ({"version": 0}, "version=0: must be a whole number >= 1"),
 }
 
 

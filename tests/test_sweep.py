@@ -26,7 +26,6 @@ from hypothesis import strategies as st
 from sweep_functions import nan_where_negative, product, walk
 
 import adamlab as al
-from adamlab.sweeps import identity
 from adamlab.sweeps.plan import cut
 from adamlab.sweeps.provenance import commit_of
 from adamlab.sweeps.store import Store
@@ -282,58 +281,73 @@ def _scaled(factor):
     return lambda a: a * factor
 
 
-OTHER_FUNCTIONS = {
-    "closure": (_scaled(1.0), _scaled(2.0), "code .*_scaled"),
-    "partial": (partial(product, b=1.0), partial(product, b=2.0), r"code .*b=1\.0.* has .*b=2\.0"),
-    "edited": (lambda a: a + 1, lambda a: a + 2, "code .*<lambda>"),
-    "outputs": (lambda a: {"x": a}, lambda a: {"x": a, "y": a}, "this sweep has"),
-}
+def _built(source):
+    module = {"__name__": "module"}
+    exec(source, module)
+    return module["f"]
 
 
-@pytest.mark.parametrize("name", OTHER_FUNCTIONS)
-def test_a_function_that_computes_something_else_does_not_resume(name, tmp_path):
-    one, other, message = OTHER_FUNCTIONS[name]
+# What a function computes by, each with another value of it, in the place of the braces.
+READS = {
+    "code": "f = lambda a: a * {}",
+    "closure": "def by(k): return lambda a: a * k\nf = by({})",
+    "partial": "from functools import partial\nf = partial(lambda a, k: a * k, k={})",
+    "module": "K = {}\ndef f(a): return a * K",
+    "module's dict": "K = dict(k={})\ndef f(a): return a * K['k']",
+    "module's list": "K = [{}]\ndef f(a): return a * K[0]",
+    "module's array": "import numpy as np\nK = np.full(9, {})\ndef f(a): return (a * K).sum()",
+    "JAX's array": "import jax\nK = jax.numpy.full(9, {})\ndef f(a): return (a * K).sum()",
+    "other function": "def g(a): return a * {}\nf = lambda a: g(a)",
+    "jitted": "import jax\nf = jax.jit(lambda a: a * {})",
+    "in a loop": "import jax\nf = lambda a: jax.lax.fori_loop(0, 3, lambda i, x: x * {}, a)",
+    "method": "class M:\n  def __init__(s, k): s.k = k\n  def run(s, a): return a * s.k\n"
+    "f = M({}).run",
+    "class": "class M:\n  k = {}\n  def __call__(s, a): return a * s.k\nf = M()",
+    "__call__": "class M:\n  def __call__(s, a): return a * {}\nf = M()",
+    "__repr__": "class M:\n  def __init__(s, k): s.k = k\n  def __repr__(s): return 'M'\n"
+    "o = M({})\nf = lambda a: a * o.k",
+    "key": "import jax\nf = lambda a: a * jax.random.uniform(jax.random.key(int({})))",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", READS)
+def test_a_function_that_reads_something_else_does_not_resume(name, tmp_path):
     axes = {"a": [1.0, 2.0]}
-    first = al.sweep(one, axes, store=tmp_path / "s")
-    _same(al.sweep(one, axes, store=tmp_path / "s", resume=True), first)
-    with pytest.raises(ValueError, match=message):
-        al.sweep(other, axes, store=tmp_path / "s", resume=True)
+    first = al.sweep(_built(READS[name].format(2.0)), axes, store=tmp_path / "s")
+    again = _built("# The same.\n" + READS[name].format(2.0))
+    _same(al.sweep(again, axes, store=tmp_path / "s", resume=True), first)
+    with pytest.raises(ValueError, match=r"program .* a value that it reads .* is another"):
+        al.sweep(_built(READS[name].format(3.0)), axes, store=tmp_path / "s", resume=True)
 
 
-def test_identity_is_the_same_in_another_process():
-    code = "import adamlab, adamlab.sweeps as s; print(s.identity(adamlab.digits_mlp()))"
-    told = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=HERE
-    )
-    assert told.stdout.strip() == identity(al.digits_mlp())
-    assert identity(al.digits_mlp()) != identity(al.digits_mlp(hidden=8))
+def test_other_outputs_do_not_resume(tmp_path):
+    al.sweep(lambda a: {"x": a}, {"a": [1.0]}, store=tmp_path / "s")
+    with pytest.raises(ValueError, match=r"outputs .*'x'.*this sweep has .*'y'"):
+        al.sweep(lambda a: {"x": a, "y": a}, {"a": [1.0]}, store=tmp_path / "s", resume=True)
 
 
-_METHOD = "class M:\n  def __init__(s, k): s.k = k\n  def run(s, a): return a * s.k\nf = M({}).run"
-_OBJECT = "class B:\n  def __init__(s, k): s.k = k\ndef o(b): return lambda a: b.k\nf = o(B({}))"
+def test_keys_of_another_kind_do_not_resume(tmp_path):
+    axes = {"rate": [0.1], "decay": [0.2], "seed": [0]}
+    al.sweep(walk, axes, store=tmp_path / "s")
+    with jax.default_prng_impl("rbg"), pytest.raises(ValueError, match="program"):
+        al.sweep(walk, axes, store=tmp_path / "s", resume=True)
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("def f(a): return a * 2", "def f(a): return a * 3"),
-        ("f = lambda a, b: a - b", "f = lambda b, a: a - b"),
-        ("K = 2\ndef f(a): return a * K", "K = 3\ndef f(a): return a * K"),
-        ("def g(a): return a\nf = lambda a: g(a)", "def g(a): return -a\nf = lambda a: g(a)"),
-        ("def f(n): return f(n - 1) if n else 0", "def f(n): return f(n - 1) if n else 1"),
-        ("import jax\nf = jax.jit(lambda a: a * 2)", "import jax\nf = jax.jit(lambda a: a * 3)"),
-        (_METHOD.format(2), _METHOD.format(3)),
-        (_OBJECT.format(2), _OBJECT.format(3)),
-    ],
-)
-def test_functions_that_compute_something_else_have_another_identity(one, other):
-    def built(source):
-        module = {"__name__": "module"}
-        exec(source, module)
-        return identity(module["f"])
+def test_a_map_resumes_in_another_process(tmp_path):
+    command = f"""if True:
+        import adamlab as al
+        found = al.convergence_map(
+            al.rosenbrock(), al.adam, dict(learning_rate=[1e-3]), steps=8,
+            fixed=dict(b1=lambda t: 0.9 - 0.1 * (t > 4)), store={str(tmp_path / "s")!r}, resume=True
+        )
+        print(found.attrs["program"], found.attrs["fixed"]["b1"])
+    """
 
-    assert built(one) == built(one)
-    assert built(one) != built(other)
+    def run():
+        done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True)
+        return done.stdout or done.stderr
+
+    assert run() == run() != ""
 
 
 class _Handle:

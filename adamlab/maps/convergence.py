@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,7 +22,6 @@ from adamlab.sweeps import (
     by_label,
     check_axes,
     float_dtype,
-    identity,
     over_structures,
     sweep,
     use_all_cores,
@@ -235,7 +234,6 @@ def _settings(
     swept = {name.removeprefix("1-") for name in axes}
     return {
         "problem": problem.name,
-        "problem_version": problem.version,
         "optimum": problem.optimum,
         "target": problem.target,
         "tolerance": problem.tolerance,
@@ -244,7 +242,6 @@ def _settings(
         "steps": steps,
         "checkpoints": checkpoints,
         "curve": curve,
-        "adamlab": version("adamlab"),
     }
 
 
@@ -253,4 +250,7 @@ def _json(value: Any) -> Any:
         return f"1-{_json(value.value)}"
     if np.ndim(value) == 0 and isinstance(value, np.generic | jax.Array):
         return np.asarray(value).item()
-    return value if isinstance(value, str | int | float | None) else identity(value)
+    if isinstance(value, str | int | float | None):
+        return value
+    named = getattr(value, "func", value)  # a label; the sweep's program tells two of one name
+    return getattr(named, "__qualname__", None) or re.sub(r" at 0x[0-9a-f]+", "", repr(value))

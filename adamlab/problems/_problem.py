@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from adamlab._checks import check_count, check_number
+from adamlab._checks import check_number
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,7 @@ class Problem:
 
     Raises:
         TypeError: a field has the wrong type.
-        ValueError: `name` is empty, `optimum`, `target` or a hyperparameter is not finite, or
-            `version` is below 1.
+        ValueError: `name` is empty, `optimum`, `target` or a hyperparameter is not finite.
     """
 
     name: str
@@ -52,8 +51,6 @@ class Problem:
     """Without a `target`: the share of the initial distance to the optimum that may be left."""
     hyperparameters: Mapping[str, float] = field(default_factory=dict)
     """The problem's own hyperparameters and their defaults."""
-    version: int = 1
-    """Raised whenever the numbers change; a stored sweep refuses to go on with another version."""
     description: str = ""
     """One line: the data, the model, the source."""
 
@@ -72,7 +69,6 @@ class Problem:
         check_number("tolerance", self.tolerance, low=0, high=1, open_low=True, scheduled=False)
         for name, value in self.hyperparameters.items():
             check_number(name, value, scheduled=False)
-        check_count("version", self.version)
 
     def target_loss(self, initial: Any) -> Any:
         """The loss at which a run that starts at the loss `initial` counts as converged."""

@@ -33,4 +33,4 @@ def digits_mlp(hidden: int = 32, batch_size: int = 64) -> Problem:
         name="digits-mlp" if usual else f"digits-mlp(hidden={hidden}, batch_size={batch_size})",
     )  # fmt: skip
     about = f"64-{hidden}-10 ReLU network on scikit-learn's digits, batch {batch_size}"
-    return replace(problem, version=2, description=about)
+    return replace(problem, description=about)

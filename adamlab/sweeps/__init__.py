@@ -3,7 +3,6 @@
 from adamlab.sweeps.axes import SEED, check_axes, parse_axes
 from adamlab.sweeps.devices import float_dtype, use_all_cores
 from adamlab.sweeps.execute import DEFAULT_MEMORY, open_sweep, sweep
-from adamlab.sweeps.identity import identity
 from adamlab.sweeps.provenance import provenance
 from adamlab.sweeps.refusals import OtherSweepError
 from adamlab.sweeps.structure import by_label, over_structures
@@ -15,7 +14,6 @@ __all__ = [
     "by_label",
     "check_axes",
     "float_dtype",
-    "identity",
     "open_sweep",
     "over_structures",
     "parse_axes",

@@ -20,10 +20,10 @@ from adamlab.sweeps.axes import SEED, Axes, check_axes
 from adamlab.sweeps.devices import IN_FLIGHT, float_dtype, use_all_cores
 from adamlab.sweeps.executors import as_done, check_executor, pool_of
 from adamlab.sweeps.footprint import suitable_lanes
-from adamlab.sweeps.identity import identity
+from adamlab.sweeps.identity import PROGRAM
 from adamlab.sweeps.outputs import check_outputs
 from adamlab.sweeps.plan import Plan, cut
-from adamlab.sweeps.program import Program, Work, compile_program, outputs_of, run_block
+from adamlab.sweeps.program import Program, Work, compile_program, run_block, trace
 from adamlab.sweeps.provenance import provenance
 from adamlab.sweeps.refusals import already_exists
 from adamlab.sweeps.store import Store
@@ -42,7 +42,7 @@ _MOST = 2**16
 # From so many points a seed, what its key determines is computed once for all of them.
 _SHARED_FROM = 64
 _OWN_ATTRIBUTES = {
-    "function", "paired", "dtype", "code", "axes", "block", "lanes", "outputs", "settings",
+    "function", "paired", "dtype", PROGRAM, "axes", "block", "lanes", "outputs", "settings",
     "adamlab_store", "compiles", "run_seconds", "block_memory", "versions", "commit", "device",
     "platform", "date",
 }  # fmt: skip
@@ -79,8 +79,9 @@ def sweep(
         store: where to keep the results as Zarr; None for memory alone. Each finished block is
             on disk before the next is counted, so a sweep can be killed at any time.
         resume: go on with the sweep in `store` if there is one. Only what is missing is computed,
-            in the blocks and lanes of the first call; another function, other axes, settings or
-            outputs are refused.
+            in the blocks and lanes of the first call. Other axes, settings or outputs are refused,
+            and so is a function that computes something else, or reads other values, than the
+            first call's did; so it may be under another version of JAX.
         executor: where blocks are computed: any `concurrent.futures.Executor`, such as a process
             pool or Dask's `client.get_executor()`, or another whose `submit` returns handles with
             `done`, `result` and `cancel`, such as submitit's. None for this process. A pool of
@@ -138,10 +139,9 @@ def sweep(
         "function": _name(fn),
         "paired": paired,
         "dtype": float_dtype(),
-        "code": identity(fn),
     }
     work = _work(fn, grid, paired, executor)
-    outputs = outputs_of(work)
+    outputs, known[PROGRAM] = trace(work)
     if path is not None and path.exists():
         if not resume:
             raise already_exists(path)

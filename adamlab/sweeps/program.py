@@ -15,6 +15,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from adamlab.sweeps.axes import SEED
+from adamlab.sweeps.identity import digest
 
 
 @dataclass(frozen=True)
@@ -118,13 +119,13 @@ def compile_program(work: Work, block: tuple[int, ...], lanes: int) -> Program:
         )
 
 
-def outputs_of(work: Work) -> Mapping[str, jax.ShapeDtypeStruct]:
-    """Shape and dtype of each output at one point, by tracing alone."""
+def trace(work: Work) -> tuple[dict[str, jax.ShapeDtypeStruct], str]:
+    """Shape and dtype of each output at one point, and what it computes there, as a digest."""
     with jax.enable_x64(work.dtype == "float64"):
-        shapes: dict[str, jax.ShapeDtypeStruct] = jax.eval_shape(
-            partial(at_point, work), *point_shapes(work)
+        program, outputs = jax.make_jaxpr(partial(at_point, work), return_shape=True)(
+            *point_shapes(work)
         )
-    return shapes
+    return outputs, digest(program)
 
 
 def point_shapes(work: Work) -> tuple[jax.ShapeDtypeStruct, dict[str, jax.ShapeDtypeStruct]]:

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from adamlab.sweeps.axes import Axes
+from adamlab.sweeps.identity import PROGRAM
 from adamlab.sweeps.outputs import DONE, check_names, own_dims, signature
 from adamlab.sweeps.plan import Plan
 from adamlab.sweeps.refusals import OtherSweepError
@@ -123,7 +124,8 @@ class Store:
         given = json.loads(json.dumps(settings))
         for name in {**self.settings, **given}:
             before, now = self.settings.get(name), given.get(name)
-            if json.dumps(before, sort_keys=True) != json.dumps(now, sort_keys=True):
+            same = before == now or json.dumps(before) == json.dumps(now)  # NaN is not itself
+            if not same and name != PROGRAM:
                 raise self._other(name, before, now)
         if self._outputs != signature(outputs):
             raise self._other("outputs", self._outputs, signature(outputs))
@@ -132,6 +134,12 @@ class Store:
                 there = np.asarray(self._array(dim)[...])
                 if not np.array_equal(there, values):
                     raise self._other(f"dimension {dim!r}", _describe(there), _describe(values))
+        if given[PROGRAM] != self.settings.get(PROGRAM):  # last, since it tells least
+            raise self._other(
+                "program", self.settings.get(PROGRAM),
+                f"{given[PROGRAM]}: what the function does, a value that it reads or the version "
+                "of JAX is another",
+            )  # fmt: skip
 
     def _other(self, what: str, old: Any, new: Any) -> OtherSweepError:
         return OtherSweepError(self.where, f"{what} {old}", new)
