@@ -360,3 +360,73 @@ def test_a_users_own_numpy_arrays_are_trained_on():
         problem = supervised(mine, network((4, 8, 2)), cross_entropy, batch_size=batch_size)
         found = al.convergence_map(problem, al.adam, {"learning_rate": [0.03]}, steps=60)
         assert found["test_accuracy"].item() > 0.7
+
+
+def _images(rows=60, dtype=np.uint8):
+    x = np.random.default_rng(0).integers(0, 200, size=(rows, 4)).astype(dtype)
+    return x, (x[:, 0] > 100).astype(np.int32)
+
+
+def _mine(x, y, outputs=2):
+    return Source("mine", lambda key: Data(x[:40], y[:40], x[40:], y[40:]), x.shape[1], outputs)
+
+
+SPOILED = {
+    "rescaled": (rescaled, {"feature_scale": 1 / 255, "feature_ratio": 9.0}),
+    "standardized": (standardized, {}),
+    "outliers": (lambda s: with_outliers(s, "inputs"), {"outliers": 0.5}),
+    "imbalanced": (imbalanced, {"imbalance": 5.0}),
+    "mislabelled": (mislabelled, {"label_noise": 0.3}),
+    "few": (lambda s: few(s, 7), {}),
+}
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_whole_numbers_are_spoiled_as_floats_are(name):
+    spoil, values = SPOILED[name]
+    whole = spoil(_mine(*_images())).draw(KEY, **values)
+    floats = spoil(_mine(*_images(dtype=np.float32))).draw(KEY, **values)
+    for one, other in zip(whole, floats, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_numpys_arrays_are_spoiled_in_a_map():
+    source, values = _mine(*_images()), {}
+    for spoil, own in SPOILED.values():
+        source, values = spoil(source), values | own
+    problem = with_input_noise(supervised(source, network((4, 2)), cross_entropy, batch_size=8))
+    axes = {"learning_rate": [0.1], "input_noise": [0.0, 0.1]}
+    found = al.convergence_map(problem, al.adam, axes, fixed=values, steps=8)
+    assert np.isfinite(found["final_loss"]).all()
+    assert found["final_loss"][0, 0] != found["final_loss"][0, 1]
+
+
+@pytest.mark.parametrize("value", [0.3, 123.456, 1e6])
+def test_a_feature_without_variance_is_only_shifted(value):
+    x = np.full((60, 1), value, np.float32)
+    x[40:] += 1
+    data = standardized(_mine(x, np.zeros(60, np.int32))).draw(KEY)
+    np.testing.assert_allclose(data.inputs, 0, atol=1e-6 * value)
+    np.testing.assert_allclose(data.test_inputs, 1, atol=1e-6 * value)
+
+
+ODD_ROWS = {
+    "a class too many": ((lambda x, y: (x, y + 1)), r"targets hold the class 2: must be 0 to 1"),
+    "a class below 0": ((lambda x, y: (x, 2 * y - 1)), r"targets hold the class -1: must be 0"),
+    "too few targets": ((lambda x, y: (x, y[:50])), r"test_inputs have .*\(20, 4\), .*\(10,\)"),
+    "too few inputs": ((lambda x, y: (x[:30], y)), r"inputs have .*\(30, 4\), targets \(40,\)"),
+}
+
+
+@pytest.mark.parametrize("name", ODD_ROWS)
+def test_rows_that_do_not_fit_are_named(name):
+    change, message = ODD_ROWS[name]
+    with pytest.raises(ValueError, match=message):
+        supervised(_mine(*change(*_images())), network((4, 2)), cross_entropy)
+
+
+def test_test_rows_unlike_the_train_rows_are_named():
+    x, y = _images()
+    mine = Source("mine", lambda key: Data(x[:40], y[:40], x[40:, :3], y[40:]), 4, 2)
+    with pytest.raises(ValueError, match="test rows of source='mine' are not like its train rows"):
+        supervised(mine, network((4, 2)), cross_entropy)

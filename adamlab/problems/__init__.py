@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from adamlab.problems._problem import Problem
+from adamlab.problems._source import Data, Source
 from adamlab.problems.dictionary import dictionary_learning
 from adamlab.problems.fractal import fractal_net
 from adamlab.problems.functions import quadratic, rosenbrock
@@ -14,19 +15,13 @@ from adamlab.problems.noisy_quadratic import noisy_quadratic
 from adamlab.problems.reddi import reddi, reddi_stochastic
 from adamlab.problems.rough import rough_loss
 from adamlab.problems.saddles import plateau, saddle
-from adamlab.problems.sources import (
-    Data,
-    Source,
-    breast_cancer,
-    diabetes,
-    digits,
+from adamlab.problems.sources import breast_cancer, diabetes, digits, linear_data, wine
+from adamlab.problems.spoilt import (
     few,
     imbalanced,
-    linear_data,
     mislabelled,
     rescaled,
     standardized,
-    wine,
     with_outliers,
 )
 from adamlab.problems.supervised import (

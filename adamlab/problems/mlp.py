@@ -7,7 +7,8 @@ from dataclasses import replace
 from adamlab._checks import check_count
 from adamlab.problems._problem import Problem
 from adamlab.problems.network import network
-from adamlab.problems.sources import digits, rescaled
+from adamlab.problems.sources import digits
+from adamlab.problems.spoilt import rescaled
 from adamlab.problems.supervised import cross_entropy, supervised
 
 _OBSERVED = 128

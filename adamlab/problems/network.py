@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from adamlab._checks import check_choice, check_count
+from adamlab.problems._source import floating
 
 _ACTIVATIONS = ("relu", "tanh", "gelu", "identity")
 _INITIALIZERS = ("lecun_normal", "he_normal", "glorot_uniform", "torch")
@@ -135,7 +136,8 @@ def _functions(
 
         def __call__(self, inputs: jax.Array) -> jax.Array:
             norms: Iterator[Any] = iter(list(self.norms))
-            x = next(norms)(inputs) if input_norm else inputs
+            x = floating(inputs)
+            x = next(norms)(x) if input_norm else x
             for linear in list(self.linears)[:-1]:
                 hidden: jax.Array = linear(x)
                 hidden = act[activation](next(norms)(hidden) if batch_norm else hidden)

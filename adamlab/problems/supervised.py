@@ -14,8 +14,8 @@ import optax
 
 from adamlab._checks import check_count
 from adamlab.problems._problem import Problem
+from adamlab.problems._source import Data, Source, floating, shapes
 from adamlab.problems.network import Model, matrices, weight_norm, with_gain
-from adamlab.problems.sources import Data, Source, shapes
 
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
 """`loss(outputs, targets)` -> scalar, the mean over rows."""
@@ -159,6 +159,11 @@ def _check_fit(source: Source, model: Model, loss: Loss) -> None:
         )
     with _blaming(f"loss does not take the model's outputs for source={source.name!r}"):
         jax.eval_shape(loss, outputs, data.targets)
+    with _blaming(f"the test rows of source={source.name!r} are not like its train rows"):
+        jax.eval_shape(
+            lambda k, x, y: loss(model.apply(model.init(k), x), y),
+            key, data.test_inputs, data.test_targets,
+        )  # fmt: skip
 
 
 @contextmanager
@@ -199,7 +204,7 @@ def _noisy(
     batch = problem.batch(key, step, *data, **rest)
     if not isinstance(batch, tuple | list) or len(batch) != 2:
         raise ValueError(f"problem={problem.name!r}: a batch must be a pair of inputs and targets")
-    inputs, targets = batch
+    inputs, targets = floating(batch[0]), batch[1]
     noise = jax.random.normal(jax.random.fold_in(key, 1), inputs.shape, inputs.dtype)
     return inputs + jnp.asarray(input_noise, inputs.dtype) * noise, targets
 
@@ -214,8 +219,7 @@ def _penalized(problem: Problem, params: Any, batch: Any, *, l1: Any, l2: Any, *
 
 
 def _data(source: Source, key: jax.Array, **values: Any) -> Data:
-    drawn = source.draw(key, **{name: values[name] for name in source.hyperparameters})
-    return Data(*map(jnp.asarray, drawn))  # NumPy's arrays could not be indexed by traced rows
+    return source.rows(key, values)
 
 
 def _init(model: Model, key: jax.Array, *, gain: jax.Array, **_: Any) -> Any:

@@ -1,0 +1,107 @@
+"""Source: where the data of a supervised problem come from, and what it must give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class Data(NamedTuple):
+    """Rows to learn from and rows to test on.
+
+    Inputs have shape (rows, features); targets are int32 classes (rows,) or floats (rows, outputs).
+    Integer targets are what makes a source one of classes.
+    """
+
+    inputs: Any
+    targets: Any
+    test_inputs: Any
+    test_targets: Any
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a run's data come from: `draw(key, **hyperparameters)` -> `Data`, once a run.
+
+    The arrays may be NumPy's: `Source("mine", lambda key: Data(x, y, test_x, test_y), 20, 2)`.
+    """
+
+    name: str
+    draw: Callable[..., Data]
+    features: int
+    outputs: int
+    """Classes, or the width of a regression's targets."""
+    hyperparameters: Mapping[str, float] = field(default_factory=dict)
+    """What a sweep can vary about the data, with the defaults."""
+
+    def rows(self, key: jax.Array, values: Mapping[str, Any]) -> Data:
+        """The data of a run as JAX's arrays; of `values` those that the source has are used."""
+        drawn = self.draw(key, **{name: values[name] for name in self.hyperparameters})
+        return Data(*map(jnp.asarray, drawn))
+
+    def then(self, name: str, change: Callable[..., Data], **hyperparameters: float) -> Source:
+        """The source whose data go through `change(key, data, **hyperparameters)` as well."""
+        return Source(
+            f"{self.name}, {name}",
+            partial(_then, self, change, tuple(hyperparameters)),
+            self.features,
+            self.outputs,
+            {**self.hyperparameters, **hyperparameters},
+        )
+
+
+def _then(
+    source: Source, change: Callable[..., Data], own: tuple[str, ...], key: jax.Array, **values: Any
+) -> Data:
+    first, second = jax.random.split(key)
+    return change(second, source.rows(first, values), **{name: values[name] for name in own})
+
+
+def shapes(source: Source) -> Data:
+    """What `source` draws, as shapes and dtypes; JAX's backend is not started by it.
+
+    Raises:
+        TypeError: `source` is not a `Source`.
+        ValueError: it has not as many targets as inputs, or classes beyond its outputs.
+    """
+    if not isinstance(source, Source):
+        raise TypeError(f"source={source!r}: must be a Source, such as wine()")
+    key = jax.eval_shape(jax.random.key, 0)
+    drawn: list[Data] = []
+
+    def draw(key: jax.Array) -> Data:
+        drawn.append(Data(*source.draw(key, **source.hyperparameters)))
+        return drawn[0]
+
+    found: Data = jax.eval_shape(draw, key)
+    for half, (inputs, targets) in {"": found[:2], "test_": found[2:]}.items():
+        if inputs.shape[:1] != targets.shape[:1]:
+            raise ValueError(
+                f"source={source.name!r}: {half}inputs have shape {inputs.shape}, {half}targets "
+                f"{targets.shape}: must have as many rows"
+            )
+    for name, targets in drawn[0]._asdict().items():
+        # What is drawn by the key has no values yet.
+        if "targets" in name and not isinstance(targets, jax.core.Tracer):
+            _check_classes(source, name, np.asarray(targets))
+    return found
+
+
+def _check_classes(source: Source, name: str, targets: np.ndarray) -> None:
+    wrong = targets[(targets < 0) | (targets >= source.outputs)]
+    if targets.dtype.kind in "iu" and len(wrong):
+        raise ValueError(
+            f"source={source.name!r}: {name} hold the class {wrong[0]}: must be 0 to "
+            f"{source.outputs - 1}, as outputs={source.outputs} says"
+        )
+
+
+def floating(values: jax.Array) -> jax.Array:
+    """Whole numbers, such as those of images, as floats; floats as they are."""
+    return values if jnp.issubdtype(values.dtype, jnp.inexact) else values.astype(float)
