@@ -61,6 +61,9 @@ def map_command(
 
         check_number("memory", memory, low=0, open_low=True)
         chosen = [name for name in optimizer.split(",") if name] or [optimizer]
+        twice = [name for name in chosen if chosen.count(name) > 1]
+        if twice:
+            raise ValueError(f"--optimizer {optimizer}: {twice[0]} is there twice")
         builds = {name: _optimizer(name) for name in chosen}
         what = _problem(problem)
         grid, fixed = parse_axes(axes)
@@ -154,9 +157,9 @@ def _default_axes(
 ) -> dict[str, Any]:
     """The default axes that every optimizer has, up to the last value that all of them take."""
     from adamlab.sweeps import parse_axes
-    from adamlab.training import split_hyperparameters
+    from adamlab.training import build
 
-    free = set.intersection(*(set(inspect.signature(build).parameters) for build in builds))
+    free = set.intersection(*(set(inspect.signature(each).parameters) for each in builds))
     free -= {name.removeprefix("1-") for name in fixed}
     every, _ = parse_axes(_DEFAULT_AXES)
     axes = {name: v for name, v in every.items() if name.removeprefix("1-") in free}
@@ -164,8 +167,8 @@ def _default_axes(
 
     def taken(name: str, value: Any) -> bool:
         try:
-            for build in builds:
-                build(**split_hyperparameters(problem, build, {**first, name: value})[0])
+            for each in builds:
+                build(problem, each, {**first, name: value})
         except (TypeError, ValueError):
             return False
         return True
@@ -209,11 +212,14 @@ def _optimizer(name: str) -> Callable[..., Any]:
 
 
 def _problem(name: str) -> Any:
-    from adamlab.problems import PROBLEMS
+    from adamlab.problems import PROBLEMS, Problem
 
     if ":" in name:
         own = _imported("--problem", name)
-        return own() if callable(own) else own
+        made = own() if callable(own) else own
+        if not isinstance(made, Problem):
+            raise ValueError(f"--problem {name}: is {made!r:.60}, no adamlab.Problem")
+        return made
     if name not in PROBLEMS:
         raise ValueError(f"--problem {name}: unknown; {nearest(name, PROBLEMS)}")
     return PROBLEMS[name]()

@@ -47,8 +47,10 @@ def plot_map(dataset: xr.Dataset) -> Figure:
     axes = picture_axes(dataset)
     named = [name for name in axes if _is_named(dataset, name)]
     if why := why_no_picture(dataset):
-        choose = f"dataset.isel({{{axes[-1]!r}: [0]}}).squeeze({axes[-1]!r})"
-        remedy = "" if len(axes) == 1 else f"; choose a value on the others, such as {choose}"
+        remedy = ""
+        if len(axes) > 1:
+            choose = f"dataset.isel({{{axes[-1]!r}: [0]}}).squeeze({axes[-1]!r})"
+            remedy = f"; choose a value on the others, such as {choose}"
         raise ValueError(f"dataset makes no picture: {why}{remedy}")
     numeric = [str(d) for d in dataset["outcome"].dims if not _is_named(dataset, str(d))]
     dataset = dataset.sortby(numeric)
@@ -95,6 +97,8 @@ def why_no_picture(dataset: xr.Dataset) -> str:
     axes = picture_axes(dataset)
     named = [name for name in axes if _is_named(dataset, name)]
     numbers = [name for name in axes if name not in named]
+    if not axes:
+        return "it needs an axis, the map has none"
     if len(named) > 1:
         return f"it holds one axis of names, the map has {len(named)}: {', '.join(named)}"
     if named and not numbers:
@@ -121,17 +125,18 @@ def picture_axes(dataset: xr.Dataset) -> list[str]:
     return [str(dim) for dim in outcome_of(dataset).dims if dim != SEED]
 
 
-def save(figure: Figure, paths: Sequence[str | os.PathLike[str]]) -> None:
-    """Write `figure` to each of `paths`, in the format that its ending names.
+def save(figure: Figure, paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> None:
+    """Write `figure` to a path or to each of several, in the format that its ending names.
 
     Raises:
         ValueError: an ending is not one of png, svg and pdf.
         OSError: a file cannot be written.
     """
-    for path in map(Path, paths):
+    every = [Path(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
+    for path in every:
         if path.suffix.lstrip(".") not in FORMATS:
             raise ValueError(f"path={str(path)!r}: must end in one of .{', .'.join(FORMATS)}")
-    for path in map(Path, paths):
+    for path in every:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=160)
 

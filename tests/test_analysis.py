@@ -405,6 +405,15 @@ def test_the_noise_scale_of_gradients_of_known_mean_and_covariance():
     np.testing.assert_allclose(scales.scale, [50 / 9, 50 / 36], rtol=0.06)
 
 
+def test_the_noise_of_complex_gradients_is_that_of_both_parts():
+    def gradient(key, size):
+        return 1 + 2j + 1j * jax.random.normal(key, (size, 1)).mean(0)
+
+    found = gradient_noise_scale(gradient, jax.random.key(0), small=4, big=64, repeats=4000)
+    np.testing.assert_allclose(found.squared_gradient, 5, rtol=0.02)
+    np.testing.assert_allclose(found.variance, 1, rtol=0.2)
+
+
 def test_half_precision_gradients_are_squared_in_float32():
     found = gradient_noise_scale(
         lambda key, n: jnp.full(2, 512 if n == 1 else 8, jnp.float16), jax.random.key(0),

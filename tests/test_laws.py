@@ -70,8 +70,8 @@ EXCEPT = {
     for name in names
 }  # fmt: skip
 
-# A bound is published for some; plain gradient descent counts no steps.
-NEEDS_NOTHING = set(LAWS) - {"bounded", "count_saturates"}
+# A bound is published for some; plain gradient descent counts no steps; AdaShift waits for ten.
+NEEDS_NOTHING = set(LAWS) - {"bounded", "count_saturates", "steered"}
 
 
 @pytest.mark.parametrize("law", LAWS)
@@ -287,6 +287,16 @@ def early_schedule(learning_rate):
     return al.adam(lambda count: learning_rate(count + 1))
 
 
+def count_that_stands_still():
+    adam = al.adam(1e-3)
+
+    def update(updates, state, params=None):
+        updates, (new, *rest) = adam.update(updates, state, params)
+        return updates, (new._replace(count=state[0].count), *rest)
+
+    return optax.GradientTransformation(adam.init, update)
+
+
 def ascending(learning_rate):
     return optax.chain(al.adam(learning_rate), optax.scale(-1.0))
 
@@ -316,6 +326,8 @@ CULPRITS = [
     ("scale_invariant", lambda: optax.adam(1e-3, eps=1e-3)),
     ("odd", lambda: each(jnp.abs)),
     ("descends", lambda: with_rate(ascending)),
+    ("steered", lambda: with_rate(lambda learning_rate: optax.sgd(1e-3 + 0 * learning_rate))),
+    ("scheduled", lambda: with_rate(optax.adam, eps=1e-8)),
     # Folklore has it that Adam's step is at most the learning rate; Kingma & Ba 2015, section 2.1,
     # give (1 - b1) / sqrt(1 - b2), and gradients that grow exceed that as well.
     ("bounded", lambda: Subject(al.adam, {"learning_rate": 1e-3}, bound=1.0)),
@@ -332,6 +344,7 @@ CULPRITS = [
     ("any_magnitude", lambda: optax.trace(0.9)),
     ("any_magnitude", dying_of_a_large_gradient),
     ("count_saturates", count_past_the_end),
+    ("count_saturates", count_that_stands_still),
     ("empty_tree", by_the_largest),
     ("scalar_leaves", lambda: each(lambda u: u / u.shape[0])),
     ("zero_size_leaves", lambda: each(lambda u: u / jnp.max(jnp.abs(u)))),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -363,6 +364,11 @@ BAD = {
     "b2 that float32 calls 1": (
         {"learning_rate": [0.1], "b2": [0.9, 0.99999999]}, {}, "b2=1: must be a number"),
     "no rate": ({"b1": [0.1]}, {}, "'learning_rate': the optimizer adam needs it"),
+    "complement of a rate": (
+        {"1-learning_rate": [0.1]}, {}, "'1-learning_rate': the optimizer adam does not take"),
+    "two kinds of seeds": (
+        {"learning_rate": [0.1], "seed": [0, 1]}, {"seeds": 3}, "seeds=3: beside an axis 'seed'"),
+    "criteria": ({"learning_rate": [0.1]}, {"criteria": 1.5}, r"criteria=1\.5: must be an adamlab"),
 }  # fmt: skip
 
 
@@ -371,6 +377,43 @@ def test_bad_input_is_named_before_anything_runs(name):
     axes, options, message = BAD[name]
     with pytest.raises((ValueError, TypeError), match=message):
         al.convergence_map(al.quadratic(), al.adam, axes, **options)
+
+
+def test_whole_numbers_that_are_no_axis_say_so():
+    axes = {"learning_rate": [0.1], "precondition_frequency": [1, 10]}
+    with pytest.raises(ValueError, match="axis 'precondition_frequency': the optimizer soap takes"):
+        al.convergence_map(al.quadratic(), al.optimizers.soap, axes)
+
+
+@pytest.mark.parametrize("part", ["loss", "objective"])
+@pytest.mark.parametrize(
+    "value", [lambda x: x, lambda x: x.sum() > 0, lambda x: jax.lax.complex(x, x).sum()]
+)
+def test_a_loss_that_is_no_real_scalar_is_named_before_anything_runs(part, value, tmp_path):
+    functions = {"loss": lambda x, batch: x.sum(), part: lambda x, *_: value(x)}
+    odd = al.Problem("odd", init=lambda key: jnp.ones(2), **functions)
+    with pytest.raises(TypeError, match=f"problem='odd': its {part} is .*: must be a real scalar"):
+        al.convergence_map(odd, al.sgd, {"learning_rate": [0.1]}, store=tmp_path / "s")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_partial_binds_is_in_the_attributes():
+    found = al.convergence_map(al.quadratic(), partial(al.sgd, 0.5), {"start": [1.0]}, steps=8)
+    assert found.attrs["fixed"]["learning_rate"] == 0.5
+    plain = al.convergence_map(
+        al.quadratic(), lambda **given: al.sgd(**given), {"learning_rate": [0.5]}, steps=8
+    )
+    assert set(plain.attrs["fixed"]) == {"condition", "start"}
+
+
+def test_a_fixed_zero_is_a_zero_whatever_its_type(tmp_path):
+    def draw(b1):
+        axes, store = {"learning_rate": [0.1]}, tmp_path / "s"
+        return al.convergence_map(
+            al.quadratic(), al.adam, axes, fixed={"b1": b1}, steps=8, store=store, resume=True
+        )
+
+    xr.testing.assert_identical(draw(0).drop_attrs(), draw(0.0).drop_attrs())
 
 
 def test_a_probe_is_kept_at_each_checkpoint():
@@ -414,6 +457,18 @@ def test_criteria_are_kept_when_outcomes_are_made_again(small_map):
     strict = al.with_outcomes(small_map, Criteria(fall=0.5))
     assert not strict["outcome"].equals(small_map["outcome"])
     xr.testing.assert_identical(al.with_outcomes(strict), strict)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "message"),
+    [
+        (lambda learning_rate: 3, "optimizer=<lambda>: returned 3: must return a gradient"),
+        ({al.adam, al.sgd}, "optimizer={.*: must be a function, a list of some, or map names"),
+    ],
+)
+def test_what_builds_no_optimizer_is_named(optimizer, message):
+    with pytest.raises(TypeError, match=message):
+        al.convergence_map(al.quadratic(), optimizer, {"learning_rate": [0.1]})
 
 
 @pytest.mark.parametrize("built", [optax.adam(1e-3), al.adam(1e-3), "adam"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
@@ -108,6 +110,8 @@ def test_three_axes_are_too_many(plane):
         plot_map(plane.expand_dims(optimizer=["adam"], schedule=["none"]))
     with pytest.raises(ValueError, match=r"needs an axis of numbers, .* such as learning_rate$"):
         plot_map(plane[{"learning_rate": 0, "condition": 0}].expand_dims(optimizer=["adam"]))
+    with pytest.raises(ValueError, match=r"makes no picture: it needs an axis, the map has none$"):
+        plot_map(plane[{"learning_rate": 0, "condition": 0}])
     with pytest.raises(ValueError, match="must come from convergence_map"):
         plot_map(plane.drop_vars("outcome"))
 
@@ -118,6 +122,9 @@ def test_files_are_written_in_the_format_of_their_name(plane, tmp_path):
     assert b"<svg" in (tmp_path / "p.svg").read_bytes()
     with pytest.raises(ValueError, match=r"must end in one of \.png, \.svg, \.pdf"):
         save(plot_map(plane), [tmp_path / "p.bmp"])
+    for alone in (tmp_path / "alone.png", str(tmp_path / "alone too.png")):
+        save(plot_map(plane), alone)
+        assert Path(alone).exists()
 
 
 # Full deficiency of one kind of cone, on linear RGB (Machado, Oliveira & Fernandes 2009, table 1).

@@ -96,8 +96,11 @@ def test_bad_structure_is_named(tmp_path):
         al.sweep(apply, {"how": [double, double], "a": [1.0]})
     with pytest.raises(ValueError, match="axis 'how' is empty"):
         al.sweep(apply, {"how": {}, "a": [1.0]})
-    with pytest.raises(ValueError, match="'a/b': a name must be a file name"):
-        al.sweep(apply, {"how": {"a/b": double}, "a": [1.0]})
+    with pytest.raises(ValueError, match="'a/b': in a store it must be a folder's name"):
+        al.sweep(apply, {"how": {"a/b": double}, "a": [1.0]}, store=tmp_path / "x")
+    with pytest.raises(ValueError, match=r"'structure\.json': in a store it must be"):
+        al.sweep(apply, {"how": {"structure.json": double}, "a": [1.0]}, store=tmp_path / "x")
+    assert al.sweep(apply, {"how": {"a/b": double}, "a": [1.0]})["result"].item() == 2
     with pytest.raises(TypeError, match="must hold functions, or map names to them"):
         al.sweep(apply, {"how": [double, 3.0], "a": [1.0]})
     with pytest.raises(ValueError, match="axes holds 'how' alone: a sweep needs an axis of num"):

@@ -633,6 +633,7 @@ BAD_NAMES = {
     "own": ({"done": 1.0}, {}, "output 'done' has the name of a name of the library's own"),
     "folder": ({"loss/train": 1.0}, {}, "output 'loss/train': a name must not hold '/'"),
     "unknown dims": ({"x": 1.0}, {"xx": {}}, "dims['xx']: there is no such output; did you mean"),
+    "dims of no names": ({"x": np.ones(4)}, {"x": ["t"]}, "dims['x']=['t']: must map each dim"),
     "length": ({"x": np.ones(4)}, {"x": {"t": range(5)}}, "dims['x'] has lengths (5,)"),
     "dim like axis": ({"x": np.ones(4)}, {"x": {"a": range(4)}}, "dimension 'a' has the name"),
     "narrow": ({"x": jnp.ones(2, jnp.bfloat16)}, {}, "output 'x' is bfloat16[2]: must hold"),
@@ -646,7 +647,7 @@ BAD_NAMES = {
 @pytest.mark.parametrize("name", BAD_NAMES)
 def test_names_that_clash_are_refused_before_anything_is_written(name, tmp_path):
     outputs, dims, message = BAD_NAMES[name]
-    with pytest.raises(ValueError, match=re.escape(message)):
+    with pytest.raises((ValueError, TypeError), match=re.escape(message)):
         al.sweep(
             lambda a: {n: v + (0 * a).astype(jnp.asarray(v).dtype) for n, v in outputs.items()},
             {"a": [1.0]},

@@ -66,8 +66,9 @@ def box_dimension(
     an edge count as if the image went on as its reflection. The slope is by least squares, each
     size with one weight.
 
-    A straight line of one pixel's thickness has 1, a set that fills the image 2. A smooth boundary
-    that is slanted is thicker in places and has a little over 1: compare with `null_dimension`.
+    A set that fills the image has 2. The corners along a straight border (`boundary_corners`) have
+    1 to 1.01, whatever its slope; a line of single pixels has 1 along the axes and less where it is
+    slanted, .95 on the diagonal of 1024 x 1024. Compare with `null_dimension`.
 
     Source: K. Falconer, Fractal Geometry, 3rd ed. 2014, sections 2.1 and 2.4.
 

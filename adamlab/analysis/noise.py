@@ -11,6 +11,7 @@ import numpy as np
 import optax
 
 from adamlab._checks import check_count
+from adamlab.stages.numerics import widen
 
 
 class NoiseScale(NamedTuple):
@@ -99,9 +100,5 @@ def gradient_noise_scale(
 
 
 def _squared_norm(tree: Any) -> jax.Array:
-    """The sum of all leaves' squares, in float32 or wider."""
-    return optax.tree.norm(jax.tree.map(_widened, tree), squared=True)
-
-
-def _widened(leaf: jax.Array) -> jax.Array:
-    return leaf if leaf.dtype == np.float64 else leaf.astype(np.float32)
+    """The sum of all leaves' squared magnitudes, in float32 or wider."""
+    return optax.tree.norm(jax.tree.map(widen, tree), squared=True)

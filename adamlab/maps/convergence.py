@@ -11,17 +11,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import jax
 import numpy as np
-import optax
 
-from adamlab._checks import check_count, check_number
-from adamlab.maps.outcomes import Criteria, with_outcomes
+from adamlab.maps._arguments import OPTIMIZER, checked, several_optimizers
+from adamlab.maps.outcomes import Criteria, check_criteria, with_outcomes
 from adamlab.problems import Problem
 from adamlab.stages import OneMinus
 from adamlab.sweeps import (
     SEED,
-    by_label,
-    check_axes,
-    float_dtype,
     over_structures,
     sweep,
     use_all_cores,
@@ -37,9 +33,6 @@ from adamlab.training import (
 
 if TYPE_CHECKING:
     import xarray as xr
-
-OPTIMIZER = "optimizer"
-"""The axis that several optimizers make."""
 
 
 def convergence_map(
@@ -66,7 +59,8 @@ def convergence_map(
         axes: values by name of the optimizer's and the problem's hyperparameters; `1-b2` sweeps
             b2 by its complement. An axis `seed` lists seeds; otherwise they are 0 to `seeds` - 1.
         fixed: values of hyperparameters that are not swept.
-        seeds: number of runs at each point, each from its own initial parameters and batches.
+        seeds: number of runs at each point, each from its own initial parameters and batches;
+            1 beside an axis `seed`.
         steps: updates in a run, >= 8.
         checkpoints: observations of the loss in a run, >= 8; see `adamlab.training.train`.
         curve: whether to keep the losses at the checkpoints, as the variable `curve`.
@@ -77,7 +71,7 @@ def convergence_map(
             `progress`, as for `adamlab.sweep`.
 
     Returns:
-        A dataset over the axes with the fields of `adamlab.training.Trace`, the problem's
+        A dataset in memory over the axes with the fields of `adamlab.training.Trace`, the problem's
         metrics, what the probe saw, `done` and `outcome`; what determined it is in the attributes.
 
     Raises:
@@ -86,16 +80,17 @@ def convergence_map(
         TypeError: an argument is of the wrong type.
         OSError: as for `adamlab.sweep`.
     """
+    check_criteria(criteria)
     if sweep_options.get("executor") is None:
         use_all_cores()  # before an optimizer that is built for the checks starts JAX
-    several = _several(optimizer)
+    several = several_optimizers(optimizer)
     if several is not None:
         one = partial(
             convergence_map, problem, axes=axes, fixed=fixed, seeds=seeds, steps=steps,
             checkpoints=checkpoints, curve=curve, probe=probe, criteria=criteria,
         )  # fmt: skip
         for each in several.values():  # before any of them is run
-            _check(problem, each, axes, fixed, seeds)
+            checked(problem, each, axes, fixed, seeds)
         checkpoint_steps(steps, checkpoints)
         store = sweep_options.pop("store", None)
         joined = over_structures(
@@ -103,62 +98,23 @@ def convergence_map(
             None if store is None else Path(store), bool(sweep_options.get("resume", False)),
         )  # fmt: skip
         return with_outcomes(joined, criteria)
-    build = cast(OptimizerFactory, optimizer)
-    grid, constants = _check(problem, build, axes, fixed, seeds)
+    alone = cast(OptimizerFactory, optimizer)
+    grid, constants = checked(problem, alone, axes, fixed, seeds)
     marks = checkpoint_steps(steps, checkpoints)
     over_time = ["curve"] if curve else []
     if probe is not None:
         first = constants | {name: v[0].item() for name, v in grid.items() if name != SEED}
         over_time += jax.eval_shape(
-            lambda: train(problem, build, jax.random.key(0), first, steps=steps, probe=probe).probed
+            lambda: train(problem, alone, jax.random.key(0), first, steps=steps, probe=probe).probed
         )
     dataset = sweep(
-        partial(_run, problem, build, constants, steps, checkpoints, curve, probe),
+        partial(_run, problem, alone, constants, steps, checkpoints, curve, probe),
         grid,
-        settings=_settings(problem, build, grid, constants, steps, checkpoints, curve),
+        settings=_settings(problem, alone, grid, constants, steps, checkpoints, curve),
         dims={name: {"step": marks} for name in over_time},
         **sweep_options,
     )
     return with_outcomes(dataset, criteria)
-
-
-def _several(optimizer: Any) -> Mapping[str, OptimizerFactory] | None:
-    """The optimizers by name, where there are several."""
-    if isinstance(optimizer, Mapping):
-        return optimizer
-    if isinstance(optimizer, str | optax.GradientTransformation):
-        raise TypeError(
-            f"optimizer={optimizer!r:.60}: must be a function that builds one, such as "
-            "adamlab.adam; its hyperparameters go into axes or fixed"
-        )
-    return by_label(OPTIMIZER, optimizer) if isinstance(optimizer, Sequence) else None
-
-
-def _check(
-    problem: Problem,
-    optimizer: OptimizerFactory,
-    axes: Mapping[str, Any],
-    fixed: Mapping[str, Any] | None,
-    seeds: int,
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The grid with its seeds and the fixed values, after every check."""
-    check_count("seeds", seeds)
-    constants = dict(fixed or {})
-    if not isinstance(axes, Mapping):
-        raise TypeError(f"axes={axes!r}: must map each axis's name to its values")
-    grid = dict(axes)
-    grid.setdefault(SEED, np.arange(seeds))
-    grid = {
-        name: values if name == SEED else values.astype(np.float64)
-        for name, values in check_axes(grid).items()
-    }
-    if SEED in constants:
-        raise ValueError("fixed={'seed': ...}: seeds are an axis; give seed=[...] among the axes")
-    both = [name for name in grid if name in constants]
-    if both:
-        raise ValueError(f"hyperparameter {both[0]!r} is both an axis and fixed")
-    _check_hyperparameters(problem, optimizer, grid, constants)
-    return grid, constants
 
 
 def _run(
@@ -189,30 +145,6 @@ def _run(
     return {**fields, **metrics, **probed}
 
 
-def _check_hyperparameters(
-    problem: Problem,
-    optimizer: OptimizerFactory,
-    axes: Mapping[str, np.ndarray],
-    fixed: Mapping[str, Any],
-) -> None:
-    """Build the optimizer at every value of every axis, where a bad value still has its name."""
-    for name, value in fixed.items():
-        if name in problem.hyperparameters:
-            check_number(name, value, scheduled=False)
-    swept = {name: values for name, values in axes.items() if name != SEED}
-    # What the lanes get is the value as the run's floats hold it: float32 has no 0.99999999.
-    swept = {name: values.astype(float_dtype()) for name, values in swept.items()}
-    first = {name: values[0].item() for name, values in swept.items()}
-    for name, values in swept.items():
-        for value in values:
-            chosen, _ = split_hyperparameters(
-                problem, optimizer, {**fixed, **first, name: value.item()}
-            )
-            optimizer(**chosen)
-    if not swept:
-        optimizer(**split_hyperparameters(problem, optimizer, fixed)[0])
-
-
 def _settings(
     problem: Problem,
     optimizer: OptimizerFactory,
@@ -225,12 +157,18 @@ def _settings(
     """All that determines the numbers beside the axes, as JSON values."""
     values = {name: 0.0 for name in axes if name != SEED}
     chosen, for_problem = split_hyperparameters(problem, optimizer, {**values, **fixed})
-    defaults = {
-        name: p.default
-        for name, p in inspect.signature(optimizer).parameters.items()
-        if p.default is not p.empty and name not in chosen
+    inner = getattr(optimizer, "func", optimizer)  # of a partial, whose own arguments are fixed
+    signature = inspect.signature(inner)
+    bound = signature.bind_partial(
+        *getattr(optimizer, "args", ()), **(getattr(optimizer, "keywords", {}) | chosen)
+    )
+    bound.apply_defaults()
+    own = {
+        name: bound.arguments[name]
+        for name, p in signature.parameters.items()
+        if name in bound.arguments and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
     }
-    constants = {**defaults, **for_problem, **chosen}
+    constants = {**own, **for_problem, **chosen}
     swept = {name.removeprefix("1-") for name in axes}
     return {
         "problem": problem.name,

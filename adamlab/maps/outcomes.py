@@ -107,6 +107,12 @@ def classify(
     return codes.astype(np.int8)
 
 
+def check_criteria(criteria: Any) -> None:
+    """Refuse what is no `Criteria`."""
+    if not isinstance(criteria, Criteria | None):
+        raise TypeError(f"criteria={criteria!r}: must be an adamlab.Criteria")
+
+
 def outcome_of(dataset: xr.Dataset) -> xr.DataArray:
     """The variable `outcome` of a convergence map.
 

@@ -103,7 +103,8 @@ def sweep(
 
     Returns:
         A dataset in memory with a variable for each output over the axes, and `done`. Its
-        attributes say what determined it and where it was computed; `compiles` counts compiled
+        attributes say what determined it and where it was computed (some are mappings, for which
+        NetCDF has no place: `drop_attrs()` before `to_netcdf`); `compiles` counts compiled
         programs, `run_seconds` is the wall time of this call's blocks, compiling not included.
 
     Raises:

@@ -37,9 +37,11 @@ def check_names(
     dims: Mapping[str, Mapping[str, Any]],
 ) -> None:
     """Refuse names that would hide each other, or that Zarr reads as folders."""
-    for name in dims:
+    for name, own in dims.items():
         if name not in outputs:
             raise ValueError(f"dims[{name!r}]: there is no such output; {nearest(name, outputs)}")
+        if not isinstance(own, Mapping):
+            raise TypeError(f"dims[{name!r}]={own!r}: must map each dimension to its coordinates")
     coordinates: dict[str, np.ndarray] = {}
     for name, output in outputs.items():
         own = own_dims(name, output, dims)

@@ -71,8 +71,12 @@ def over_structures(
     if not values:
         raise ValueError(f"axis {name!r} is empty: must hold at least one value")
     for label in values:
-        if not isinstance(label, str) or "/" in label or label in ("", ".", ".."):
-            raise ValueError(f"axis {name!r} holds {label!r}: a name must be a file name")
+        if not isinstance(label, str) or not label:
+            raise ValueError(f"axis {name!r} holds {label!r}: a name must be a non-empty string")
+        if store is not None and ("/" in label or label in (".", "..", _FILE)):
+            raise ValueError(
+                f"axis {name!r} holds {label!r}: in a store it must be a folder's name"
+            )
     if store is not None:
         _begin(store, name, list(values), resume)
     parts = {}

@@ -84,20 +84,30 @@ def meta_gradient(subject: Subject) -> None:
 
 @law
 def count_saturates(subject: Subject) -> None:
-    """A step count at 2**31 - 1 stays there, and the updates stay finite: integer leaves of the
-    state with `count` in their names.
+    """A step count goes up by one in the fourth update, and at 2**31 - 1 it stays there, with
+    finite updates: integer leaves of the state with `count` in their names.
     """
     top = jnp.iinfo(jnp.int32).max
-    tx, params = subject.tx, example_params()
-    state = tx.init(params)
-    if not any(_is_count(*pair) for pair in jax.tree_util.tree_leaves_with_path(state)):
+    tx, params, grads = subject.tx, example_params(), example_gradients(1)[0]
+    before = _counts(subject.plain.state)
+    if not before:
         raise NotApplicable("the state holds no count")
-    state = _with_count(state, top)
-    updates, state = subject.step(tx, example_gradients(1)[0], state, params)
-    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
-        if _is_count(path, leaf) and int(leaf) != top:
-            raise Broken(f"state{jax.tree_util.keystr(path)} went from {top} to {int(leaf)}")
+    _, state = subject.step(tx, grads, subject.plain.state, params)
+    for name, count in _counts(state).items():
+        if count != before[name] + 1:
+            raise Broken(f"state{name} went from {before[name]} to {count} in a step")
+    state = _with_count(tx.init(params), top)
+    updates, state = subject.step(tx, grads, state, params)
+    for name, count in _counts(state).items():
+        if count != top:
+            raise Broken(f"state{name} went from {top} to {count}")
     finite("at the last count, updates", updates)
+
+
+def _counts(state: Any) -> dict[str, int]:
+    """The counts in a state by their places."""
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    return {jax.tree_util.keystr(path): int(leaf) for path, leaf in leaves if _is_count(path, leaf)}
 
 
 def _is_count(path: Any, leaf: Any) -> bool:

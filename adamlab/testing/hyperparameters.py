@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab.testing._compare import FUSED, ROUNDED, same
+from adamlab.testing._compare import FUSED, ROUNDED, as_numpy, same
 from adamlab.testing._law import Broken, NotApplicable, law
 from adamlab.testing._subject import Subject, stack
 from adamlab.testing._trees import example_matrix
@@ -57,7 +58,15 @@ def scheduled(subject: Subject) -> None:
         raise NotApplicable("no hyperparameter of the subject takes a schedule")
     run = _loop(subject)
     expected = subject.alone.updates
-    same("scheduled, updates", run(schedules), expected, ROUNDED)
+    try:
+        found = run(schedules)
+    except Exception as error:
+        name = _takes_no_schedule(subject, schedules)
+        raise Broken(
+            f"a schedule for {name} raised {type(error).__name__}: {error}; if it is to take none, "
+            f"say unscheduled=[{name!r}]"
+        ) from error
+    same("scheduled, updates", found, expected, ROUNDED)
     jax.eval_shape(lambda: run(schedules))  # the count traced as well
     if "learning_rate" in schedules:
         rate = values["learning_rate"]
@@ -69,6 +78,19 @@ def scheduled(subject: Subject) -> None:
             run({"learning_rate": rate / 2})[1], expected[1]
         ):
             raise Broken(f"{what} 2 is that of the old one")
+
+
+@law
+def steered(subject: Subject) -> None:
+    """Half the `learning_rate` makes other updates, where the whole one makes any."""
+    rate = _values(subject).get("learning_rate")
+    if rate is None:
+        raise NotApplicable("no learning_rate among its hyperparameters")
+    updates = subject.alone.updates
+    if not any(as_numpy(u).any() for u in jax.tree.leaves(updates)):
+        raise NotApplicable(f"{len(updates)} updates move nothing")
+    if not _differ(_loop(subject)({"learning_rate": rate / 2}), updates):
+        raise Broken(f"the updates for {rate / 2:g} are those for {rate:g}")
 
 
 @law
@@ -106,6 +128,16 @@ def _differ(one: Any, other: Any) -> bool:
     except Broken:
         return True
     return False
+
+
+def _takes_no_schedule(subject: Subject, schedules: Mapping[str, Any]) -> str:
+    """The first of the hyperparameters whose schedule alone raises; else all of them."""
+    for name, schedule in schedules.items():
+        try:
+            jax.eval_shape(lambda one=name, by=schedule: _loop(subject)({one: by}))
+        except Exception:
+            return name
+    return ", ".join(schedules)
 
 
 def _values(subject: Subject) -> dict[str, jax.Array]:

@@ -2,6 +2,7 @@
 
 from adamlab.training.hyperparameters import (
     OptimizerFactory,
+    build,
     name_of_optimizer,
     split_hyperparameters,
 )
@@ -11,6 +12,7 @@ __all__ = [
     "OptimizerFactory",
     "Probe",
     "Trace",
+    "build",
     "checkpoint_steps",
     "name_of_optimizer",
     "split_hyperparameters",

@@ -67,6 +67,36 @@ def split_hyperparameters(
     return for_optimizer, for_problem
 
 
+def build(
+    problem: Problem, optimizer: OptimizerFactory, hyperparameters: Mapping[str, Any]
+) -> tuple[optax.GradientTransformation, dict[str, Any]]:
+    """The optimizer at these hyperparameters, and the problem's share of them.
+
+    Raises:
+        ValueError: as for `split_hyperparameters`, or the optimizer does not take a hyperparameter
+            by its complement, as `1-b2` gives it.
+        TypeError: what `optimizer` returns is no gradient transformation.
+        Exception: whatever else `optimizer` raises.
+    """
+    values, for_problem = split_hyperparameters(problem, optimizer, hyperparameters)
+    name = name_of_optimizer(optimizer)
+    try:
+        tx = optimizer(**values)
+    except (TypeError, ValueError) as error:
+        given = [n for n, value in values.items() if isinstance(value, OneMinus)]
+        if given and repr(values[given[0]]) in str(error):  # as a value, not for what is in it
+            raise ValueError(
+                f"hyperparameter '1-{given[0]}': the optimizer {name} does not take {given[0]} by "
+                f"its complement, an adamlab.OneMinus; give {given[0]}"
+            ) from error
+        raise
+    if not all(callable(getattr(tx, part, None)) for part in ("init", "update")):
+        raise TypeError(
+            f"optimizer={name}: returned {tx!r:.60}: must return a gradient transformation"
+        )
+    return tx, for_problem
+
+
 def _complement(optimizer: OptimizerFactory, value: Any) -> Any:
     """What is given for a b2 whose `1-b2` is `value`: Optax knows numbers alone."""
     module = str(getattr(getattr(optimizer, "func", optimizer), "__module__", ""))

@@ -12,7 +12,7 @@ import optax
 
 from adamlab._checks import check_count
 from adamlab.problems import Problem
-from adamlab.training.hyperparameters import OptimizerFactory, split_hyperparameters
+from adamlab.training.hyperparameters import OptimizerFactory, build
 from adamlab.training.statistics import empty_statistics, record
 
 Probe = Callable[..., Mapping[str, Any]]
@@ -90,11 +90,12 @@ def train(
     Raises:
         ValueError: a hyperparameter is unknown, ambiguous, missing or out of range, or `steps`
             or `checkpoints` is below 8.
-        TypeError: `steps` or `checkpoints` is not an integer.
+        TypeError: `steps` or `checkpoints` is not an integer, the loss or the objective is no real
+            scalar, or what `optimizer` returns is no gradient transformation.
     """
-    for_optimizer, for_problem = split_hyperparameters(problem, optimizer, hyperparameters)
-    for_problem = {name: jnp.asarray(value, float) for name, value in for_problem.items()}
-    tx = optax.with_extra_args_support(optimizer(**for_optimizer))
+    built, values = build(problem, optimizer, hyperparameters)
+    tx = optax.with_extra_args_support(built)
+    for_problem = {name: jnp.asarray(value, float) for name, value in values.items()}
     at_checkpoints = problem.objective is not None
     looks = at_checkpoints or curve or probe is not None
     bounds = checkpoint_steps(steps, checkpoints) if looks else np.array([steps])
@@ -111,8 +112,8 @@ def train(
 
     def observe(params: Any, step: jax.Array) -> jax.Array:
         if problem.objective is None:
-            return loss_at(params, step)
-        return problem.objective(params, *data, **for_problem)
+            return jnp.asarray(loss_at(params, step))
+        return jnp.asarray(problem.objective(params, *data, **for_problem))
 
     def one_step(step: jax.Array, carry: Any) -> Any:
         params, state, stats = carry
@@ -137,6 +138,12 @@ def train(
 
     params = jax.tree.map(jnp.asarray, problem.init(init_key, **for_problem))
     initial = observe(params, jnp.zeros([], jnp.int32))
+    if initial.shape or not jnp.issubdtype(initial.dtype, jnp.floating):
+        what = "objective" if at_checkpoints else "loss"
+        raise TypeError(
+            f"problem={problem.name!r}: its {what} is {initial.dtype}{list(initial.shape)}: must "
+            "be a real scalar"
+        )
     target = jnp.asarray(problem.target_loss(initial), initial.dtype)
     ends = jnp.asarray(bounds, jnp.int32)
     starts = jnp.concatenate([jnp.zeros(1, jnp.int32), ends[:-1]])
