@@ -407,7 +407,8 @@ def test_the_noise_scale_of_gradients_of_known_mean_and_covariance():
 
 def test_the_noise_of_complex_gradients_is_that_of_both_parts():
     def gradient(key, size):
-        return 1 + 2j + 1j * jax.random.normal(key, (size, 1)).mean(0)
+        imaginary = 2 + jax.random.normal(key, (size, 1)).mean(0)
+        return jax.lax.complex(jnp.ones(1), imaginary)
 
     found = gradient_noise_scale(gradient, jax.random.key(0), small=4, big=64, repeats=4000)
     np.testing.assert_allclose(found.squared_gradient, 5, rtol=0.02)
