@@ -315,6 +315,12 @@ def page(figures: dict[str, Any]) -> str:
         "keras.adam(3e-4, epsilon=1e-7)  # keras.optimizers.Adam's",
         "```",
         "",
+        "In one thing they are not the libraries': a gradient beyond 2^48 (in float64 2^496),",
+        "infinity among them, counts as that. In Optax and PyTorch an infinity makes its parameter",
+        "NaN for good, and a gradient whose square overflows stops it; here it is all but stopped,",
+        "for as long as its second moment remembers. Clipping the norm, or `optax.apply_if_finite`,",
+        "keeps such gradients out.",
+        "",
         f"Measured {figures['date']} by `{figures['command']}` with Optax "
         f"{figures['versions']['optax']}; PyTorch {figures['versions']['torch']} and",
         f"Keras {figures['versions']['keras']} by their forms in `adamlab.compat`, which the tests "

@@ -2,6 +2,9 @@
 
 `weight_decay` is decoupled in all of them, `Adam` included, times the learning rate, and None is
 none. Arguments about clipping, averaging of weights and loss scaling have stages of their own here.
+
+A gradient beyond 2^48 (in float64 2^496), infinity among them, counts as that; in the library an
+infinite one makes its parameter NaN.
 """
 
 from __future__ import annotations

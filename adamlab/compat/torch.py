@@ -2,6 +2,9 @@
 
 `weight_decay` is coupled, added to the gradient, unless the function says otherwise. Arguments
 about execution (`foreach`, `fused`, `capturable`, `differentiable`) have no counterpart here.
+
+A gradient beyond 2^48 (in float64 2^496), infinity among them, counts as that; in the library an
+infinite one makes its parameter NaN.
 """
 
 from __future__ import annotations
