@@ -318,8 +318,8 @@ def page(figures: dict[str, Any]) -> str:
         "In one thing they are not the libraries': a gradient beyond 2^48 (in float64 2^496),",
         "infinity among them, counts as that. In Optax and PyTorch an infinity makes its parameter",
         "NaN for good, and a gradient whose square overflows stops it; here it is all but stopped,",
-        "for as long as its second moment remembers. Clipping the norm, or `optax.apply_if_finite`,",
-        "keeps such gradients out.",
+        "for as long as its second moment remembers. Clipping the norm keeps such gradients out,",
+        "and so does `optax.apply_if_finite`.",
         "",
         f"Measured {figures['date']} by `{figures['command']}` with Optax "
         f"{figures['versions']['optax']}; PyTorch {figures['versions']['torch']} and",
