@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import adamlab as al
@@ -112,13 +112,44 @@ def test_statistics_take_no_memory_per_step():
 
 
 @given(steps=st.integers(8, 2000), checkpoints=st.integers(8, 200))
+@example(steps=15, checkpoints=8)
+@example(steps=12, checkpoints=11)
+@example(steps=126, checkpoints=32)
 def test_checkpoints_rise_to_the_end_and_see_both_parities(steps, checkpoints):
     ends = checkpoint_steps(steps, checkpoints)
     assert len(ends) == min(steps, checkpoints)
     assert ends[-1] == steps
     assert ends[0] >= 1
     assert (np.diff(ends) >= 1).all()
-    assert set(ends % 2) == {0, 1}
+    assert set(ends[4 * ends > 3 * steps] % 2) == {0, 1}
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32])
+def test_statistics_of_narrow_losses_are_kept_wide(dtype):
+    steps, seen = 4000, np.array([0.5, 1.5])
+    flip = al.Problem(
+        "flip",
+        init=lambda key: jnp.asarray(seen[0], dtype),
+        loss=lambda x, batch: x,
+    )
+
+    def flipping(learning_rate):
+        del learning_rate
+        return optax.stateless(lambda grads, x: (2 - 2 * x).astype(dtype))
+
+    trace = al.train(flip, flipping, KEY, {"learning_rate": 1.0}, steps=steps)
+    assert trace.late_loss.dtype == jnp.float32
+    np.testing.assert_allclose(trace.late_loss, 1, rtol=1e-3)
+    np.testing.assert_allclose(trace.late_spread, 0.5, rtol=1e-3)
+    np.testing.assert_allclose(trace.average_loss, 1, rtol=1e-2)
+
+
+def test_a_loss_of_minus_infinity_is_no_best_loss():
+    sink = al.Problem("sink", init=lambda key: jnp.ones([]), loss=lambda x, batch: jnp.log(x))
+    fall = al.train(sink, lambda learning_rate: optax.sgd(learning_rate), KEY,
+                    {"learning_rate": 1.0}, steps=8)  # fmt: skip
+    assert fall.best_loss == 0
+    assert fall.nonfinite_step == 1
 
 
 def test_an_oscillation_of_period_two_does_not_look_like_rest():

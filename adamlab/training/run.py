@@ -12,8 +12,9 @@ import optax
 
 from adamlab._checks import check_count
 from adamlab.problems import Problem
+from adamlab.stages.numerics import widen
 from adamlab.training.hyperparameters import OptimizerFactory, build
-from adamlab.training.statistics import empty_statistics, record
+from adamlab.training.statistics import empty_statistics, late_from, record
 
 Probe = Callable[..., Mapping[str, Any]]
 """What is looked at while a run goes on: `probe(params, state, [data])` -> arrays by name."""
@@ -24,7 +25,7 @@ _DATA = 2
 
 
 class Trace(NamedTuple):
-    """What a run reports. Losses are the problem's objective where it has one.
+    """What a run reports. Losses are the problem's objective where it has one, in float32 or wider.
 
     The late part of a run is its last quarter; the earlier part is the quarter before.
     """
@@ -112,14 +113,14 @@ def train(
 
     def observe(params: Any, step: jax.Array) -> jax.Array:
         if problem.objective is None:
-            return jnp.asarray(loss_at(params, step))
-        return jnp.asarray(problem.objective(params, *data, **for_problem))
+            return widen(jnp.asarray(loss_at(params, step)))
+        return widen(jnp.asarray(problem.objective(params, *data, **for_problem)))
 
     def one_step(step: jax.Array, carry: Any) -> Any:
         params, state, stats = carry
         loss, grads = jax.value_and_grad(loss_at)(params, step)
         if not at_checkpoints:
-            stats = record(stats, loss, params, step, steps, target)
+            stats = record(stats, widen(loss), params, step, steps, target)
         updates, state = tx.update(grads, state, params, value=loss)
         params = optax.apply_updates(params, updates)
         if problem.project is not None:
@@ -153,6 +154,7 @@ def train(
     )
     if not at_checkpoints:
         stats = record(stats, observe(params, ends[-1]), params, ends[-1], steps, target)
+    middle = jax.tree.map(lambda mean, p: mean.astype(p.dtype), stats.late_params, params)
     return Trace(
         initial_loss=initial,
         target_loss=target,
@@ -160,7 +162,7 @@ def train(
         earlier_loss=stats.earlier.mean,
         late_loss=stats.late.mean,
         late_spread=stats.late.distance / jnp.sqrt(stats.late.count),
-        average_loss=observe(stats.late_params, ends[-1]),
+        average_loss=observe(middle, ends[-1]),
         final_loss=stats.last,
         converged_step=stats.converged_step,
         nonfinite_step=stats.nonfinite_step,
@@ -173,7 +175,8 @@ def train(
 def checkpoint_steps(steps: int, checkpoints: int) -> np.ndarray:
     """The steps done at each checkpoint, evenly spread and ending at `steps`.
 
-    Both parities occur, so that an oscillation of period two does not look like rest.
+    Both parities occur in the late part, so that an oscillation of period two is not taken for
+    rest.
 
     Raises:
         ValueError: `steps` or `checkpoints` is below 8.
@@ -183,6 +186,8 @@ def checkpoint_steps(steps: int, checkpoints: int) -> np.ndarray:
     check_count("checkpoints", checkpoints, low=_LEAST)
     count = min(checkpoints, steps)
     ends = np.arange(1, count + 1) * steps // count
-    if len(np.unique(ends % 2)) == 1:
-        ends[-2::-2] -= 1
+    late = ends[ends > late_from(steps)]
+    if len(np.unique(late % 2)) == 1:  # every other one goes a step back or, if none is free, on
+        before, after = np.diff(ends, prepend=0), np.diff(ends, append=ends[-1])
+        ends[-2::-2] += np.where(before > 1, -1, after > 1)[-2::-2]
     return ends

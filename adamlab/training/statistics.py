@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
+
+from adamlab.stages.numerics import wide_dtype
 
 
 class _Average(NamedTuple):
@@ -26,7 +27,7 @@ class Statistics(NamedTuple):
     earlier: _Average
     late: _Average
     late_params: Any
-    """Mean of the parameters over the late part."""
+    """Mean of the parameters over the late part, in float32 or wider."""
     converged_step: jax.Array
     nonfinite_step: jax.Array
 
@@ -36,12 +37,17 @@ def empty_statistics(initial: jax.Array, params: Any, target: jax.Array) -> Stat
     zero, start, never = jnp.zeros_like(initial), jnp.int32(0), jnp.int32(-1)
     empty = _Average(zero, zero, zero)
     best = jnp.where(jnp.isfinite(initial), initial, jnp.inf)
-    nowhere = optax.tree.zeros_like(params)
+    nowhere = jax.tree.map(lambda p: jnp.zeros(p.shape, wide_dtype(p)), params)
     return Statistics(
         best, initial, empty, empty, nowhere,
         converged_step=jnp.where(initial <= target, start, never),
         nonfinite_step=jnp.where(jnp.isfinite(initial), never, start),
     )  # fmt: skip
+
+
+def late_from(steps: int) -> int:
+    """The step after which a run is in its late part, its last quarter."""
+    return steps - steps // 4
 
 
 def record(
@@ -53,18 +59,21 @@ def record(
     target: jax.Array,
 ) -> Statistics:
     """Add the loss and the parameters seen after `step` steps."""
-    late_from, earlier_from = steps - steps // 4, steps - 2 * (steps // 4)
-    late = _add(stats.late, loss, step > late_from)
-    weight = jnp.where(step > late_from, 1 / jnp.maximum(late.count, 1), 0)
+    middle = late_from(steps)
+    earlier_from = 2 * middle - steps
+    late = _add(stats.late, loss, step > middle)
+    weight = jnp.where(step > middle, 1 / jnp.maximum(late.count, 1), 0)
     converges = (stats.converged_step < 0) & (loss <= target)
     breaks = (stats.nonfinite_step < 0) & ~jnp.isfinite(loss)
     return Statistics(
-        best=jnp.where(loss < stats.best, loss, stats.best),
+        best=jnp.where(jnp.isfinite(loss) & (loss < stats.best), loss, stats.best),
         last=loss,
-        earlier=_add(stats.earlier, loss, (step > earlier_from) & (step <= late_from)),
+        earlier=_add(stats.earlier, loss, (step > earlier_from) & (step <= middle)),
         late=late,
         late_params=jax.tree.map(
-            lambda mean, p: mean + weight.astype(p.dtype) * (p - mean), stats.late_params, params
+            lambda mean, p: mean + weight.astype(mean.dtype) * (p.astype(mean.dtype) - mean),
+            stats.late_params,
+            params,
         ),
         converged_step=jnp.where(converges, step, stats.converged_step),
         nonfinite_step=jnp.where(breaks, step, stats.nonfinite_step),
