@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from functools import partial
 
@@ -141,6 +142,23 @@ def test_outcomes_are_as_defined(statistics, expected):
     assert classify(statistics) == expected
 
 
+@pytest.mark.parametrize(
+    ("statistics", "criteria", "expected"),
+    [
+        # Progress is a share of the earlier excess, and exceeds its bound.
+        ({"late_loss": 0.26, "earlier_loss": 0.5}, {"fall": 0.5}, T),
+        ({"late_loss": 0.24, "earlier_loss": 0.5}, {"fall": 0.5}, S),
+        ({"late_loss": 0.5, "earlier_loss": 0.75, "late_spread": 0.125}, {}, O),
+        ({"late_loss": 0.5, "earlier_loss": 0.75, "late_spread": 0.124}, {}, S),
+        # What averaging saves is a share of the late excess.
+        ({"late_loss": 0.25, "earlier_loss": 0.5, "average_loss": 0.21}, {"fall": 0.9}, O),
+        ({"late_loss": 0.25, "earlier_loss": 0.5, "average_loss": 0.23}, {"fall": 0.9}, T),
+    ],
+)
+def test_what_counts_as_progress_and_as_gain(statistics, criteria, expected):
+    assert classify(_statistics(**statistics), criteria=Criteria(**criteria)) == expected
+
+
 def test_excess_counts_from_the_optimum():
     shifted = {
         k: v + 7 if k.endswith("_loss") else v for k, v in _statistics(late_loss=1.5).items()
@@ -168,6 +186,16 @@ def _map(codes, late=None):
         coords={"x": 10.0 ** np.arange(codes.shape[0])}
         | {d: np.arange(n) for d, n in zip(dims[1:], codes.shape[1:], strict=True)},
     )
+
+
+def test_missing_seeds_have_no_say():
+    late = al.maps.typical_loss(_map([[[C, C, -1]], [[C, N, N]]], [[[1, 3, np.nan]], [[1, 2, 3]]]))
+    np.testing.assert_array_equal(late, [[2], [np.inf]])
+
+
+def test_the_band_in_the_middle_goes_by_its_width_on_an_axis_with_a_zero():
+    codes = [[C, T, T, T, T, T], [C, C, C, C, C, T], [C, C, C, T, T, T]]
+    assert al.summarize(_map(codes)).bands["y"][:2] == (0, 2)
 
 
 def test_the_band_is_the_longest_converged_stretch():
@@ -451,6 +479,20 @@ def test_a_loss_below_the_optimum_is_pointed_out():
     deep = al.Problem("deep", init=lambda _: jnp.ones([]), loss=lambda x, _: x**2 - 10)
     with pytest.warns(UserWarning, match=r"-9 lies below the problem's optimum=0"):
         al.convergence_map(deep, al.sgd, {"learning_rate": [0.0]}, steps=8)
+
+
+@pytest.mark.parametrize(("optimum", "off", "told"), [
+    (1.0, 0.5e-4, False), (1.0, 2e-4, True), (0.0, 2e-4, True), (0.0, 0.5e-4, False),
+    (100.0, 0.5e-2, False), (100.0, 2e-2, True),
+])  # fmt: skip
+def test_a_loss_below_the_optimum_by_rounding_is_not(optimum, off, told):
+    fields = {name: ("x", [optimum - off]) for name in (
+        "initial_loss", "target_loss", "earlier_loss", "late_loss", "average_loss")}  # fmt: skip
+    fields |= {"late_spread": ("x", [0.0]), "nonfinite_step": ("x", [-1]), "done": ("x", [True])}
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        al.with_outcomes(xr.Dataset(fields, attrs={"optimum": optimum}))
+    assert bool(seen) == told
 
 
 def test_criteria_are_kept_when_outcomes_are_made_again(small_map):

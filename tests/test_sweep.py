@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import multiprocessing
 import os
 import pickle
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -21,6 +23,7 @@ import killed_sweep
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 from sweep_functions import nan_where_negative, product, walk
@@ -713,3 +716,84 @@ def test_axes_from_text(text):
 def test_bad_axis_texts_are_named(texts, message):
     with pytest.raises(ValueError, match=message):
         al.parse_axes(texts)
+
+
+@pytest.mark.parametrize("x64", [False, True])
+def test_unpaired_points_have_keys_of_their_own(x64):
+    with jax.enable_x64(x64):
+        close = 1 + np.arange(9) * (1e-14 if x64 else 1e-6)
+        found = al.sweep(
+            lambda key, a, b: jax.random.bits(key),
+            {"a": close, "b": 2.0 ** np.arange(9), "seed": [0, 1]}, paired=False,
+        )  # fmt: skip
+    assert len(np.unique(found["result"])) == 9 * 9 * 2
+
+
+def test_a_block_whose_writing_was_cut_short_is_missing(tmp_path):
+    al.sweep(lambda a: a, {"a": np.arange(4.0)}, block=2, store=tmp_path / "s")
+    group = zarr.open_group(tmp_path / "s", mode="r+")
+    group["done_blocks"][0] = False
+    left = al.open_sweep(tmp_path / "s")
+    np.testing.assert_array_equal(left["result"], [np.nan, np.nan, 2, 3])
+
+
+def test_the_memory_is_that_of_the_blocks_in_flight_with_their_outputs():
+    def wide(a):
+        return jnp.full(1000, a)
+
+    axes = {"a": np.linspace(0, 1, 512)}
+    whole = al.sweep(wide, axes)
+    needed = whole.attrs["block_memory"]
+    assert needed >= 4000 * 512 / 16
+    tight = al.sweep(wide, axes, memory=2 * needed - 1)
+    assert tight.attrs["block_memory"] < needed
+
+
+class _LosingTheFirst(ThreadPoolExecutor):
+    """One worker, whose first block is lost."""
+
+    submitted = ran = 0
+
+    def submit(self, fn, *args):
+        self.submitted += 1
+        return super().submit(self.run, self.submitted, fn, *args)
+
+    def run(self, number, fn, *args):
+        if number == 1:
+            raise RuntimeError("lost")
+        time.sleep(0.05)
+        self.ran += 1
+        return fn(*args)
+
+
+def test_blocks_that_nobody_waits_for_are_not_computed():
+    with _LosingTheFirst(max_workers=1) as pool, pytest.raises(RuntimeError, match="lost"):
+        al.sweep(lambda a: a, {"a": np.arange(40.0)}, block=1, executor=pool)
+    assert pool.submitted == 40
+    assert pool.ran < 20
+
+
+def test_blocks_are_let_go_when_they_are_written(monkeypatch):
+    kept, most = [], []
+    write = Store.write
+
+    def watched(self, place, values):
+        kept.append(weakref.ref(values["result"]))
+        write(self, place, values)
+        gc.collect()
+        most.append(sum(one() is not None for one in kept))
+
+    monkeypatch.setattr(Store, "write", watched)
+    al.sweep(lambda a: jnp.full(10, a), {"a": np.arange(40.0)}, block=1)
+    assert max(most) < 20
+
+
+def test_a_structure_that_the_function_has_no_argument_for_is_named():
+    with pytest.raises(ValueError, match=r"axis 'actt': the function .* did you mean 'act'"):
+        al.sweep(lambda x, act: act(x), {"actt": [jnp.tanh, jnp.sin], "x": [1.0]})
+
+
+def test_joined_sweeps_took_as_long_as_all_of_them():
+    found = al.sweep(lambda x, act: act(x), {"act": [jnp.tanh, jnp.sin], "x": [1.0]})
+    assert found.attrs["compiles"] == 2
+    assert isinstance(found.attrs["run_seconds"], float)

@@ -252,3 +252,36 @@ def test_a_probe_sees_parameters_and_state_at_each_checkpoint():
     assert trace.probed["place"].shape == (8, 2)
     losses = [problem.loss(x, None, condition=100.0, start=1.0) for x in trace.probed["place"]]
     np.testing.assert_allclose(losses, trace.curve, rtol=1e-6)
+
+
+def test_data_are_drawn_apart_from_the_initial_parameters():
+    def draw(key):
+        return jax.random.normal(key, (3,))
+
+    twins = al.Problem(
+        "twins", init=draw, data=draw, loss=lambda x, data: jnp.sum((x - data) ** 2),
+        metrics=lambda x, data: {"nearest": abs(x - data).min()},
+    )  # fmt: skip
+    assert al.train(twins, al.sgd, KEY, {"learning_rate": 0.0}, steps=8).metrics["nearest"] > 1e-3
+
+
+@pytest.mark.parametrize(("start", "step"), [(0.5, 0), (1.0, 0), (1.5, -1)])
+def test_a_run_that_begins_at_its_target_has_converged(start, step):
+    still = al.Problem(
+        "still", init=lambda key: jnp.asarray(start), loss=lambda x, batch: x,
+        objective=lambda x: x, target=1.0,
+    )  # fmt: skip
+    run = al.train(still, al.sgd, KEY, {"learning_rate": 0.0}, steps=8)
+    assert run.converged_step == step
+
+
+def test_a_run_converges_where_it_comes_to_its_target():
+    line = al.Problem(
+        "line", init=lambda key: jnp.asarray(9.0), loss=lambda x, batch: x, target=6.0
+    )
+    assert al.train(line, al.sgd, KEY, {"learning_rate": 1.0}, steps=8).converged_step == 3
+
+
+def test_what_is_never_finite_has_no_best_loss():
+    never = al.Problem("never", init=lambda key: -jnp.ones([]), loss=lambda x, batch: jnp.log(x))
+    assert al.train(never, al.sgd, KEY, {"learning_rate": 0.0}, steps=8).best_loss == jnp.inf

@@ -83,7 +83,7 @@ def bootstrap(
     if np.isnan(found).any():
         raise ValueError("statistic=NaN in a resample: must be a number or inf")
     found.sort()
-    outside = int((1 - level) / 2 * resamples)
+    outside = round((1 - level) / 2 * resamples)
     return Interval(value, float(found[outside]), float(found[-1 - outside]))
 
 

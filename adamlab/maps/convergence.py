@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from adamlab.maps._arguments import OPTIMIZER, checked, several_optimizers
@@ -186,9 +187,12 @@ def _settings(
 def _json(value: Any) -> Any:
     if isinstance(value, OneMinus):
         return f"1-{_json(value.value)}"
-    if np.ndim(value) == 0 and isinstance(value, np.generic | jax.Array):
+    is_key = isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+    if np.ndim(value) == 0 and isinstance(value, np.generic | jax.Array) and not is_key:
         return np.asarray(value).item()
     if isinstance(value, str | int | float | None):
         return value
     named = getattr(value, "func", value)  # a label; the sweep's program tells two of one name
-    return getattr(named, "__qualname__", None) or re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+    return getattr(named, "__qualname__", None) or " ".join(
+        re.sub(r" at 0x[0-9a-f]+", "", repr(value)).split()
+    )

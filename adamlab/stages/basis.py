@@ -22,7 +22,9 @@ TURNING = frozenset({
     "grad_sum", "start", "ema", "trace", "average",
 })  # fmt: skip
 # Those of the parameters' shape that belong to the columns of the basis and go on as they are.
-STAYING = frozenset({"nu", "nu_max", "rate", "residual", "mu_log_decay", "sum_of_squares"})
+STAYING = frozenset(
+    {"nu", "nu_max", "rate", "residual", "mu_log_decay", "nu_log_decay", "sum_of_squares"}
+)
 
 
 class InBasisState(NamedTuple):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from adamlab._checks import check_number
 from adamlab.stages._average import fold, start_log_decay, step_at
-from adamlab.stages._decay import DecayRate, check_decay
+from adamlab.stages._decay import DecayRate, check_decay, plain_decay
 from adamlab.stages._kinds import Moments, MomentsToMoments
 from adamlab.stages.moments import gradient_like
 from adamlab.stages.numerics import cast_like, norm, real_dtype, tame, tree_mean, widen
@@ -133,7 +133,7 @@ def lengthen_short_gradients(decay: Any = 0.95) -> MomentsToMoments:
     Raises:
         ValueError: `decay` is outside [0, 1).
     """
-    check_number("decay", decay, low=0, high=1, open_high=True, scheduled=False)
+    decay = plain_decay("decay", decay)
 
     def init(params: Any) -> LengthenShortState:
         norms = jax.tree.map(lambda p: jnp.zeros([], real_dtype(p)), gradient_like(params))

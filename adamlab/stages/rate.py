@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from adamlab._checks import check_number
 from adamlab.stages._average import fold
-from adamlab.stages._decay import DecayRate, check_decay, decay_at
+from adamlab.stages._decay import DecayRate, check_decay, decay_at, plain_decay
 from adamlab.stages._kinds import Moments, MomentsToDirection, MomentsToMoments, label_of
 from adamlab.stages.correction import zeros_like_field
 from adamlab.stages.denominator import denominator_of
@@ -50,7 +50,7 @@ def to_variance_rate(b: float = 0.9) -> MomentsToMoments:
     Raises:
         ValueError: b is outside [0, 1).
     """
-    check_number("b", b, low=0, high=1, open_high=True, scheduled=False)
+    b = plain_decay("b", b)
 
     def rate(moments: Moments) -> Moments:
         mass = moments.mu_gathered

@@ -10,7 +10,7 @@ import optax
 
 from adamlab._checks import check_number
 from adamlab.stages._average import fold, start_log_decay, step_at
-from adamlab.stages._decay import DecayRate, check_decay
+from adamlab.stages._decay import DecayRate, check_decay, plain_decay
 from adamlab.stages._kinds import DirectionToDirection
 from adamlab.stages.numerics import cast_like, widen
 
@@ -41,7 +41,7 @@ def trace(
     Raises:
         ValueError: `decay` is outside [0, 1).
     """
-    check_number("decay", decay, low=0, high=1, open_high=True, scheduled=False)
+    decay = plain_decay("decay", decay)
     return DirectionToDirection.from_optax("trace", optax.trace(decay, nesterov, accumulator_dtype))
 
 
@@ -113,7 +113,7 @@ def anchor_to_start(momentum: Any = 0.0) -> DirectionToDirection:
     Raises:
         ValueError: `momentum` is outside [0, 1), or `update` gets no parameters.
     """
-    check_number("momentum", momentum, low=0, high=1, open_high=True, scheduled=False)
+    momentum = plain_decay("momentum", momentum)
 
     def update(updates: Any, state: AnchorState, params: Any, **_: Any) -> tuple[Any, AnchorState]:
         new = jax.tree.map(

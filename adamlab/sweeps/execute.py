@@ -7,7 +7,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
@@ -122,6 +122,7 @@ def sweep(
         numeric = {axis: points for axis, points in axes.items() if axis != name}
         if not numeric:
             raise ValueError(f"axes holds {name!r} alone: a sweep needs an axis of numbers beside")
+        _check_arguments(fn, axes)
         one = partial(
             sweep, axes=numeric, resume=resume, executor=executor, block=block, lanes=lanes,
             memory=memory, paired=paired, settings=settings, dims=dims, progress=progress,
@@ -229,7 +230,7 @@ def _run_missing(target: Store, work: Work, executor: Executor | None, progress:
             }
             try:
                 for future in as_done(places):
-                    place = places[future]
+                    place = places.pop(future)  # not to hold what is written already
                     target.write(place, future.result())
                     bar.update(sizes[place])
             finally:
@@ -257,7 +258,7 @@ def _checked_settings(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     return settings
 
 
-def _check_arguments(fn: Callable[..., Any], axes: Axes) -> None:
+def _check_arguments(fn: Callable[..., Any], axes: Iterable[str]) -> None:
     if not callable(fn):
         raise TypeError(f"fn={fn!r}: must be a function")
     if "key" in axes:

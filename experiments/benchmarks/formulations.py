@@ -32,7 +32,7 @@ TREES: dict[str, list[tuple[int, ...]]] = {
 }
 ROUNDS = 31
 LR, B1, B2, EPS = 1e-3, 0.9, 0.999, 1e-8
-BLOCK = 2**17
+BLOCK = 125_000  # a divisor of the large leaves
 
 
 def _twice(tx: optax.GradientTransformation) -> tuple[Init, Step]:
@@ -85,11 +85,12 @@ def _blocks() -> tuple[Init, Step]:
 
     def leaf(p: Any, m: Any, v: Any, g: Any, c1: Any, c2: Any) -> tuple[Any, Any, Any]:
         shape, size = p.shape, min(BLOCK, p.size)
+        assert p.size % size == 0
         p, m, v, g = (x.ravel() for x in (p, m, v, g))
 
         def one(i: Any, carry: Any) -> Any:
             p, m, v = carry
-            start = jnp.minimum(i * size, p.size - size)
+            start = i * size
             at = partial(jax.lax.dynamic_slice, start_indices=(start,), slice_sizes=(size,))
             gb = at(g)
             m = jax.lax.dynamic_update_slice(m, at(m) + (1 - B1) * (gb - at(m)), (start,))
