@@ -61,6 +61,7 @@ EXCEPT = {
         "without gradients the decay is divided by eps": {
             "zero_gradient": ["adams"], "any_magnitude": ["adams"],
         },
+        "Nesterov's step takes the momentum of the step to come": {"scheduled": ["nadam"]},
         "a running sum of the largest float is no float": {"any_magnitude": ["sgd(momentum)"]},
         "it decides on new parameters, and its updates have their dtype": {
             "gradient_dtype": ["adamw_kahan", "adamw_stochastic_rounding"],

@@ -15,13 +15,16 @@ import adamlab as al
 from adamlab import optimizers
 from adamlab.stages import (
     DirectionToDirection,
+    Moments,
     MomentsToMoments,
     OneMinus,
     Stage,
     adaptive_grad_clip,
+    add_preconditioned_decay,
     amsgrad_max,
     apply_rate,
     block_squares,
+    center_nu,
     chain,
     clip_by_global_norm,
     correct_bias,
@@ -33,6 +36,7 @@ from adamlab.stages import (
     largest,
     limit_rate,
     nesterov,
+    normalize_rate,
     parts_of,
     per_axis,
     precondition,
@@ -41,13 +45,16 @@ from adamlab.stages import (
     root,
     root_or_eps,
     root_power,
+    round_stochastically,
     scale_rate,
+    schedule_free,
     take_mu,
     to_rate,
     track_curvature,
     track_moments,
     unrooted,
 )
+from adamlab.stages.numerics import lerp
 
 pytestmark = pytest.mark.rounding
 
@@ -641,3 +648,106 @@ def test_axes_of_blocks_may_count_from_the_end():
     by_last = block_squares(0.9, axes=lambda shape: (-1,))
     tx = chain(track_moments(None, by_last), precondition())
     assert tx.init(jnp.ones((2, 3)))[0].nu.shape == (2, 1)
+
+
+# Formulas at the places where a trajectory seldom goes ------------------------------------------
+
+
+def _moments(grad, **fields):
+    return Moments(grad, None, None, None, None, jnp.int32(1))._replace(**fields)
+
+
+def _step(stage, given, params=None, state=None, **extra):
+    state = stage.init(given if params is None else params) if state is None else state
+    return stage.update(given, state, params, **extra)
+
+
+def test_schedule_free_weighs_by_the_largest_rate_so_far():
+    rates, b1 = np.array([1.0, 0.25, 0.5, 0.125]), 0.9
+    stage = schedule_free(lambda n: jnp.asarray(rates, jnp.float32)[n], b1, weight_lr_power=2.0)
+    x = y = z = 1.0
+    total = 0.0
+    params = jnp.asarray(y)
+    state = stage.init(params)
+    for t, rate in enumerate(rates):
+        weight = rates[: t + 1].max() ** 2
+        total += weight
+        z -= rate
+        x += weight / total * (z - x)
+        y = b1 * x + (1 - b1) * z
+        update, state = stage.update(jnp.asarray(-rate, jnp.float32), state, params)
+        params = params + update
+        np.testing.assert_allclose(params, y, rtol=1e-5)
+
+
+def test_between_two_readings_curvature_keeps_its_weight():
+    stage = track_curvature(0.9, every=2)
+    grads, state = jnp.ones(2), stage.init(jnp.ones(2))
+    masses = []
+    for count in (1, 2, 3, 4):
+        given = _moments(grads, count=jnp.int32(count))
+        seen, state = stage.update(given, state, None, hessian_diag=jnp.full(2, 5.0))
+        masses.append(float(seen.nu_mass))
+        np.testing.assert_allclose(seen.nu / seen.nu_mass, 25, rtol=1e-5)
+    np.testing.assert_allclose(masses, [0.1, 0.1, 0.19, 0.19], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("size", "pull"), [(0.5, 0.5), (1.0, 1.0), (4.0, 1.0)])
+def test_a_preconditioned_decay_is_clipped_and_never_lengthened(size, pull):
+    tx = al.chain(
+        al.track_moments(),
+        to_rate(root_power(0.0, eps=1.0)),
+        apply_rate(),
+        add_preconditioned_decay(0.1),
+    )
+    params = jnp.full(3, size)
+    updates, _ = tx.update(jnp.zeros(3), tx.init(params), params)
+    np.testing.assert_allclose(updates, 0.1 * pull, rtol=1e-6)
+
+
+def test_rounding_leaves_no_negative_variance():
+    given = _moments(jnp.ones(2), mu=jnp.array([1.001, 0.5]), nu=jnp.array([1.0, 1.0]))
+    seen, _ = _step(center_nu(), given)
+    np.testing.assert_allclose(seen.nu, [0, 0.75])
+
+
+def test_rates_are_normalised_over_elements_not_over_blocks():
+    grads = {"block": jnp.ones((2, 3)), "each": jnp.ones(2)}
+    rates = {"block": jnp.full((1, 1), 2.0), "each": jnp.array([1.0, 3.0])}
+    seen, _ = _step(normalize_rate(), _moments(grads, rate=rates))
+    mean = np.sqrt((6 * 4 + 1 + 9) / 8)
+    np.testing.assert_allclose(seen.rate["each"], np.array([1, 3]) / mean, rtol=1e-6)
+
+
+@pytest.mark.parametrize("steps", [5_000, 20_000, 10**6])
+def test_an_old_average_is_rectified_by_the_published_formula(steps):
+    b2 = 0.999
+    mass = jnp.float32(-np.expm1(steps * np.log(b2)))
+    given = _moments(
+        jnp.ones(1),
+        nu=jnp.ones(1),
+        nu_mass=mass,
+        nu_gathered=mass,
+        rate=jnp.ones(1),
+        count=jnp.int32(steps),
+    )
+    last = 2 / (1 - b2) - 1
+    rho = last - 2 * steps * b2**steps / (1 - b2**steps)
+    factor = np.sqrt((rho - 4) * (rho - 2) * last / ((last - 4) * (last - 2) * rho))
+    seen, _ = _step(rectify_rate(b2), given)
+    np.testing.assert_allclose(seen.rate, factor, rtol=2e-6)
+
+
+def test_a_mean_is_taken_from_its_nearer_end():
+    far, near = jnp.float32(1e8), jnp.float32(1.0)
+    weight = jnp.float32(31 / 32)
+    np.testing.assert_allclose(lerp(far, near, weight), (1e8 + 31) / 32, rtol=0, atol=0.3)
+    assert lerp(jnp.float32(jnp.inf), near, jnp.float32(0.1)) == jnp.inf
+
+
+@pytest.mark.parametrize("update", [jnp.inf, -jnp.inf, jnp.nan])
+def test_what_is_not_finite_is_not_rounded(update):
+    stage = round_stochastically(jax.random.key(0))
+    params = jnp.ones(64, jnp.bfloat16)
+    found, _ = stage.update(jnp.full(64, update), stage.init(params), params)
+    np.testing.assert_array_equal(found.astype(np.float32), update)
