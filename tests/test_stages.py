@@ -21,6 +21,7 @@ from adamlab.stages import (
     Stage,
     adaptive_grad_clip,
     add_preconditioned_decay,
+    add_stable_decay,
     amsgrad_max,
     apply_rate,
     block_squares,
@@ -35,6 +36,7 @@ from adamlab.stages import (
     gradient_eps,
     largest,
     limit_rate,
+    mix_slow_average,
     nesterov,
     normalize_rate,
     parts_of,
@@ -751,3 +753,17 @@ def test_what_is_not_finite_is_not_rounded(update):
     params = jnp.ones(64, jnp.bfloat16)
     found, _ = stage.update(jnp.full(64, update), stage.init(params), params)
     np.testing.assert_array_equal(found.astype(np.float32), update)
+
+
+def test_a_schedule_is_asked_for_the_steps_already_done():
+    only_first = {"alpha": lambda n: jnp.where(n > 0, jnp.nan, 5.0)}
+    given = _moments(jnp.ones(2), mu=jnp.ones(2))
+    seen, _ = _step(mix_slow_average(0.9, **only_first), given)
+    np.testing.assert_allclose(seen.mu, 1 + 5 * 0.1, rtol=1e-6)
+    tx = al.chain(
+        al.track_moments(),
+        precondition(1.0),
+        add_stable_decay(0.5, lambda n: jnp.where(n > 0, jnp.nan, 2.0)),
+    )
+    updates, _ = tx.update(jnp.zeros(2), tx.init(jnp.ones(2)), jnp.ones(2))
+    np.testing.assert_allclose(updates, 0.5 / 2, rtol=1e-6)
