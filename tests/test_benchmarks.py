@@ -20,7 +20,8 @@ SMALL = {
     step: {"PARAMETERS": 40, "LEAVES": (4,), "ROUNDS": 2},
     sweep: {"RUNS": 4, "STEPS": 8, "ROUNDS": 2, "LOOP": 2, "TORCH_LOOP": 1, "MATRIX": 8,
             "RATES": np.geomspace(1e-5, 1, 4), "PROBLEM": al.quadratic()},
-    variants: {"SHAPE": (4, 5), "PARAMETERS": 200, "PLACEMENTS": 1, "ROUNDS": 2, "CONTROLS": 1},
+    variants: {"SHAPE": (4, 5), "PARAMETERS": 200, "PLACEMENTS": 1,
+               "BESIDE_OPTAX": 3, "ROUNDS": 2, "CONTROLS": 1},
 }  # fmt: skip
 
 
