@@ -126,8 +126,8 @@ def _variants() -> str:
     return (
         f"Of the {len(shared)} variants that Optax has too the step takes "
         f"{ratios[len(ratios) // 2]:.2f} of Optax's time in the middle, {ratios[0]:.2f} to "
-        f"{ratios[-1]:.2f} in all; above 1.02: {', '.join(slower) or 'none'} (with all of the 95 % interval: "
-        f"{', '.join(surely) or 'none'}); with more bytes: "
+        f"{ratios[-1]:.2f} in all; above 1.02: {', '.join(slower) or 'none'} (with all of the "
+        f"95 % interval: {', '.join(surely) or 'none'}); with more bytes: "
         f"{', '.join(more) or 'none'}. (Optax's Adam beside itself, {len(control)} times: "
         f"{min(control):.2f} to {max(control):.2f}.) AdaBelief takes "
         f"{belief['times_adam']:.2f} of Adam's time ({belief['times_optax']:.2f} of Optax's "

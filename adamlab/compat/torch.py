@@ -45,7 +45,7 @@ from adamlab.stages import (
     track_moments,
     unrooted,
 )
-from adamlab.stages.numerics import at_step, ratio
+from adamlab.stages.numerics import at_step, ratio, step_number
 
 Betas = tuple[Any, Any]
 
@@ -213,17 +213,17 @@ def adafactor(
     if least is not None:
         check_number("eps[0]", least, low=0, scheduled=False)
 
-    def step(steps_done: Any) -> Any:
-        return steps_done.astype(jnp.result_type(float)) + 1
-
     def rate(steps_done: Any) -> Any:
-        return jnp.minimum(at_step(lr, steps_done), step(steps_done) ** -0.5)
+        return jnp.minimum(at_step(lr, steps_done), step_number(steps_done) ** -0.5)
 
     def share(steps_done: Any) -> Any:
         return jnp.asarray(at_step(lr, steps_done))
 
+    def b2(steps_done: Any) -> OneMinus:
+        return OneMinus(step_number(steps_done) ** beta2_decay)
+
     return chain(
-        track_moments(None, factored(lambda n: OneMinus(step(n) ** beta2_decay), 0.0, 1, last_two)),
+        track_moments(None, factored(b2, 0.0, 1, last_two)),
         _bound_from_below(least),
         precondition(0.0),
         clip_by_block_rms(d),

@@ -37,7 +37,7 @@ from adamlab.stages import (
     track_moments,
 )
 from adamlab.stages._decay import check_decay, plain_decay
-from adamlab.stages.numerics import at_step
+from adamlab.stages.numerics import at_step, step_number
 
 
 @named(rate="b2")
@@ -127,7 +127,7 @@ def adafactor(
     check_number("decay_rate", decay_rate, low=0, open_low=True, scheduled=False)
 
     def b2(steps_done: Any) -> OneMinus:
-        return OneMinus((steps_done.astype(jnp.result_type(float)) + 1) ** -decay_rate)
+        return OneMinus(step_number(steps_done) ** -decay_rate)
 
     return chain(
         track_moments(None, factored(b2, eps, min_dim_size)),

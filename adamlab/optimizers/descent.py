@@ -24,7 +24,7 @@ from adamlab.stages import (
     track_weighted_sums,
 )
 from adamlab.stages._decay import plain_decay
-from adamlab.stages.numerics import at_step
+from adamlab.stages.numerics import at_step, step_number
 
 
 @named(decay="momentum")
@@ -105,7 +105,7 @@ def madgrad(
     check_number("eps", eps, low=0, scheduled=False)
 
     def weight(n: Any) -> Any:
-        return (at_step(learning_rate, n) + eps) * (n.astype(float) + 1) ** 0.5
+        return (at_step(learning_rate, n) + eps) * step_number(n) ** 0.5
 
     return chain(
         *coupled(weight_decay),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax.numpy as jnp
-
 from adamlab._checks import check_number, named
 from adamlab.optimizers._finish import Optimizer, decays, finish
 from adamlab.optimizers.adam import scale_by_adam
@@ -33,6 +31,7 @@ from adamlab.stages import (
     track_nu,
 )
 from adamlab.stages._decay import plain_decay
+from adamlab.stages.numerics import step_number
 
 
 def nadam(
@@ -77,7 +76,7 @@ def nadam_scheduled(
     check_number("momentum_decay", momentum_decay, low=0, scheduled=False)
 
     def momentum(steps_done: Any) -> OneMinus:
-        t = steps_done.astype(jnp.result_type(float)) + 1
+        t = step_number(steps_done)
         return OneMinus(1 - b1 * (1 - 0.5 * 0.96 ** (t * momentum_decay)))
 
     return chain(

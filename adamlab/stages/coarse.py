@@ -10,8 +10,8 @@ import jax.numpy as jnp
 
 from adamlab._checks import check_count, check_number
 from adamlab.stages._decay import DecayRate, check_decay
-from adamlab.stages.numerics import lerp, ratio, wide_dtype
-from adamlab.stages.second_moment import SecondMoment, Seen, at_most_tame, square, squared_magnitude
+from adamlab.stages.numerics import lerp, ratio, squared_magnitude, wide_dtype
+from adamlab.stages.second_moment import SecondMoment, Seen, at_most_tame, square
 
 Axes = Callable[[tuple[int, ...]], tuple[int, ...]]
 AxisPair = Callable[[tuple[int, ...]], tuple[int, int]]

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from adamlab._checks import check_number
 from adamlab.stages._kinds import Moments, MomentsToMoments
-from adamlab.stages.numerics import ratio, tame, wide_dtype
+from adamlab.stages.numerics import ratio, squared_magnitude, tame, wide_dtype
 
 
 def correct_bias() -> MomentsToMoments:
@@ -106,7 +106,7 @@ def center_nu() -> MomentsToMoments:
 
     def center(moments: Moments) -> Moments:
         nu = jax.tree.map(
-            lambda v, m: jnp.maximum(v - jnp.real(m * jnp.conj(m)), 0), moments.nu, moments.mu
+            lambda v, m: jnp.maximum(v - squared_magnitude(m), 0), moments.nu, moments.mu
         )
         return moments._replace(mu=None, mu_mass=None, nu=nu)
 
@@ -133,7 +133,7 @@ def cross_correct(eps: float = 1e-8) -> MomentsToMoments:
             return (m + tame(g).astype(m.dtype)) / moments.mu_mass.astype(v.dtype) * trust
 
         def second(m: jax.Array, v: jax.Array) -> jax.Array:
-            square = jnp.real(m * jnp.conj(m))
+            square = squared_magnitude(m)
             trust = 1 + _share(square, eps) * b1_t.astype(v.dtype)
             return v / moments.nu_mass.astype(v.dtype) * trust
 

@@ -15,6 +15,7 @@ from adamlab.stages.numerics import (
     norm,
     scale_and_norm,
     sqrt,
+    squared_magnitude,
     tame,
     widen,
 )
@@ -158,7 +159,7 @@ def _scale_and_norm_over(x: jax.Array, axes: Any) -> tuple[jax.Array, jax.Array]
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(wide), axes, keepdims=True, initial=0))
     scale = jnp.where(largest > 0, largest, 1)
     unit = wide / scale.astype(wide.dtype)
-    return scale, sqrt(jnp.sum(jnp.real(unit * jnp.conj(unit)), axes, keepdims=True))
+    return scale, sqrt(jnp.sum(squared_magnitude(unit), axes, keepdims=True))
 
 
 def add_noise(eta: Any, gamma: Any, key: jax.Array) -> GradientToGradient:

@@ -75,6 +75,27 @@ def wide_dtype(x: jax.Array | jax.ShapeDtypeStruct) -> Any:
     return np.dtype(np.float32) if narrow else x.dtype
 
 
+def squared_magnitude(x: jax.Array) -> jax.Array:
+    """The squared magnitude of each element, real, whatever its size."""
+    return jnp.real(x * jnp.conj(x))
+
+
+def step_number(steps_done: jax.Array) -> jax.Array:
+    """The number of the step that comes after so many, from 1 on, as a float."""
+    return steps_done.astype(average_dtype()) + 1
+
+
+def to_bfloat16(x: jax.Array, threshold: jax.Array) -> jax.Array:
+    """Each element at a neighbour in bfloat16, both in float32; what is not finite stays.
+
+    The one nearer to zero, but where the 16 bits that are cut off and the uint32 `threshold`, below
+    2^16, together carry: drawn evenly, they make the mean of the results `x`.
+    """
+    bits = jax.lax.bitcast_convert_type(x, jnp.uint32) + threshold
+    cut = jax.lax.bitcast_convert_type(bits & jnp.uint32(0xFFFF0000), jnp.float32)
+    return jnp.where(jnp.isfinite(x), cut, x)
+
+
 def average_dtype() -> Any:
     """The dtype of masses and other scalars: float64 where JAX has it enabled, else float32."""
     return jnp.result_type(float)
@@ -146,7 +167,7 @@ def norm(x: jax.Array) -> jax.Array:
     keep a copy.
     """
     wide = widen(x)
-    whole = jnp.sum(jnp.real(wide * jnp.conj(wide)))
+    whole = jnp.sum(squared_magnitude(wide))
     return sqrt(jnp.minimum(whole, jnp.finfo(whole.dtype).max))
 
 
@@ -176,7 +197,7 @@ def scale_and_norm(tree: Any) -> tuple[jax.Array, jax.Array]:
     most = 2.0 ** (jnp.finfo(average_dtype()).maxexp - 3)
     scale = jnp.where((largest > 0) & jnp.isfinite(largest), jnp.minimum(largest, most), 1)
     units = [x / scale.astype(x.dtype) for x in leaves]
-    squares = [jnp.sum(jnp.real(u * jnp.conj(u))).astype(average_dtype()) for u in units]
+    squares = [jnp.sum(squared_magnitude(u)).astype(average_dtype()) for u in units]
     return scale, sqrt(jnp.sum(jnp.stack(squares)))
 
 

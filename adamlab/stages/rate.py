@@ -22,6 +22,7 @@ from adamlab.stages.numerics import (
     at_step,
     average_dtype,
     sqrt,
+    squared_magnitude,
     tree_norm,
 )
 
@@ -57,7 +58,7 @@ def to_variance_rate(b: float = 0.9) -> MomentsToMoments:
         rho = jnp.minimum((2 - mass) / mass * ((1 - b) / (1 + b)), 0.9999)
 
         def leaf(m: jax.Array, v: jax.Array) -> jax.Array:
-            square = jnp.real(m * jnp.conj(m))
+            square = squared_magnitude(m)
             noise = rho.astype(v.dtype) / (1 - rho).astype(v.dtype) * (v - square)
             whole = noise + square
             return jnp.clip(

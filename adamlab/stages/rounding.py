@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from adamlab.stages._kinds import DirectionToDirection
-from adamlab.stages.numerics import widen
+from adamlab.stages.numerics import to_bfloat16, widen
 
 
 class CompensatedState(NamedTuple):
@@ -90,11 +90,8 @@ def round_stochastically(key: jax.Array) -> DirectionToDirection:
         if p.dtype != jnp.bfloat16:
             return u
         exact = widen(p) + widen(u)
-        bits = jax.lax.bitcast_convert_type(exact, jnp.uint32)
         noise = jax.random.bits(own, p.shape, jnp.uint16).astype(jnp.uint32)
-        cut = (bits + noise) & jnp.uint32(0xFFFF0000)
-        rounded = jax.lax.bitcast_convert_type(cut, jnp.float32)
-        return jnp.where(jnp.isfinite(exact), rounded - widen(p), exact).astype(p.dtype)
+        return (to_bfloat16(exact, noise) - widen(p)).astype(p.dtype)
 
     def update(
         updates: Any, state: StochasticState, params: Any, **_: Any

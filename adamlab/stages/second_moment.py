@@ -11,7 +11,7 @@ import numpy as np
 
 from adamlab._checks import check_number
 from adamlab.stages._decay import DecayRate, OneMinus, check_decay, decay_at
-from adamlab.stages.numerics import largest_tame, lerp, wide_dtype
+from adamlab.stages.numerics import largest_tame, lerp, squared_magnitude, wide_dtype
 
 
 class Seen(NamedTuple):
@@ -206,11 +206,6 @@ def means(b2: DecayRate) -> SecondMoment:
 def square(x: jax.Array) -> jax.Array:
     """The squared magnitude of each element, at most that of `tame(x)`."""
     return at_most_tame(squared_magnitude(x))
-
-
-def squared_magnitude(x: jax.Array) -> jax.Array:
-    """The squared magnitude of each element, whatever its size."""
-    return jnp.real(x * jnp.conj(x))
 
 
 def at_most_tame(squares: jax.Array) -> jax.Array:

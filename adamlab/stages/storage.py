@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from adamlab._checks import check_count
-from adamlab.stages.numerics import ratio
+from adamlab.stages.numerics import ratio, to_bfloat16
 
 
 class QuantizedBlocks(NamedTuple):
@@ -146,9 +146,7 @@ def _dithered(x: jax.Array, count: Any) -> jax.Array:
     unit in the last place. The thresholds are the multiples of the golden ratio.
     """
     turn = jnp.asarray(count, jnp.uint32) * jnp.uint32(0x9E3779B9)  # modulo 2**32
-    bits = jax.lax.bitcast_convert_type(x.astype(jnp.float32), jnp.uint32) + (turn >> 16)
-    cut = jax.lax.bitcast_convert_type(bits & jnp.uint32(0xFFFF0000), jnp.float32)
-    return jnp.where(jnp.isfinite(x), cut, x.astype(jnp.float32)).astype(jnp.bfloat16)
+    return to_bfloat16(x.astype(jnp.float32), turn >> 16).astype(jnp.bfloat16)
 
 
 def restore(tree: Any, storage: Storage, like: Callable[[], Any], *, signed: bool) -> Any:

@@ -74,5 +74,5 @@ def cut(axes: Axes, most: int, lanes: int, outer: str | None = None) -> Plan:
         length = len(axes[name])
         pieces = -(-length // min(room, length))
         block[name] = -(-length // pieces)
-        room = room // block[name] if pieces == 1 else 1
+        room //= block[name]  # 1 from an axis on that is cut
     return Plan(axes, tuple(block[name] for name in axes), lanes)

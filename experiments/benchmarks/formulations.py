@@ -183,11 +183,12 @@ def child() -> None:
 
 def _compiled(init: Init, step: Step, shapes: Shapes) -> tuple[Callable[[], Any], dict[str, float]]:
     """A compiled step, and its bytes for each parameter."""
-    run, sizes = compiled(init, step, shapes)
+    found = compiled(init, step, shapes)
     parameters = sum(math.prod(shape) for shape in shapes)
-    return run, {
-        "bytes": sizes["accessed"] / parameters, "temporary": sizes["temporary"] / parameters,
-    }  # fmt: skip
+    return found.placed(), {
+        "bytes": found.sizes["accessed"] / parameters,
+        "temporary": found.sizes["temporary"] / parameters,
+    }
 
 
 if __name__ == "__main__":

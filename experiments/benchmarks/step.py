@@ -25,7 +25,8 @@ def main() -> None:
         steps: dict[str, Callable[[], Any]] = {}
         sizes = {}
         for name, tx in {"adamlab": al.adam(1e-3), "optax": optax.adam(1e-3)}.items():
-            steps[name], sizes[name] = compiled(*plain_step(tx), shapes)
+            found = compiled(*plain_step(tx), shapes)
+            steps[name], sizes[name] = found.placed(), found.sizes
         if torch_version():
             steps["torch fused"] = torch_step(shapes)
         ratios: dict[str, float] = {}

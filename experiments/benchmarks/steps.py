@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -70,22 +70,50 @@ def _field(path: Any) -> str:
     return _SAME.get(fields[-1], fields[-1]) if fields else ""
 
 
-def compiled(
-    init: Init, step: Step, shapes: Shapes, memory: Memory | None = None
-) -> tuple[Callable[[], Any], dict[str, int]]:
-    """A call that runs one step after the other, and bytes by XLA's analysis.
+class Compiled(NamedTuple):
+    """A step as a compiled program, and what it begins with."""
 
-    `accessed` by a step, `temporary` beside its arguments, `state` between steps. Programs that are
-    given the same `memory` share it where their states have the same shapes.
-    """
-    keys = jax.random.split(jax.random.key(0), len(shapes))
-    params = {
-        f"w{i}": jax.random.normal(k, shape)
-        for i, (k, shape) in enumerate(zip(keys, shapes, strict=True))
-    }
-    grads = jax.tree.map(lambda p: 0.1 * p, params)
-    # A copy: what a state shares with the parameters could not be donated twice.
-    state = jax.tree.map(jnp.copy, init(params))
+    program: Any
+    start: Callable[[], tuple[Any, Any, Any]]
+    """New arrays: parameters, state and gradients."""
+    sizes: dict[str, int]
+    """Bytes by XLA's analysis: `accessed` by a step, `temporary` beside its arguments; `state`
+    between steps."""
+
+    def placed(self, memory: Memory | None = None) -> Callable[[], None]:
+        """A call that runs one step after the other.
+
+        Programs that are given the same `memory` share it where their states are alike.
+        """
+        params, state, grads = self.start()
+        held, tree = jax.tree.flatten((params, state))
+        shared, names = (memory or Memory()).for_tree((params, state))
+
+        def run() -> None:
+            pairs = zip(names, held, strict=True)
+            leaves = [x if name is None else shared.arrays[name] for name, x in pairs]
+            out = self.program(*jax.tree.unflatten(tree, leaves), grads)
+            jax.block_until_ready(out)
+            held[:] = jax.tree.leaves(out)
+            shared.arrays = {n: x for n, x in zip(names, held, strict=True) if n is not None}
+
+        return run
+
+
+def compiled(init: Init, step: Step, shapes: Shapes) -> Compiled:
+    """The step for parameters of these shapes, with donated buffers."""
+
+    def start() -> tuple[Any, Any, Any]:
+        keys = jax.random.split(jax.random.key(0), len(shapes))
+        params = {
+            f"w{i}": jax.random.normal(k, shape)
+            for i, (k, shape) in enumerate(zip(keys, shapes, strict=True))
+        }
+        grads = jax.tree.map(lambda p: 0.1 * p, params)
+        # A copy: what a state shares with the parameters could not be donated twice.
+        return params, jax.tree.map(jnp.copy, init(params)), grads
+
+    params, state, grads = start()
     program = jax.jit(step, donate_argnums=(0, 1)).lower(params, state, grads).compile()
     cost, needed = program.cost_analysis(), program.memory_analysis()
     sizes = {
@@ -93,18 +121,7 @@ def compiled(
         "temporary": needed.temp_size_in_bytes if needed else 0,
         "state": sum(x.nbytes for x in jax.tree.leaves(state)),
     }
-    held, tree = jax.tree.flatten((params, state))
-    shared, names = (memory or Memory()).for_tree((params, state))
-
-    def run() -> None:
-        pairs = zip(names, held, strict=True)
-        leaves = [x if name is None else shared.arrays[name] for name, x in pairs]
-        out = program(*jax.tree.unflatten(tree, leaves), grads)
-        jax.block_until_ready(out)
-        held[:] = jax.tree.leaves(out)
-        shared.arrays = {n: x for n, x in zip(names, held, strict=True) if n is not None}
-
-    return run, sizes
+    return Compiled(program, start, sizes)
 
 
 def torch_step(shapes: Shapes, learning_rate: float = 1e-3) -> Callable[[], Any]:

@@ -15,7 +15,7 @@ import adamlab as al
 from adamlab import optimizers as opt
 from adamlab.analysis import bootstrap
 from experiments.benchmarks.measure import in_turn, keep, paired_ratio, table
-from experiments.benchmarks.steps import Memory, compiled, plain_step
+from experiments.benchmarks.steps import Compiled, Memory, compiled, plain_step
 
 LEAVES, SHAPE = 10, (640, 625)
 PARAMETERS = LEAVES * SHAPE[0] * SHAPE[1]
@@ -59,6 +59,7 @@ OPTAX: dict[str, Callable[[], Any]] = {
 def main() -> None:
     """Measure, print and keep."""
     figures: dict[str, Any] = {}
+    adam = _step(al.adam(RATE))
     for name in opt.names():
         if name in SKIPPED:
             continue
@@ -66,13 +67,14 @@ def main() -> None:
         if "key" in given:
             given["key"] = jax.random.key(0)
         tx = getattr(opt, name)(RATE, **given)
-        beside_adam = _ratios(tx, al.adam(RATE), PLACEMENTS)
-        row: dict[str, Any] = {"times_adam": statistics.median(beside_adam), **_step(tx)[1]}
+        ours = _step(tx)
+        beside_adam = _ratios(ours, adam, PLACEMENTS)
+        row: dict[str, Any] = {"times_adam": statistics.median(beside_adam), **_bytes(ours)}
         if name in OPTAX:
-            theirs = OPTAX[name]()
-            found = bootstrap(_ratios(tx, theirs, BESIDE_OPTAX), np.median)
+            theirs = _step(OPTAX[name]())
+            found = bootstrap(_ratios(ours, theirs, BESIDE_OPTAX), np.median)
             row["times_optax"], row["times_optax_from"], row["times_optax_to"] = found
-            row["optax_bytes"] = _step(theirs)[1]["bytes"]
+            row["optax_bytes"] = _bytes(theirs)["bytes"]
         figures[name] = row
         print(f"  {name}: {row}", flush=True)
     print(
@@ -97,42 +99,36 @@ def main() -> None:
     ratios = [row["times_optax"] for row in figures.values() if "times_optax" in row]
     print(f"median over the {len(ratios)} that Optax has: {statistics.median(ratios):.2f}")
     # What the measure says of two equal programs: how far to trust the others.
-    control = [
-        statistics.median(_ratios(optax.adam(RATE), optax.adam(RATE), BESIDE_OPTAX))
-        for _ in range(CONTROLS)
-    ]
+    one, other = (_step(optax.adam(RATE)) for _ in range(2))
+    control = [statistics.median(_ratios(one, other, BESIDE_OPTAX)) for _ in range(CONTROLS)]
     print(f"Optax's Adam beside itself: {min(control):.2f} to {max(control):.2f}")
     kept = {"variants": figures, "control": control}
     keep("variants", "python -m experiments bench variants", kept)
 
 
-def _ratios(
-    ours: optax.GradientTransformation, theirs: optax.GradientTransformation, placements: int
-) -> list[float]:
+def _ratios(ours: Compiled, theirs: Compiled, placements: int) -> list[float]:
     """For each placement of the arrays, shared where the two states are alike, the median."""
     medians = []
     for _ in range(placements):
         memory = Memory()
-        pair = {"ours": _step(ours, memory)[0], "theirs": _step(theirs, memory)[0]}
+        pair = {"ours": ours.placed(memory), "theirs": theirs.placed(memory)}
         in_turn(pair, 3)
         times = in_turn(pair, ROUNDS)
         medians.append(paired_ratio(times["ours"], times["theirs"]))
     return medians
 
 
-def _step(
-    tx: optax.GradientTransformation, memory: Memory | None = None
-) -> tuple[Callable[[], Any], dict[str, float]]:
-    """A compiled step, and its bytes for each parameter."""
+def _step(tx: optax.GradientTransformation) -> Compiled:
     curved = "track_curvature" in al.stages.parts_of(tx)
     extra = (lambda grads: {"hessian_diag": grads}) if curved else None
     with jax.numpy_dtype_promotion("standard"):
-        run, sizes = compiled(*plain_step(tx, extra), [SHAPE] * LEAVES, memory)
-    return run, {
-        "bytes": sizes["accessed"] / PARAMETERS,
-        "temporary": sizes["temporary"] / PARAMETERS,
-        "state": sizes["state"] / PARAMETERS,
-    }
+        return compiled(*plain_step(tx, extra), [SHAPE] * LEAVES)
+
+
+def _bytes(step: Compiled) -> dict[str, float]:
+    """Bytes for each parameter."""
+    names = {"accessed": "bytes", "temporary": "temporary", "state": "state"}
+    return {name: step.sizes[theirs] / PARAMETERS for theirs, name in names.items()}
 
 
 if __name__ == "__main__":
