@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.ndimage import label
+from scipy.stats import linregress
 
 from adamlab.analysis import (
     Interval,
@@ -655,3 +656,28 @@ def test_slopes_tell_a_rough_scale_from_a_smooth_one():
 def test_box_counting_refuses(call, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         call()
+
+
+@pytest.mark.parametrize(("level", "low", "high"), [
+    (0.95, 100, 3899), (0.9, 200, 3799), (0.5, 1000, 2999), (1e-9, 1999, 2000),
+])  # fmt: skip
+def test_the_ends_leave_as_many_resamples_out_below_as_above(level, low, high):
+    def rank(values, axis):
+        return np.arange(values.shape[1]) if values.ndim > 1 else np.float64(7)
+
+    assert bootstrap([1.0, 2.0], rank, level=level) == (7, low, high)
+
+
+def test_a_dimensions_standard_error_is_that_of_a_fitted_line():
+    image = np.random.default_rng(0).uniform(size=(256, 256)) < 0.02
+    found = box_dimension(image)
+    line = linregress(-np.log(found.sizes), np.log(found.counts))
+    np.testing.assert_allclose(found.dimension, line.slope, rtol=1e-9)
+    np.testing.assert_allclose(found.standard_error, line.stderr, rtol=1e-6)
+
+
+def test_small_and_big_batches_are_drawn_apart():
+    found = gradient_noise_scale(
+        lambda key, size: jax.random.normal(key, (3,)), jax.random.key(0), small=1, big=2, repeats=4
+    )
+    assert found.variance != 0

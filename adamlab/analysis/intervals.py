@@ -83,7 +83,7 @@ def bootstrap(
     if np.isnan(found).any():
         raise ValueError("statistic=NaN in a resample: must be a number or inf")
     found.sort()
-    outside = round((1 - level) / 2 * resamples)
+    outside = min(round((1 - level) / 2 * resamples), (resamples - 1) // 2)
     return Interval(value, float(found[outside]), float(found[-1 - outside]))
 
 
