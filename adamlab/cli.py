@@ -157,12 +157,12 @@ def _default_axes(
 ) -> dict[str, Any]:
     """The default axes that every optimizer has, up to the last value that all of them take."""
     from adamlab.sweeps import parse_axes
-    from adamlab.training import build
+    from adamlab.training import build, plain_name
 
     free = set.intersection(*(set(inspect.signature(each).parameters) for each in builds))
-    free -= {name.removeprefix("1-") for name in fixed}
+    free -= {plain_name(name) for name in fixed}
     every, _ = parse_axes(_DEFAULT_AXES)
-    axes = {name: v for name, v in every.items() if name.removeprefix("1-") in free}
+    axes = {name: v for name, v in every.items() if plain_name(name) in free}
     first = {**fixed, **{name: v[0] for name, v in axes.items()}}
 
     def taken(name: str, value: Any) -> bool:

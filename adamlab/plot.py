@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from adamlab.maps import Outcome, outcome_of, summarize, typical_loss, typical_outcome
+from adamlab.maps import Outcome, is_numeric, outcome_of, summarize, typical_loss, typical_outcome
 from adamlab.sweeps import SEED
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def why_no_picture(dataset: xr.Dataset) -> str:
 
 
 def _is_named(dataset: xr.Dataset, axis: str) -> bool:
-    return dataset[axis].dtype.kind not in "iuf"
+    return not is_numeric(dataset[axis])
 
 
 def _columns_first(dataset: xr.Dataset, axes: Sequence[str]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import multiprocessing
 import os
 import pickle
@@ -780,7 +779,6 @@ def test_blocks_are_let_go_when_they_are_written(monkeypatch):
     def watched(self, place, values):
         kept.append(weakref.ref(values["result"]))
         write(self, place, values)
-        gc.collect()
         most.append(sum(one() is not None for one in kept))
 
     monkeypatch.setattr(Store, "write", watched)

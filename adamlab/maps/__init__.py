@@ -1,6 +1,13 @@
 """Convergence maps: trainings over a grid, the outcome of each, and what the map shows."""
 
-from adamlab.maps.band import Band, border, converged_band, typical_loss, typical_outcome
+from adamlab.maps.band import (
+    Band,
+    border,
+    converged_band,
+    is_numeric,
+    typical_loss,
+    typical_outcome,
+)
 from adamlab.maps.convergence import convergence_map
 from adamlab.maps.outcomes import Criteria, Outcome, classify, outcome_of, with_outcomes
 from adamlab.maps.summary import Summary, summarize
@@ -14,6 +21,7 @@ __all__ = [
     "classify",
     "converged_band",
     "convergence_map",
+    "is_numeric",
     "outcome_of",
     "summarize",
     "typical_loss",

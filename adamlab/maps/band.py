@@ -8,6 +8,7 @@ import numpy as np
 
 from adamlab._checks import nearest
 from adamlab.maps.outcomes import Outcome, outcome_of
+from adamlab.sweeps import SEED
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -33,7 +34,7 @@ def typical_loss(dataset: xr.Dataset) -> xr.DataArray:
     late = dataset["late_loss"]
     broken = (dataset["outcome"] == Outcome.NON_FINITE) | ~np.isfinite(late)
     late = late.where(~broken | ~done, np.inf)
-    return late.median("seed") if "seed" in late.dims else late
+    return late.median(SEED) if SEED in late.dims else late
 
 
 def typical_outcome(dataset: xr.Dataset) -> xr.DataArray:
@@ -42,20 +43,20 @@ def typical_outcome(dataset: xr.Dataset) -> xr.DataArray:
     A point of which some seeds are missing goes by the others; -1 where all are.
     """
     outcome = outcome_of(dataset)
-    if "seed" not in outcome.dims:
+    if SEED not in outcome.dims:
         return outcome
     codes = np.array(sorted(Outcome, reverse=True), np.int8)
-    counts = np.stack([(outcome == code).sum("seed").values for code in codes])
+    counts = np.stack([(outcome == code).sum(SEED).values for code in codes])
     typical = np.where(counts.sum(0) > 0, codes[counts.argmax(0)], np.int8(-1))
-    return outcome.isel(seed=0, drop=True).copy(data=typical)
+    return outcome.isel({SEED: 0}, drop=True).copy(data=typical)
 
 
 def most_converge(dataset: xr.Dataset) -> xr.DataArray:
     """Whether more than half of a point's seeds that were computed converged."""
     outcome = outcome_of(dataset)
-    if "seed" not in outcome.dims:
+    if SEED not in outcome.dims:
         return outcome == Outcome.CONVERGED
-    return 2 * (outcome == Outcome.CONVERGED).sum("seed") > (outcome >= 0).sum("seed")
+    return 2 * (outcome == Outcome.CONVERGED).sum(SEED) > (outcome >= 0).sum(SEED)
 
 
 def converged_band(dataset: xr.Dataset, axis: str) -> Band:
@@ -69,7 +70,7 @@ def converged_band(dataset: xr.Dataset, axis: str) -> Band:
         raise ValueError(
             f"axis={axis!r}: the map has no such axis; {nearest(axis, map(str, converged.dims))}"
         )
-    if not _is_numeric(converged[axis]):
+    if not is_numeric(converged[axis]):
         raise ValueError(f"axis={axis!r}: must be an axis of numbers, and holds names")
     converged = converged.transpose(..., axis)
     values = converged[axis].values
@@ -94,7 +95,7 @@ def border(dataset: xr.Dataset) -> xr.DataArray:
     converged = _ordered(most_converge(dataset))
     edge = np.zeros(converged.shape, bool)
     for axis in range(converged.ndim):
-        if not _is_numeric(converged[converged.dims[axis]]):
+        if not is_numeric(converged[converged.dims[axis]]):
             continue
         padded = np.pad(
             converged.values, [(int(a == axis),) * 2 for a in range(converged.ndim)], mode="edge"
@@ -106,13 +107,14 @@ def border(dataset: xr.Dataset) -> xr.DataArray:
     return converged.copy(data=edge)
 
 
-def _is_numeric(values: xr.DataArray) -> bool:
+def is_numeric(values: xr.DataArray) -> bool:
+    """Whether an axis holds numbers, not names."""
     return values.dtype.kind in "iuf"
 
 
 def _ordered(array: xr.DataArray) -> xr.DataArray:
     """`array` with its numeric axes ascending."""
-    return array.sortby([dim for dim in array.dims if _is_numeric(array[dim])])
+    return array.sortby([dim for dim in array.dims if is_numeric(array[dim])])
 
 
 def _longest_run(row: np.ndarray) -> tuple[int, int]:

@@ -28,6 +28,7 @@ from adamlab.training import (
     Probe,
     checkpoint_steps,
     name_of_optimizer,
+    plain_name,
     split_hyperparameters,
     train,
 )
@@ -170,7 +171,7 @@ def _settings(
         if name in bound.arguments and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
     }
     constants = {**own, **for_problem, **chosen}
-    swept = {name.removeprefix("1-") for name in axes}
+    swept = {plain_name(name) for name in axes}
     return {
         "problem": problem.name,
         "optimum": problem.optimum,

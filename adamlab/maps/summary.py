@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adamlab.maps.band import converged_band, typical_loss
+from adamlab.maps._arguments import OPTIMIZER
+from adamlab.maps.band import converged_band, is_numeric, typical_loss
 from adamlab.maps.outcomes import Outcome, outcome_of
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def summarize(dataset: xr.Dataset) -> Summary:
         best_loss = float(typical.values[place])
     bands: dict[str, tuple[float, float, float]] = {}
     for dim in typical.dims:
-        if dataset[dim].dtype.kind not in "iuf":
+        if not is_numeric(dataset[dim]):
             continue
         low, high, decades = (part.values.ravel() for part in converged_band(dataset, str(dim)))
         widths = np.where(np.isfinite(decades), decades, high - low)
@@ -97,7 +98,7 @@ def summarize(dataset: xr.Dataset) -> Summary:
         best_loss=best_loss,
         bands=bands,
         by_optimizer={
-            str(name): summarize(dataset.sel(optimizer=name, drop=True))
-            for name in (dataset["optimizer"].values if "optimizer" in dataset.dims else [])
+            str(name): summarize(dataset.sel({OPTIMIZER: name}, drop=True))
+            for name in (dataset[OPTIMIZER].values if OPTIMIZER in dataset.dims else [])
         },
     )

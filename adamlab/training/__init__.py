@@ -4,6 +4,7 @@ from adamlab.training.hyperparameters import (
     OptimizerFactory,
     build,
     name_of_optimizer,
+    plain_name,
     split_hyperparameters,
 )
 from adamlab.training.run import Probe, Trace, checkpoint_steps, train
@@ -15,6 +16,7 @@ __all__ = [
     "build",
     "checkpoint_steps",
     "name_of_optimizer",
+    "plain_name",
     "split_hyperparameters",
     "train",
 ]

@@ -18,6 +18,11 @@ OptimizerFactory = Callable[..., optax.GradientTransformation]
 _COMPLEMENT = "1-"
 
 
+def plain_name(axis: str) -> str:
+    """The hyperparameter that an axis is of: b2 for `b2` and for `1-b2`."""
+    return axis.removeprefix(_COMPLEMENT)
+
+
 def split_hyperparameters(
     problem: Problem, optimizer: OptimizerFactory, hyperparameters: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -38,7 +43,7 @@ def split_hyperparameters(
     for_optimizer: dict[str, Any] = {}
     for_problem: dict[str, Any] = dict(problem.hyperparameters)
     for name, value in hyperparameters.items():
-        plain = name.removeprefix(_COMPLEMENT)
+        plain = plain_name(name)
         if name in problem.hyperparameters:
             if name in named:
                 raise ValueError(
