@@ -92,6 +92,11 @@ def test_bad_structure_is_named(tmp_path):
             al.quadratic(), [al.adam, al.sgd], {**AXES, "1-b2": [0.1]}, store=tmp_path / "x"
         )
     assert not (tmp_path / "x").exists()
+    with pytest.raises(ValueError, match=r"b2=0: must be a number in \(0, 1\)") as refused:
+        al.convergence_map(
+            al.quadratic(), [al.adam, al.optimizers.lion], {**AXES, "1-b2": [0.1, 1.0]}
+        )
+    assert refused.value.__notes__ == ["so says the optimizer lion"]
     with pytest.raises(ValueError, match="two functions called 'double': give each a name"):
         al.sweep(apply, {"how": [double, double], "a": [1.0]})
     with pytest.raises(ValueError, match="axis 'how' is empty"):

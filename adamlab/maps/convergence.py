@@ -91,8 +91,12 @@ def convergence_map(
             convergence_map, problem, axes=axes, fixed=fixed, seeds=seeds, steps=steps,
             checkpoints=checkpoints, curve=curve, probe=probe, criteria=criteria,
         )  # fmt: skip
-        for each in several.values():  # before any of them is run
-            checked(problem, each, axes, fixed, seeds)
+        for label, each in several.items():  # before any of them is run
+            try:
+                checked(problem, each, axes, fixed, seeds)
+            except (TypeError, ValueError) as error:
+                error.add_note(f"so says the optimizer {label}")
+                raise
         checkpoint_steps(steps, checkpoints)
         store = sweep_options.pop("store", None)
         joined = over_structures(
