@@ -19,6 +19,11 @@ settings.register_profile("adamlab", deadline=None, max_examples=25, derandomize
 settings.load_profile("adamlab")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first: at the end one would keep a worker when the others have nothing left."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 def pytest_collection_finish() -> None:
     """Leave what is imported out of garbage collections, one of which each leak check makes."""
     gc.collect()

@@ -32,6 +32,7 @@ GROUPS = 4
 every_experiment = pytest.mark.parametrize("name", BOOK)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_every_experiment_really_runs(group):
     names = list(BOOK)[group::GROUPS]
