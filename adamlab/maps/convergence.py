@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,6 +21,7 @@ from adamlab.sweeps import (
     over_structures,
     sweep,
     use_all_cores,
+    without_addresses,
 )
 from adamlab.training import (
     OptimizerFactory,
@@ -198,6 +198,4 @@ def _json(value: Any) -> Any:
     if isinstance(value, str | int | float | None):
         return value
     named = getattr(value, "func", value)  # a label; the sweep's program tells two of one name
-    return getattr(named, "__qualname__", None) or " ".join(
-        re.sub(r" at 0x[0-9a-f]+", "", repr(value)).split()
-    )
+    return getattr(named, "__qualname__", None) or " ".join(without_addresses(repr(value)).split())

@@ -40,7 +40,7 @@ class Source:
     hyperparameters: Mapping[str, float] = field(default_factory=dict)
     """What a sweep can vary about the data, with the defaults."""
 
-    def rows(self, key: jax.Array, values: Mapping[str, Any]) -> Data:
+    def rows(self, key: jax.Array, **values: Any) -> Data:
         """The data of a run as JAX's arrays; of `values` those that the source has are used."""
         drawn = self.draw(key, **{name: values[name] for name in self.hyperparameters})
         return Data(*map(jnp.asarray, drawn))
@@ -60,7 +60,7 @@ def _then(
     source: Source, change: Callable[..., Data], own: tuple[str, ...], key: jax.Array, **values: Any
 ) -> Data:
     first, second = jax.random.split(key)
-    return change(second, source.rows(first, values), **{name: values[name] for name in own})
+    return change(second, source.rows(first, **values), **{name: values[name] for name in own})
 
 
 def shapes(source: Source) -> Data:

@@ -98,7 +98,7 @@ def supervised(
     loss_name = getattr(loss, "__name__", "loss")
     return Problem(
         name=name or f"{source.name}, {loss_name}, batch {batch_size or 'all'}",
-        data=partial(_data, source),
+        data=source.rows,
         init=partial(_init, model),
         loss=partial(_loss, model, loss),
         batch=partial(_batch, batch_size),
@@ -216,10 +216,6 @@ def _penalized(problem: Problem, params: Any, batch: Any, *, l1: Any, l2: Any, *
     size = sum(jnp.abs(p).sum() for p in kept)
     square = sum(jnp.square(p).sum() for p in kept)
     return problem.loss(params, batch, **rest) + l1 * size + l2 * square
-
-
-def _data(source: Source, key: jax.Array, **values: Any) -> Data:
-    return source.rows(key, values)
 
 
 def _init(model: Model, key: jax.Array, *, gain: jax.Array, **_: Any) -> Any:

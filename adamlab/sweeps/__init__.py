@@ -3,6 +3,7 @@
 from adamlab.sweeps.axes import SEED, check_axes, parse_axes
 from adamlab.sweeps.devices import float_dtype, use_all_cores
 from adamlab.sweeps.execute import DEFAULT_MEMORY, open_sweep, sweep
+from adamlab.sweeps.identity import without_addresses
 from adamlab.sweeps.provenance import provenance
 from adamlab.sweeps.refusals import OtherSweepError
 from adamlab.sweeps.structure import by_label, over_structures
@@ -20,4 +21,5 @@ __all__ = [
     "provenance",
     "sweep",
     "use_all_cores",
+    "without_addresses",
 ]

@@ -22,13 +22,17 @@ def digest(program: ClosedJaxpr) -> str:
     What a function reads by whatever way, such as a closure, a module or an object's attribute,
     is an operation or a value of its program; how it is written, named or commented on is not.
     """
-    # An address is another in each process.
-    sha = hashlib.sha256(re.sub(r" at 0x[0-9a-f]+", "", str(program)).encode())
+    sha = hashlib.sha256(without_addresses(str(program)).encode())
     for value in _values(program):
         keys = isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
         array = np.asarray(jax.random.key_data(value) if keys else value)
         sha.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
     return sha.hexdigest()[:8]
+
+
+def without_addresses(text: str) -> str:
+    """A `repr` without the addresses of objects, which are others in each process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", text)
 
 
 def _values(program: Any) -> Iterator[Any]:
