@@ -753,6 +753,8 @@ def test_what_is_not_finite_is_not_rounded(update):
     params = jnp.ones(64, jnp.bfloat16)
     found, _ = stage.update(jnp.full(64, update), stage.init(params), params)
     np.testing.assert_array_equal(found.astype(np.float32), update)
+    found, _ = stage.update(jnp.zeros(64), stage.init(params), jnp.full_like(params, update))
+    np.testing.assert_array_equal(found.astype(np.float32), update)
 
 
 def test_a_schedule_is_asked_for_the_steps_already_done():

@@ -91,7 +91,8 @@ def round_stochastically(key: jax.Array) -> DirectionToDirection:
             return u
         exact = widen(p) + widen(u)
         noise = jax.random.bits(own, p.shape, jnp.uint16).astype(jnp.uint32)
-        return (to_bfloat16(exact, noise) - widen(p)).astype(p.dtype)
+        change = to_bfloat16(exact, noise) - widen(p)
+        return jnp.where(jnp.isfinite(exact), change, exact).astype(p.dtype)
 
     def update(
         updates: Any, state: StochasticState, params: Any, **_: Any
