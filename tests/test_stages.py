@@ -742,9 +742,12 @@ def test_an_old_average_is_rectified_by_the_published_formula(steps):
 
 def test_a_mean_is_taken_from_its_nearer_end():
     far, near = jnp.float32(1e8), jnp.float32(1.0)
-    weight = jnp.float32(31 / 32)
-    np.testing.assert_allclose(lerp(far, near, weight), (1e8 + 31) / 32, rtol=0, atol=0.3)
-    assert lerp(jnp.float32(jnp.inf), near, jnp.float32(0.1)) == jnp.inf
+    large, small = jnp.float32(31 / 32), jnp.float32(1 / 32)
+    np.testing.assert_allclose(lerp(far, near, large), (1e8 + 31) / 32, rtol=0, atol=0.3)
+    np.testing.assert_allclose(lerp(near, far, small), (1e8 + 31) / 32, rtol=0, atol=0.3)
+    same = jnp.linspace(0.1, 3.0, 99)  # (1 - weight) same + weight same would differ from it
+    for weight in (large, small, jnp.float32(1e-3)):
+        np.testing.assert_array_equal(lerp(same, same, weight), same)
 
 
 @pytest.mark.parametrize("update", [jnp.inf, -jnp.inf, jnp.nan])

@@ -102,15 +102,13 @@ def average_dtype() -> Any:
 
 
 def lerp(a: jax.Array, b: jax.Array, weight: jax.Array) -> jax.Array:
-    """`a + weight * (b - a)`, computed from the nearer end; an infinite `a` stays so.
+    """`a + weight * (b - a)`, computed from the nearer end.
 
     With a small weight, `(1 - weight) * a` would round the 1 - weight; with a large one, b - a
-    would lose b where a is far larger.
+    would lose b where a is far larger. Both must be finite.
     """
-    apart = b - a
-    if jnp.issubdtype(apart.dtype, jnp.floating):  # inf - inf would be NaN
-        apart = jnp.maximum(apart, -jnp.finfo(apart.dtype).max)
-    return jnp.where(weight.real > 0.5, b - (1 - weight) * apart, a + weight * apart)
+    from_b = weight.real > 0.5
+    return jnp.where(from_b, b, a) + jnp.where(from_b, weight - 1, weight) * (b - a)
 
 
 @jax.custom_jvp
