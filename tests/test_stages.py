@@ -27,6 +27,7 @@ from adamlab.stages import (
     block_squares,
     center_nu,
     chain,
+    change_mu,
     clip_by_global_norm,
     correct_bias,
     cross_correct,
@@ -772,3 +773,13 @@ def test_a_schedule_is_asked_for_the_steps_already_done():
     )
     updates, _ = tx.update(jnp.zeros(2), tx.init(jnp.ones(2)), jnp.ones(2))
     np.testing.assert_allclose(updates, 0.5 / 2, rtol=1e-6)
+
+
+def test_a_stage_of_ones_own_sees_a_gradient_that_it_can_average():
+    own = change_mu("own", lambda m, g: m - g)
+    given = _moments(jnp.asarray([1.0, jnp.inf], jnp.bfloat16), mu=jnp.ones(2))
+    seen, _ = _step(own, given)
+    assert seen.mu.dtype == jnp.float32
+    np.testing.assert_array_equal(seen.mu, [0, -(2.0**48)])
+    with pytest.raises(ValueError, match="own needs the first moment; give track_moments a b1"):
+        chain(track_moments(None), own, precondition()).init(jnp.ones(2))

@@ -73,6 +73,7 @@ from adamlab.stages.gradient import (
 from adamlab.stages.moments import gradient_like, track_moments, track_mu, track_nu
 from adamlab.stages.momentum import (
     cautious_mask,
+    change_mu,
     drop_mu,
     friction,
     mix_gradient,
@@ -162,6 +163,7 @@ __all__ = [
     "center_nu",
     "centralize",
     "chain",
+    "change_mu",
     "clip",
     "clip_by_block_rms",
     "clip_by_global_norm",

@@ -17,6 +17,22 @@ from adamlab.stages.numerics import at_step, cast_like, tame, widen
 from adamlab.stages.second_moment import square
 
 
+def change_mu(name: str, function: Callable[[jax.Array, jax.Array], jax.Array]) -> MomentsToMoments:
+    """A stage of one's own, called `name`: for each leaf `mu` becomes `function(mu, gradient)`.
+
+    The gradient comes in `mu`'s dtype, float32 or wider, and cut off where its squares would
+    overflow; of an infinite one `mu` would keep infinity for ever.
+    """
+
+    def change(moments: Moments) -> Moments:
+        mu = jax.tree.map(
+            lambda m, g: function(m, tame(g).astype(m.dtype)), moments.mu, moments.grad
+        )
+        return moments._replace(mu=mu)
+
+    return MomentsToMoments.from_function(name, change, needs=("mu",))
+
+
 class NesterovState(NamedTuple):
     """State of `nesterov`."""
 
@@ -68,9 +84,9 @@ def mix_gradient(mu_weight: Any, grad_weight: Any) -> MomentsToMoments:
 
     def mix(m: jax.Array, g: jax.Array) -> jax.Array:
         own, new = (jnp.asarray(w, m.dtype) for w in (mu_weight, grad_weight))
-        return own * m + new * tame(g).astype(m.dtype)
+        return own * m + new * g
 
-    return _on_mu("mix_gradient", mix)
+    return change_mu("mix_gradient", mix)
 
 
 def quasi_hyperbolic(v1: Any, v2: Any = 1.0) -> MomentsToMoments:
@@ -213,21 +229,21 @@ def cautious_mask(floor: Any = 1e-3) -> MomentsToMoments:
     check_number("floor", floor, low=0, high=1, open_low=True, scheduled=False)
 
     def keep(m: jax.Array, g: jax.Array) -> jax.Array:
-        mask = (jnp.real(jnp.conj(m) * tame(g).astype(m.dtype)) > 0).astype(m.dtype)
+        mask = (jnp.real(jnp.conj(m) * g) > 0).astype(m.dtype)
         share = jnp.mean(mask.real) if mask.size else jnp.ones([], mask.real.dtype)
         return m * mask / jnp.maximum(share, floor)
 
-    return _on_mu("cautious_mask", keep)
+    return change_mu("cautious_mask", keep)
 
 
 def sign_of_gradient() -> MomentsToMoments:
     """The gradient's sign with the first moment's size: `sign(g) |mu|` (Cao et al. 2024, Grams)."""
-    return _on_mu("sign_of_gradient", lambda m, g: jnp.sign(g).astype(m.dtype) * jnp.abs(m))
+    return change_mu("sign_of_gradient", lambda m, g: jnp.sign(g) * jnp.abs(m))
 
 
 def size_of_gradient() -> MomentsToMoments:
     """The first moment's sign with the gradient's size: `sign(mu) |g|` (Kegreisz 2025, Ano)."""
-    return _on_mu("size_of_gradient", lambda m, g: jnp.sign(m) * jnp.abs(tame(g)).astype(m.dtype))
+    return change_mu("size_of_gradient", lambda m, g: jnp.sign(m) * jnp.abs(g))
 
 
 def drop_mu() -> MomentsToMoments:
@@ -235,10 +251,3 @@ def drop_mu() -> MomentsToMoments:
     return MomentsToMoments.from_function(
         "drop_mu", lambda moments: moments._replace(mu=None, mu_mass=None)
     )
-
-
-def _on_mu(name: str, function: Callable[[jax.Array, jax.Array], jax.Array]) -> MomentsToMoments:
-    def apply(moments: Moments) -> Moments:
-        return moments._replace(mu=jax.tree.map(function, moments.mu, moments.grad))
-
-    return MomentsToMoments.from_function(name, apply, needs=("mu",))
