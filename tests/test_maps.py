@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from dataclasses import replace
 from functools import partial
@@ -234,6 +235,9 @@ def test_the_border_is_the_inner_edge():
     expected[2, 2] = False
     np.testing.assert_array_equal(border(_map(codes)).values, expected)
     assert not border(_map(np.full((3, 3), C))).any()
+    codes[0], codes[1:, 0] = -1, -1  # not computed
+    expected[1, 2] = expected[2, 1] = expected[1, 1] = False
+    np.testing.assert_array_equal(border(_map(codes)).values, expected)
 
 
 def test_a_point_whose_seeds_break_is_not_the_best():
@@ -405,6 +409,27 @@ def test_bad_input_is_named_before_anything_runs(name):
     axes, options, message = BAD[name]
     with pytest.raises((ValueError, TypeError), match=message):
         al.convergence_map(al.quadratic(), al.adam, axes, **options)
+
+
+@pytest.mark.parametrize(
+    "taken", [lambda b2: b2, lambda b2: jnp.asarray(b2, float), float, lambda b2: b2 > 0 and b2]
+)
+def test_an_optimizer_that_knows_no_complement_is_named(taken):
+    def mine(learning_rate, b2=0.999):
+        return optax.adam(learning_rate, b2=taken(b2))
+
+    axes = {"learning_rate": [0.1], "1-b2": [0.1, 0.2]}
+    with pytest.raises(ValueError, match="'1-b2': the optimizer mine does not take b2 by the comp"):
+        al.convergence_map(al.quadratic(), mine, axes)
+
+
+def test_a_map_goes_to_netcdf_and_back_with_all_that_determined_it(small_map, tmp_path):
+    texts = {name: json.dumps(value) for name, value in small_map.attrs.items()}
+    kept = small_map.assign_attrs(texts)
+    kept.to_netcdf(tmp_path / "map.nc", engine="scipy")
+    with xr.open_dataset(tmp_path / "map.nc", engine="scipy") as back:
+        assert {name: json.loads(text) for name, text in back.attrs.items()} == small_map.attrs
+        np.testing.assert_array_equal(back["outcome"], small_map["outcome"])
 
 
 def test_whole_numbers_that_are_no_axis_say_so():

@@ -29,7 +29,7 @@ from adamlab.stages import (
     track_nu,
     unrooted,
 )
-from adamlab.stages._decay import plain_decay
+from adamlab.stages._decay_rate import plain_decay
 
 
 def adan(

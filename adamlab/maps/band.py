@@ -90,20 +90,19 @@ def border(dataset: xr.Dataset) -> xr.DataArray:
     """Whether most seeds of a point converged and of a neighbour not: the band's inner edge.
 
     Neighbours are the next values along an axis, whatever the order that they stand in; names,
-    such as optimizers, have none.
+    such as optimizers, have none, and one that is not computed yet is none.
     """
     converged = _ordered(most_converge(dataset))
+    fails = _ordered(typical_outcome(dataset) >= 0) & ~converged
     edge = np.zeros(converged.shape, bool)
     for axis in range(converged.ndim):
         if not is_numeric(converged[converged.dims[axis]]):
             continue
-        padded = np.pad(
-            converged.values, [(int(a == axis),) * 2 for a in range(converged.ndim)], mode="edge"
-        )
+        beside = [(int(a == axis),) * 2 for a in range(converged.ndim)]
+        padded = np.pad(fails.values, beside)
         length = converged.shape[axis]
         for shift in (0, 2):
-            neighbour = padded.take(range(shift, shift + length), axis=axis)
-            edge |= converged.values & ~neighbour
+            edge |= converged.values & padded.take(range(shift, shift + length), axis=axis)
     return converged.copy(data=edge)
 
 

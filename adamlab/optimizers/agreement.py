@@ -30,7 +30,7 @@ from adamlab.stages import (
     track_window,
 )
 from adamlab.stages import yogi as yogi_squares
-from adamlab.stages._decay import plain_decay
+from adamlab.stages._decay_rate import plain_decay
 
 
 def cautious_adamw(

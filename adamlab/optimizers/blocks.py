@@ -36,7 +36,7 @@ from adamlab.stages import (
     trace,
     track_moments,
 )
-from adamlab.stages._decay import check_decay, plain_decay
+from adamlab.stages._decay_rate import check_decay, plain_decay
 from adamlab.stages.numerics import at_step, step_number
 
 

@@ -23,7 +23,7 @@ from adamlab.stages import (
     track_moments,
     track_weighted_sums,
 )
-from adamlab.stages._decay import plain_decay
+from adamlab.stages._decay_rate import plain_decay
 from adamlab.stages.numerics import at_step, step_number
 
 

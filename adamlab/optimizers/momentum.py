@@ -30,7 +30,7 @@ from adamlab.stages import (
     track_mu_by_variance,
     track_nu,
 )
-from adamlab.stages._decay import plain_decay
+from adamlab.stages._decay_rate import plain_decay
 from adamlab.stages.numerics import step_number
 
 

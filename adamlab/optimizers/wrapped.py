@@ -23,7 +23,7 @@ from adamlab.stages import (
     schedule_free,
     track_moments,
 )
-from adamlab.stages._decay import plain_decay
+from adamlab.stages._decay_rate import plain_decay
 
 
 def schedule_free_adamw(

@@ -2,7 +2,7 @@
 
 from adamlab.stages._catalogue import vocabulary
 from adamlab.stages._chain import chain
-from adamlab.stages._decay import DecayRate, OneMinus, decay_at
+from adamlab.stages._decay_rate import DecayRate, OneMinus, decay_at
 from adamlab.stages._kinds import (
     DirectionToDirection,
     GradientToDirection,

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from adamlab.stages._decay import DecayRate, Scalar, decay_at, mass_of
+from adamlab.stages._decay_rate import DecayRate, Scalar, decay_at, mass_of
 from adamlab.stages.numerics import average_dtype, lerp, widen
 
 

@@ -11,7 +11,7 @@ import optax
 
 from adamlab._checks import check_count
 from adamlab.stages._chain import chain
-from adamlab.stages._decay import DecayRate, check_decay, decay_at
+from adamlab.stages._decay_rate import DecayRate, check_decay, decay_at
 from adamlab.stages._kinds import GradientToDirection, extra_args_of, parts_of
 from adamlab.stages.numerics import cast_like, lerp, tame, wide_dtype, widen
 from adamlab.stages.storage import EightBit, PerLeaf, QuantizedBlocks, pack, restore, store, unpack

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from adamlab._checks import check_count, check_number
-from adamlab.stages._decay import DecayRate, check_decay
+from adamlab.stages._decay_rate import DecayRate, check_decay
 from adamlab.stages.numerics import lerp, ratio, squared_magnitude, wide_dtype
 from adamlab.stages.second_moment import SecondMoment, Seen, at_most_tame, square
 

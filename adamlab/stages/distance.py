@@ -14,7 +14,7 @@ import optax
 
 from adamlab._checks import check_number
 from adamlab.stages._average import fold, step_at
-from adamlab.stages._decay import plain_decay
+from adamlab.stages._decay_rate import plain_decay
 from adamlab.stages._kinds import GradientToDirection
 from adamlab.stages.numerics import at_step, average_dtype, ratio, sqrt, tame, widen
 from adamlab.stages.second_moment import square

@@ -11,7 +11,7 @@ import optax
 
 from adamlab._checks import check_number
 from adamlab.stages._average import Step, fold, start_log_decay, step_at
-from adamlab.stages._decay import DecayRate, check_decay
+from adamlab.stages._decay_rate import DecayRate, check_decay
 from adamlab.stages._kinds import GradientToMoments, Moments, MomentsToMoments, label_of
 from adamlab.stages.numerics import cast_like, map_pairs, real_dtype, tame, widen
 from adamlab.stages.second_moment import SecondMoment, Seen, second_moment_of

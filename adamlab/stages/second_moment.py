@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adamlab._checks import check_number
-from adamlab.stages._decay import DecayRate, OneMinus, check_decay, decay_at
+from adamlab.stages._decay_rate import DecayRate, OneMinus, check_decay, decay_at
 from adamlab.stages.numerics import largest_tame, lerp, squared_magnitude, wide_dtype
 
 

@@ -10,7 +10,7 @@ import optax
 
 from adamlab._checks import check_count, check_number
 from adamlab.stages._average import start_log_decay, step_at
-from adamlab.stages._decay import DecayRate, OneMinus, plain_decay, refuse_narrow
+from adamlab.stages._decay_rate import DecayRate, OneMinus, plain_decay, refuse_narrow
 from adamlab.stages._kinds import GradientToMoments, Moments, MomentsToMoments
 from adamlab.stages.moments import NuTracker, gradient_like
 from adamlab.stages.numerics import at_step, real_dtype, tame, widen

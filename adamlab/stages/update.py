@@ -10,7 +10,7 @@ import optax
 
 from adamlab._checks import check_number
 from adamlab.stages._average import fold, start_log_decay, step_at
-from adamlab.stages._decay import DecayRate, check_decay, plain_decay
+from adamlab.stages._decay_rate import DecayRate, check_decay, plain_decay
 from adamlab.stages._kinds import DirectionToDirection
 from adamlab.stages.numerics import cast_like, widen
 

@@ -103,9 +103,10 @@ def sweep(
 
     Returns:
         A dataset in memory with a variable for each output over the axes, and `done`. Its
-        attributes say what determined it and where it was computed (some are mappings, for which
-        NetCDF has no place: `drop_attrs()` before `to_netcdf`); `compiles` counts compiled
+        attributes say what determined it and where it was computed; `compiles` counts compiled
         programs, `run_seconds` is the wall time of this call's blocks, compiling not included.
+        Some are mappings, which NetCDF does not hold: before `to_netcdf`, make them texts by
+        `assign_attrs({name: json.dumps(value) for name, value in dataset.attrs.items()})`.
 
     Raises:
         ValueError: an axis is unknown to `fn`, empty or holds bad values; names clash; `memory`

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -74,7 +76,7 @@ def split_hyperparameters(
 
 def build(
     problem: Problem, optimizer: OptimizerFactory, hyperparameters: Mapping[str, Any]
-) -> tuple[optax.GradientTransformation, dict[str, Any]]:
+) -> tuple[optax.GradientTransformationExtraArgs, dict[str, Any]]:
     """The optimizer at these hyperparameters, and the problem's share of them.
 
     Raises:
@@ -85,21 +87,38 @@ def build(
     """
     values, for_problem = split_hyperparameters(problem, optimizer, hyperparameters)
     name = name_of_optimizer(optimizer)
-    try:
-        tx = optimizer(**values)
-    except (TypeError, ValueError) as error:
-        given = [n for n, value in values.items() if isinstance(value, OneMinus)]
-        if given and repr(values[given[0]]) in str(error):  # as a value, not for what is in it
-            raise ValueError(
-                f"hyperparameter '1-{given[0]}': the optimizer {name} does not take {given[0]} by "
-                f"its complement, an adamlab.OneMinus; give {given[0]}"
-            ) from error
-        raise
+    complements = [n for n, value in values.items() if isinstance(value, OneMinus)]
+    guard = functools.partial(_naming_complements, name, complements)
+    tx = guard(optimizer)(**values)
     if not all(callable(getattr(tx, part, None)) for part in ("init", "update")):
         raise TypeError(
             f"optimizer={name}: returned {tx!r:.60}: must return a gradient transformation"
         )
-    return tx, for_problem
+    extended = optax.with_extra_args_support(tx)
+    guarded = optax.GradientTransformationExtraArgs(guard(extended.init), guard(extended.update))
+    return guarded, for_problem
+
+
+def _naming_complements(
+    optimizer: str, given: list[str], function: Callable[..., Any]
+) -> Callable[..., Any]:
+    """`function`, but what it raises because a OneMinus is no number says so."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except (TypeError, ValueError) as error:
+            # As a type or a value, not for the number in it.
+            if not given or not re.search(r"OneMinus('|\()", str(error)):
+                raise
+            names = ", ".join(given)
+            raise ValueError(
+                f"hyperparameter '1-{given[0]}': the optimizer {optimizer} does not take {names} "
+                f"by the complement, an adamlab.OneMinus; give {names}"
+            ) from error
+
+    return call
 
 
 def _complement(optimizer: OptimizerFactory, value: Any) -> Any:

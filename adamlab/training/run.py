@@ -94,8 +94,7 @@ def train(
         TypeError: `steps` or `checkpoints` is not an integer, the loss or the objective is no real
             scalar, or what `optimizer` returns is no gradient transformation.
     """
-    built, values = build(problem, optimizer, hyperparameters)
-    tx = optax.with_extra_args_support(built)
+    tx, values = build(problem, optimizer, hyperparameters)
     for_problem = {name: jnp.asarray(value, float) for name, value in values.items()}
     at_checkpoints = problem.objective is not None
     looks = at_checkpoints or curve or probe is not None

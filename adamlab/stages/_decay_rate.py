@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +19,9 @@ Scalar = float | jax.Array | np.ndarray
 _LEAST = 1e-30
 
 
-class OneMinus(NamedTuple):
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class OneMinus:
     """A decay rate b given by its complement: `b2=OneMinus(1e-3)` is b2 = 0.999.
 
     float32 holds 1 - b to seven digits but b = 0.99999 to only two digits of 1 - b, so a traced
