@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 import adamlab as al
 from adamlab import optimizers
+from adamlab.stages import DecayRate
 from adamlab.testing import Subject
 
 # The longest step of an average over a root mean square, by Cauchy and Schwarz over all gradients.
@@ -58,6 +59,12 @@ def _rounded(learning_rate: Any, b1: Any = 0.9, b2: Any = 0.999, eps: Any = 1e-8
     return optimizers.adamw_stochastic_rounding(learning_rate, KEY, b1, b2, eps, weight_decay=0.0)
 
 
+def _soon_synced(
+    learning_rate: Any, b1: DecayRate = 0.9, b2: DecayRate = 0.999, eps: Any = 1e-8
+) -> Any:
+    return optimizers.lookahead_adam(learning_rate, b1, b2, eps, sync_period=2)
+
+
 def _diagonal(grads: Any, params: Any) -> dict[str, Any]:
     del params
     return {"hessian_diag": jax.tree.map(jnp.abs, grads)}
@@ -79,18 +86,10 @@ DETAILS: dict[str, dict[str, Any]] = {
     "adamw_independent": {"build": _peaked},
     "adamc": {"build": _normalized},
     "adamw_stochastic_rounding": {"build": _rounded},
+    "lookahead_adam": {"build": _soon_synced},
 }
 
-NO_SUBJECT = {
-    "lookahead_adam": "it trains pairs of parameters",
-    "ranger": "it trains pairs of parameters",
-}
-
-SUBJECTS = {
-    name: subject(name, **DETAILS.get(name, {}))
-    for name in optimizers.names()
-    if name not in NO_SUBJECT
-} | {
+SUBJECTS = {name: subject(name, **DETAILS.get(name, {})) for name in optimizers.names()} | {
     "sgd(momentum)": Subject(
         al.sgd, {"learning_rate": 0.1, "momentum": 0.9}, unscheduled=["momentum"]
     ),

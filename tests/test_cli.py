@@ -176,8 +176,6 @@ MISTAKES = {
     "no problem": (["--problem", "math:pi"], "--problem math:pi: is 3.14159"),
     "store": (["--output", "no/such\0name"], "error"),
     "no name": (["--output", "."], "--output .: must end in a name, such as out/map"),
-    "pairs": (
-        ["--optimizer", "lookahead_adam", "learning_rate=0.1"], "lookahead trains pairs; give it"),
     "period": (
         ["--optimizer", "lookahead_adam", "sync_period=0"], "sync_period=0: must be a whole"),
 }  # fmt: skip

@@ -162,7 +162,8 @@ BAD = [
     (lambda: opt.adam_atan2(1e-3, a=0.0), "a=0: must be a finite number > 0"),
     (lambda: opt.came(1e-3, b3=1.0), "b3=1: must be a number in"),
     (lambda: opt.adamw_independent(lambda n: 1e-3), "peak=None: with a schedule, give the larg"),
-    (lambda: opt.lookahead(al.adam(1e-3), sync_period=0), "sync_period=0: must be a whole"),
+    (lambda: st.lookahead(sync_period=0), "sync_period=0: must be a whole"),
+    (lambda: st.lookahead(slow_step_size=1.5), "slow_step_size=1.5: must be a"),
     (lambda: opt.adafactor(1e-3, clip=-1.0), "clip=-1: must be a finite number > 0"),
     (lambda: opt.adamw_cautious_decay(1e-3, weight_decay=-1.0), "weight_decay=-1: must be a"),
     (lambda: opt.adan(1e-3, b3=al.OneMinus(1.5)), "b3=OneMinus: 1-b3=1.5: must be a number in"),
@@ -435,11 +436,25 @@ def test_soap_takes_a_bare_number_and_adamc_a_scheduled_decay():
     jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
-def test_lookahead_is_chained():
-    params = optax.LookaheadParams.init_synced(jnp.ones(2))
-    tx = al.chain(al.clip_by_global_norm(1.0), opt.lookahead_adam(1e-3))
-    update = _update(tx, jnp.ones(2), params)
-    np.testing.assert_allclose(update.fast, -1e-3, rtol=1e-5)
+def test_lookahead_steps_like_what_it_goes_round_until_it_syncs():
+    plain, tx = al.adam(1e-3), opt.lookahead_adam(1e-3, sync_period=3, slow_step_size=0.25)
+    params, grads = jnp.ones(2, jnp.bfloat16), jnp.ones(2, jnp.bfloat16)
+    own, state = plain.init(params), tx.init(params)
+    start = np.ones(2)
+    for step in range(1, 8):
+        expected, own = plain.update(grads, own, params)
+        update, state = tx.update(grads, state, params)
+        slow = optax.tree.get(state, "slow")
+        assert slow.dtype == jnp.float32
+        if step % 3:
+            np.testing.assert_array_equal(update, expected)
+        else:
+            fast = np.asarray(params, np.float64) + np.asarray(expected, np.float64)
+            np.testing.assert_allclose(slow, start + 0.25 * (fast - start), rtol=1e-6)
+            start = np.asarray(slow)
+            back = slow - params.astype(jnp.float32)
+            np.testing.assert_array_equal(update, back.astype(jnp.bfloat16))
+        params = optax.apply_updates(params, update)
 
 
 @pytest.mark.parametrize("name", sorted(set(SUBJECTS)))

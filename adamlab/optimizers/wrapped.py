@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import optax
-
-from adamlab._checks import check_count, check_number
+from adamlab._checks import check_count
 from adamlab.optimizers._finish import Optimizer, finish
 from adamlab.optimizers.adam import adam, adamw
 from adamlab.optimizers.rates import radam
 from adamlab.stages import (
     DecayRate,
     EightBit,
-    GradientToDirection,
     chain,
     compensate_rounding,
     correct_bias,
-    parts_of,
+    lookahead,
     precondition,
     round_stochastically,
     schedule_free,
@@ -51,34 +48,6 @@ def schedule_free_adamw(
     )
 
 
-def lookahead(
-    optimizer: optax.GradientTransformation, sync_period: int = 6, slow_step_size: float = 0.5
-) -> Optimizer:
-    """Any optimizer with slow weights that follow it every `sync_period` steps.
-
-    Zhang et al. 2019, algorithm 1 (`optax.lookahead`): it trains `optax.LookaheadParams`.
-
-    Raises:
-        ValueError: `sync_period` is no whole number >= 1 or `slow_step_size` is outside [0, 1].
-        TypeError: `init` gets other parameters than `optax.LookaheadParams`.
-    """
-    check_count("sync_period", sync_period)
-    check_number("slow_step_size", slow_step_size, low=0, high=1, scheduled=False)
-    wrapped = optax.with_extra_args_support(optax.lookahead(optimizer, sync_period, slow_step_size))
-
-    def init(params: Any) -> Any:
-        if not isinstance(params, optax.LookaheadParams):
-            raise TypeError(
-                f"params is a {type(params).__name__}: lookahead trains pairs; give it "
-                "optax.LookaheadParams.init_synced(params)"
-            )
-        return wrapped.init(params)
-
-    return GradientToDirection.from_update(
-        "lookahead", init, wrapped.update, label=_within(optimizer)
-    )
-
-
 def lookahead_adam(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -87,11 +56,12 @@ def lookahead_adam(
     sync_period: int = 6,
     slow_step_size: float = 0.5,
 ) -> Optimizer:
-    """Adam with slow weights (Zhang et al. 2019); it trains `optax.LookaheadParams`.
+    """Adam with slow weights that follow it every `sync_period` steps (Zhang et al. 2019).
 
-    The update of `optax.lookahead(optax.adam(...))` and of `pytorch_optimizer.Lookahead`.
+    The parameters are the fast weights, as those of `pytorch_optimizer.Lookahead` and those of
+    `optax.lookahead(optax.adam(...))`; `optax.tree.get(state, "slow")` gives the slow ones.
     """
-    return lookahead(adam(learning_rate, b1, b2, eps), sync_period, slow_step_size)
+    return chain(adam(learning_rate, b1, b2, eps), lookahead(sync_period, slow_step_size))
 
 
 def ranger(
@@ -104,12 +74,14 @@ def ranger(
     *,
     weight_decay: Any = 0.0,
 ) -> Optimizer:
-    """RAdam with slow weights (Wright 2019); it trains `optax.LookaheadParams`.
+    """RAdam with slow weights (Wright 2019), as `lookahead_adam`.
 
     The update of `optimi.Ranger`.
     """
-    inner = radam(learning_rate, b1, b2, eps, weight_decay=weight_decay)
-    return lookahead(inner, sync_period, slow_step_size)
+    return chain(
+        radam(learning_rate, b1, b2, eps, weight_decay=weight_decay),
+        lookahead(sync_period, slow_step_size),
+    )
 
 
 def adamw_8bit(
@@ -172,7 +144,3 @@ def adamw_stochastic_rounding(
         adamw(learning_rate, b1, b2, eps, weight_decay=weight_decay, mask=mask),
         round_stochastically(key),
     )
-
-
-def _within(optimizer: optax.GradientTransformation) -> str:
-    return " · ".join(parts_of(optimizer))

@@ -123,6 +123,7 @@ from adamlab.stages.update import (
     average_parameters,
     ema,
     extrapolate,
+    lookahead,
     scale_by_learning_rate,
     trace,
 )
@@ -192,6 +193,7 @@ __all__ = [
     "last_two",
     "lengthen_short_gradients",
     "limit_rate",
+    "lookahead",
     "means",
     "mix_gradient",
     "mix_slow_average",

@@ -77,8 +77,7 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
                 f"its {len(extended)} stages"
             )
         if params is not None:
-            is_pair = isinstance(params, optax.LookaheadParams)
-            check_same_form(updates, params.fast if is_pair else params)
+            check_same_form(updates, params)
         # NumPy's float64 is not computed in where JAX has no float64.
         updates, params = (jax.tree.map(jnp.asarray, tree) for tree in (updates, params))
         _refuse_integers("gradient", updates)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab._checks import check_number
+from adamlab._checks import check_count, check_number
 from adamlab.stages._average import fold, start_log_decay, step_at
 from adamlab.stages._decay_rate import DecayRate, check_decay, plain_decay
 from adamlab.stages._kinds import DirectionToDirection
@@ -166,3 +166,46 @@ def average_parameters(decay: DecayRate = 0.999) -> DirectionToDirection:
         return updates, new
 
     return DirectionToDirection.from_update("average_parameters", init, update, needs=("params",))
+
+
+class LookaheadState(NamedTuple):
+    """State of `lookahead`."""
+
+    steps_since_sync: Any
+    slow: Any
+
+
+def lookahead(sync_period: int = 6, slow_step_size: Any = 0.5) -> DirectionToDirection:
+    """Keep slow weights, which go towards the parameters every `sync_period` steps and take them.
+
+    `slow += slow_step_size (theta + update - slow)`, from where the parameters go on (Zhang et al.
+    2019, algorithm 1). It goes last. The slow weights are float32 or wider; read them with
+    `optax.tree.get(state, "slow")`. `optax.lookahead` trains pairs of both in place of a state.
+
+    Raises:
+        ValueError: `sync_period` is no whole number >= 1, `slow_step_size` is outside [0, 1], or
+            `update` gets no parameters.
+    """
+    check_count("sync_period", sync_period)
+    check_number("slow_step_size", slow_step_size, low=0, high=1, scheduled=False)
+
+    def init(params: Any) -> LookaheadState:
+        slow = jax.tree.map(lambda p: jnp.array(widen(p)), params)
+        return LookaheadState(jnp.zeros([], jnp.int32), slow)
+
+    def update(
+        updates: Any, state: LookaheadState, params: Any, **_: Any
+    ) -> tuple[Any, LookaheadState]:
+        steps = (state.steps_since_sync + 1) % sync_period
+        due = steps == 0
+        fast = jax.tree.map(lambda p, u: widen(p) + widen(u), params, updates)
+        slow = jax.tree.map(
+            lambda s, new: jnp.where(due, new.astype(s.dtype), s),
+            state.slow, fold(state.slow, fast, slow_step_size),
+        )  # fmt: skip
+        new = jax.tree.map(
+            lambda u, p, s: jnp.where(due, (s - widen(p)).astype(u.dtype), u), updates, params, slow
+        )
+        return new, LookaheadState(steps, slow)
+
+    return DirectionToDirection.from_update("lookahead", init, update, needs=("params",))

@@ -27,7 +27,6 @@ GIVEN: dict[str, dict[str, Any]] = {
     "adamc": {"normalized": True, "peak": RATE},
     "adamw_stochastic_rounding": {"key": (0, 0)},
 }
-SKIPPED = {"lookahead_adam", "ranger"}  # they train pairs of parameters
 OPTAX: dict[str, Callable[[], Any]] = {
     "acprop": partial(optax.contrib.acprop, RATE),
     "adabelief": partial(optax.adabelief, RATE),
@@ -61,8 +60,6 @@ def main() -> None:
     figures: dict[str, Any] = {}
     adam = _step(al.adam(RATE))
     for name in opt.names():
-        if name in SKIPPED:
-            continue
         given = dict(GIVEN.get(name, {}))
         if "key" in given:
             given["key"] = jax.random.key(0)
