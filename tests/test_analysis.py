@@ -19,6 +19,7 @@ from adamlab.analysis import (
     boundary_corners,
     box_dimension,
     gradient_noise_scale,
+    hessian_diagonal,
     noise_scale,
     null_dimension,
     power_law,
@@ -251,6 +252,27 @@ def test_the_top_eigenvalue_is_the_known_one(name, dtype, x64):
     size = np.abs(spectrum).max()
     tolerance = 2e-5 if dtype == np.float32 else 1e-6
     np.testing.assert_allclose(values, spectrum.max(), rtol=tolerance, atol=tolerance * size)
+
+
+def test_the_hessians_diagonal_is_estimated_without_bias():
+    hessian = jnp.array([[2.0, 1.0, 0.5], [1.0, -3.0, 0.0], [0.5, 0.0, 4.0]])
+    params = {"a": jnp.ones(2), "b": jnp.ones(())}
+
+    def loss(p):
+        x = jnp.append(p["a"], p["b"])
+        return x @ hessian @ x / 2
+
+    keys = jax.random.split(jax.random.key(0), 4000)
+    found = jax.vmap(lambda key: hessian_diagonal(loss, params, key=key))(keys)
+    assert jax.tree.map(jnp.shape, found) == {"a": (4000, 2), "b": (4000,)}
+    # The sum of the squares beside the diagonal is a row's variance: a standard error of .018.
+    np.testing.assert_allclose(found["a"].mean(0), [2, -3], atol=0.08)
+    np.testing.assert_allclose(found["b"].mean(0), 4, atol=0.04)
+    alone = hessian_diagonal(
+        lambda x: (jnp.array([2.0, -3.0]) * x**2).sum(), jnp.ones(2), key=keys[0]
+    )
+    np.testing.assert_array_equal(alone, [4, -6])
+    assert hessian_diagonal(lambda p: 0.0, {}, key=keys[0]) == {}
 
 
 def _network(params, x, y):

@@ -94,6 +94,7 @@ def test_list_names_everything(run):
         "two_longest",
         "from_first",
         "decay_at",
+        "extra_args_of",
         "gradient_like",
         "zeros_like_field",
     }

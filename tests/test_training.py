@@ -13,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import adamlab as al
+from adamlab import optimizers, stages
 from adamlab.training import checkpoint_steps, split_hyperparameters
 
 KEY = jax.random.key(3)
@@ -285,3 +286,32 @@ def test_a_run_converges_where_it_comes_to_its_target():
 def test_what_is_never_finite_has_no_best_loss():
     never = al.Problem("never", init=lambda key: -jnp.ones([]), loss=lambda x, batch: jnp.log(x))
     assert al.train(never, al.sgd, KEY, {"learning_rate": 0.0}, steps=8).best_loss == jnp.inf
+
+
+@pytest.mark.parametrize("name", optimizers.names())
+def test_every_named_optimizer_trains(name):
+    """Traced, not run: what an optimizer asks for beside gradients is there."""
+    problem = _noisy_line()
+    jax.eval_shape(
+        lambda key: al.train(
+            problem, lambda learning_rate: optimizers.example(name, learning_rate), key,
+            {"learning_rate": 0.1}, steps=8,
+        ), KEY,
+    )  # fmt: skip
+
+
+def test_an_optimizer_that_needs_the_hessian_is_given_the_batchs():
+    """On a quadratic whose Hessian is diagonal the estimate is exact: Newton's step."""
+    curvature = jnp.array([1.0, 10.0, 100.0])
+    bowl = al.Problem(
+        "bowl", init=lambda key: jnp.ones(3), loss=lambda x, batch: (curvature * x**2).sum() / 2
+    )
+
+    def newton(learning_rate):
+        return al.chain(
+            stages.track_moments(0.0, None), stages.track_curvature(stages.means(0.0)),
+            stages.precondition(stages.unrooted()), al.scale_by_learning_rate(learning_rate),
+        )  # fmt: skip
+
+    trace = al.train(bowl, newton, KEY, {"learning_rate": 0.5}, steps=8)
+    np.testing.assert_allclose(trace.final_loss, 0.25**8 * 111 / 2, rtol=1e-5)

@@ -11,6 +11,7 @@ from adamlab.analysis.box_counting import (
 )
 from adamlab.analysis.curvature import (
     adam_stability_threshold,
+    hessian_diagonal,
     preconditioned_sharpness,
     top_eigenvalue,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "boundary_corners",
     "box_dimension",
     "gradient_noise_scale",
+    "hessian_diagonal",
     "noise_scale",
     "null_dimension",
     "power_law",

@@ -1,6 +1,6 @@
-"""Curvature: the largest eigenvalue of the Hessian, plain or as Adam's preconditioner sees it.
+"""Curvature: the Hessian's largest eigenvalue, plain or preconditioned as in Adam; its diagonal.
 
-Pure JAX: under jit, vmap and scan it costs `iterations` products of the Hessian with a vector.
+Pure JAX, for use under jit, vmap and scan: products of the Hessian with a vector.
 """
 
 from __future__ import annotations
@@ -137,6 +137,30 @@ def adam_stability_threshold(learning_rate: Any, b1: Any) -> Any:
     check_number("learning_rate", learning_rate, low=0, open_low=True, scheduled=False)
     check_number("b1", b1, low=0, high=1, open_high=True, scheduled=False)
     return (2 + 2 * b1) / ((1 - b1) * learning_rate)
+
+
+def hessian_diagonal(loss: Callable[[Any], jax.Array], params: Any, *, key: jax.Array) -> Any:
+    """An unbiased estimate of the Hessian's diagonal, from one product with random signs.
+
+    `v * (H v)`, exact where H is diagonal (Hutchinson's; Yao et al. 2021, AdaHessian, equation 6,
+    and Liu et al. 2023, Sophia, algorithm 1). What `sophia` and `adahessian` are fed with.
+
+    Args:
+        loss: `loss(params)` -> scalar.
+        params: a tree of real arrays.
+        key: the random key of the signs.
+
+    Returns:
+        A tree like `params`.
+    """
+    leaves = jax.tree.leaves(params)
+    structure: Any = jax.tree.structure(params)
+    signs = structure.unflatten(
+        jax.random.rademacher(jax.random.fold_in(key, place), p.shape, p.dtype)
+        for place, p in enumerate(leaves)
+    )
+    _, image = jax.jvp(jax.grad(loss), (params,), (signs,))
+    return jax.tree.map(jnp.multiply, signs, image)
 
 
 def _check_like(name: str, tree: Any, params: Any) -> None:

@@ -5,7 +5,7 @@
 besides. A concrete value out of range is a ValueError that names it.
 """
 
-from adamlab.optimizers._catalogue import names, stages_of
+from adamlab.optimizers._catalogue import example, names, stages_of
 from adamlab.optimizers._finish import Optimizer
 from adamlab.optimizers.adam import (
     adam,
@@ -108,6 +108,7 @@ __all__ = [
     "dadapt_adam",
     "diffgrad",
     "exadam",
+    "example",
     "fadam",
     "grams",
     "group_small_leaves",

@@ -6,16 +6,10 @@ import inspect
 from typing import Any
 
 import numpy as np
+import optax
 
 from adamlab._checks import check_choice
 from adamlab.stages import parts_of
-
-# What an optimizer needs to be built for a look at its stages.
-_EXAMPLES: dict[str, Any] = {
-    "learning_rate": 1e-3,
-    "normalized": True,
-    "peak": 1e-3,
-}
 
 
 def names() -> list[str]:
@@ -25,8 +19,8 @@ def names() -> list[str]:
     return [n for n in optimizers.__all__ if _is_named_optimizer(getattr(optimizers, n))]
 
 
-def stages_of(name: str) -> tuple[str, ...]:
-    """The stages of a named optimizer, in order, as its defaults have it.
+def example(name: str, rate: float = 1e-3) -> optax.GradientTransformation:
+    """A named optimizer with its defaults, and with something of all that it has no default for.
 
     Raises:
         ValueError: there is no such optimizer.
@@ -35,11 +29,22 @@ def stages_of(name: str) -> tuple[str, ...]:
 
     check_choice("name", name, names())
     build = getattr(optimizers, name)
+    # A key in its old form, which does not start JAX.
+    given = {"learning_rate": rate, "peak": rate, "normalized": True, "key": np.zeros(2, np.uint32)}
     parameters = inspect.signature(build).parameters
-    given = {n: value for n, value in _EXAMPLES.items() if n in parameters}
-    if "key" in parameters:
-        given["key"] = np.zeros(2, np.uint32)
-    return parts_of(build(**given))
+    built: optax.GradientTransformation = build(
+        **{n: value for n, value in given.items() if n in parameters}
+    )
+    return built
+
+
+def stages_of(name: str) -> tuple[str, ...]:
+    """The stages of a named optimizer, in order, as its defaults have it.
+
+    Raises:
+        ValueError: there is no such optimizer.
+    """
+    return parts_of(example(name))
 
 
 def _is_named_optimizer(build: Any) -> bool:

@@ -12,6 +12,7 @@ from adamlab.stages._kinds import (
     MomentsToDirection,
     MomentsToMoments,
     Stage,
+    extra_args_of,
     parts_of,
 )
 from adamlab.stages.basis import in_basis
@@ -182,6 +183,7 @@ __all__ = [
     "drop_mu",
     "ema",
     "epsilon_hat",
+    "extra_args_of",
     "extrapolate",
     "factored",
     "friction",

@@ -94,6 +94,9 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
     update.parts = tuple(  # type: ignore[attr-defined]
         part for stage in stages for part in parts_of(stage)
     )
+    update.extra_args = tuple(  # type: ignore[attr-defined]
+        dict.fromkeys(arg for stage in stages for arg in extra_args_of(stage) if arg != "moments")
+    )
     if takes is None or gives is None:
         return optax.GradientTransformationExtraArgs(init, update)
     return _WHOLE[takes, gives](init, update)

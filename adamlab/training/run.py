@@ -11,7 +11,9 @@ import numpy as np
 import optax
 
 from adamlab._checks import check_count
+from adamlab.analysis import hessian_diagonal
 from adamlab.problems import Problem
+from adamlab.stages import extra_args_of
 from adamlab.stages.numerics import widen
 from adamlab.training.hyperparameters import OptimizerFactory, build
 from adamlab.training.statistics import empty_statistics, late_from, record
@@ -20,8 +22,8 @@ Probe = Callable[..., Mapping[str, Any]]
 """What is looked at while a run goes on: `probe(params, state, [data])` -> arrays by name."""
 
 _LEAST = 8
-# Tells the key of a run's data from those of its initial parameters and its batches.
-_DATA = 2
+# Tell the keys of a run's data and curvature from those of its initial parameters and batches.
+_DATA, _CURVATURE = 2, 3
 
 
 class Trace(NamedTuple):
@@ -71,7 +73,8 @@ def train(
 ) -> Trace:
     """Train `problem` with the optimizer that `optimizer` builds from its hyperparameters.
 
-    A pure function of `key` and `hyperparameters`: jit it, vmap it, shard it. A problem's
+    A pure function of `key` and `hyperparameters`: jit it, vmap it, shard it. An optimizer that
+    needs `hessian_diag` is given an estimate from each batch (`hessian_diagonal`). A problem's
     objective is observed at `checkpoints` points spread evenly over the run; where it has none,
     the loss itself is observed at every step. The statistics take the memory of a few scalars.
 
@@ -115,12 +118,18 @@ def train(
             return widen(jnp.asarray(loss_at(params, step)))
         return widen(jnp.asarray(problem.objective(params, *data, **for_problem)))
 
+    def extra(params: Any, step: jax.Array) -> dict[str, Any]:
+        if "hessian_diag" not in extra_args_of(tx):
+            return {}
+        own_key = jax.random.fold_in(jax.random.fold_in(key, _CURVATURE), step)
+        return {"hessian_diag": hessian_diagonal(lambda p: loss_at(p, step), params, key=own_key)}
+
     def one_step(step: jax.Array, carry: Any) -> Any:
         params, state, stats = carry
         loss, grads = jax.value_and_grad(loss_at)(params, step)
         if not at_checkpoints:
             stats = record(stats, widen(loss), params, step, steps, target)
-        updates, state = tx.update(grads, state, params, value=loss)
+        updates, state = tx.update(grads, state, params, value=loss, **extra(params, step))
         params = optax.apply_updates(params, updates)
         if problem.project is not None:
             params = problem.project(params, **for_problem)

@@ -23,10 +23,6 @@ PARAMETERS = LEAVES * SHAPE[0] * SHAPE[1]
 PLACEMENTS, BESIDE_OPTAX, ROUNDS, CONTROLS = 3, 11, 21, 8
 RATE = 1e-3
 
-GIVEN: dict[str, dict[str, Any]] = {
-    "adamc": {"normalized": True, "peak": RATE},
-    "adamw_stochastic_rounding": {"key": (0, 0)},
-}
 OPTAX: dict[str, Callable[[], Any]] = {
     "acprop": partial(optax.contrib.acprop, RATE),
     "adabelief": partial(optax.adabelief, RATE),
@@ -60,11 +56,7 @@ def main() -> None:
     figures: dict[str, Any] = {}
     adam = _step(al.adam(RATE))
     for name in opt.names():
-        given = dict(GIVEN.get(name, {}))
-        if "key" in given:
-            given["key"] = jax.random.key(0)
-        tx = getattr(opt, name)(RATE, **given)
-        ours = _step(tx)
+        ours = _step(opt.example(name, RATE))
         beside_adam = _ratios(ours, adam, PLACEMENTS)
         row: dict[str, Any] = {"times_adam": statistics.median(beside_adam), **_bytes(ours)}
         if name in OPTAX:
