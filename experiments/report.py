@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
@@ -17,6 +18,10 @@ from experiments.revisions import REVISED
 PAGE = records.ROOT / "out" / "report.html"
 COLORS = {"supported": "#1b7837", "refuted": "#b2182b", "depends": "#b8860b", "undecided": "#666"}
 NOT_RUN = "not run"
+KINDS = {
+    "supported": "supported", "refuted": "refuted", "depends": "depend on a condition",
+    "undecided": "undecided", NOT_RUN: NOT_RUN,
+}  # fmt: skip
 _SHORT = 150
 
 STYLE = """
@@ -68,6 +73,7 @@ are 95 % bootstrap intervals over seeds.</p>
 <div class="wide"><table><tr><th>What you see</th><th>Look at</th></tr>{_symptoms(known)}</table>
 </div>
 <h2 id="verdicts">Verdicts</h2>
+<p>{_tally(found.values())}</p>
 <div class="wide"><table><tr><th>Claim</th><th>Verdict</th></tr>{_verdicts(known, found)}</table>
 </div>
 {sections}
@@ -77,9 +83,11 @@ are 95 % bootstrap intervals over seeds.</p>
 
 def verdict_table() -> str:
     """The verdicts as a table in Markdown, for the README, each with its figure."""
-    lines = ["| | question | verdict |", "|--|--|--|"]
-    for name, experiment in records.experiments().items():
-        record = records.load(experiment)
+    known = records.experiments()
+    found = {name: records.load(experiment) for name, experiment in known.items()}
+    lines = [_tally(found.values()), "", "| | question | verdict |", "|--|--|--|"]
+    for name, experiment in known.items():
+        record = found[name]
         cells = (name, experiment.question, f"**{NOT_RUN}**")
         if record is not None:
             verdict = record["verdict"]
@@ -88,6 +96,13 @@ def verdict_table() -> str:
             cells = (picture, experiment.question, f"**{verdict['kind']}**: {said}")
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)
+
+
+def _tally(found: Iterable[Mapping[str, Any] | None]) -> str:
+    """How many claims there are of each verdict."""
+    counts = Counter(NOT_RUN if record is None else record["verdict"]["kind"] for record in found)
+    kinds = [f"{counts[kind]} {say}" for kind, say in KINDS.items() if counts[kind]]
+    return f"{counts.total()} claims: {', '.join(kinds)}."
 
 
 def _in_short(record: Mapping[str, Any]) -> str:
