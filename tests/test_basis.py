@@ -222,6 +222,23 @@ def test_for_derivatives_the_basis_is_a_constant():
     assert jnp.isfinite(jax.grad(end)(1.0))
 
 
+@pytest.mark.parametrize("name", opt.names())
+def test_every_named_optimizers_state_is_of_a_known_kind(name):
+    tx = opt.example(name)
+    if "hessian_diag" in st.extra_args_of(tx):
+        with pytest.raises(ValueError, match="needs hessian_diag, which cannot be turned"):
+            st.in_basis(tx)
+        return
+    inside = st.in_basis(tx)
+    if name == "adamw_kahan":
+        with pytest.raises(ValueError, match=r"CompensatedState\.lost .* unknown"):
+            inside.init(jnp.ones((2, 3)))
+        return
+    params = jnp.ones((2, 3))
+    state = inside.init(params)
+    jax.eval_shape(inside.update, params, state, params)
+
+
 def test_a_state_of_unknown_kind_is_refused():
     tx = st.in_basis(optax.scale_by_adan())
     with pytest.raises(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from dataclasses import replace
 from functools import partial
@@ -412,8 +413,12 @@ def test_bad_input_is_named_before_anything_runs(name):
 
 
 @pytest.mark.parametrize(
-    "taken", [lambda b2: b2, lambda b2: jnp.asarray(b2, float), float, lambda b2: b2 > 0 and b2]
-)
+    "taken",
+    [
+        lambda b2: b2, lambda b2: jnp.asarray(b2, float), float, lambda b2: b2 > 0 and b2,
+        math.sqrt, np.sqrt,
+    ],
+)  # fmt: skip
 def test_an_optimizer_that_knows_no_complement_is_named(taken):
     def mine(learning_rate, b2=0.999):
         return optax.adam(learning_rate, b2=taken(b2))
@@ -421,6 +426,21 @@ def test_an_optimizer_that_knows_no_complement_is_named(taken):
     axes = {"learning_rate": [0.1], "1-b2": [0.1, 0.2]}
     with pytest.raises(ValueError, match="'1-b2': the optimizer mine does not take b2 by the comp"):
         al.convergence_map(al.quadratic(), mine, axes)
+
+
+def test_of_several_complements_none_is_accused():
+    def mine(learning_rate, b1=0.9, b2=0.999):
+        return al.adam(learning_rate, b1, b2 * 1)
+
+    axes = {"learning_rate": [0.1], "1-b1": [0.1], "1-b2": [1e-3]}
+    with pytest.raises(ValueError, match=r"the optimizer mine does not take one of b1, b2 by"):
+        al.convergence_map(al.quadratic(), mine, axes)
+
+
+def test_a_message_that_advises_a_complement_is_left_alone():
+    axes = {"learning_rate": [0.1], "b1": [0.9, 1.0], "1-b2": [1e-3]}
+    with pytest.raises(ValueError, match=r"^b1=1: must be a number in"):
+        al.convergence_map(al.quadratic(), al.adam, axes)
 
 
 def test_a_map_goes_to_netcdf_and_back_with_all_that_determined_it(small_map, tmp_path):

@@ -32,6 +32,7 @@ from adamlab.stages import (
     correct_bias,
     cross_correct,
     cube_root,
+    ema,
     epsilon_hat,
     factored,
     gradient_eps,
@@ -706,6 +707,18 @@ def test_a_preconditioned_decay_is_clipped_and_never_lengthened(size, pull):
     params = jnp.full(3, size)
     updates, _ = tx.update(jnp.zeros(3), tx.init(params), params)
     np.testing.assert_allclose(updates, 0.1 * pull, rtol=1e-6)
+
+
+@pytest.mark.parametrize("tx", [track_moments(0.5, None), ema(0.5)], ids=["track_moments", "ema"])
+def test_a_narrow_average_of_wide_gradients_recovers(tx):
+    """65504 is the largest float16."""
+    state = tx.init(jnp.zeros(2, jnp.float16))
+    for size in (1e6, -1e6, 1.0, 0.0):
+        _, state = tx.update(jnp.array([size, 1.0], jnp.float32), state)
+        average = optax.tree.get(state, "mu") if "mu" in state._fields else state.ema
+        assert average.dtype == jnp.float16
+        assert jnp.isfinite(average).all()
+    assert jnp.abs(average[0]) <= 65504 / 4
 
 
 def test_rounding_leaves_no_negative_variance():

@@ -300,18 +300,56 @@ def test_every_named_optimizer_trains(name):
     )  # fmt: skip
 
 
-def test_an_optimizer_that_needs_the_hessian_is_given_the_batchs():
-    """On a quadratic whose Hessian is diagonal the estimate is exact: Newton's step."""
-    curvature = jnp.array([1.0, 10.0, 100.0])
-    bowl = al.Problem(
-        "bowl", init=lambda key: jnp.ones(3), loss=lambda x, batch: (curvature * x**2).sum() / 2
+def _newton(learning_rate):
+    return al.chain(
+        stages.track_moments(0.0, None), stages.track_curvature(stages.means(0.0)),
+        stages.precondition(stages.unrooted()), al.scale_by_learning_rate(learning_rate),
+    )  # fmt: skip
+
+
+NEWTONS = {
+    "alone": _newton,
+    "optax.chain": lambda learning_rate: optax.chain(optax.identity(), _newton(learning_rate)),
+    "optax.masked": lambda learning_rate: optax.masked(
+        _newton(learning_rate), {"x": True}, mask_compatible_extra_args=True
+    ),
+    "group_small_leaves": lambda learning_rate: al.optimizers.group_small_leaves(
+        _newton(learning_rate)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NEWTONS)
+def test_an_optimizer_that_needs_the_hessian_is_given_the_batchs(name):
+    """Where each batch's Hessian is diagonal the estimate is exact: Newton's step."""
+    bowls = al.Problem(
+        "bowls",
+        init=lambda key: {"x": jnp.ones(3)},
+        batch=lambda key, step: jax.random.uniform(key, (3,), minval=1.0, maxval=100.0),
+        loss=lambda params, curvature: (curvature * params["x"] ** 2).sum() / 2,
+        objective=lambda params: (params["x"] ** 2).sum(),
     )
+    trace = al.train(bowls, NEWTONS[name], KEY, {"learning_rate": 0.5}, steps=8)
+    np.testing.assert_allclose(trace.final_loss, 3 * 0.25**8, rtol=1e-5)
 
-    def newton(learning_rate):
-        return al.chain(
-            stages.track_moments(0.0, None), stages.track_curvature(stages.means(0.0)),
-            stages.precondition(stages.unrooted()), al.scale_by_learning_rate(learning_rate),
+
+def test_each_step_has_an_estimate_of_its_own():
+    hessian = jnp.array([[2.0, 1.0], [1.0, 2.0]])
+    bowl = al.Problem("bowl", init=lambda key: jnp.ones(2), loss=lambda x, batch: x @ hessian @ x)
+    trace = al.train(
+        bowl, _newton, KEY, {"learning_rate": 0.1}, steps=16, checkpoints=16,
+        probe=lambda params, state: {"diagonal": state[1].nu},
+    )  # fmt: skip
+    assert set(np.unique(trace.probed["diagonal"])) == {2.0, 6.0}
+
+
+def test_another_missing_argument_is_not_made_up():
+    def weighed(learning_rate):
+        stage = stages.GradientToGradient.from_update(
+            "weigh", optax.init_empty_state, lambda g, s, *, weight, **_: (g, s),
+            extra_args=("weight",),
         )  # fmt: skip
+        return al.chain(stage, al.sgd(learning_rate))
 
-    trace = al.train(bowl, newton, KEY, {"learning_rate": 0.5}, steps=8)
-    np.testing.assert_allclose(trace.final_loss, 0.25**8 * 111 / 2, rtol=1e-5)
+    with pytest.raises(stages.MissingArgumentError, match="weigh needs weight; pass it to update"):
+        al.train(_noisy_line(), weighed, KEY, {"learning_rate": 0.1}, steps=8)

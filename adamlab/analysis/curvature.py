@@ -51,11 +51,9 @@ def top_eigenvalue(
         TypeError: a leaf of `params` is not real, or `iterations` is not an integer.
     """
     check_count("iterations", iterations)
+    _check_real(params)
     leaves = jax.tree.leaves(params)
     structure: Any = jax.tree.structure(params)
-    for leaf in leaves:
-        if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
-            raise TypeError(f"params has a leaf of dtype {jnp.result_type(leaf)}: must be floating")
     shapes = [jnp.shape(leaf) for leaf in leaves]
     ends = np.cumsum([int(np.prod(shape)) for shape in shapes]).tolist()
     if not ends or not ends[-1]:
@@ -142,8 +140,9 @@ def adam_stability_threshold(learning_rate: Any, b1: Any) -> Any:
 def hessian_diagonal(loss: Callable[[Any], jax.Array], params: Any, *, key: jax.Array) -> Any:
     """An unbiased estimate of the Hessian's diagonal, from one product with random signs.
 
-    `v * (H v)`, exact where H is diagonal (Hutchinson's; Yao et al. 2021, AdaHessian, equation 6,
-    and Liu et al. 2023, Sophia, algorithm 1). What `sophia` and `adahessian` are fed with.
+    `v * (H v)`, exact where H is diagonal (Hutchinson's; Yao et al. 2021, AdaHessian, equation 6;
+    Liu et al. 2023, Sophia, algorithm 1, draw v from a normal distribution, which adds to the
+    variance). What `sophia` and `adahessian` are fed with.
 
     Args:
         loss: `loss(params)` -> scalar.
@@ -151,16 +150,26 @@ def hessian_diagonal(loss: Callable[[Any], jax.Array], params: Any, *, key: jax.
         key: the random key of the signs.
 
     Returns:
-        A tree like `params`.
+        A tree like `params`, in float32 or wider.
+
+    Raises:
+        TypeError: a leaf of `params` is not real.
     """
-    leaves = jax.tree.leaves(params)
-    structure: Any = jax.tree.structure(params)
+    _check_real(params)
+    wide = jax.tree.map(lambda p: jnp.asarray(p, _wide(p)), params)
+    structure: Any = jax.tree.structure(wide)
     signs = structure.unflatten(
         jax.random.rademacher(jax.random.fold_in(key, place), p.shape, p.dtype)
-        for place, p in enumerate(leaves)
+        for place, p in enumerate(jax.tree.leaves(wide))
     )
-    _, image = jax.jvp(jax.grad(loss), (params,), (signs,))
+    _, image = jax.jvp(jax.grad(loss), (wide,), (signs,))
     return jax.tree.map(jnp.multiply, signs, image)
+
+
+def _check_real(params: Any) -> None:
+    for leaf in jax.tree.leaves(params):
+        if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
+            raise TypeError(f"params has a leaf of dtype {jnp.result_type(leaf)}: must be floating")
 
 
 def _check_like(name: str, tree: Any, params: Any) -> None:

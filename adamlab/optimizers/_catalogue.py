@@ -20,7 +20,11 @@ def names() -> list[str]:
 
 
 def example(name: str, rate: float = 1e-3) -> optax.GradientTransformation:
-    """A named optimizer with its defaults, and with something of all that it has no default for.
+    """The optimizer called `name`, with its defaults and a stand-in for what has none.
+
+    Args:
+        name: one of `names()`.
+        rate: the learning rate, or what the optimizer has in its place.
 
     Raises:
         ValueError: there is no such optimizer.

@@ -240,8 +240,8 @@ def adahessian(
     `mu_hat / (sqrt(ema(D²)_hat) + eps)` (Yao et al. 2021, algorithm 1). The update of
     `pytorch_optimizer.AdaHessian` without its averaging over blocks.
 
-    `adamlab.analysis.hessian_diagonal` gives an estimate, and so does `convergence_map`;
-    `optax.masked` hands it on to the leaves that are left with `mask_compatible_extra_args=True`.
+    `adamlab.analysis.hessian_diagonal` gives an estimate, which `train` and the maps pass by
+    themselves; `optax.masked` hands it on with `mask_compatible_extra_args=True`.
     """
     return chain(
         track_moments(b1, None),
@@ -271,8 +271,8 @@ def sophia(
     `every` steps (Liu et al. 2023, algorithm 3). The update of `pytorch_optimizer.SophiaH`;
     `optax.contrib.sophia` corrects mu and uses h from before the step.
 
-    `adamlab.analysis.hessian_diagonal` gives an estimate, and so does `convergence_map`;
-    `optax.masked` hands it on to the leaves that are left with `mask_compatible_extra_args=True`.
+    `adamlab.analysis.hessian_diagonal` gives an estimate, which `train` and the maps pass by
+    themselves; `optax.masked` hands it on with `mask_compatible_extra_args=True`.
     """
     return chain(
         track_moments(b1, None),

@@ -54,6 +54,15 @@ class Moments(NamedTuple):
         return self._replace(nu=nu, nu_mass=mass, nu_gathered=mass)
 
 
+class MissingArgumentError(ValueError):
+    """A stage's `update` was called without an extra argument that it needs."""
+
+    def __init__(self, stage: str, name: str):
+        """`stage` and `name`: what needs it, and what it is called."""
+        super().__init__(_missing_extra(stage, name))
+        self.name = name
+
+
 class Stage(optax.GradientTransformationExtraArgs):
     """An Optax gradient transformation that knows what it takes and what it gives.
 
@@ -84,7 +93,8 @@ class Stage(optax.GradientTransformationExtraArgs):
                 it takes any further keywords, for what other stages are passed.
             needs: the fields of `Moments` that may not be None, or "params".
             extra_args: keyword arguments of `update` that are trees like the parameters, such as
-                "hessian_diag", or "value", the loss; a caller who does not pass one is told.
+                "hessian_diag", or "value", the loss; without one `update` raises
+                `MissingArgumentError`.
                 "moments" are those that the direction was made from: a chain passes them to all
                 stages after it.
             label: what the stage was built with, for `parts_of`.
@@ -110,7 +120,7 @@ class Stage(optax.GradientTransformationExtraArgs):
                     "update(updates, state, params)"
                 )
             for missing in [extra for extra in extra_args if given.get(extra) is None]:
-                raise ValueError(_missing_extra(name, missing))
+                raise MissingArgumentError(name, missing)
             with _promoting():
                 value, new = update(updates, state, params=params, **given)
             if isinstance(value, Moments) != (cls.gives == "moments"):

@@ -19,7 +19,7 @@ from adamlab.stages.storage import EightBit, PerLeaf, QuantizedBlocks, pack, res
 # The fields of a state, ours or Optax's, that hold gradients or parameters and so have a basis.
 TURNING = frozenset({
     "mu", "mu_previous", "mu_slow", "previous", "previous_gradient", "difference", "queue",
-    "grad_sum", "start", "ema", "trace", "average",
+    "grad_sum", "start", "ema", "trace", "average", "slow", "z",
 })  # fmt: skip
 # Those of the parameters' shape that belong to the columns of the basis and go on as they are.
 STAYING = frozenset(

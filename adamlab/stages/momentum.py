@@ -21,7 +21,7 @@ def change_mu(name: str, function: Callable[[jax.Array, jax.Array], jax.Array]) 
     """A stage of one's own, called `name`: for each leaf `mu` becomes `function(mu, gradient)`.
 
     The gradient comes in `mu`'s dtype, float32 or wider, and cut off where its squares would
-    overflow; of an infinite one `mu` would keep infinity for ever.
+    overflow, so that a step stays finite whatever the gradient.
     """
 
     def change(moments: Moments) -> Moments:

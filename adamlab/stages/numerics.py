@@ -128,7 +128,18 @@ def _sqrt_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[ja
 
 def cast_like(new: Any, old: Any) -> Any:
     """The tree `new` with the dtypes of the tree `old`, as a state must keep them."""
-    return jax.tree.map(lambda n, o: n if n.dtype == o.dtype else n.astype(o.dtype), new, old)
+    return jax.tree.map(lambda n, o: cast_within(n, o.dtype), new, old)
+
+
+def cast_within(x: jax.Array, dtype: Any) -> jax.Array:
+    """`x` in `dtype`, cut off at its largest: an average that is infinite once stays so."""
+    if x.dtype == dtype:  # a random key has no other
+        return x
+    if jnp.issubdtype(x.dtype, jnp.floating):
+        limits = jnp.finfo(dtype)
+        if limits.maxexp < jnp.finfo(x.dtype).maxexp:
+            x = jnp.clip(x, -float(limits.max), float(limits.max))
+    return x.astype(dtype)
 
 
 def real_dtype(x: Any) -> Any:

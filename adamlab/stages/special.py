@@ -30,8 +30,8 @@ def track_curvature(b2: DecayRate | SecondMoment = 0.99, *, every: int = 1) -> M
     """Average the Hessian's diagonal, or its square, into `nu`: the extra argument `hessian_diag`.
 
     A plain b2 averages the square (AdaHessian, Yao et al. 2021, algorithm 1), `means(b2)` the
-    diagonal itself (Sophia, Liu et al. 2023, algorithm 3). An estimate of it is the caller's
-    affair, such as Hutchinson's `v * hvp(v)`.
+    diagonal itself (Sophia, Liu et al. 2023, algorithm 3). The caller estimates it, with
+    `analysis.hessian_diagonal` say; `train` and the maps do so by themselves.
 
     Args:
         b2: decay rate, or the second moment that is fed with `hessian_diag`.

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from adamlab._checks import check_count
-from adamlab.stages.numerics import ratio, to_bfloat16
+from adamlab.stages.numerics import cast_within, ratio, to_bfloat16
 
 
 class QuantizedBlocks(NamedTuple):
@@ -114,7 +114,7 @@ def store(tree: Any, storage: Storage, *, signed: bool, count: Any = None) -> An
     if not isinstance(storage, EightBit):
         if count is not None and jnp.dtype(storage) == jnp.bfloat16:
             return jax.tree.map(lambda x: _dithered(x, count), tree)
-        return jax.tree.map(lambda x: _cast_within(x, storage), tree)
+        return jax.tree.map(lambda x: cast_within(x, storage), tree)
 
     def quantize(x: jax.Array) -> Any:
         if x.size < storage.min_size or x.size == 0 or jnp.iscomplexobj(x):
@@ -129,14 +129,6 @@ def store(tree: Any, storage: Storage, *, signed: bool, count: Any = None) -> An
         return QuantizedBlocks(codes, scale)
 
     return jax.tree.map(quantize, tree)
-
-
-def _cast_within(x: jax.Array, dtype: Any) -> jax.Array:
-    """`x` in `dtype`, cut off at its largest: an average that is infinite once stays so."""
-    limits = jnp.finfo(dtype)
-    if limits.maxexp < jnp.finfo(x.dtype).maxexp and not jnp.iscomplexobj(x):
-        x = jnp.clip(x, -float(limits.max), float(limits.max))
-    return x.astype(dtype)
 
 
 def _dithered(x: jax.Array, count: Any) -> jax.Array:

@@ -144,7 +144,8 @@ def average_parameters(decay: DecayRate = 0.999) -> DirectionToDirection:
     `average = ema(theta + update)` from the first parameters on (Polyak & Juditsky 1992; with decay
     as in Tarvainen & Valpola 2017). Read it with `optax.tree.get(state, "average")`.
 
-    It is float32 or wider whatever the parameters are.
+    It is float32 or wider whatever the parameters are. What is done to them after the update, such
+    as a projection, it does not see.
 
     Raises:
         ValueError: `decay` is outside [0, 1), or `update` gets no parameters.
@@ -180,7 +181,9 @@ def lookahead(sync_period: int = 6, slow_step_size: Any = 0.5) -> DirectionToDir
 
     `slow += slow_step_size (theta + update - slow)`, from where the parameters go on (Zhang et al.
     2019, algorithm 1). It goes last. The slow weights are float32 or wider; read them with
-    `optax.tree.get(state, "slow")`. `optax.lookahead` trains pairs of both in place of a state.
+    `optax.tree.get(state, "slow")`. What is done to the parameters after the update, such as a
+    projection, they see at the next synchronisation only. `optax.lookahead` trains pairs of both in
+    place of a state: it wraps an optimizer and is no part of a chain.
 
     Raises:
         ValueError: `sync_period` is no whole number >= 1, `slow_step_size` is outside [0, 1], or

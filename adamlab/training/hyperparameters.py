@@ -19,6 +19,9 @@ OptimizerFactory = Callable[..., optax.GradientTransformation]
 
 _COMPLEMENT = "1-"
 
+_NO_NUMBER = re.compile(r"OneMinus('|\(value=| which|$)")
+"""How Python, NumPy and JAX say that a OneMinus is no number, by its type or its value."""
+
 
 def plain_name(axis: str) -> str:
     """The hyperparameter that an axis is of: b2 for `b2` and for `1-b2`."""
@@ -109,13 +112,12 @@ def _naming_complements(
         try:
             return function(*args, **kwargs)
         except (TypeError, ValueError) as error:
-            # As a type or a value, not for the number in it.
-            if not given or not re.search(r"OneMinus('|\()", str(error)):
+            if not given or not _NO_NUMBER.search(str(error)):
                 raise
-            names = ", ".join(given)
+            which = given[0] if len(given) == 1 else f"one of {', '.join(given)}"
             raise ValueError(
-                f"hyperparameter '1-{given[0]}': the optimizer {optimizer} does not take {names} "
-                f"by the complement, an adamlab.OneMinus; give {names}"
+                f"hyperparameter '1-{given[0]}': the optimizer {optimizer} does not take {which} "
+                f"by the complement, an adamlab.OneMinus; give {which}"
             ) from error
 
     return call

@@ -13,7 +13,7 @@ import optax
 from adamlab._checks import check_count
 from adamlab.analysis import hessian_diagonal
 from adamlab.problems import Problem
-from adamlab.stages import extra_args_of
+from adamlab.stages import MissingArgumentError
 from adamlab.stages.numerics import widen
 from adamlab.training.hyperparameters import OptimizerFactory, build
 from adamlab.training.statistics import empty_statistics, late_from, record
@@ -74,14 +74,15 @@ def train(
     """Train `problem` with the optimizer that `optimizer` builds from its hyperparameters.
 
     A pure function of `key` and `hyperparameters`: jit it, vmap it, shard it. An optimizer that
-    needs `hessian_diag` is given an estimate from each batch (`hessian_diagonal`). A problem's
-    objective is observed at `checkpoints` points spread evenly over the run; where it has none,
-    the loss itself is observed at every step. The statistics take the memory of a few scalars.
+    needs `hessian_diag` is given an estimate from each batch (`hessian_diagonal`), at every step
+    whether it reads it or not. A problem's objective is observed at `checkpoints` points spread
+    evenly over the run; where it has none, the loss itself is observed at every step. The
+    statistics take the memory of a few scalars.
 
     Args:
         problem: what to train.
         optimizer: a function such as `adamlab.adam`.
-        key: the random key that the initial parameters and all batches come from.
+        key: the random key that the initial parameters, all batches and such estimates come from.
         hyperparameters: values by name, for the optimizer and the problem together; `1-b2` gives
             b2 by its complement, which keeps its digits in float32.
         steps: number of updates, >= 8.
@@ -118,18 +119,22 @@ def train(
             return widen(jnp.asarray(loss_at(params, step)))
         return widen(jnp.asarray(problem.objective(params, *data, **for_problem)))
 
-    def extra(params: Any, step: jax.Array) -> dict[str, Any]:
-        if "hessian_diag" not in extra_args_of(tx):
-            return {}
+    def update(grads: Any, state: Any, params: Any, loss: jax.Array, step: jax.Array) -> Any:
+        try:
+            return tx.update(grads, state, params, value=loss)
+        except MissingArgumentError as missing:  # whatever the stage that needs it is wrapped in
+            if missing.name != "hessian_diag":
+                raise
         own_key = jax.random.fold_in(jax.random.fold_in(key, _CURVATURE), step)
-        return {"hessian_diag": hessian_diagonal(lambda p: loss_at(p, step), params, key=own_key)}
+        curvature = hessian_diagonal(lambda p: loss_at(p, step), params, key=own_key)
+        return tx.update(grads, state, params, value=loss, hessian_diag=curvature)
 
     def one_step(step: jax.Array, carry: Any) -> Any:
         params, state, stats = carry
         loss, grads = jax.value_and_grad(loss_at)(params, step)
         if not at_checkpoints:
             stats = record(stats, widen(loss), params, step, steps, target)
-        updates, state = tx.update(grads, state, params, value=loss, **extra(params, step))
+        updates, state = update(grads, state, params, loss, step)
         params = optax.apply_updates(params, updates)
         if problem.project is not None:
             params = problem.project(params, **for_problem)

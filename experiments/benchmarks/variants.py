@@ -108,7 +108,7 @@ def _ratios(ours: Compiled, theirs: Compiled, placements: int) -> list[float]:
 
 
 def _step(tx: optax.GradientTransformation) -> Compiled:
-    curved = "track_curvature" in al.stages.parts_of(tx)
+    curved = "hessian_diag" in al.stages.extra_args_of(tx)
     extra = (lambda grads: {"hessian_diag": grads}) if curved else None
     with jax.numpy_dtype_promotion("standard"):
         return compiled(*plain_step(tx, extra), [SHAPE] * LEAVES)
