@@ -83,7 +83,7 @@ class WindowState(NamedTuple):
     place: Any
     """Scalar int32 array: where in the queue the next gradient goes."""
     queue: Any
-    """Each leaf with an axis in front: the last gradients, in a ring."""
+    """Each leaf with an axis of `length + 1` in front: the last gradients, in a ring."""
 
 
 def track_window(b1: float = 0.9, length: int = 10) -> GradientToMoments:
@@ -105,9 +105,11 @@ def track_window(b1: float = 0.9, length: int = 10) -> GradientToMoments:
     refuse_narrow("b1", rate)
     check_number("b1", rate, low=0, high=1, scheduled=False)
     powers = [rate**i for i in range(length)]
+    weights = [power / sum(powers) for power in powers]
+    slots = length + 1
 
     def init(params: Any) -> WindowState:
-        queue = jax.tree.map(lambda p: jnp.zeros((length, *p.shape), p.dtype), params)
+        queue = jax.tree.map(lambda p: jnp.zeros((slots, *p.shape), p.dtype), params)
         return WindowState(jnp.zeros([], jnp.int32), jnp.zeros([], jnp.int32), queue)
 
     def update(updates: Any, state: WindowState, **_: Any) -> tuple[Any, WindowState]:
@@ -115,27 +117,29 @@ def track_window(b1: float = 0.9, length: int = 10) -> GradientToMoments:
         count = optax.safe_increment(state.count)
         full = count > length
         place = state.place
-        oldest = jax.tree.map(
-            lambda q, g: jax.lax.dynamic_index_in_dim(q, place, keepdims=False).astype(g.dtype),
-            state.queue, updates,
-        )  # fmt: skip
+
+        def put(q: jax.Array, g: jax.Array) -> jax.Array:
+            return jax.lax.dynamic_update_index_in_dim(q, g.astype(q.dtype), place, 0)
+
+        # In place: all is read from the new queue, and what stands in a conditional, here one that
+        # always holds, is not fused with the reading, for which XLA would copy the queue.
         queue = jax.tree.map(
-            lambda q, g: jax.lax.dynamic_update_index_in_dim(q, g.astype(q.dtype), place, 0),
-            state.queue, updates,
-        )  # fmt: skip
-        ages = (place - jnp.arange(length, dtype=jnp.int32)) % length
+            lambda q, g: jax.lax.cond(place >= 0, put, lambda q, _: q, q, g), state.queue, updates
+        )
+
+        def before(q: jax.Array, steps: int) -> jax.Array:
+            return jax.lax.dynamic_index_in_dim(q, (place - steps) % slots, keepdims=False)
 
         def average(q: jax.Array) -> jax.Array:
             dtype = real_dtype(q)
-            weights = jnp.stack([jnp.asarray(power, dtype) for power in powers])[ages]
-            weights = weights / weights.sum()
             # One sum in one pass: a product with a vector of weights would copy the queue.
-            mean = sum(weights[i] * widen(q[i]) for i in range(length))
+            mean = sum(jnp.asarray(w, dtype) * widen(before(q, i)) for i, w in enumerate(weights))
             return jnp.where(full, mean, 0)
 
         mu = jax.tree.map(average, queue)
+        oldest = jax.tree.map(lambda q, g: before(q, length).astype(g.dtype), queue, updates)
         since = jnp.maximum(count - length, 1)
-        new = WindowState(count, (place + 1) % length, queue)
+        new = WindowState(count, (place + 1) % slots, queue)
         return Moments(oldest, mu, None, None, None, since), new
 
     return GradientToMoments.from_update("track_window", init, update)
