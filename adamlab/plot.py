@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,7 @@ COLORS: dict[Outcome, str] = {
 }
 _MISSING = "#FFFFFF"
 _PALEST = 0.5
+_TITLE_WIDTH = 64
 FORMATS = ("png", "svg", "pdf")
 
 
@@ -36,8 +38,9 @@ def plot_map(dataset: xr.Dataset) -> Figure:
     """Draw a convergence map of one or two axes, beside any number of seeds.
 
     Colour is the most frequent outcome of the seeds; within a colour, paler means a higher late
-    loss. A map of one axis is drawn as its losses. An axis of names, such as `optimizer`, makes a
-    row for each beside one other axis, and a panel for each beside two.
+    loss, but for runs that diverge or meet NaN. A map of one axis is drawn as its losses. An axis
+    of names, such as `optimizer`, makes a row for each beside one other axis, and a panel for each
+    beside two.
 
     Raises:
         ValueError: the dataset is no convergence map, or has more axes than that.
@@ -70,7 +73,8 @@ def plot_map(dataset: xr.Dataset) -> Figure:
         ax.set_axis_off()
     for place, (ax, panel) in enumerate(zip(grid.ravel(), panels, strict=False)):
         if len(axes) == 2:
-            _draw_plane(ax, panel, _columns_first(panel, axes), _shade(panel, dataset))
+            shades = _shade(panel, _shade_ends(dataset))
+            _draw_plane(ax, panel, _columns_first(panel, axes), shades)
         else:
             _draw_line(ax, panel, axes)
         if len(panels) > 1:
@@ -85,7 +89,7 @@ def plot_map(dataset: xr.Dataset) -> Figure:
         figure.suptitle(_title(dataset), fontsize=11, x=0.02, ha="left")
     _add_legend(figure, dataset)
     if len(axes) == 2:
-        _add_shade_key(figure)
+        _add_shade_key(figure, _shade_ends(dataset))
     return figure
 
 
@@ -194,19 +198,32 @@ def _draw_line(ax: Axes, dataset: xr.Dataset, axes: Sequence[str]) -> None:
     ax.set_ylabel("late loss")
 
 
-def _shade(dataset: xr.Dataset, whole: xr.Dataset) -> xr.DataArray:
-    """0 for the least late loss of the whole map to 1 for the greatest: logs, outliers cut off."""
-    typical, others = (typical_loss(d) - d.attrs.get("optimum", 0.0) for d in (dataset, whole))
-    values = typical.values.astype(np.float64)
+def _shade_ends(dataset: xr.Dataset) -> tuple[float, float]:
+    """log10 of the excess at and below which a cell is darkest, and from which it is palest.
+
+    Outliers and the cells whose colour has no shades are left out.
+    """
+    excess = typical_loss(dataset) - dataset.attrs.get("optimum", 0.0)
+    there = np.isfinite(excess.values) & (excess.values > 0) & _has_shades(typical_outcome(dataset))
+    if not there.any():
+        return 0.0, 0.0
+    low, high = np.percentile(np.log10(excess.values[there].astype(np.float64)), [2, 98])
+    return float(low), float(high)
+
+
+def _has_shades(codes: Any) -> Any:
+    return np.asarray(codes) < Outcome.DIVERGED
+
+
+def _shade(dataset: xr.Dataset, ends: tuple[float, float]) -> xr.DataArray:
+    """0 for the least late loss of the whole map to 1 for the greatest, by their logs."""
+    low, high = ends
+    excess = typical_loss(dataset) - dataset.attrs.get("optimum", 0.0)
+    values = excess.values.astype(np.float64)
     usable = np.isfinite(values) & (values > 0)
-    shade = np.where(np.isfinite(values), 0.0, 1.0)
-    if usable.any():
-        logs = np.log10(np.where(usable, values, 1.0))
-        seen = others.values[np.isfinite(others.values) & (others.values > 0)]
-        low, high = np.percentile(np.log10(seen.astype(np.float64)), [2, 98])
-        scaled = np.clip((logs - low) / max(high - low, 1e-12), 0, 1)
-        shade = np.where(usable, scaled, shade)
-    return typical.copy(data=shade)
+    logs = np.log10(np.where(usable, values, 1.0))
+    scaled = np.clip((logs - low) / max(high - low, 1e-12), 0, 1)
+    return excess.copy(data=np.where(usable, scaled, np.where(np.isfinite(values), 0.0, 1.0)))
 
 
 def _colors(codes: np.ndarray, shade: np.ndarray) -> np.ndarray:
@@ -214,7 +231,7 @@ def _colors(codes: np.ndarray, shade: np.ndarray) -> np.ndarray:
 
     table = np.array([to_rgb(COLORS[o]) for o in sorted(Outcome)] + [to_rgb(_MISSING)])
     full = table[codes]
-    paleness = np.where(codes == Outcome.NON_FINITE, 0.0, _PALEST * shade)[..., None]
+    paleness = np.where(_has_shades(codes), _PALEST * shade, 0.0)[..., None]
     return full + (1 - full) * paleness
 
 
@@ -256,7 +273,7 @@ def _title(dataset: xr.Dataset) -> str:
         each = list(fixed.values())
         fixed = {n: v for n, v in each[0].items() if all(n in one and one[n] == v for one in each)}
     shown = [text for n, v in fixed.items() if (text := _setting(n, v))]
-    return " · ".join(parts) + ("\n" + ", ".join(shown) if shown else "")
+    return "\n".join([" · ".join(parts), *wrap(", ".join(shown), _TITLE_WIDTH)])
 
 
 def _setting(name: str, value: Any) -> str:
@@ -272,7 +289,7 @@ def _add_legend(figure: Figure, dataset: xr.Dataset) -> None:
 
     summary = summarize(dataset)
     handles = [
-        Patch(facecolor=COLORS[o], label=f"{o.name.lower().replace('_', '-')}  {share:.0%}")
+        Patch(facecolor=COLORS[o], label=f"{o.name.lower().replace('_', '-')}  {_percent(share)}")
         for o, share in summary.shares.items()
     ]
     if summary.missing:
@@ -280,14 +297,20 @@ def _add_legend(figure: Figure, dataset: xr.Dataset) -> None:
     figure.legend(handles=handles, loc="outside right upper", frameon=False, title="outcome")
 
 
-def _add_shade_key(figure: Figure) -> None:
+def _percent(share: float) -> str:
+    return "<1%" if 0 < share < 0.01 else f"{share:.0%}"
+
+
+def _add_shade_key(figure: Figure, ends: tuple[float, float]) -> None:
+    """The shades between the two ends, for which the converged colour stands."""
     from matplotlib.colors import to_rgb
 
     key = figure.add_axes((0.845, 0.14, 0.022, 0.25))
-    grey = np.array(to_rgb("#555555"))
+    full = np.array(to_rgb(COLORS[Outcome.CONVERGED]))
     paleness = np.linspace(_PALEST, 0, 64)[:, None, None]
-    key.imshow(grey + (1 - grey) * paleness, aspect="auto")
+    key.imshow(full + (1 - full) * paleness, aspect="auto")
     key.set_xticks([])
-    key.set_yticks([0, 63], ["high", "low"], fontsize=9)
+    low, high = (f"{10**end:.2g}" for end in ends)
+    key.set_yticks([0, 63], [f"≥ {high}", f"≤ {low}"], fontsize=9)
     key.yaxis.tick_right()
-    key.set_title("late loss", fontsize=9, loc="left")
+    key.set_title("late excess", fontsize=9, loc="left")

@@ -80,8 +80,9 @@ def list_command() -> None:
 def run_command(ids: tuple[str, ...], quick: bool, again: bool) -> None:
     """Run experiments, by their ids or all, and leave dataset, figure and verdict of each.
 
-    A run that was interrupted goes on. One that is done says so at once, unless its file or its
-    settings have changed. Full runs write experiments/results, quick ones out/experiments/quick.
+    A run that was interrupted goes on. One whose result is there already shows it, unless its file
+    or its settings have changed. Full runs write experiments/results, quick ones
+    out/experiments/quick; the datasets are left under out/experiments.
     """
     from experiments import records
 
@@ -96,18 +97,25 @@ def run_command(ids: tuple[str, ...], quick: bool, again: bool) -> None:
         record = records.load(experiment, quick)
         if again:
             shutil.rmtree(records.folder_of(experiment, quick), ignore_errors=True)
-        if again or not records.is_current(experiment, record, quick):
+        how = "quick, without a check" if quick else ""
+        stale = not records.is_current(experiment, record, quick)
+        if again or stale or records.is_unfinished(experiment, quick):
             click.echo(f"{name}  {experiment.question}", err=True)
             try:
                 record = records.run_and_keep(experiment, quick=quick, progress=True)
             except KeyboardInterrupt:
-                click.echo(f"{name} interrupted: run it again and it goes on", err=True)
+                without = " without --again" if again else ""
+                click.echo(f"{name} interrupted: run it{without} and it goes on", err=True)
                 sys.exit(130)
+        else:
+            how = f"kept, of {(record or {})['date'][:10]}; --again computes it anew"
         assert record is not None
         verdict = record["verdict"]
-        click.echo(f"{name}  {verdict['kind']}: {verdict['sentence']}  ({record['seconds']:.0f} s)")
+        took = "; ".join(filter(None, (f"{record['seconds']:.0f} s", how)))
+        click.echo(f"{name}  {verdict['kind']}: {verdict['sentence']}  ({took})")
         for label, number in verdict["numbers"].items():
             click.echo(f"     {label}: {records.shown(number)}")
+        click.echo(f"     figure: {records.kept_in(quick) / name}.png")
 
 
 @main.command("report")

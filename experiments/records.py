@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "experiments" / "results"
 OUT = ROOT / "out" / "experiments"
+_UNFINISHED = "unfinished"
 
 
 def experiments() -> dict[str, Experiment]:
@@ -84,11 +85,18 @@ def is_current(experiment: Experiment, record: dict[str, Any] | None, quick: boo
     )
 
 
+def is_unfinished(experiment: Experiment, quick: bool = False) -> bool:
+    """Whether a run was begun and not ended."""
+    return (folder_of(experiment, quick) / _UNFINISHED).exists()
+
+
 def run_and_keep(
     experiment: Experiment, *, quick: bool = False, progress: bool = False
 ) -> dict[str, Any]:
-    """Run `experiment`, draw it, and write its record; the record."""
+    """Run `experiment`, or go on with it, draw it, and write its record; the record."""
     folder = folder_of(experiment, quick)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _UNFINISHED).touch()
     start = time.perf_counter()
     try:
         dataset, verdict, parts = run(experiment, folder, quick=quick, progress=progress)
@@ -116,6 +124,7 @@ def run_and_keep(
     (kept / f"{experiment.id}.json").write_text(
         json.dumps(record, indent=1, allow_nan=False) + "\n"
     )
+    (folder / _UNFINISHED).unlink()
     return record
 
 
@@ -123,7 +132,6 @@ def _spent(folder: Path, seconds: float) -> float:
     """The seconds spent on the sweeps in `folder`, these and those of earlier, interrupted runs."""
     note = folder / "seconds.txt"
     total = seconds + (float(note.read_text()) if note.exists() else 0.0)
-    folder.mkdir(parents=True, exist_ok=True)
     note.write_text(f"{total:.1f}\n")
     return total
 

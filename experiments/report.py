@@ -11,6 +11,8 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
+from PIL import Image
+
 from experiments import records
 from experiments.book import Experiment
 from experiments.revisions import REVISED
@@ -23,6 +25,13 @@ KINDS = {
     "undecided": "undecided", NOT_RUN: NOT_RUN,
 }  # fmt: skip
 _SHORT = 150
+_BROAD = 3000  # pixels: more than four panels side by side
+IMPORTS = """import numpy as np, optax, adamlab.compat
+from adamlab import *
+from adamlab.problems import *"""
+"""What the remedies are written after."""
+OWN = "problem, source, model, widths, loss, labels, batch_size, steps_per_epoch and rate"
+"""The names in remedies that are the reader's."""
 
 STYLE = """
 :root { color-scheme: light; }
@@ -31,6 +40,7 @@ body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 46rem; marg
 h1 { line-height: 1.2; } h2 { line-height: 1.25; margin: 3rem 0 .5rem; }
 h2 .id { color: #888; font-weight: 400; margin-right: .4rem; }
 img { max-width: 100%; height: auto; display: block; margin: 1rem auto; }
+.broad img { max-width: none; height: 34rem; }
 table { border-collapse: collapse; width: 100%; } .wide { overflow-x: auto; }
 td, th { text-align: left; vertical-align: top; padding: .25rem .5rem .25rem 0;
          border-bottom: 1px solid #ddd; }
@@ -42,6 +52,7 @@ pre { background: #f4f4f4; padding: .7rem; overflow-x: auto; white-space: pre-wr
 .small { color: #555; font-size: .88rem; overflow-wrap: anywhere; }
 details { margin: .6rem 0; } summary { cursor: pointer; }
 @media print { section { break-inside: avoid-page; } h2 { break-after: avoid; }
+  .broad img { max-width: 100%; height: auto; }
   body { max-width: none; font-size: 11pt; } a { color: inherit; text-decoration: none; }
   .verdict { color: #000; border: 1px solid #000; } }
 """
@@ -66,12 +77,17 @@ def page() -> str:
 <h1>What is said about Adam, tested</h1>
 <p>Each statement below is one experiment: a criterion fixed in code before the full run (what was
 changed after numbers had been seen is said), a measurement, a verdict, and a check of the verdict
-under other seeds, resolution or precision. Where the two disagree it says "undecided". Intervals
-are 95 % bootstrap intervals over seeds.</p>
+under other seeds, resolution or precision. "Undecided" means that the two disagree, or that an
+interval holds the threshold. Intervals are 95 % bootstrap intervals over seeds; a shaded band goes
+from the least seed to the greatest, the line is their median.</p>
 <p class="small">{_machine(found.values())}</p>
 <h2 id="symptoms">My training fails: where do I look?</h2>
-<div class="wide"><table><tr><th>What you see</th><th>Look at</th></tr>{_symptoms(known)}</table>
+<div class="wide"><table><tr><th>What you see</th><th>Look at</th><th></th></tr>
+{_symptoms(known, found)}</table>
 </div>
+<p>What moves the border stands at the end of each experiment, as code after these imports;
+{OWN} stand for your own.</p>
+<pre>{IMPORTS}</pre>
 <h2 id="verdicts">Verdicts</h2>
 <p>{_tally(found.values())}</p>
 <div class="wide"><table><tr><th>Claim</th><th>Verdict</th></tr>{_verdicts(known, found)}</table>
@@ -115,9 +131,10 @@ def _in_short(record: Mapping[str, Any]) -> str:
     return f"{found['kind']} in the run, {check['kind']} in its check ({how})"
 
 
-def _symptoms(known: Mapping[str, Experiment]) -> str:
+def _symptoms(known: Mapping[str, Experiment], found: Mapping[str, Any]) -> str:
     return "".join(
-        f'<tr><td>{escape(e.symptom)}</td><td><a href="#{name}">{name}</a></td></tr>'
+        f'<tr><td>{escape(e.symptom)}</td><td><a href="#{name}">{name}</a> {escape(e.question)}'
+        f"</td><td>{_badge(found[name])}</td></tr>"
         for name, e in known.items()
         if e.symptom
     )
@@ -163,11 +180,16 @@ def _section(experiment: Experiment, record: dict[str, Any] | None) -> str:
 def _pictures(experiment: Experiment) -> str:
     others = sorted(records.RESULTS.glob(f"{experiment.id}-*"))
     shown = [records.RESULTS / f"{experiment.id}.png", *others]
-    return "".join(
-        f'<img src="data:image/{path.suffix[1:]};base64,{_base64(path)}" alt="{path.stem}: '
-        f'{escape(experiment.question)}" loading="lazy">'
-        for path in shown
-        if path.exists()
+    return "".join(_picture(path, experiment.question) for path in shown if path.exists())
+
+
+def _picture(path: Path, question: str) -> str:
+    """An image in the page's width; one of more than three panels side by side is scrolled."""
+    with Image.open(path) as image:
+        broad = image.width > _BROAD
+    return (
+        f'<div class="wide{" broad" * broad}"><img src="data:image/{path.suffix[1:]};base64,'
+        f'{_base64(path)}" alt="{path.stem}: {escape(question)}" loading="lazy"></div>'
     )
 
 
@@ -196,11 +218,12 @@ def _check(record: Mapping[str, Any]) -> str:
 
 def _reproduce(record: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    commit = f"commit {record['commit']}".replace("+", " with changes not committed")
     return (
-        f"<pre>{escape(record['command'])}</pre>"
+        f"<pre>{escape(record['command'])} --again</pre>"
         f'<p class="small">Settings {escape(json.dumps(record["settings"]))}; '
-        f"{record['seconds']:.0f} s on {escape(record['device'])}, {record['date'][:10]}, commit "
-        f"{record['commit']}; {escape(versions)}.</p>"
+        f"{record['seconds']:.0f} s on {escape(record['device'])}, {record['date'][:10]}, "
+        f"{commit}; {escape(versions)}.</p>"
     )
 
 

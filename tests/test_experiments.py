@@ -10,17 +10,20 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+from click.testing import CliRunner
 from PIL import Image
 
 pytest.importorskip("experiments", reason="the experiments lie in the checkout alone")
 
 from adamlab import save
 from adamlab.analysis import Interval
+from experiments import __main__ as command_line
 from experiments import records, report
 from experiments.book import Experiment, Lab, Verdict, by_sign, over_seeds, panels, run
 from experiments.revisions import REVISED
@@ -58,6 +61,11 @@ def test_an_experiment_is_one_short_question(name):
     for text in (experiment.claim, experiment.criterion, experiment.symptom, experiment.remedy):
         assert len(text) > 15
     assert "upported" in experiment.criterion
+    names = {n.id for n in ast.walk(ast.parse(experiment.remedy)) if isinstance(n, ast.Name)}
+    known: dict[str, object] = {}
+    exec(report.IMPORTS, known)
+    own = {word.strip(",") for word in report.OWN.split()}
+    assert names <= own | {*known} | {"step"}, "a reader could not run the remedy"
     assert set(experiment.quick) <= set(experiment.settings)
     assert experiment.check, "no verdict without a check"
 
@@ -159,6 +167,33 @@ def test_a_record_counts_the_time_of_interrupted_runs_too(monkeypatch, tmp_path)
     again = records.run_and_keep(_experiment())
     assert again["seconds"] >= first["seconds"] > 0
     assert again["verdict"] == first["verdict"] == records.load(_experiment())["verdict"]
+
+
+def test_an_interrupted_run_goes_on_whether_or_not_it_was_asked_for_again(monkeypatch, tmp_path):
+    monkeypatch.setattr(records, "RESULTS", tmp_path)
+    monkeypatch.setattr(records, "OUT", tmp_path / "out")
+    monkeypatch.setattr(records, "experiments", lambda: {"X00": _experiment()})
+    monkeypatch.setattr(records, "fingerprint", lambda *_: "x")
+    call = partial(CliRunner().invoke, command_line.main)
+    first = call(["run", "X00"])
+    assert "kept, of" not in first.output
+    assert f"figure: {tmp_path / 'X00.png'}" in first.output
+    assert "s; kept, of 2" in call(["run", "X00"]).output
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as here:
+        here.setattr(records, "save", lambda *_: interrupt(None))
+        stopped = call(["run", "X00", "--again"])
+    assert stopped.exit_code == 130
+    assert "run it without --again and it goes on" in stopped.output
+    computed = {p: p.stat().st_mtime_ns for p in (tmp_path / "out/full/X00/run").rglob("*")}
+    assert computed
+    gone_on = call(["run", "X00"])
+    assert "kept, of" not in gone_on.output
+    assert {p: p.stat().st_mtime_ns for p in computed} == computed
+    assert "kept, of" in call(["run", "X00"]).output
 
 
 def test_a_record_is_plain_json_whatever_the_numbers(monkeypatch, tmp_path):

@@ -129,6 +129,9 @@ DEFINITIONS = [
     (_statistics(late_loss=0.4996, earlier_loss=0.5), T),
     (_statistics(late_loss=0.4, earlier_loss=0.5, late_spread=0.049), S),
     (_statistics(late_loss=0.4, earlier_loss=0.5, late_spread=0.051), O),
+    (_statistics(late_loss=0.999, earlier_loss=1.2), S),
+    (_statistics(late_loss=1.001, earlier_loss=1.2), T),
+    (_statistics(late_loss=1.2, earlier_loss=1.4, late_spread=0.07), O),
     (_statistics(late_spread=0.025), O),
     (_statistics(late_spread=0.0249), T),
     (_statistics(average_loss=0.449), O),
@@ -274,9 +277,12 @@ def test_the_summary_says_what_the_map_shows():
     text = str(summary)
     for part in (
         "8 runs, 1 of them missing", "converged", "42.9%", "best: late loss 0.1 at x = 100",
-        "border: converges for x from 10 to 10",
+        "border: converges for x at 10 alone (median band)",
     ):  # fmt: skip
         assert part in text
+    one, other = (str(al.summarize(_map([[k], [k], [C], [C], [k]]))) for k in (S, C))
+    assert "converges for x from 100 to 1e+03, 1.00 decades" in one
+    assert "x from 1 (the map's end) to 1e+04 (the map's end), at least 4.00 decades" in other
     assert "diverged" not in text
     assert "nothing converged" in str(al.summarize(_map([[D]])))
 
@@ -435,6 +441,11 @@ def test_of_several_complements_none_is_accused():
     axes = {"learning_rate": [0.1], "1-b1": [0.1], "1-b2": [1e-3]}
     with pytest.raises(ValueError, match=r"the optimizer mine does not take one of b1, b2 by"):
         al.convergence_map(al.quadratic(), mine, axes)
+
+
+def test_what_is_no_problem_is_refused():
+    with pytest.raises(TypeError, match=r"problem=<function quadratic.*: must be .*Problem; call"):
+        al.convergence_map(al.quadratic, al.adam, {"learning_rate": [0.1]})
 
 
 def test_a_message_that_advises_a_complement_is_left_alone():

@@ -65,6 +65,17 @@ def test_every_cell_has_the_colour_of_its_outcome(plane):
         known = paleness[full < 1]
         assert known.max() - known.min() < 1e-6
         assert -1e-9 <= known.min() <= known.max() <= 0.5 + 1e-9
+        assert code < Outcome.DIVERGED or known.max() < 1e-9
+
+
+def test_an_outcome_that_is_there_is_never_said_to_be_none_of_them(plane):
+    rare = plane.copy(deep=True)
+    rare["outcome"][...] = Outcome.CONVERGED
+    rare["outcome"][0, 0, 0] = Outcome.NON_FINITE
+    rare = rare.isel(learning_rate=[0] + [1] * 60)
+    labels = [text.get_text() for text in plot_map(rare).legends[0].get_texts()]
+    assert labels[-1] == "non-finite  <1%"
+    assert labels[1] == "slow  0%"
 
 
 def test_edges_are_half_way_between_values_on_their_own_scale(plane):

@@ -75,6 +75,7 @@ def convergence_map(
     Returns:
         A dataset in memory over the axes with the fields of `adamlab.training.Trace`, the problem's
         metrics, what the probe saw, `done` and `outcome`; what determined it is in the attributes.
+        These nest; for NetCDF make each a text by `json.dumps`, and back by `json.loads`.
 
     Raises:
         ValueError: a hyperparameter is unknown, missing, given twice or out of range, or as for
@@ -82,6 +83,9 @@ def convergence_map(
         TypeError: an argument is of the wrong type.
         OSError: as for `adamlab.sweep`.
     """
+    if not isinstance(problem, Problem):
+        hint = "; call it" if callable(problem) else ""
+        raise TypeError(f"problem={problem!r:.60}: must be an adamlab.Problem{hint}")
     check_criteria(criteria)
     if sweep_options.get("executor") is None:
         use_all_cores()  # before an optimizer that is built for the checks starts JAX

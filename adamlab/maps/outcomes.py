@@ -30,8 +30,8 @@ class Outcome(IntEnum):
     DIVERGED = 4
     """The mean late excess is at least `rise` times the initial one."""
     SLOW = 1
-    """Still falling: from the earlier part to the late the mean excess has lost at least `fall` of
-    itself, and more than `clarity` times the late loss's standard deviation."""
+    """Below the start and still falling: from the earlier part to the late the mean excess has lost
+    at least `fall` of itself, and more than `clarity` times the late loss's standard deviation."""
     OSCILLATING = 3
     """The late loss has a standard deviation of at least `spread` times its mean excess, or the
     mean of the late parameters has a lower loss by at least `gain` times that excess: the run goes
@@ -99,7 +99,9 @@ def classify(
             Outcome.NON_FINITE: broken,
             Outcome.CONVERGED: late <= target,
             Outcome.DIVERGED: excess >= rule.rise * (initial - optimum),
-            Outcome.SLOW: (fallen >= rule.fall * before) & (fallen > rule.clarity * spread),
+            Outcome.SLOW: (excess < initial - optimum)
+            & (fallen >= rule.fall * before)
+            & (fallen > rule.clarity * spread),
             Outcome.OSCILLATING: (spread >= rule.spread * excess)
             | (late - average >= rule.gain * excess),
         }

@@ -29,6 +29,8 @@ class Summary:
     bands: dict[str, tuple[float, float, float]]
     """By axis, of the lines along it in which anything converged: low end, high end and width in
     decades of the band whose width is the median."""
+    ends: dict[str, tuple[float, float]]
+    """By axis, the map's own ends: a band that goes up to one may go on beyond it."""
     by_optimizer: dict[str, Summary]
     """Of each optimizer, where the map has several."""
 
@@ -48,10 +50,14 @@ class Summary:
         elif not self.bands:
             lines.append("border: no axis of numbers along which most seeds of a point converge")
         for axis, (low, high, decades) in self.bands.items():
-            width = "" if np.isnan(decades) else f", {decades:.2f} decades"
-            lines.append(
-                f"border: converges for {axis} from {low:.3g} to {high:.3g}{width} (median band)"
+            first, last = (
+                f"{end:.3g}" + " (the map's end)" * (end == edge)
+                for end, edge in zip((low, high), self.ends[axis], strict=True)
             )
+            least = "at least " * bool({low, high} & {*self.ends[axis]})
+            width = "" if np.isnan(decades) else f", {least}{decades:.2f} decades"
+            where = f"from {first} to {last}{width}" if low < high else f"at {first} alone"
+            lines.append(f"border: converges for {axis} {where} (median band)")
         for name, own in self.by_optimizer.items():
             lines += [f"{name}:", *(f"  {line}" for line in str(own).splitlines())]
         return "\n".join(lines)
@@ -97,6 +103,7 @@ def summarize(dataset: xr.Dataset) -> Summary:
         best=best,
         best_loss=best_loss,
         bands=bands,
+        ends={a: (float(dataset[a].min()), float(dataset[a].max())) for a in bands},
         by_optimizer={
             str(name): summarize(dataset.sel({OPTIMIZER: name}, drop=True))
             for name in (dataset[OPTIMIZER].values if OPTIMIZER in dataset.dims else [])

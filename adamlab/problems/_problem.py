@@ -19,6 +19,27 @@ class Problem:
 
         Problem("valley", init=lambda key: jnp.ones(2), loss=lambda params, batch: ...)
 
+    Args:
+        name: what it is called in maps and errors.
+        init: `init(key, **hyperparameters)` -> parameters.
+        loss: `loss(params, batch, **hyperparameters)` -> scalar: what the gradient is taken of.
+        data: `data(key, **hyperparameters)` -> what a run learns from, drawn once when it begins.
+            None where there is nothing to draw.
+        batch: `batch(key, step, [data], **hyperparameters)` -> batch; `key` is new each step,
+            `step` counts from 0. None where every step sees the whole data, or needs none: its
+            batch is then the data, or None.
+        objective: `objective(params, [data], **hyperparameters)` -> scalar: the loss without the
+            batch's noise. None where the loss itself is that.
+        metrics: `metrics(params, [data], **hyperparameters)` -> named values, computed once at the
+            end.
+        project: `project(params, **hyperparameters)` -> the nearest parameters that are allowed.
+        optimum: the least value of the objective, or a bound below it.
+        target: the objective at which a run counts as converged; None to go by `tolerance`.
+        tolerance: without a `target`, the share of the initial distance to the optimum that may be
+            left.
+        hyperparameters: the problem's own, and their defaults.
+        description: one line: the data, the model, the source.
+
     Raises:
         TypeError: a field has the wrong type.
         ValueError: `name` is empty, `optimum`, `target` or a hyperparameter is not finite.
@@ -26,33 +47,17 @@ class Problem:
 
     name: str
     init: Callable[..., Any]
-    """`init(key, **hyperparameters)` -> parameters."""
     loss: Callable[..., Any]
-    """`loss(params, batch, **hyperparameters)` -> scalar: what the gradient is taken of."""
     data: Callable[..., Any] | None = None
-    """`data(key, **hyperparameters)` -> what a run learns from, drawn once when it begins. None
-    where there is nothing to draw."""
     batch: Callable[..., Any] | None = None
-    """`batch(key, step, [data], **hyperparameters)` -> batch; `key` is new each step, `step`
-    counts from 0. None where every step sees the whole data, or needs none: its batch is then the
-    data, or None."""
     objective: Callable[..., Any] | None = None
-    """`objective(params, [data], **hyperparameters)` -> scalar: the loss without the batch's
-    noise. None where the loss itself is that."""
     metrics: Callable[..., Mapping[str, Any]] | None = None
-    """`metrics(params, [data], **hyperparameters)` -> named values, computed once at the end."""
     project: Callable[..., Any] | None = None
-    """`project(params, **hyperparameters)` -> the nearest parameters that are allowed."""
     optimum: float = 0.0
-    """The least value of the objective, or a bound below it."""
     target: float | None = None
-    """The objective at which a run counts as converged; None to go by `tolerance`."""
     tolerance: float = 1e-3
-    """Without a `target`: the share of the initial distance to the optimum that may be left."""
     hyperparameters: Mapping[str, float] = field(default_factory=dict)
-    """The problem's own hyperparameters and their defaults."""
     description: str = ""
-    """One line: the data, the model, the source."""
 
     def __post_init__(self) -> None:
         """Check what the fields hold."""

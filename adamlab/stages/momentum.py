@@ -22,13 +22,21 @@ def change_mu(name: str, function: Callable[[jax.Array, jax.Array], jax.Array]) 
 
     The gradient comes in `mu`'s dtype, float32 or wider, and cut off where its squares would
     overflow, so that a step stays finite whatever the gradient.
+
+    Raises:
+        TypeError: `function` gives no array of `mu`'s shape.
     """
 
+    def each(m: jax.Array, g: jax.Array) -> jax.Array:
+        new = function(m, tame(g).astype(m.dtype))
+        shape = getattr(new, "shape", None)
+        if shape != m.shape:
+            found = f"shape {shape}" if shape is not None else type(new).__name__
+            raise TypeError(f"{name} gave {found} for a mu of shape {m.shape}: must be the same")
+        return new
+
     def change(moments: Moments) -> Moments:
-        mu = jax.tree.map(
-            lambda m, g: function(m, tame(g).astype(m.dtype)), moments.mu, moments.grad
-        )
-        return moments._replace(mu=mu)
+        return moments._replace(mu=jax.tree.map(each, moments.mu, moments.grad))
 
     return MomentsToMoments.from_function(name, change, needs=("mu",))
 

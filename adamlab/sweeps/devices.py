@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import warnings
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -38,8 +40,16 @@ def use_all_cores() -> None:
             warnings.warn(
                 f"JAX was started with one CPU device, so this sweep uses one of {cores} cores; "
                 f'call jax.config.update("jax_num_cpu_devices", {cores}) before JAX\'s first use',
-                stacklevel=4,
+                stacklevel=_level_outside(),  # from one place it is shown once
             )
+
+
+def _level_outside() -> int:
+    """How far up the stack of who calls this the first caller outside adamlab is."""
+    package = Path(__file__).parents[1]
+    frames = inspect.stack(0)
+    outside = (n for n, f in enumerate(frames) if package not in Path(f.filename).parents)
+    return next(outside, len(frames))
 
 
 def _chosen_devices() -> int | None:

@@ -71,8 +71,8 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     numbers["decades gained by scaling, each at its best rate"] = scaling
     numbers["log10 of the late loss at 1e-3 as it is"] = book.over_seeds(plain)
     kinds = {
-        "at 1e-3, annealed": book.by_sign(gain["standardized, annealed"], GAINED),
-        "each at its best rate": book.by_sign(scaling, GAINED),
+        "at 1e-3, standardized and annealed": book.by_sign(gain["standardized, annealed"], GAINED),
+        "standardized, each at its best rate": book.by_sign(scaling, GAINED),
     }
     question = f"Does standardising gain over {GAINED:g} decades?"
     return book.Verdict(*book.together(kinds, question), numbers)

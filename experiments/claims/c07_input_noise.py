@@ -111,5 +111,5 @@ EXPERIMENT = book.Experiment(
     quick={"seeds": 2, "rates": 4, "noises": 3},
     check={"first_seed": 3000},
     symptom="Train loss falls while test loss rises, on some dozens of rows.",
-    remedy="with_input_noise(problem)  # search input_noise as you search the rate, from 0 on",
+    remedy="with_input_noise(problem)  # no cure here: search input_noise as the rate, from 0 on",
 )

@@ -71,6 +71,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     for name, own in book.each(best.assign(times=times.fillna(1.0)), "optimizer", "scatter"):
         numbers[f"best rate, {name}"] = float(own["learning_rate"])
         numbers[f"steps, {name}"] = book.over_seeds(own["steps"])
+        numbers[f"starts that arrive, {name}"] = float((own["steps"] < np.inf).sum())
         if not name.startswith("Adam"):
             numbers[f"times Adam's steps, {name}"] = ratio = book.over_seeds(own["times"])
             kinds[f"before {name}"] = book.by_sign(ratio, 1.0)
@@ -90,6 +91,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     surface = figure.add_subplot(right.get_subplotspec(), projection="3d")
     for name, own in book.each(dataset, "optimizer"):
         steps = own["steps"].sel(scatter="scattered starts")
+        steps = steps.where((steps < np.inf).all("seed"))
         book.draw_lines(left, steps, "learning_rate", log="xy", label=name, marker=".")
         x, y = own["path"].values.T
         inside = (np.abs(x) <= X.max()) & (y >= Y.min()) & (y <= Y.max())
@@ -99,7 +101,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     surface.plot([1], [1], [-0.9], "k*", markersize=10, zorder=6)
     surface.set(title="paths at the best rates, log10 height", xlabel="x", ylabel="y")
     surface.view_init(elev=52, azim=-70)
-    left.set_title(f"steps to a loss of {ARRIVED:g}, scattered starts")
+    left.set_title(f"steps to a loss of {ARRIVED:g}, where all scattered starts arrive", size=10)
     left.legend(fontsize=8)
     return figure
 

@@ -133,5 +133,5 @@ EXPERIMENT = book.Experiment(
     quick={"seeds": 2, "rates": 2, "lengths": 2, "shorter": 20, "complements": [1e-2]},
     check={"first_seed": 3000},
     symptom="At a high rate the loss jumps in the first steps and never comes down again.",
-    remedy="adam(optax.linear_schedule(0, 1e-2, 2000))  # 2 / (1-b2) steps; here none did as well",
+    remedy="adam(optax.linear_schedule(0, 1e-2, 2000))  # 2 / (1-b2) steps; none did no worse here",
 )
