@@ -99,14 +99,14 @@ def _pairs() -> list[Pair]:
         ),
         Pair(
             "NAdam", "PyTorch", "Optax",
-            "PyTorch warms the momentum up (momentum_decay = 4e-3); the default rates are 2e-3 "
-            "and none",
+            "PyTorch warms the momentum up (momentum_decay = 4e-3)",
             (lambda: torch.nadam(LR, BETAS), lambda: optax.nadam(LR, B1, B2)),
-            (torch.nadam, lambda: optax.nadam(LR)),
+            (lambda: torch.nadam(LR), lambda: optax.nadam(LR)),
         ),
         Pair(
             "NAdam", "PyTorch", "Keras",
-            "Keras warms the momentum up 250 times faster; eps stands where PyTorch has it",
+            "Keras warms the momentum up 250 times faster; eps stands where PyTorch has it; the "
+            "default rates are 2e-3 and 1e-3",
             (lambda: torch.nadam(LR, BETAS), lambda: keras.nadam(LR, *BETAS, EPS)),
             (torch.nadam, keras.nadam),
         ),
@@ -117,7 +117,8 @@ def _pairs() -> list[Pair]:
         ),
         Pair(
             "Adamax", "PyTorch", "Keras",
-            "eps is added to the gradient's magnitude, or to the maximum",
+            "eps is added to the gradient's magnitude, or to the maximum; the default rates are "
+            "2e-3 and 1e-3",
             (lambda: torch.adamax(LR, BETAS), lambda: keras.adamax(LR, *BETAS, EPS)),
             (torch.adamax, keras.adamax),
         ),
@@ -155,7 +156,7 @@ def _pairs() -> list[Pair]:
                 lambda: torch.adafactor(LR),
                 lambda: optax.adafactor(LR, min_dim_size_to_factor=1),
             ),
-            (torch.adafactor, lambda: optax.adafactor(1e-2)),
+            (lambda: torch.adafactor(LR), lambda: optax.adafactor(LR)),
         ),
         Pair(
             "Lion", "Optax", "Keras", "the default decay: 1e-3 and none",
@@ -277,9 +278,12 @@ def page(figures: dict[str, Any]) -> str:
         f"pair that was run side by side for {figures['steps']:,} steps on the same gradients, in",
         "float64: how far apart the two end, as a share of the way that the first has gone.",
         "",
+        "The gradients are noise, fixed beforehand: normal, around a mean of its own for each of",
+        f"{SIZE} parameters, of standard deviations from 1e-2 to 1e2 across the parameters.",
+        "",
         "- *same*: with the same hyperparameters, after 10 steps and at the end;",
-        "- *tiny*: the same with gradients of about 1e-8, where eps is felt;",
-        "- *defaults*: each with its own defaults (a common learning rate where one has none).",
+        "- *tiny*: the same with all gradients times 1e-8, where eps is felt;",
+        f"- *defaults*: each with its own defaults; both at {LR:g} where one has no learning rate.",
         "",
         "| form | pair | same, 10 steps | same | tiny, 10 steps | tiny | defaults | what differs |",
         "|--|--|--:|--:|--:|--:|--:|--|",
