@@ -84,7 +84,10 @@ def check_count(name: str, value: Any, *, low: int = 1, high: float = math.inf) 
     """
     allowed = f"a whole number >= {low}" + ("" if math.isinf(high) else f" and < {high + 1:g}")
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name}={value!r}: must be {allowed}")
+        hint = ""
+        if hasattr(value, "aval"):
+            hint = f", no array; optax.inject_hyperparams takes static_args=({name!r},)"
+        raise TypeError(f"{name}={value!r}: must be {allowed}{hint}")
     if not low <= int(value) <= high:
         raise ValueError(f"{name}={value}: must be {allowed}")
 

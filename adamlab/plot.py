@@ -73,7 +73,8 @@ def plot_map(dataset: xr.Dataset) -> Figure:
         ax.set_axis_off()
     for place, (ax, panel) in enumerate(zip(grid.ravel(), panels, strict=False)):
         if len(axes) == 2:
-            shades = _shade(panel, _shade_ends(dataset))
+            low, high = _shade_ends(dataset)
+            shades = ((_log_excess(panel) - low) / max(high - low, 1e-12)).clip(0, 1)
             _draw_plane(ax, panel, _columns_first(panel, axes), shades)
         else:
             _draw_line(ax, panel, axes)
@@ -198,32 +199,18 @@ def _draw_line(ax: Axes, dataset: xr.Dataset, axes: Sequence[str]) -> None:
     ax.set_ylabel("late loss")
 
 
-def _shade_ends(dataset: xr.Dataset) -> tuple[float, float]:
-    """log10 of the excess at and below which a cell is darkest, and from which it is palest.
-
-    Outliers and the cells whose colour has no shades are left out.
-    """
+def _log_excess(dataset: xr.Dataset) -> xr.DataArray:
+    """log10 of the late loss less the optimum; -inf where it is none, inf where not finite."""
     excess = typical_loss(dataset) - dataset.attrs.get("optimum", 0.0)
-    there = np.isfinite(excess.values) & (excess.values > 0) & _has_shades(typical_outcome(dataset))
-    if not there.any():
-        return 0.0, 0.0
-    low, high = np.percentile(np.log10(excess.values[there].astype(np.float64)), [2, 98])
-    return float(low), float(high)
+    with np.errstate(divide="ignore"):
+        return np.log10(excess.astype(float).where(np.isfinite(excess), np.inf).clip(min=0))
 
 
-def _has_shades(codes: Any) -> Any:
-    return np.asarray(codes) < Outcome.DIVERGED
-
-
-def _shade(dataset: xr.Dataset, ends: tuple[float, float]) -> xr.DataArray:
-    """0 for the least late loss of the whole map to 1 for the greatest, by their logs."""
-    low, high = ends
-    excess = typical_loss(dataset) - dataset.attrs.get("optimum", 0.0)
-    values = excess.values.astype(np.float64)
-    usable = np.isfinite(values) & (values > 0)
-    logs = np.log10(np.where(usable, values, 1.0))
-    scaled = np.clip((logs - low) / max(high - low, 1e-12), 0, 1)
-    return excess.copy(data=np.where(usable, scaled, np.where(np.isfinite(values), 0.0, 1.0)))
+def _shade_ends(dataset: xr.Dataset) -> Any:
+    """Between which of these cells go from darkest to palest: outliers are left out."""
+    logs = _log_excess(dataset).values[typical_outcome(dataset).values < Outcome.DIVERGED]
+    logs = logs[np.isfinite(logs)]
+    return np.percentile(logs, [2, 98]) if logs.size else np.zeros(2)
 
 
 def _colors(codes: np.ndarray, shade: np.ndarray) -> np.ndarray:
@@ -231,7 +218,7 @@ def _colors(codes: np.ndarray, shade: np.ndarray) -> np.ndarray:
 
     table = np.array([to_rgb(COLORS[o]) for o in sorted(Outcome)] + [to_rgb(_MISSING)])
     full = table[codes]
-    paleness = np.where(_has_shades(codes), _PALEST * shade, 0.0)[..., None]
+    paleness = np.where(codes < Outcome.DIVERGED, _PALEST * shade, 0.0)[..., None]
     return full + (1 - full) * paleness
 
 
@@ -289,19 +276,16 @@ def _add_legend(figure: Figure, dataset: xr.Dataset) -> None:
 
     summary = summarize(dataset)
     handles = [
-        Patch(facecolor=COLORS[o], label=f"{o.name.lower().replace('_', '-')}  {_percent(share)}")
+        Patch(facecolor=COLORS[o], label=f"{o.name.lower().replace('_', '-')}  {text}")
         for o, share in summary.shares.items()
+        for text in ["<1%" if 0 < share < 0.01 else f"{share:.0%}"]
     ]
     if summary.missing:
         handles.append(Patch(facecolor=_MISSING, edgecolor="#999999", label="not computed"))
     figure.legend(handles=handles, loc="outside right upper", frameon=False, title="outcome")
 
 
-def _percent(share: float) -> str:
-    return "<1%" if 0 < share < 0.01 else f"{share:.0%}"
-
-
-def _add_shade_key(figure: Figure, ends: tuple[float, float]) -> None:
+def _add_shade_key(figure: Figure, ends: Any) -> None:
     """The shades between the two ends, for which the converged colour stands."""
     from matplotlib.colors import to_rgb
 

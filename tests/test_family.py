@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import re
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -113,6 +115,33 @@ def test_gradients_of_another_form_are_refused():
         _update(tx, {**GRADS, "b": jnp.float32(1)})
 
 
+def test_gradients_of_other_parameters_are_named_though_no_parameters_are_given():
+    tx = al.adam(1e-3)
+    state = tx.init(PARAMS)
+    for shape in [(1, 3), (2, 1)]:
+        with pytest.raises(ValueError, match=r"gradient at \['w'\] has shape .*, the update made"):
+            tx.update({**GRADS, "w": jnp.ones(shape)}, state)
+
+
+def test_extra_arguments_are_trees_like_the_gradients():
+    sophia = opt.sophia(1e-3, every=1)
+    for tx, name in [(sophia, "hessian_diag"), (opt.mars(1e-3), "previous_grad")]:
+        with pytest.raises(ValueError, match=rf"{name}=.*: must be a tree of the gradients' shap"):
+            _update(tx, **{name: {**GRADS, "w": jnp.ones((1, 3))}})
+        with pytest.raises(TypeError, match=rf"the leaf of {name} at \['b'\] is int32: must be"):
+            _update(tx, **{name: {**GRADS, "b": jnp.ones(3, int)}})
+    infinite = jax.tree.map(lambda g: np.full(g.shape, np.inf), GRADS)  # NumPy's, in float64
+    update = _update(sophia, hessian_diag=infinite)
+    assert all(jnp.isfinite(u).all() for u in jax.tree.leaves(update))
+
+
+def test_what_a_missing_argument_says_comes_from_another_process_too():
+    with pytest.raises(st.MissingArgumentError) as found:
+        _update(opt.sophia(1e-3))
+    back = pickle.loads(pickle.dumps(found.value))
+    assert (str(back), back.name) == (str(found.value), "hessian_diag")
+
+
 def test_a_missing_extra_argument_is_named():
     with pytest.raises(ValueError, match=r"track_curvature needs hessian_diag; pass it to update"):
         _update(opt.sophia(1e-3))
@@ -219,6 +248,96 @@ def test_only_a_checks_own_name_is_changed():
         check_number("b1", 2.0, low=0, high=1)
     with pytest.raises(ValueError, match=r"^b2 of another kind"), named(b2="b3"):
         raise ValueError("b2 of another kind")
+
+
+@pytest.mark.parametrize("name", opt.names())
+def test_wide_gradients_of_narrow_parameters_change_no_dtype(name, x64):
+    tx = opt.example(name)
+    for ours, theirs in ((jnp.float32, jnp.float64), (jnp.complex64, jnp.complex128)):
+        params, grads = (jnp.ones((2, 2), dtype) for dtype in (ours, theirs))
+        given = dict.fromkeys(st.extra_args_of(tx), grads)
+        state = tx.init(params)
+        update, after = jax.eval_shape(partial(tx.update, **given), grads, state, params)
+        assert update.shape == params.shape
+        before = jax.eval_shape(lambda state: state, state)
+        assert jax.tree.leaves(after) == jax.tree.leaves(before)
+
+
+def test_narrow_parameters_are_rounded_whatever_the_gradients(x64):
+    params = jnp.ones(4, jnp.bfloat16)
+    tx = opt.example("adamw_stochastic_rounding")
+    update, _ = tx.update(jnp.ones(4, jnp.float64), tx.init(params), params)
+    assert update.shape == (4,)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        opt.adamw_8bit,
+        partial(opt.adam, nu_dtype=jnp.bfloat16),
+        partial(opt.adam, nu_dtype="float32"),
+    ],
+)
+def test_narrow_averages_of_huge_gradients_make_no_step_longer(build, x64):
+    params = jnp.zeros(4096)
+    tx = build(1.0)
+    state = tx.init(params)
+    for size in (1.0, 1e25, 1.0, jnp.inf, 1.0):
+        update, state = tx.update(jnp.full(4096, size), state, params)
+        assert jnp.abs(update).max() <= 1.01
+
+
+def test_infinity_counts_as_the_largest_float16_in_both_averages():
+    params, tx = jnp.zeros(1, jnp.float16), al.adam(1e-2)
+    ends = []
+    for spike in (jnp.inf, 65504.0):
+        state = tx.init(params)
+        for size in (1.0, spike, 1.0):
+            update, state = tx.update(jnp.full(1, size, jnp.float16), state, params)
+        ends.append((float(update[0]), float(optax.tree.get(state, "nu")[0])))
+    assert ends[0] == ends[1]
+    assert ends[0][0] < 0
+
+
+@pytest.mark.parametrize("name", ["adam", "adopt", "amsgrad", "lamb", "nadam"])
+def test_meta_gradients_through_a_complex_zero_are_finite(name):
+    def end(rate):
+        tx = opt.example(name, rate)
+        params = jnp.asarray([1.0 + 1j, -0.5], jnp.complex64)
+        state = tx.init(params)
+        for scale in (1.0, 0.0, 1.0):
+            updates, state = tx.update(scale * params, state, params)
+            params = optax.apply_updates(params, updates)
+        return jnp.sum(jnp.abs(params) ** 2)
+
+    with jax.debug_nans(True):
+        assert jnp.isfinite(jax.jit(jax.grad(end))(0.1))
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5])
+def test_meta_gradients_through_a_warm_up_from_zero_are_finite(power):
+    def end(rate):
+        tx = opt.schedule_free_adamw(lambda n: rate * n, weight_lr_power=power)
+        params = jnp.ones(2)
+        state = tx.init(params)
+        for _ in range(3):
+            updates, state = tx.update(params, state, params)
+            params = optax.apply_updates(params, updates)
+        return params.sum()
+
+    assert jnp.isfinite(jax.grad(end)(0.1))
+
+
+def test_pytorchs_own_refusals_are_kept():
+    with pytest.raises(ValueError, match="nesterov=True: needs a momentum above 0"):
+        torch.sgd(0.1, nesterov=True)
+    with pytest.raises(ValueError, match=r"d=0\.3: must be"):
+        torch.adafactor(d=0.3)
+
+
+def test_whole_numbers_as_hyperparameters_are_static():
+    with pytest.raises(TypeError, match=r"every=.*inject_hyperparams takes static_args=\('every'"):
+        optax.inject_hyperparams(opt.sophia)(learning_rate=1e-3).init(PARAMS)
 
 
 def test_rectification_holds_for_b2_near_one(x64):

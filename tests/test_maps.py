@@ -448,6 +448,16 @@ def test_what_is_no_problem_is_refused():
         al.convergence_map(al.quadratic, al.adam, {"learning_rate": [0.1]})
 
 
+def test_a_schedule_may_be_of_the_complement():
+    given = {"learning_rate": 0.1, "1-b2": lambda n: jnp.where(n < 4, 0.5, 0.1)}
+    plain = {"learning_rate": 0.1, "b2": lambda n: jnp.where(n < 4, 0.5, 0.9)}
+    ends = [
+        al.train(al.quadratic(), al.adam, jax.random.key(0), hyper, steps=8).final_loss
+        for hyper in (given, plain)
+    ]
+    np.testing.assert_allclose(*ends, rtol=1e-5)
+
+
 def test_a_message_that_advises_a_complement_is_left_alone():
     axes = {"learning_rate": [0.1], "b1": [0.9, 1.0], "1-b2": [1e-3]}
     with pytest.raises(ValueError, match=r"^b1=1: must be a number in"):

@@ -313,6 +313,7 @@ NEWTONS = {
     "optax.masked": lambda learning_rate: optax.masked(
         _newton(learning_rate), {"x": True}, mask_compatible_extra_args=True
     ),
+    "optax.MultiSteps": lambda learning_rate: optax.MultiSteps(_newton(learning_rate), 1),
     "group_small_leaves": lambda learning_rate: al.optimizers.group_small_leaves(
         _newton(learning_rate)
     ),
@@ -329,7 +330,8 @@ def test_an_optimizer_that_needs_the_hessian_is_given_the_batchs(name):
         loss=lambda params, curvature: (curvature * params["x"] ** 2).sum() / 2,
         objective=lambda params: (params["x"] ** 2).sum(),
     )
-    trace = al.train(bowls, NEWTONS[name], KEY, {"learning_rate": 0.5}, steps=8)
+    with jax.numpy_dtype_promotion("standard"):  # MultiSteps promotes
+        trace = al.train(bowls, NEWTONS[name], KEY, {"learning_rate": 0.5}, steps=8)
     np.testing.assert_allclose(trace.final_loss, 3 * 0.25**8, rtol=1e-5)
 
 

@@ -56,7 +56,13 @@ _named = named(learning_rate="lr", b1="betas[0]", b2="betas[1]")
 def sgd(
     lr: Any = 1e-3, momentum: Any = 0.0, weight_decay: Any = 0.0, nesterov: bool = False
 ) -> Optimizer:
-    """`torch.optim.SGD`, without dampening."""
+    """`torch.optim.SGD`, without dampening.
+
+    Raises:
+        ValueError: `nesterov` without momentum, which PyTorch refuses as well.
+    """
+    if nesterov and not decays(momentum):
+        raise ValueError(f"nesterov=True: needs a momentum above 0, got momentum={momentum!r}")
     return chain(
         *coupled(weight_decay), plain_sgd(lr, momentum if decays(momentum) else None, nesterov)
     )
@@ -209,6 +215,7 @@ def adafactor(
     """
     check_number("lr", lr, low=0)
     check_number("beta2_decay", beta2_decay, high=0, open_high=True, scheduled=False)
+    check_number("d", d, low=1, scheduled=False)
     least, min_scale = eps
     if least is not None:
         check_number("eps[0]", least, low=0, scheduled=False)

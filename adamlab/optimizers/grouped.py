@@ -11,7 +11,7 @@ import optax
 
 from adamlab._checks import check_count
 from adamlab.optimizers._finish import Optimizer
-from adamlab.stages._chain import check_same_form
+from adamlab.stages._chain import check_same_form, same_form
 
 
 def group_small_leaves(
@@ -21,8 +21,8 @@ def group_small_leaves(
 
     Each leaf costs a call of its own in the compiled step, which for thousands of elements is
     longer than its arithmetic. For element-wise optimizers, such as Adam and most of its variants:
-    the update is then the same to the bit. Those that ask for a leaf's norm, shape or rows would
-    see another leaf. Large leaves stay as they are, since copying them would cost more.
+    the update is then the same but for rounding. Those that ask for a leaf's norm, shape or rows
+    would see another leaf. Large leaves stay as they are, since copying them would cost more.
 
     Pass the parameters to `update` where gradients have another dtype than they: leaves are grouped
     by dtype.
@@ -82,7 +82,7 @@ def group_small_leaves(
         like = updates if params is None else params
         check_same_form(updates, like)
         extra = {
-            name: pack(value, like) if _same_form(value, updates) else value
+            name: pack(value, like) if same_form(value, updates) else value
             for name, value in extra_args.items()
         }
         given = None if params is None else pack(params, like)
@@ -90,13 +90,3 @@ def group_small_leaves(
         return unpack(new, like), state
 
     return optax.GradientTransformationExtraArgs(init, update)
-
-
-def _same_form(value: Any, updates: Any) -> bool:
-    """Whether an extra argument is a tree like the parameters."""
-    ours: Any = jax.tree.structure(value)
-    theirs: Any = jax.tree.structure(updates)
-    if ours != theirs:
-        return False
-    pairs = zip(jax.tree.leaves(value), jax.tree.leaves(updates), strict=True)
-    return all(jnp.shape(v) == jnp.shape(u) for v, u in pairs)

@@ -81,7 +81,10 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
         # NumPy's float64 is not computed in where JAX has no float64.
         updates, params = (jax.tree.map(jnp.asarray, tree) for tree in (updates, params))
         _refuse_integers("gradient", updates)
-        states = []
+        for name in trees:
+            if extra_args.get(name) is not None:
+                extra_args[name] = like_gradients(name, extra_args[name], updates)
+        grads, states = updates, []
         moments: dict[str, Moments] = {}
         for stage, old in zip(extended, state, strict=True):
             if isinstance(updates, Moments):
@@ -89,14 +92,16 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
             given = {**extra_args, **moments} if _takes_direction(stage) else extra_args
             updates, new = stage.update(updates, old, params, **given)
             states.append(new)
+        if params is None:
+            _refuse_foreign(grads, updates)
         return updates, tuple(states)
 
+    needed = dict.fromkeys(arg for stage in stages for arg in extra_args_of(stage))
+    trees = [arg for arg in needed if arg not in ("value", "moments")]
     update.parts = tuple(  # type: ignore[attr-defined]
         part for stage in stages for part in parts_of(stage)
     )
-    update.extra_args = tuple(  # type: ignore[attr-defined]
-        dict.fromkeys(arg for stage in stages for arg in extra_args_of(stage) if arg != "moments")
-    )
+    update.extra_args = tuple(arg for arg in needed if arg != "moments")  # type: ignore[attr-defined]
     if takes is None or gives is None:
         return optax.GradientTransformationExtraArgs(init, update)
     return _WHOLE[takes, gives](init, update)
@@ -133,6 +138,39 @@ def check_same_form(updates: Any, params: Any) -> None:
             raise ValueError(
                 f"the gradient at {jax.tree_util.keystr(path) or 'the top'} has shape "
                 f"{jnp.shape(g)}, the parameter {jnp.shape(p)}: they must be the same"
+            )
+
+
+def same_form(value: Any, updates: Any) -> bool:
+    """Whether `value` is a tree of the structure and the shapes of `updates`."""
+    ours: Any = jax.tree.structure(value)
+    theirs: Any = jax.tree.structure(updates)
+    pairs = zip(jax.tree.leaves(value), jax.tree.leaves(updates), strict=False)
+    return ours == theirs and all(jnp.shape(v) == jnp.shape(u) for v, u in pairs)
+
+
+def like_gradients(name: str, value: Any, updates: Any) -> Any:
+    """The extra argument `name` as arrays, refused where it is no tree like the gradients."""
+    value = jax.tree.map(jnp.asarray, value)
+    if not same_form(value, updates):
+        raise ValueError(
+            f"{name}={jax.tree.map(jnp.shape, value)}: must be a tree of the gradients' shapes, "
+            f"{jax.tree.map(jnp.shape, updates)}"
+        )
+    _refuse_integers(f"leaf of {name}", value)
+    return value
+
+
+def _refuse_foreign(grads: Any, updates: Any) -> None:
+    """Refuse gradients whose shapes their averages have widened, where no parameters tell."""
+    for (path, g), u in zip(
+        jax.tree_util.tree_leaves_with_path(grads), jax.tree.leaves(updates), strict=True
+    ):
+        if jnp.shape(g) != jnp.shape(u):
+            raise ValueError(
+                f"the gradient at {jax.tree_util.keystr(path) or 'the top'} has shape "
+                f"{jnp.shape(g)}, the update made of it {jnp.shape(u)}: it must be of the "
+                "parameters that the state was made for"
             )
 
 

@@ -60,7 +60,11 @@ class MissingArgumentError(ValueError):
     def __init__(self, stage: str, name: str):
         """`stage` and `name`: what needs it, and what it is called."""
         super().__init__(_missing_extra(stage, name))
-        self.name = name
+        self.stage, self.name = stage, name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle, which would build it from its text: it may come from another process."""
+        return type(self), (self.stage, self.name)
 
 
 class Stage(optax.GradientTransformationExtraArgs):
@@ -83,7 +87,7 @@ class Stage(optax.GradientTransformationExtraArgs):
         extra_args: tuple[str, ...] = (),
         label: str = "",
     ) -> Self:
-        """A stage called `name` from its two pure functions.
+        """A stage called `name` from its two pure functions. Its state keeps its dtypes.
 
         Args:
             name: what the stage is called in errors.
@@ -123,6 +127,7 @@ class Stage(optax.GradientTransformationExtraArgs):
                 raise MissingArgumentError(name, missing)
             with _promoting():
                 value, new = update(updates, state, params=params, **given)
+                new = cast_like(new, state)
             if isinstance(value, Moments) != (cls.gives == "moments"):
                 raise TypeError(
                     f"{name} is a {cls.__name__} and gave a {type(value).__name__}: "
@@ -158,7 +163,7 @@ class Stage(optax.GradientTransformationExtraArgs):
 
         def update(updates: Any, old: Any, params: Any, **extra_args: Any) -> tuple[Any, Any]:
             new, state = extended.update(updates, old, params, **extra_args)
-            return cast_like(new, updates), cast_like(state, old)
+            return cast_like(new, updates), state
 
         return cls.from_update(name, extended.init, update)
 

@@ -199,7 +199,7 @@ def _follow(factor: jax.Array, basis: jax.Array) -> jax.Array:
     powered = jnp.matmul(_unit(factor), basis, precision="highest")
     sizes = jnp.sum(jnp.real(jnp.conj(basis) * powered), axis=0)
     order = jnp.argsort(-sizes)
-    return jnp.linalg.qr(powered[:, order])[0][:, jnp.argsort(order)]
+    return jnp.linalg.qr(powered[:, order])[0][:, jnp.argsort(order)].astype(basis.dtype)
 
 
 def _unit(factor: jax.Array) -> jax.Array:

@@ -12,7 +12,7 @@ from adamlab.stages._average import fold, start_log_decay, step_at
 from adamlab.stages._decay_rate import DecayRate, check_decay, plain_decay
 from adamlab.stages._kinds import Moments, MomentsToMoments
 from adamlab.stages.moments import gradient_like
-from adamlab.stages.numerics import cast_like, norm, real_dtype, tame, tree_mean, widen
+from adamlab.stages.numerics import norm, real_dtype, tame, tree_mean, widen
 
 
 class AddDifferenceState(NamedTuple):
@@ -67,9 +67,7 @@ def add_difference(b2: DecayRate = 0.92, gain: Any = None) -> MomentsToMoments:
 
         mu = jax.tree.map(lambda m, w: add(m, w, now.mass), moments.mu, difference)
         grad = jax.tree.map(add, moments.grad, change)
-        kept = cast_like(difference, state.difference)
-        previous = cast_like(moments.grad, state.previous)
-        new = AddDifferenceState(previous, kept, now.log_decay)
+        new = AddDifferenceState(moments.grad, difference, now.log_decay)
         return moments._replace(mu=mu, grad=grad), new
 
     return MomentsToMoments.from_update("add_difference", init, update, needs=("mu",))

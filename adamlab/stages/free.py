@@ -57,7 +57,9 @@ def schedule_free(
         updates: Any, state: ScheduleFreeState, params: Any, **_: Any
     ) -> tuple[Any, ScheduleFreeState]:
         most = jnp.maximum(scalar(at_step(learning_rate, state.count)), state.max_rate)
-        weight = most ** scalar(weight_lr_power)
+        some = most > 0  # the slope of a power at 0 would be infinite
+        power = scalar(weight_lr_power)
+        weight = jnp.where(some, jnp.where(some, most, 1) ** power, scalar(power == 0))
         total = state.weight_sum + weight
         share = jnp.where(total > 0, weight / jnp.where(total > 0, total, 1), 0)  # of z in x
 

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import optax
 
 from adamlab._checks import check_number
+from adamlab.stages._chain import like_gradients
 from adamlab.stages._kinds import GradientToGradient
 from adamlab.stages.numerics import (
-    cast_like,
     norm,
     scale_and_norm,
     sqrt,
@@ -111,9 +111,10 @@ def add_gradient_difference(gain: Any, max_norm: float | None = 1.0) -> Gradient
         updates: Any, state: AddGradientDifferenceState,
         previous_grad: Any = None, **_: Any,
     ) -> tuple[Any, AddGradientDifferenceState]:  # fmt: skip
-        old = state.previous if previous_grad is None else previous_grad
-        kept = cast_like(updates, state.previous)
-        return jax.tree.map(leaf, updates, old), AddGradientDifferenceState(kept)
+        old = state.previous
+        if previous_grad is not None:
+            old = like_gradients("previous_grad", previous_grad, updates)
+        return jax.tree.map(leaf, updates, old), AddGradientDifferenceState(updates)
 
     return GradientToGradient.from_update("add_gradient_difference", init, update)
 

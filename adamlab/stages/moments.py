@@ -13,13 +13,14 @@ from adamlab._checks import check_number
 from adamlab.stages._average import Step, fold, start_log_decay, step_at
 from adamlab.stages._decay_rate import DecayRate, check_decay
 from adamlab.stages._kinds import GradientToMoments, Moments, MomentsToMoments, label_of
-from adamlab.stages.numerics import cast_like, map_pairs, real_dtype, tame, widen
+from adamlab.stages.numerics import largest_tame, map_pairs, real_dtype, tame, widen
 from adamlab.stages.second_moment import SecondMoment, Seen, second_moment_of
 from adamlab.stages.storage import (
     Storage,
     check_same_field,
     check_storage,
     pack,
+    range_of,
     restore,
     store,
     unpack,
@@ -87,6 +88,10 @@ def track_moments(
         updates: optax.Updates, state: TrackMomentsState, params: Any, **_: Any
     ) -> tuple[Moments, TrackMomentsState]:
         del params
+        # The two averages are cut off alike: mu alone would make a step of any length.
+        ranges = [range_of(s) for s in (mu_dtype, nu_dtype) if s is not None]
+        if ranges:
+            updates = jax.tree.map(lambda g: tame(g, *ranges), updates)
         moments = Moments(updates, None, None, None, None, optax.safe_increment(state.count))
         before: Any = None
         mu: Any = None
@@ -94,7 +99,7 @@ def track_moments(
         mu_log = nu_log = None
         if first is not None:
             before = first.read(state.mu, updates)
-            moments, mu, mu_log = first.step(moments, before, state.mu, state.mu_log_decay)
+            moments, mu, mu_log = first.step(moments, before, state.mu_log_decay)
         if second is not None:
             moments, nu, nu_log = second.step(moments, before, state.nu, state.nu_log_decay)
         return moments, TrackMomentsState(moments.count, mu, nu, mu_log, nu_log)
@@ -125,7 +130,7 @@ def track_mu(b1: DecayRate = 0.9, *, mu_dtype: Storage = None) -> MomentsToMomen
 
     def update(moments: Moments, state: TrackMuState, **_: Any) -> tuple[Moments, TrackMuState]:
         before = first.read(state.mu, moments.grad)
-        moments, mu, log = first.step(moments, before, state.mu, state.mu_log_decay)
+        moments, mu, log = first.step(moments, before, state.mu_log_decay)
         return moments, TrackMuState(mu, log)
 
     return MomentsToMoments.from_update("track_mu", init, update)
@@ -189,14 +194,12 @@ class MuTracker:
         mu = restore(unpack(stored, updates), self.storage, lambda: updates, signed=True)
         return jax.tree.map(widen, mu)
 
-    def step(
-        self, moments: Moments, before: Any, stored: Any, log: Any
-    ) -> tuple[Moments, Any, Any]:
+    def step(self, moments: Moments, before: Any, log: Any) -> tuple[Moments, Any, Any]:
         """The moments with `mu`, the new state and the sum of logs."""
         now = step_at(self.rate, log, moments.count - 1)
         mu = fold(before, jax.tree.map(tame, moments.grad), now.weight)
         kept = pack(store(mu, self.storage, signed=True), moments.grad)
-        return moments.with_mu(mu, now.mass), cast_like(kept, stored), now.log_decay
+        return moments.with_mu(mu, now.mass), kept, now.log_decay
 
 
 class NuTracker:
@@ -230,6 +233,8 @@ class NuTracker:
         wide = jax.tree.map(widen, read)
 
         def fold_leaf(g: jax.Array, m: Any, m_before: Any, old: Any) -> tuple[Any, jax.Array]:
+            if float(jnp.finfo(g.dtype).max) < largest_tame(g):  # float16: as mu has infinity
+                g = tame(g)
             g = widen(g)
             old = jax.tree.map(lambda v: v.astype(np.promote_types(v.dtype, real_dtype(g))), old)
             weight = jnp.asarray(now.weight, jnp.finfo(g.dtype).dtype)
@@ -244,7 +249,7 @@ class NuTracker:
             nu, mass = moments.nu, now.previous_mass
             mass = None if mass is None else jnp.where(moments.count > 1, mass, 1)
         moments = moments.with_nu(nu, mass if self.rule.biased else None)
-        return moments, cast_like(kept, stored), now.log_decay
+        return moments, kept, now.log_decay
 
 
 def _look_back(moments: Moments, first: float | None) -> Moments:

@@ -13,7 +13,7 @@ from adamlab.stages._average import fold, start_log_decay, step_at
 from adamlab.stages._decay_rate import DecayRate, check_decay, decay_at
 from adamlab.stages._kinds import Moments, MomentsToMoments
 from adamlab.stages.moments import gradient_like
-from adamlab.stages.numerics import at_step, cast_like, tame, widen
+from adamlab.stages.numerics import at_step, tame, widen
 from adamlab.stages.second_moment import square
 
 
@@ -154,7 +154,7 @@ def mix_slow_average(b3: DecayRate = 0.9999, alpha: Any = 5.0) -> MomentsToMomen
         slow = fold(state.mu_slow, jax.tree.map(tame, moments.grad), weight)
         share = at_step(alpha, moments.count - 1)
         mu = jax.tree.map(lambda m, s: m + jnp.asarray(share, m.dtype) * s, moments.mu, slow)
-        return moments._replace(mu=mu), MixSlowAverageState(cast_like(slow, state.mu_slow))
+        return moments._replace(mu=mu), MixSlowAverageState(slow)
 
     return MomentsToMoments.from_update("mix_slow_average", init, update, needs=("mu",))
 
@@ -195,8 +195,7 @@ def positive_negative_momentum(b1: float = 0.9, b3: float = 1.0) -> MomentsToMom
             - jnp.asarray(b3 / length, m.dtype) * widen(old),
             new, state.mu,
         )  # fmt: skip
-        kept = cast_like(new, state.mu)
-        return moments.with_mu(mu, now.mass), PositiveNegativeState(kept, state.mu)
+        return moments.with_mu(mu, now.mass), PositiveNegativeState(new, state.mu)
 
     return MomentsToMoments.from_update("positive_negative_momentum", init, update)
 
@@ -221,7 +220,7 @@ def friction() -> MomentsToMoments:
             lambda m, g, old: m * jax.nn.sigmoid(jnp.abs(widen(tame(old)) - widen(tame(g)))),
             moments.mu, moments.grad, state.previous,
         )  # fmt: skip
-        return moments._replace(mu=mu), FrictionState(cast_like(moments.grad, state.previous))
+        return moments._replace(mu=mu), FrictionState(moments.grad)
 
     return MomentsToMoments.from_update("friction", init, update, needs=("mu",))
 

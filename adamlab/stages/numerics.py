@@ -51,20 +51,24 @@ def largest_tame(x: Any) -> float:
     return float(2.0 ** (jnp.finfo(wide_dtype(x)).maxexp // 2 - 16))
 
 
-def tame(x: jax.Array) -> jax.Array:
+def tame(x: jax.Array, *kept_in: Any) -> jax.Array:
     """`x` with magnitudes cut off at `largest_tame`, its dtype kept; NaN stays NaN.
+
+    At that of the dtypes `kept_in`, too, which may be narrower.
 
     Of complex ones the larger part is cut off, and the other shrinks with it.
 
     An average of squares that has once met infinity would never come back. Cut off where it is
     used, not once for all: XLA would keep a copy of the gradient.
     """
-    limit = min(largest_tame(x), float(jnp.finfo(x.dtype).max))
+    kinds: list[Any] = [x, *(jax.ShapeDtypeStruct((), dtype) for dtype in kept_in)]
+    limit = min(min(largest_tame(k), float(jnp.finfo(k.dtype).max)) for k in kinds)
     if jnp.iscomplexobj(x):
-        most = float(jnp.finfo(x.dtype).max)
-        parts = [jnp.clip(part, -most, most) for part in (jnp.real(x), jnp.imag(x))]
+        x = _clip_parts(x, float(jnp.finfo(x.dtype).max))
+        parts = jnp.real(x), jnp.imag(x)
         size = jnp.maximum(*map(jnp.abs, parts))  # the magnitude itself might overflow
-        shrink = jnp.where(size > limit, limit / size, 1)
+        large = size > limit
+        shrink = jnp.where(large, limit / jnp.where(large, size, 1), 1)
         return jax.lax.complex(parts[0] * shrink, parts[1] * shrink)
     return jnp.clip(x, -limit, limit)
 
@@ -128,18 +132,27 @@ def _sqrt_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[ja
 
 def cast_like(new: Any, old: Any) -> Any:
     """The tree `new` with the dtypes of the tree `old`, as a state must keep them."""
-    return jax.tree.map(lambda n, o: cast_within(n, o.dtype), new, old)
+    return jax.tree.map(
+        lambda n, o: cast_within(n, o.dtype) if hasattr(o, "dtype") else n, new, old
+    )
 
 
 def cast_within(x: jax.Array, dtype: Any) -> jax.Array:
     """`x` in `dtype`, cut off at its largest: an average that is infinite once stays so."""
     if x.dtype == dtype:  # a random key has no other
         return x
-    if jnp.issubdtype(x.dtype, jnp.floating):
+    if jnp.issubdtype(x.dtype, jnp.inexact):
         limits = jnp.finfo(dtype)
         if limits.maxexp < jnp.finfo(x.dtype).maxexp:
-            x = jnp.clip(x, -float(limits.max), float(limits.max))
+            x = _clip_parts(x, float(limits.max))
     return x.astype(dtype)
+
+
+def _clip_parts(x: jax.Array, most: float) -> jax.Array:
+    """`x`, of a complex one both parts, cut off at `most`."""
+    if jnp.iscomplexobj(x):
+        return jax.lax.complex(_clip_parts(jnp.real(x), most), _clip_parts(jnp.imag(x), most))
+    return jnp.clip(x, -most, most)
 
 
 def real_dtype(x: Any) -> Any:

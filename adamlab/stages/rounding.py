@@ -89,7 +89,7 @@ def round_stochastically(key: jax.Array) -> DirectionToDirection:
     def leaf(u: jax.Array, p: jax.Array, own: jax.Array) -> jax.Array:
         if p.dtype != jnp.bfloat16:
             return u
-        exact = widen(p) + widen(u)
+        exact = (widen(p) + widen(u)).astype(jnp.float32)
         noise = jax.random.bits(own, p.shape, jnp.uint16).astype(jnp.uint32)
         change = to_bfloat16(exact, noise) - widen(p)
         return jnp.where(jnp.isfinite(exact), change, exact).astype(p.dtype)

@@ -17,7 +17,6 @@ from adamlab.stages.coarse import AxisPair, factored, factored_axes, last_two
 from adamlab.stages.decay import CountState, start_count
 from adamlab.stages.numerics import (
     at_step,
-    cast_like,
     map_pairs,
     norm,
     ratio,
@@ -46,7 +45,8 @@ def clip_direction(bound: Any) -> DirectionToDirection:
             most = jnp.asarray(limit, jnp.finfo(u.dtype).dtype)
             if jnp.iscomplexobj(u):
                 size = jnp.abs(u)
-                return u * jnp.where(size > most, most / size, 1).astype(u.dtype)
+                longer = size > most
+                return u * jnp.where(longer, most / jnp.where(longer, size, 1), 1).astype(u.dtype)
             return jnp.clip(u, -most, most)
 
         return jax.tree.map(leaf, updates), CountState(optax.safe_increment(state.count))
@@ -200,8 +200,7 @@ def scale_by_confidence(
 
         residual = unpack(state.residual, updates)
         new, residuals = map_pairs(leaf, updates, average, residual)
-        kept = cast_like(average, state.ema)
-        return new, ConfidenceState(kept, pack(residuals, updates))
+        return new, ConfidenceState(average, pack(residuals, updates))
 
     return DirectionToDirection.from_update("scale_by_confidence", init, update)
 

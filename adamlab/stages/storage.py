@@ -91,6 +91,11 @@ def check_storage(name: str, storage: Storage, *, real: bool = False) -> None:
         )
 
 
+def range_of(storage: Storage) -> Any:
+    """The dtype whose range averages kept so have; None for their own."""
+    return jnp.float32 if isinstance(storage, EightBit) else storage
+
+
 def check_same_field(name: str, storage: Storage, tree: Any) -> None:
     """Refuse a real dtype for complex averages, whose other half it would drop, and the reverse."""
     if storage is None or isinstance(storage, EightBit):
@@ -119,7 +124,7 @@ def store(tree: Any, storage: Storage, *, signed: bool, count: Any = None) -> An
     def quantize(x: jax.Array) -> Any:
         if x.size < storage.min_size or x.size == 0 or jnp.iscomplexobj(x):
             return x
-        flat = x.astype(jnp.float32).ravel()
+        flat = cast_within(x, jnp.float32).ravel()
         blocks = jnp.pad(flat, (0, -flat.size % storage.block)).reshape(-1, storage.block)
         scale = jnp.max(jnp.abs(blocks), axis=1, keepdims=True)
         codes = _encode(ratio(blocks, scale), signed)
@@ -138,7 +143,9 @@ def _dithered(x: jax.Array, count: Any) -> jax.Array:
     unit in the last place. The thresholds are the multiples of the golden ratio.
     """
     turn = jnp.asarray(count, jnp.uint32) * jnp.uint32(0x9E3779B9)  # modulo 2**32
-    return to_bfloat16(x.astype(jnp.float32), turn >> 16).astype(jnp.bfloat16)
+    most = float(jnp.finfo(jnp.bfloat16).max)  # beyond, it would be rounded to infinity
+    within = jnp.clip(x, -most, most).astype(jnp.float32)
+    return to_bfloat16(within, turn >> 16).astype(jnp.bfloat16)
 
 
 def restore(tree: Any, storage: Storage, like: Callable[[], Any], *, signed: bool) -> Any:

@@ -73,12 +73,10 @@ def ema(b1: DecayRate = 0.9, *, correct: bool = False, dtype: Any = None) -> Dir
     def update(updates: Any, state: EmaState, **_: Any) -> tuple[Any, EmaState]:
         now = step_at(b1, state.log_decay, state.count)
         average = fold(state.ema, updates, now.weight)
-        kept = cast_like(average, state.ema)
+        new = EmaState(optax.safe_increment(state.count), average, now.log_decay)
         if correct:
             average = jax.tree.map(lambda x: x / now.mass.astype(x.dtype), average)
-        return cast_like(average, updates), EmaState(
-            optax.safe_increment(state.count), kept, now.log_decay
-        )
+        return cast_like(average, updates), new
 
     return DirectionToDirection.from_update("ema", init, update)
 
@@ -162,8 +160,7 @@ def average_parameters(decay: DecayRate = 0.999) -> DirectionToDirection:
         now = step_at(decay, state.log_decay, state.count)
         moved = jax.tree.map(lambda p, u: widen(p) + widen(u), params, updates)
         average = fold(state.average, moved, now.weight)
-        kept = cast_like(average, state.average)
-        new = AverageParametersState(optax.safe_increment(state.count), kept, now.log_decay)
+        new = AverageParametersState(optax.safe_increment(state.count), average, now.log_decay)
         return updates, new
 
     return DirectionToDirection.from_update("average_parameters", init, update, needs=("params",))

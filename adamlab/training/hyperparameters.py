@@ -97,9 +97,20 @@ def build(
         raise TypeError(
             f"optimizer={name}: returned {tx!r:.60}: must return a gradient transformation"
         )
-    extended = optax.with_extra_args_support(tx)
+    extended = _with_extra_args(tx)
     guarded = optax.GradientTransformationExtraArgs(guard(extended.init), guard(extended.update))
     return guarded, for_problem
+
+
+def _with_extra_args(tx: Any) -> optax.GradientTransformationExtraArgs:
+    """`tx`, to be called with extra arguments, which Optax keeps from all but its own class.
+
+    `optax.MultiSteps` and others take them and hand them on.
+    """
+    takes = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(tx.update).parameters.values())
+    if takes:
+        return optax.GradientTransformationExtraArgs(tx.init, tx.update)
+    return optax.with_extra_args_support(tx)
 
 
 def _naming_complements(
@@ -125,6 +136,8 @@ def _naming_complements(
 
 def _complement(optimizer: OptimizerFactory, value: Any) -> Any:
     """What is given for a b2 whose `1-b2` is `value`: Optax knows numbers alone."""
+    if callable(value):  # a schedule
+        return lambda steps_done: _complement(optimizer, value(steps_done))
     module = str(getattr(getattr(optimizer, "func", optimizer), "__module__", ""))
     return 1 - value if module.split(".")[0] == "optax" else OneMinus(value)
 
