@@ -231,9 +231,10 @@ def _machine(found: Iterable[dict[str, Any] | None]) -> str:
     there = [record for record in found if record is not None]
     if not there:
         return "Nothing was run yet."
-    dates = sorted(record["date"][:10] for record in there)
+    dates = sorted({record["date"][:10] for record in there})
+    when = f"on {dates[0]}" if len(dates) == 1 else f"from {dates[0]} to {dates[-1]}"
     hours = sum(record["seconds"] for record in there) / 3600
     return (
-        f"{len(there)} experiments, run from {dates[0]} to {dates[-1]} in {hours:.1f} hours "
+        f"{len(there)} experiments, run {when} in {hours:.1f} hours "
         f"on {escape(there[0]['device'])}, {escape(there[0]['platform'])}."
     )
