@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import statistics
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -21,13 +25,21 @@ MATRIX = 2048
 RATES = np.geomspace(1e-5, 1, RUNS)
 PROBLEM = al.digits_mlp(HIDDEN, BATCH)
 OURS = "adamlab.sweep"
+# What a machine calls cores may be two threads of one: then no sweep is faster on both.
+ONE_CORE = f"{OURS} on one of the cores"
 
 
 def main() -> None:
     """Measure, print and keep."""
+    with _on_one_core() as one_core:
+        _compare(one_core)
+
+
+def _compare(one_core: Callable[[], float]) -> None:
     _our_seconds()  # starts JAX with one device per core
     calls: dict[str, tuple[Callable[[], Any], int]] = {
         OURS: (_our_seconds, RUNS),
+        ONE_CORE: (one_core, RUNS),
         "jit(vmap) on one device": (_plain_vmap(), RUNS),
         "loop over a jitted run": (_loop(), LOOP),
     }
@@ -74,6 +86,30 @@ def _our_seconds() -> float:
     """A whole sweep, its blocks' start, transfer and storage included, its compiling not."""
     swept = al.sweep(_run, {"learning_rate": RATES, "seed": [0]})
     return float(swept.attrs["run_seconds"])
+
+
+@contextmanager
+def _on_one_core() -> Iterator[Callable[[], float]]:
+    """`_our_seconds` in a process that has one core, which waits while others are timed."""
+    core = min(os.sched_getaffinity(0))
+    code = (
+        f"import os; os.sched_setaffinity(0, [{core}])\n"
+        "import sys\nimport numpy as np\nfrom experiments.benchmarks import sweep\n"
+        f"sweep.RATES, sweep.STEPS = np.geomspace(1e-5, 1, {RUNS}), {STEPS}\n"
+        "for _ in sys.stdin: print(sweep._our_seconds(), flush=True)"
+    )
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        ask, answers = child.stdin, child.stdout
+
+        def seconds() -> float:
+            print(file=ask, flush=True)
+            return float(answers.readline())
+
+        yield seconds
+        ask.close()
 
 
 def _plain_vmap() -> Callable[[], Any]:
