@@ -71,9 +71,9 @@ def plot_map(dataset: xr.Dataset) -> Figure:
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=len(panels) > 1)
     for ax in grid.ravel()[len(panels) :]:
         ax.set_axis_off()
+    low, high = _shade_ends(dataset)
     for place, (ax, panel) in enumerate(zip(grid.ravel(), panels, strict=False)):
         if len(axes) == 2:
-            low, high = _shade_ends(dataset)
             shades = ((_log_excess(panel) - low) / max(high - low, 1e-12)).clip(0, 1)
             _draw_plane(ax, panel, _columns_first(panel, axes), shades)
         else:
@@ -89,8 +89,8 @@ def plot_map(dataset: xr.Dataset) -> Figure:
     else:
         figure.suptitle(_title(dataset), fontsize=11, x=0.02, ha="left")
     _add_legend(figure, dataset)
-    if len(axes) == 2:
-        _add_shade_key(figure, _shade_ends(dataset))
+    if len(axes) == 2 and high > low:
+        _add_shade_key(figure, low, high)
     return figure
 
 
@@ -285,7 +285,7 @@ def _add_legend(figure: Figure, dataset: xr.Dataset) -> None:
     figure.legend(handles=handles, loc="outside right upper", frameon=False, title="outcome")
 
 
-def _add_shade_key(figure: Figure, ends: Any) -> None:
+def _add_shade_key(figure: Figure, low: float, high: float) -> None:
     """The shades between the two ends, for which the converged colour stands."""
     from matplotlib.colors import to_rgb
 
@@ -294,7 +294,6 @@ def _add_shade_key(figure: Figure, ends: Any) -> None:
     paleness = np.linspace(_PALEST, 0, 64)[:, None, None]
     key.imshow(full + (1 - full) * paleness, aspect="auto")
     key.set_xticks([])
-    low, high = (f"{10**end:.2g}" for end in ends)
-    key.set_yticks([0, 63], [f"≥ {high}", f"≤ {low}"], fontsize=9)
+    key.set_yticks([0, 63], [f"≥ {10**high:.2g}", f"≤ {10**low:.2g}"], fontsize=9)
     key.yaxis.tick_right()
     key.set_title("late excess", fontsize=9, loc="left")

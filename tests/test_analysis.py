@@ -276,6 +276,12 @@ def test_the_hessians_diagonal_is_estimated_without_bias():
     assert hessian_diagonal(lambda x: 3 * x**2, 1.0, key=keys[0]) == 6
     narrow = hessian_diagonal(lambda x: 3.0 * x @ x, jnp.ones(2, jnp.bfloat16), key=keys[0])
     assert narrow.dtype == jnp.float32
+
+    def strict(x):
+        return jax.lax.scan(lambda sum_, v: (sum_ + v, None), x.dtype.type(0), x**2)[0]
+
+    kept = hessian_diagonal(strict, jnp.ones(2, jnp.bfloat16), key=keys[0])
+    np.testing.assert_array_equal(kept, [2, 2])
     for wrong in (jnp.ones(2, int), jnp.ones(2, complex)):
         with pytest.raises(TypeError, match=r"params has a leaf of dtype .*: must be floating"):
             hessian_diagonal(jnp.sum, wrong, key=keys[0])

@@ -270,6 +270,60 @@ def test_narrow_parameters_are_rounded_whatever_the_gradients(x64):
     assert update.shape == (4,)
 
 
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_huge_gradients_of_narrow_parameters_make_no_step_longer(dtype, x64):
+    params = jnp.zeros(3, dtype)
+    tx = al.adam(1.0)
+    state = tx.init(params)
+    for size in (1.0, 1e25, 1.0, jnp.inf, 1e300, 1.0):
+        update, state = tx.update(jnp.full(3, size, jnp.float64), state, params)
+        assert jnp.abs(update).max() <= 1.01
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_a_narrow_window_keeps_no_infinity(dtype):
+    params, tx = jnp.zeros(2, jnp.float16), opt.adashift(1e-3)
+    state = tx.init(params)
+    for step in range(13):
+        grads = jnp.full(2, 1e6 if step == 1 else 1.0, dtype)
+        update, state = tx.update(grads, state, params)
+        assert jnp.isfinite(update).all()
+
+
+def test_a_state_that_changes_its_form_is_named():
+    def stage(init, update):
+        return st.GradientToGradient.from_update(
+            "mine", lambda p: init, lambda g, s, **_: (g, update(s))
+        )
+
+    for init, update, said in [
+        (jnp.zeros([], int), lambda s: s + 0.5, "what began as int32 has become float32"),
+        ({}, lambda s: {"previous": 1}, "mine: its state changes its form"),
+    ]:
+        tx = stage(init, update)
+        with pytest.raises(TypeError, match=said):
+            tx.update(GRADS, tx.init(PARAMS))
+    counting = stage(jnp.zeros([], jnp.int32), lambda s: 3)
+    assert counting.update(GRADS, counting.init(PARAMS))[1].dtype == jnp.int32
+
+
+def test_a_scalar_loss_is_no_tree_of_small_leaves():
+    by_value = st.GradientToGradient.from_update(
+        "by_value", optax.init_empty_state,
+        lambda g, s, *, value, **_: (jax.tree.map(lambda x: x * value, g), s),
+        extra_args=("value",),
+    )  # fmt: skip
+    tx = opt.group_small_leaves(al.chain(by_value, al.sgd(1.0)))
+    update, _ = tx.update(jnp.ones([]), tx.init(jnp.ones([])), value=jnp.asarray(2.0))
+    assert update == -2
+
+
+def test_masked_gradients_say_how_extra_arguments_are_masked_too():
+    tx = optax.masked(opt.sophia(1e-3), {"w": True, "b": False})
+    with pytest.raises(ValueError, match="take mask_compatible_extra_args=True"):
+        tx.update(GRADS, tx.init(PARAMS), PARAMS, hessian_diag=GRADS)
+
+
 @pytest.mark.parametrize(
     "build",
     [

@@ -422,7 +422,7 @@ def test_bad_input_is_named_before_anything_runs(name):
     "taken",
     [
         lambda b2: b2, lambda b2: jnp.asarray(b2, float), float, lambda b2: b2 > 0 and b2,
-        math.sqrt, np.sqrt,
+        math.sqrt, np.sqrt, lambda b2: b2.astype(float),
     ],
 )  # fmt: skip
 def test_an_optimizer_that_knows_no_complement_is_named(taken):

@@ -78,6 +78,15 @@ def test_an_outcome_that_is_there_is_never_said_to_be_none_of_them(plane):
     assert labels[1] == "slow  0%"
 
 
+def test_shades_have_a_key_with_numbers_and_one_shade_needs_none(plane):
+    def keys(dataset):
+        return [ax for ax in plot_map(dataset).axes if ax.get_title(loc="left") == "late excess"]
+
+    (key,) = keys(plane)
+    assert [label.get_text()[0] for label in key.get_yticklabels()] == ["≥", "≤"]
+    assert keys(plane.isel(learning_rate=[-1])) == []  # all diverged
+
+
 def test_edges_are_half_way_between_values_on_their_own_scale(plane):
     x, y = plot_map(plane).axes[0].get_xlim(), plot_map(plane).axes[0].get_ylim()
     ratio = (1e3) ** (1 / 7)

@@ -58,7 +58,7 @@ from adamlab.stages import (
     track_moments,
     unrooted,
 )
-from adamlab.stages.numerics import lerp
+from adamlab.stages.numerics import cast_within, lerp
 
 pytestmark = pytest.mark.rounding
 
@@ -762,6 +762,10 @@ def test_a_mean_is_taken_from_its_nearer_end():
     same = jnp.linspace(0.1, 3.0, 99)  # (1 - weight) same + weight same would differ from it
     for weight in (large, small, jnp.float32(1e-3)):
         np.testing.assert_array_equal(lerp(same, same, weight), same)
+
+
+def test_a_range_is_kept_that_the_wider_dtype_does_not_hold_itself():
+    assert cast_within(jnp.bfloat16(1e6), jnp.float16) == jnp.finfo(jnp.float16).max
 
 
 @pytest.mark.parametrize("update", [jnp.inf, -jnp.inf, jnp.nan])

@@ -156,13 +156,18 @@ def hessian_diagonal(loss: Callable[[Any], jax.Array], params: Any, *, key: jax.
         TypeError: a leaf of `params` is not real.
     """
     _check_real(params)
+
+    def own_loss(wide: Any) -> jax.Array:
+        own = jax.tree.map(lambda w, p: w.astype(jnp.result_type(p)), wide, params)
+        return loss(own)
+
     wide = jax.tree.map(lambda p: jnp.asarray(p, _wide(p)), params)
     structure: Any = jax.tree.structure(wide)
     signs = structure.unflatten(
         jax.random.rademacher(jax.random.fold_in(key, place), p.shape, p.dtype)
         for place, p in enumerate(jax.tree.leaves(wide))
     )
-    _, image = jax.jvp(jax.grad(loss), (wide,), (signs,))
+    _, image = jax.jvp(jax.grad(own_loss), (wide,), (signs,))
     return jax.tree.map(jnp.multiply, signs, image)
 
 

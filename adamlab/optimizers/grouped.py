@@ -82,7 +82,7 @@ def group_small_leaves(
         like = updates if params is None else params
         check_same_form(updates, like)
         extra = {
-            name: pack(value, like) if same_form(value, updates) else value
+            name: pack(value, like) if name != "value" and same_form(value, updates) else value
             for name, value in extra_args.items()
         }
         given = None if params is None else pack(params, like)

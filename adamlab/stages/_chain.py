@@ -153,9 +153,12 @@ def like_gradients(name: str, value: Any, updates: Any) -> Any:
     """The extra argument `name` as arrays, refused where it is no tree like the gradients."""
     value = jax.tree.map(jnp.asarray, value)
     if not same_form(value, updates):
+        nodes = jax.tree.leaves(updates, is_leaf=lambda x: isinstance(x, optax.MaskedNode))
+        masked = any(isinstance(node, optax.MaskedNode) for node in nodes)
+        hint = "; Optax's masked and partition take mask_compatible_extra_args=True" * masked
         raise ValueError(
             f"{name}={jax.tree.map(jnp.shape, value)}: must be a tree of the gradients' shapes, "
-            f"{jax.tree.map(jnp.shape, updates)}"
+            f"{jax.tree.map(jnp.shape, updates)}{hint}"
         )
     _refuse_integers(f"leaf of {name}", value)
     return value

@@ -127,7 +127,10 @@ class Stage(optax.GradientTransformationExtraArgs):
                 raise MissingArgumentError(name, missing)
             with _promoting():
                 value, new = update(updates, state, params=params, **given)
-                new = cast_like(new, state)
+                try:
+                    new = cast_like(new, state)
+                except (TypeError, ValueError) as error:
+                    raise TypeError(f"{name}: its state changes its form: {error}") from error
             if isinstance(value, Moments) != (cls.gives == "moments"):
                 raise TypeError(
                     f"{name} is a {cls.__name__} and gave a {type(value).__name__}: "

@@ -20,7 +20,6 @@ from adamlab.stages.storage import (
     check_same_field,
     check_storage,
     pack,
-    range_of,
     restore,
     store,
     unpack,
@@ -88,10 +87,7 @@ def track_moments(
         updates: optax.Updates, state: TrackMomentsState, params: Any, **_: Any
     ) -> tuple[Moments, TrackMomentsState]:
         del params
-        # The two averages are cut off alike: mu alone would make a step of any length.
-        ranges = [range_of(s) for s in (mu_dtype, nu_dtype) if s is not None]
-        if ranges:
-            updates = jax.tree.map(lambda g: tame(g, *ranges), updates)
+        updates = _within_range(updates, state.mu, state.nu)
         moments = Moments(updates, None, None, None, None, optax.safe_increment(state.count))
         before: Any = None
         mu: Any = None
@@ -106,6 +102,20 @@ def track_moments(
 
     label = label_of(None if second is None else second.rule, "squares")
     return GradientToMoments.from_update("track_moments", init, update, label=label)
+
+
+def _within_range(updates: Any, *averages: Any) -> Any:
+    """Gradients wider than what their averages are kept in, cut off as all of these are.
+
+    Were one average cut off alone, the other would make a step of any length.
+    """
+
+    def leaf(g: jax.Array, *kept: Any) -> jax.Array:
+        dtypes = {x.dtype for x in jax.tree.leaves(kept) if jnp.issubdtype(x.dtype, jnp.inexact)}
+        narrow = any(jnp.finfo(d).bits < min(jnp.finfo(g.dtype).bits, 64) for d in dtypes)
+        return tame(g, *dtypes) if narrow else g
+
+    return jax.tree.map(leaf, updates, *(unpack(a, updates) for a in averages if a is not None))
 
 
 class TrackMuState(NamedTuple):

@@ -139,12 +139,14 @@ def cast_like(new: Any, old: Any) -> Any:
 
 def cast_within(x: jax.Array, dtype: Any) -> jax.Array:
     """`x` in `dtype`, cut off at its largest: an average that is infinite once stays so."""
+    x = x if hasattr(x, "dtype") else jnp.asarray(x)
     if x.dtype == dtype:  # a random key has no other
         return x
-    if jnp.issubdtype(x.dtype, jnp.inexact):
-        limits = jnp.finfo(dtype)
-        if limits.maxexp < jnp.finfo(x.dtype).maxexp:
-            x = _clip_parts(x, float(limits.max))
+    if not (jnp.issubdtype(x.dtype, jnp.inexact) and jnp.issubdtype(dtype, jnp.inexact)):
+        raise TypeError(f"what began as {dtype} has become {x.dtype}")
+    limits = jnp.finfo(dtype)
+    if limits.maxexp < jnp.finfo(x.dtype).maxexp:
+        x = _clip_parts(widen(x), float(limits.max))  # bfloat16 does not hold float16's largest
     return x.astype(dtype)
 
 

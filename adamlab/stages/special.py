@@ -13,7 +13,7 @@ from adamlab.stages._average import start_log_decay, step_at
 from adamlab.stages._decay_rate import DecayRate, OneMinus, plain_decay, refuse_narrow
 from adamlab.stages._kinds import GradientToMoments, Moments, MomentsToMoments
 from adamlab.stages.moments import NuTracker, gradient_like
-from adamlab.stages.numerics import at_step, real_dtype, tame, widen
+from adamlab.stages.numerics import at_step, cast_within, real_dtype, tame, widen
 from adamlab.stages.second_moment import SecondMoment, keeps_nu, second_moment_of, square
 
 
@@ -119,7 +119,7 @@ def track_window(b1: float = 0.9, length: int = 10) -> GradientToMoments:
         place = state.place
 
         def put(q: jax.Array, g: jax.Array) -> jax.Array:
-            return jax.lax.dynamic_update_index_in_dim(q, g.astype(q.dtype), place, 0)
+            return jax.lax.dynamic_update_index_in_dim(q, cast_within(g, q.dtype), place, 0)
 
         # In place: all is read from the new queue, and what stands in a conditional, here one that
         # always holds, is not fused with the reading, for which XLA would copy the queue.

@@ -91,11 +91,6 @@ def check_storage(name: str, storage: Storage, *, real: bool = False) -> None:
         )
 
 
-def range_of(storage: Storage) -> Any:
-    """The dtype whose range averages kept so have; None for their own."""
-    return jnp.float32 if isinstance(storage, EightBit) else storage
-
-
 def check_same_field(name: str, storage: Storage, tree: Any) -> None:
     """Refuse a real dtype for complex averages, whose other half it would drop, and the reverse."""
     if storage is None or isinstance(storage, EightBit):

@@ -122,7 +122,7 @@ def _naming_complements(
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
-        except (TypeError, ValueError) as error:
+        except (AttributeError, TypeError, ValueError) as error:
             if not given or not _NO_NUMBER.search(str(error)):
                 raise
             which = given[0] if len(given) == 1 else f"one of {', '.join(given)}"
