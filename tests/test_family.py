@@ -20,7 +20,7 @@ from adamlab import stages as st
 from adamlab._checks import check_number, named
 from adamlab.compat import keras, torch
 from adamlab.compat import optax as optax_forms
-from adamlab.stages.numerics import norm
+from adamlab.stages.numerics import after, norm
 
 pytestmark = pytest.mark.rounding
 
@@ -89,22 +89,52 @@ def test_factors_of_a_narrow_direction_are_not_narrow(dtype):
     np.testing.assert_allclose(large.astype(jnp.float32), 10, rtol=1e-2)
 
 
+def _compiled_step(tx, params):
+    def step(params, state, grads):
+        updates, state = tx.update(grads, state, params)
+        return optax.apply_updates(params, updates), state
+
+    with jax.numpy_dtype_promotion("standard"):
+        program = jax.jit(step, donate_argnums=(0, 1))
+        return program.lower(params, tx.init(params), params).compile()
+
+
 @pytest.mark.parametrize("name", ["adafactor", "lamb"])
 def test_a_leafs_norm_costs_no_copy(name):
     """Fewer bytes accessed than Optax's by XLA's count; one pass over a leaf more, and it shows."""
     params = jnp.ones((256, 256))
-    counts = []
-    for tx in (getattr(opt, name)(1e-3), getattr(optax, name)(1e-3)):
+    ours, theirs = (
+        _compiled_step(tx, params).cost_analysis()["bytes accessed"] / params.size
+        for tx in (getattr(opt, name)(1e-3), getattr(optax, name)(1e-3))
+    )
+    assert ours < theirs - 8
 
-        def step(params, state, grads, tx=tx):
-            updates, state = tx.update(grads, state, params)
-            return optax.apply_updates(params, updates), state
 
-        with jax.numpy_dtype_promotion("standard"):
-            program = jax.jit(step, donate_argnums=(0, 1))
-            made = program.lower(params, tx.init(params), params).compile()
-        counts.append(made.cost_analysis()["bytes accessed"] / params.size)
-    assert counts[0] < counts[1] - 8
+@pytest.mark.parametrize(
+    ("name", "copies"), [("adopt", 0), ("mars", 0), ("acprop", 1), ("adamod", 2)]
+)
+def test_what_is_handed_on_as_it_was_is_not_copied(name, copies):
+    """Arrays beside the step's own by XLA's count; adamod shows that it counts."""
+    params = jnp.ones((256, 256))
+    beside = _compiled_step(opt.example(name, 1e-3), params).memory_analysis().temp_size_in_bytes
+    assert round(beside / params.nbytes, 1) == copies
+
+
+@pytest.mark.parametrize("read", [jnp.inf, -jnp.inf, jnp.nan, 3e38, 1 + 1j, jnp.inf * 1j])
+def test_an_order_changes_no_value_and_no_slope(read):
+    new = jnp.array([-jnp.inf, 0.0, 2.0])
+    with jax.numpy_dtype_promotion("strict"):
+        np.testing.assert_array_equal(after(new, jnp.full(3, read)), new)
+        slope = jax.grad(lambda a: after(a[1:], jnp.full(2, read)).sum())(new)
+    np.testing.assert_array_equal(slope, [0, 1, 1])
+
+
+def test_a_lagging_field_that_no_state_has_is_refused():
+    tx = st.GradientToGradient.from_update(
+        "mine", optax.init_empty_state, lambda g, s, **_: (g, s), lagging=("previous",)
+    )
+    with pytest.raises(ValueError, match=r"lagging=\('previous',\): must be of mine's state's"):
+        tx.init(PARAMS)
 
 
 def test_gradients_of_another_form_are_refused():

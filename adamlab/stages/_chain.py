@@ -20,6 +20,7 @@ from adamlab.stages._kinds import (
     name_of,
     parts_of,
 )
+from adamlab.stages.numerics import after
 
 _WHOLE: dict[tuple[Kind, Kind], type[Stage]] = {
     (whole.takes, whole.gives): whole
@@ -94,7 +95,7 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
             states.append(new)
         if params is None:
             _refuse_foreign(grads, updates)
-        return updates, tuple(states)
+        return updates, tuple(_lagging_last(extended, states, grads))
 
     needed = dict.fromkeys(arg for stage in stages for arg in extra_args_of(stage))
     trees = [arg for arg in needed if arg not in ("value", "moments")]
@@ -105,6 +106,25 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
     if takes is None or gives is None:
         return optax.GradientTransformationExtraArgs(init, update)
     return _WHOLE[takes, gives](init, update)
+
+
+def _lagging_last(
+    stages: list[optax.GradientTransformationExtraArgs], states: list[Any], like: Any
+) -> list[Any]:
+    """The new states, with what a stage has handed on as it was written after those behind it."""
+
+    def alike(part: Any) -> bool:  # not the step count of a lone scalar
+        real = all(jnp.issubdtype(x.dtype, jnp.inexact) for x in jax.tree.leaves(part))
+        return real and same_form(part, like)
+
+    for place, stage in enumerate(stages):
+        behind = jax.tree.leaves(states[place + 1 :], is_leaf=alike)
+        read = [part for part in behind if alike(part)]
+        for field in getattr(stage.update, "lagging", ()):
+            if alike(kept := getattr(states[place], field)):
+                late = jax.tree.map(after, kept, *read)
+                states[place] = states[place]._replace(**{field: late})
+    return states
 
 
 def _example(extra_arg: str, params: Any) -> Any:

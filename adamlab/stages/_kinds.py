@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
-import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab.stages.numerics import cast_like
+from adamlab.stages.numerics import cast_like, promoting
 
 Kind = Literal["gradient", "moments", "direction"]
 
@@ -85,6 +83,7 @@ class Stage(optax.GradientTransformationExtraArgs):
         *,
         needs: tuple[str, ...] = (),
         extra_args: tuple[str, ...] = (),
+        lagging: tuple[str, ...] = (),
         label: str = "",
     ) -> Self:
         """A stage called `name` from its two pure functions. Its state keeps its dtypes.
@@ -101,19 +100,25 @@ class Stage(optax.GradientTransformationExtraArgs):
                 `MissingArgumentError`.
                 "moments" are those that the direction was made from: a chain passes them to all
                 stages after it.
+            lagging: the fields of the state that it hands on as they were: a chain has XLA write
+                them after the states behind it, for which it would else keep a copy.
             label: what the stage was built with, for `parts_of`.
 
         Raises:
             TypeError: the class is `Stage` itself.
-            ValueError: `needs` holds a name that is unknown.
+            ValueError: `needs` holds a name that is unknown; `init` finds that `lagging` does.
         """
         _check_needs(cls, name, needs)
 
         def checked_init(params: Any) -> Any:
             if isinstance(params, Moments):
                 _require_fields(name, params, needs)
-            with _promoting():
-                return init(params)
+            with promoting():
+                state = init(params)
+            fields = getattr(state, "_fields", ())
+            if not set(lagging) <= set(fields):
+                raise ValueError(f"lagging={lagging}: must be of {name}'s state's fields, {fields}")
+            return state
 
         def checked(updates: Any, state: Any, params: Any = None, **given: Any) -> tuple[Any, Any]:
             if cls.takes == "moments":
@@ -125,7 +130,7 @@ class Stage(optax.GradientTransformationExtraArgs):
                 )
             for missing in [extra for extra in extra_args if given.get(extra) is None]:
                 raise MissingArgumentError(name, missing)
-            with _promoting():
+            with promoting():
                 value, new = update(updates, state, params=params, **given)
                 try:
                     new = cast_like(new, state)
@@ -140,6 +145,7 @@ class Stage(optax.GradientTransformationExtraArgs):
 
         checked.__qualname__ = name
         checked.extra_args = extra_args  # type: ignore[attr-defined]
+        checked.lagging = lagging  # type: ignore[attr-defined]
         checked.parts = (f"{name}({label})" if label else name,)  # type: ignore[attr-defined]
         return cls(checked_init, checked)
 
@@ -232,12 +238,6 @@ def require_moments(stage: str, value: Any) -> Moments:
             "track_moments and precondition acted on all of them; adamlab.chain refuses such a one"
         )
     return value
-
-
-def _promoting() -> AbstractContextManager[Any]:
-    """Real and complex, float32 and float64 meet in a stage, whatever its user allows outside."""
-    context: AbstractContextManager[Any] = jax.numpy_dtype_promotion("standard")
-    return context
 
 
 def label_of(part: Any, usual: str) -> str:

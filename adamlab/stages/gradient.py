@@ -116,7 +116,9 @@ def add_gradient_difference(gain: Any, max_norm: float | None = 1.0) -> Gradient
             old = like_gradients("previous_grad", previous_grad, updates)
         return jax.tree.map(leaf, updates, old), AddGradientDifferenceState(updates)
 
-    return GradientToGradient.from_update("add_gradient_difference", init, update)
+    return GradientToGradient.from_update(
+        "add_gradient_difference", init, update, lagging=("previous",)
+    )
 
 
 def adaptive_grad_clip(clipping: Any, eps: Any = 1e-3) -> GradientToGradient:

@@ -11,9 +11,10 @@ import optax
 
 from adamlab._checks import check_number
 from adamlab.stages._average import Step, fold, start_log_decay, step_at
+from adamlab.stages._chain import same_form
 from adamlab.stages._decay_rate import DecayRate, check_decay
 from adamlab.stages._kinds import GradientToMoments, Moments, MomentsToMoments, label_of
-from adamlab.stages.numerics import largest_tame, map_pairs, real_dtype, tame, widen
+from adamlab.stages.numerics import after, largest_tame, map_pairs, real_dtype, tame, widen
 from adamlab.stages.second_moment import SecondMoment, Seen, second_moment_of
 from adamlab.stages.storage import (
     Storage,
@@ -98,10 +99,15 @@ def track_moments(
             moments, mu, mu_log = first.step(moments, before, state.mu_log_decay)
         if second is not None:
             moments, nu, nu_log = second.step(moments, before, state.nu, state.nu_log_decay)
+            if second.rule.previous_mu and same_form(mu, nu):
+                mu = jax.tree.map(after, mu, nu)
         return moments, TrackMomentsState(moments.count, mu, nu, mu_log, nu_log)
 
     label = label_of(None if second is None else second.rule, "squares")
-    return GradientToMoments.from_update("track_moments", init, update, label=label)
+    lagging = ("nu",) if second is not None and second.rule.previous else ()
+    return GradientToMoments.from_update(
+        "track_moments", init, update, lagging=lagging, label=label
+    )
 
 
 def _within_range(updates: Any, *averages: Any) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import reduce
 from typing import Any
 
 import jax
@@ -39,6 +41,12 @@ def _ratio_jvp(
     (x, y), (dx, dy) = primals, tangents
     quotient = ratio(x, y)
     return quotient, ratio(dx - quotient * jnp.where(y == 0, 0, dy), y)
+
+
+def promoting() -> AbstractContextManager[Any]:
+    """Real and complex, float32 and float64 meet in a stage, whatever its user allows outside."""
+    context: AbstractContextManager[Any] = jax.numpy_dtype_promotion("standard")
+    return context
 
 
 def widen(x: jax.Array) -> jax.Array:
@@ -128,6 +136,16 @@ def _sqrt_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[ja
     positive = root > 0
     slope = jnp.where(positive, 0.5 / jnp.where(positive, root, 1), 0)
     return root, slope * dx
+
+
+def after(new: jax.Array, *read: jax.Array) -> jax.Array:
+    """`new`, which XLA has to compute after `read`.
+
+    Its CPU backend takes the order of a read and a write in place from the data alone, and where
+    that is open copies what is read. Nothing is above infinity, but XLA looks.
+    """
+    above = [jnp.real(x) > jnp.inf for x in read]
+    return jnp.where(reduce(jnp.logical_or, above), jnp.zeros_like(new), new) if above else new
 
 
 def cast_like(new: Any, old: Any) -> Any:

@@ -43,6 +43,8 @@ class SecondMoment(NamedTuple):
     """Whether `nu` is handed on as it was before this step."""
     first: float | None = None
     """With `previous`, the `nu` of the first step; None for no step at all then."""
+    previous_mu: bool = False
+    """Whether it looks at the first moment of the step before."""
     signed: bool = False
     """Whether what is kept may be negative, which 8 bits then need a code for."""
 
@@ -89,7 +91,7 @@ def deviations(b2: DecayRate, eps: float = 1e-16, *, from_previous: bool = False
         new = lerp(nu, source, weight)
         return new, new
 
-    return SecondMoment("deviations", b2, start_at(0.0), fold)
+    return SecondMoment("deviations", b2, start_at(0.0), fold, previous_mu=from_previous)
 
 
 def yogi(b2: DecayRate, initial: float = 1e-6, *, decayed: bool = False) -> SecondMoment:
