@@ -82,7 +82,22 @@ def test_what_is_linear_is_the_same_in_any_basis(name, kind, x64):
     _near(jax.tree.map(lambda u: u[1:], turned), plain)
 
 
-def test_the_test_above_notices_what_is_not_turned(x64, monkeypatch):
+def test_a_previous_gradient_is_turned_with_the_gradient(x64):
+    def run(tx, start):
+        state, found = tx.init(params), []
+        for step in range(start, 12):
+            g, old = (jax.tree.map(lambda x, s=step: x[s], tree) for tree in (grads, olds))
+            update, state = tx.update(g, state, params, previous_grad=old)
+            found.append(update)
+        return jax.tree.map(lambda *x: jnp.stack(x), *found)
+
+    grads, olds, params = _trees(12), _trees(12, 7), jax.tree.map(lambda x: x[0], _trees(1, 1))
+    stages = LINEAR["add_gradient_difference"]()
+    turned = run(st.in_basis(*stages, **OFTEN), 0)
+    _near(jax.tree.map(lambda u: u[1:], turned), run(st.chain(*stages), 1))
+
+
+def test_the_tests_above_notice_what_is_not_turned(x64, monkeypatch):
     from adamlab.stages import basis
 
     monkeypatch.setattr(basis, "TURNING", frozenset())

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from adamlab._checks import check_count
-from adamlab.stages._chain import chain
+from adamlab.stages._chain import chain, like_gradients
 from adamlab.stages._decay_rate import DecayRate, check_decay, decay_at
 from adamlab.stages._kinds import GradientToDirection, extra_args_of, parts_of
 from adamlab.stages.numerics import cast_like, lerp, tame, wide_dtype, widen
@@ -60,8 +60,8 @@ def in_basis(
     and whatever else holds gradients or parameters are turned from the old basis to the new: the
     fields of a state that are called as one in `TURNING`.
 
-    The stages see the parameters in the same basis, in float32 or wider. For derivatives a basis
-    is a constant.
+    The stages see the parameters in the same basis, in float32 or wider, and with them the extra
+    argument `previous_grad`, for exact MARS. For derivatives a basis is a constant.
 
     Args:
         stages: what `chain` takes, from a gradient to a direction: `scale_by_adam()`, say.
@@ -104,14 +104,16 @@ def in_basis(
         return InBasisState(count, kept, pack(factors, params), pack(basis, params))
 
     # Each branch is one function for all steps: JAX compiles it once where nothing else is jitted.
-    def step(updates: Any, kept: Any, basis: Any, params: Any) -> tuple[Any, Any]:
-        turned = jax.tree.map(_into, updates, basis)
-        seen = None if params is None else jax.tree.map(_into, params, basis)
-        direction, kept = inner.update(turned, kept, seen)
+    def step(updates: Any, kept: Any, basis: Any, params: Any, old: Any) -> tuple[Any, Any]:
+        turned, seen, before = (
+            None if tree is None else jax.tree.map(_into, tree, basis)
+            for tree in (updates, params, old)
+        )
+        direction, kept = inner.update(turned, kept, seen, previous_grad=before)
         return cast_like(jax.tree.map(_out_of, direction, basis), updates), kept
 
-    def rest(updates: Any, kept: Any, basis: Any, params: Any) -> tuple[Any, Any]:
-        del basis, params
+    def rest(updates: Any, kept: Any, basis: Any, params: Any, old: Any) -> tuple[Any, Any]:
+        del basis, params, old
         return jax.tree.map(jnp.zeros_like, updates), kept
 
     def stay(factors: Any, basis: Any, kept: Any, like: Any) -> tuple[Any, Any]:
@@ -133,12 +135,15 @@ def in_basis(
     branches = (stay, change(_follow), change(_find))
 
     def update(
-        updates: Any, state: InBasisState, params: Any, **_: Any
+        updates: Any, state: InBasisState, params: Any, previous_grad: Any = None, **_: Any
     ) -> tuple[optax.Updates, InBasisState]:
+        if previous_grad is not None:
+            previous_grad = like_gradients("previous_grad", previous_grad, updates)
         count = optax.safe_increment(state.count)
         begun = count > 1
         basis = unpack(state.basis, updates)
-        direction, kept = jax.lax.cond(begun, step, rest, updates, state.inner, basis, params)
+        given = (updates, state.inner, basis, params, previous_grad)
+        direction, kept = jax.lax.cond(begun, step, rest, *given)
         weight = decay_at(decay, state.count).complement
         factors = jax.tree.map(
             lambda g, old: _fold_factors(g, old, weight), updates, unpack(state.factors, updates)
