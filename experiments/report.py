@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 from PIL import Image
 
 from experiments import records
 from experiments.book import Experiment
+from experiments.book.judging import WORDS
 from experiments.revisions import REVISED
 
 PAGE = records.ROOT / "out" / "report.html"
@@ -25,6 +26,9 @@ KINDS = {
     "undecided": "undecided", NOT_RUN: NOT_RUN,
 }  # fmt: skip
 _SHORT = 150
+_ANSWERS = re.compile(
+    rf"(?<=[?.] )(?P<word>{'|'.join(WORDS.values())}): (?P<cases>.+?)(?=\. [A-Z]|\.$)"
+)
 _BROAD = 3000  # pixels: more than four panels side by side
 IMPORTS = """import numpy as np, optax, adamlab.compat
 from adamlab import *
@@ -107,9 +111,8 @@ def verdict_table() -> str:
         cells = (name, experiment.question, f"**{NOT_RUN}**")
         if record is not None:
             verdict = record["verdict"]
-            said = shorten(_in_short(record), _SHORT, placeholder=" …")  # the page has it whole
             picture = f"[{name}](experiments/results/{name}.png)"
-            cells = (picture, experiment.question, f"**{verdict['kind']}**: {said}")
+            cells = (picture, experiment.question, f"**{verdict['kind']}**: {_in_short(record)}")
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)
 
@@ -122,13 +125,32 @@ def _tally(found: Iterable[Mapping[str, Any] | None]) -> str:
 
 
 def _in_short(record: Mapping[str, Any]) -> str:
-    """What a record says; of a run and a check that disagree only that."""
+    """What a record says in a few words; of a run and a check that disagree only that."""
     found, check = (record["parts"].get(part) for part in ("run", "check"))
     if found is None or check is None or found["kind"] == check["kind"]:
-        return str(record["verdict"]["sentence"])
+        return in_few(record["verdict"]["sentence"])
     changed = {"first_seed": "other seeds", "float64": "float64", "resolution": "resolution"}
     how = ", ".join(changed.get(name, name) for name in record["check"])
     return f"{found['kind']} in the run, {check['kind']} in its check ({how})"
+
+
+def in_few(sentence: str) -> str:
+    """A verdict's sentence; of a long one the first answer of each kind and the others' number."""
+    if len(sentence) <= _SHORT:
+        return sentence
+    kinds = len(_ANSWERS.findall(sentence))
+
+    def few(found: re.Match[str]) -> str:
+        word, cases = found["word"], found["cases"].split("; ")
+        if len(cases) <= 2:
+            return found[0]
+        if kinds == 1:
+            return f"{word}, in all {len(cases)} cases"
+        return f"{word}: {cases[0]}; and {len(cases) - 1} more"
+
+    said = _ANSWERS.sub(few, sentence)
+    most = 2 * _SHORT
+    return said if len(said) <= most else f"{said[:most].rsplit(';', 1)[0]}; …"
 
 
 def _symptoms(known: Mapping[str, Experiment], found: Mapping[str, Any]) -> str:

@@ -260,6 +260,19 @@ def test_a_changed_result_file_changes_the_page(monkeypatch, tmp_path):
     assert not records.is_current(experiment, record)
 
 
+def test_of_many_answers_the_readme_has_the_first():
+    long = "; ".join(f"with a rate of 0.0{i}, each at its best rate" for i in range(1, 6))
+    first = "with a rate of 0.01, each at its best rate"
+    assert report.in_few(f"Is it so? Yes: {long}.") == "Is it so? Yes, in all 5 cases."
+    few = f"Is it so? Yes: {first}; and 4 more. No: one; two. Open: {first}; and 4 more."
+    assert report.in_few(f"Is it so? Yes: {long}. No: one; two. Open: {long}.") == few
+    assert report.in_few("Is it so? Yes: a; b; c.") == "Is it so? Yes: a; b; c."
+    other = f"On three things. It shows {long}; {long}."
+    assert report.in_few(other).startswith("On three things. It shows with")
+    assert report.in_few(other).endswith("each at its best rate; …")
+    assert len(report.in_few(other)) <= 303
+
+
 def test_mistakes_on_the_command_line_are_named():
     def call(*args):
         return subprocess.run(
