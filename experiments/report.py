@@ -15,7 +15,7 @@ from PIL import Image
 
 from experiments import records
 from experiments.book import Experiment
-from experiments.book.judging import WORDS
+from experiments.book.judging import ANSWERS
 from experiments.revisions import REVISED
 
 PAGE = records.ROOT / "out" / "report.html"
@@ -26,9 +26,6 @@ KINDS = {
     "undecided": "undecided", NOT_RUN: NOT_RUN,
 }  # fmt: skip
 _SHORT = 150
-_ANSWERS = re.compile(
-    rf"(?<=[?.] )(?P<word>{'|'.join(WORDS.values())}): (?P<cases>.+?)(?=\. [A-Z]|\.$)"
-)
 _BROAD = 3000  # pixels: more than four panels side by side
 IMPORTS = """import numpy as np, optax, adamlab.compat
 from adamlab import *
@@ -138,7 +135,7 @@ def in_few(sentence: str) -> str:
     """A verdict's sentence; of a long one the first answer of each kind and the others' number."""
     if len(sentence) <= _SHORT:
         return sentence
-    kinds = len(_ANSWERS.findall(sentence))
+    kinds = len(ANSWERS.findall(sentence))
 
     def few(found: re.Match[str]) -> str:
         word, cases = found["word"], found["cases"].split("; ")
@@ -148,7 +145,7 @@ def in_few(sentence: str) -> str:
             return f"{word}, in all {len(cases)} cases"
         return f"{word}: {cases[0]}; and {len(cases) - 1} more"
 
-    said = _ANSWERS.sub(few, sentence)
+    said = ANSWERS.sub(few, sentence)
     most = 2 * _SHORT
     return said if len(said) <= most else f"{said[:most].rsplit(';', 1)[0]}; …"
 

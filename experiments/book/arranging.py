@@ -8,6 +8,8 @@ from itertools import product
 import numpy as np
 import xarray as xr
 
+from adamlab import Outcome
+
 
 def side_by_side(dim: str, parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
     """Datasets of one form joined along a new axis `dim` of names."""
@@ -25,9 +27,13 @@ def decades(losses: xr.DataArray, least: float = 0.0, broken: float = np.inf) ->
 
 
 def steps_to_target(found: xr.Dataset) -> xr.DataArray:
-    """The step at which each run of a map converged; infinite where it did not."""
+    """The step at which each run of a map first was at its target; infinite if it did not stay.
+
+    It stayed if the mean loss of the last quarter of its steps is at the target too.
+    """
     arrived = found["converged_step"].astype(float)
-    return arrived.where(arrived >= 0, np.inf)
+    stayed = found["outcome"] == Outcome.CONVERGED
+    return arrived.where((arrived >= 0) & stayed, np.inf)
 
 
 def best_rate(losses: xr.DataArray) -> xr.DataArray:

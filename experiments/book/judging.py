@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +18,10 @@ Kind = Literal["supported", "refuted", "depends", "undecided"]
 WORDS: dict[Kind, str] = {
     "supported": "Yes", "refuted": "No", "depends": "In part", "undecided": "Open",
 }  # fmt: skip
+ANSWERS = re.compile(
+    rf"(?<=[?.] )(?P<word>{'|'.join(WORDS.values())}): (?P<cases>.+?)(?=\. [A-Z]|\.$)"
+)
+"""The answers of one kind in a sentence that `answers` has written."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,17 @@ def answers(kinds: Mapping[str, Kind]) -> str:
     """Where a claim holds, in words: "Yes: a; b. No: c"."""
     named = {w: [name for name, one in kinds.items() if one == kind] for kind, w in WORDS.items()}
     return ". ".join(f"{word}: {'; '.join(names)}" for word, names in named.items() if names)
+
+
+def answered(sentence: str) -> tuple[dict[str, Kind], tuple[int, int]]:
+    """The kinds that `answers` has put into a sentence, by what they are of, and where it stands.
+
+    No kinds, and the sentence's end, where there are no such answers in it.
+    """
+    found = list(ANSWERS.finditer(sentence))
+    kind_of = {word: kind for kind, word in WORDS.items()}
+    kinds = {case: kind_of[one["word"]] for one in found for case in one["cases"].split("; ")}
+    return kinds, (found[0].start(), found[-1].end()) if found else (len(sentence),) * 2
 
 
 def together(kinds: Mapping[str, Kind], question: str) -> tuple[Kind, str]:

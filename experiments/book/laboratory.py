@@ -3,7 +3,7 @@
 An experiment is one question in a file of its own. It says beforehand, in `criterion`, which
 statistic and which threshold decide; `measure` gathers the numbers, `judge` applies the criterion
 to them and `draw` shows them. Every verdict is checked: `measure` and `judge` run once more under
-the changed settings of `check`, and where the two disagree the verdict is "undecided".
+the changed settings of `check`, and what the two disagree about is "undecided".
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 
 import adamlab
 from adamlab.sweeps import OtherSweepError
-from experiments.book.judging import Verdict
+from experiments.book.judging import WORDS, Verdict, answered, answers, overall
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -122,7 +122,8 @@ def run(
         dataset = measured if dataset is None else dataset
         found[part] = experiment.judge(measured)
     assert dataset is not None
-    return dataset, _agreed(experiment, found), found
+    first = found["run"]
+    return dataset, agreed(first, found.get("check", first), experiment.check), found
 
 
 def settings_of(experiment: Experiment, quick: bool) -> dict[str, Any]:
@@ -130,12 +131,31 @@ def settings_of(experiment: Experiment, quick: bool) -> dict[str, Any]:
     return {**experiment.settings, **(experiment.quick if quick else {})}
 
 
-def _agreed(experiment: Experiment, found: Mapping[str, Verdict]) -> Verdict:
-    first, second = found["run"], found.get("check", found["run"])
-    if first.kind == second.kind:
+def agreed(first: Verdict, check: Verdict, changes: Settings) -> Verdict:
+    """A run's verdict after its check, which stands where both say the same.
+
+    Of a claim with several parts each must: one that the two answer otherwise is open.
+    """
+    kinds, (begin, end) = answered(first.sentence)
+    others, _ = answered(check.sentence)
+    if kinds and kinds.keys() == others.keys():
+        differing = [name for name, kind in kinds.items() if others[name] != kind]
+        if not differing:
+            return first
+        both = kinds | dict.fromkeys(differing, "undecided")
+        pairs = [
+            f"{name} ({WORDS[kinds[name]].lower()} in the run, {WORDS[others[name]].lower()} in it)"
+            for name in differing
+        ]
+        said = (
+            f"{first.sentence[:begin]}{answers(both)}{first.sentence[end:]} The check "
+            f"({json.dumps(changes)}) differs: {'; '.join(pairs)}."
+        )
+        return replace(first, kind=overall(both.values()), sentence=said)
+    if first.kind == check.kind:
         return first
-    sentence = (
-        f"The run says {first.kind}, its check ({json.dumps(experiment.check)}) {second.kind}. "
-        f"The run: {first.sentence} The check: {second.sentence}"
+    said = (
+        f"The run says {first.kind}, its check ({json.dumps(changes)}) {check.kind}. "
+        f"The run: {first.sentence} The check: {check.sentence}"
     )
-    return replace(first, kind="undecided", sentence=sentence)
+    return replace(first, kind="undecided", sentence=said)
