@@ -144,8 +144,8 @@ EXPERIMENT = book.Experiment(
     "jitter (squared change from one step to the next over twice the squared step) at the rate of "
     f"1e-2 is under half; the steps to a loss of {ARRIVED:g}, kept to in the last quarter, "
     f"each at its best rate, are over {SOONER:g} times fewer; and the ratio of steep to shallow "
-    "length of the first steps grows with the condition by a lower power than SGD's. Supported if all "
-    "three hold in both valleys by their 95 % intervals, refuted if none does; it depends on the "
+    "length of the first steps grows with the condition by a lower power than SGD's. Supported if "
+    "all three hold in both valleys by their 95 % intervals, refuted if none does; it depends on the "
     "part if they differ.",
     measure=measure,
     judge=judge,
