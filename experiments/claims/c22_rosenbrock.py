@@ -130,12 +130,12 @@ EXPERIMENT = book.Experiment(
     question="Does Adam run down Rosenbrock's valley and arrive before gradient descent?",
     claim="On Rosenbrock's function Adam runs down the valley and arrives first, SGD follows more "
     "slowly.",
-    criterion=f"Steps to a loss of {ARRIVED:g}, kept to in the last quarter, from (-1.2, 1), "
-    f"and from starts scattered by {STARTS['scattered starts']:g} around it; Adam, SGD, SGD with "
-    "momentum .9, each at its rate of least median steps among those at which the most starts arrive. Ratio: SGD's steps over "
-    "Adam's, start by start. Supported if the 95 % intervals of all four ratios (two kinds of "
-    "start, with and without momentum) lie above 1, refuted if all lie below; it depends if they "
-    "differ.",
+    criterion=f"Steps to a loss of {ARRIVED:g}, kept to in the last quarter, from (-1.2, 1), and "
+    f"from starts scattered by {STARTS['scattered starts']:g} around it; Adam, SGD, SGD with "
+    "momentum .9, each at its rate of least median steps among those at which the most starts "
+    "arrive. Ratio: SGD's steps over Adam's, start by start. Supported if the 95 % intervals of "
+    "all four ratios (two kinds of start, with and without momentum) lie above 1, refuted if all "
+    "lie below; it depends if they differ.",
     measure=measure,
     judge=judge,
     draw=draw,

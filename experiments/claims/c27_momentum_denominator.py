@@ -141,12 +141,12 @@ EXPERIMENT = book.Experiment(
     "steps of large gradients.",
     criterion=f"Quadratic of two variables, starts around 1, gradient noise {NOISE:g}, its axes "
     f"along or across Adam's coordinates, condition {CONDITION:g}. Adam's b1 = .9 beside 0: the "
-    "jitter (squared change from one step to the next over twice the squared step) at the rate of "
-    f"1e-2 is under half; the steps to a loss of {ARRIVED:g}, kept to in the last quarter, "
+    "jitter (squared change from one step to the next over twice the squared step) at the rate "
+    f"of 1e-2 is under half; the steps to a loss of {ARRIVED:g}, kept to in the last quarter, "
     f"each at its best rate, are over {SOONER:g} times fewer; and the ratio of steep to shallow "
-    "length of the first steps grows with the condition by a lower power than SGD's. Supported if "
-    "all three hold in both valleys by their 95 % intervals, refuted if none does; it depends on the "
-    "part if they differ.",
+    "length of the first steps grows with the condition by a lower power than SGD's. Supported "
+    "if all three hold in both valleys by their 95 % intervals, refuted if none does; it depends "
+    "on the part if they differ.",
     measure=measure,
     judge=judge,
     draw=draw,

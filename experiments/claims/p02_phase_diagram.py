@@ -122,13 +122,14 @@ EXPERIMENT = book.Experiment(
     "lr_0/sqrt(k) converges for a large b2 and diverges for a small one; the border rises with n "
     "(Zhang, Chen, Shi, Sun & Luo 2022, arXiv 2208.09632).",
     criterion="50,000 steps, n = 10 and 50, lr_0 = 1, k counts steps, from 1 with a = 1 (ours); "
-    "nu begins at the largest squared gradient there, as in the paper's algorithm. A run converges "
-    "if it ends within 1 of -2, or nearer than the 3 that it began at and with a mean loss in the "
-    "last quarter below that of the quarter before. With b1 <= .9 in each: large b2 converge if over half of the "
-    "points with 1-b2 <= 3e-4 do, small ones diverge if over half of those with 1-b2 >= .5 do not, "
-    "and the border (the largest 1-b2 up to which all converge, its logarithm averaged over b1) "
-    "rises if it is at a lower 1-b2 for 50 than for 10; each by its 95 % interval over seeds. "
-    "Supported if all three hold, refuted if none does, depends on the part if they differ.",
+    "nu begins at the largest squared gradient there, as in the paper's algorithm. A run "
+    "converges if it ends within 1 of -2, or nearer than the 3 that it began at and with a mean "
+    "loss in the last quarter below that of the quarter before. With b1 <= .9 in each: large b2 "
+    "converge if over half of the points with 1-b2 <= 3e-4 do, small ones diverge if over half "
+    "of those with 1-b2 >= .5 do not, and the border (the largest 1-b2 up to which all converge, "
+    "its logarithm averaged over b1) rises if it is at a lower 1-b2 for 50 than for 10; each by "
+    "its 95 % interval over seeds. Supported if all three hold, refuted if none does, depends on "
+    "the part if they differ.",
     measure=measure,
     judge=judge,
     draw=draw,
