@@ -99,20 +99,14 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         "greatest deviation from (1-b1) / sqrt(1-b2)": off,
         "share of the (b1, b2) plane where the first step is too long": too_long,
     }
-    match [book.by_sign(interval, 1) for interval in (mu, nu, ratio)]:
-        case ["refuted", "refuted", "refuted"]:
-            sentence = "The averages are too small, and so are the steps."
-            return book.Verdict("supported", sentence, numbers)
-        case ["refuted", "refuted", "supported"]:
-            said = "as" if off <= TOLERANCE else "not as"
-            sentence = (
-                "On what is looked at: both averages are too small, but the denominator's more so, "
-                f"and the first steps are too long, {said} (1-b1) / sqrt(1-b2) says."
-            )
-            return book.Verdict("depends", sentence, numbers)
-        case ["supported", _, _] | [_, "supported", _]:
-            return book.Verdict("refuted", "An average is not too small.", numbers)
-    return book.Verdict("undecided", "An interval holds 1.", numbers)
+    kinds = {
+        "the gradient's average": book.opposite(book.by_sign(mu, 1)),
+        "its square's average": book.opposite(book.by_sign(nu, 1)),
+    }
+    kind, sentence = book.together(kinds, "Is it too small?")
+    said = "as" if off <= TOLERANCE else "not as"
+    steps = f"{ratio.value:.1f} times as long, {said} (1-b1) / sqrt(1-b2) says of the first"
+    return book.Verdict(kind, f"{sentence} The first steps are {steps}.", numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
@@ -145,11 +139,11 @@ EXPERIMENT = book.Experiment(
     question="Without bias correction, are Adam's first averages too small, and its first steps?",
     claim="Without bias correction the first averages are too small.",
     criterion=f"Digits, 64-32-10, rate 1e-3, b1 = .9, b2 = .999. Over the first {FIRST} steps: "
-    "the uncorrected averages as shares of the mean gradient and of its mean square so far, and "
-    "the length of the uncorrected step over that of the corrected. Supported if all three 95 % "
-    "intervals lie below 1; depends on what is looked at if both averages' do but the step's lies "
-    "above 1; refuted if an average's lies above 1. Beside it, over (b1, b2), the first step "
-    f"against its closed form (1-b1) / sqrt(1-b2), to be met to {TOLERANCE:.0%}.",
+    "the uncorrected averages as shares of the mean gradient and of its mean square so far. "
+    "Supported if the 95 % intervals of both lie below 1, refuted if both lie above; it depends "
+    "on which if they differ. Beside it, deciding nothing, the length of the uncorrected step "
+    "over that of the corrected, and over (b1, b2) the first step against its closed form (1-b1) "
+    f"/ sqrt(1-b2), to be met to {TOLERANCE:.0%}.",
     measure=measure,
     judge=judge,
     draw=draw,

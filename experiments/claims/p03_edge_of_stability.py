@@ -150,7 +150,8 @@ EXPERIMENT = book.Experiment(
     judge=judge,
     draw=draw,
     settings={
-        "seeds": 32, "shares": 41, "frozen_steps": 4000, "rates": [3e-3, 1e-2, 3e-2], "steps": 3000,
+        "seeds": 32, "shares": 41, "frozen_steps": 4000, "rates": [1e-3, 3e-3, 1e-2, 3e-2],
+        "steps": 3000,
         "looks": 24,
     },
     quick={
