@@ -68,11 +68,6 @@ def measure(lab: book.Lab) -> xr.Dataset:
     return book.side_by_side("batch", batches)
 
 
-def kind_of(interval: Interval, small: float) -> book.Kind:
-    """Supported where clearly above 0, refuted where clearly below what is small."""
-    return "supported" if interval.low > 0 else book.by_sign(interval, small)
-
-
 def judge(dataset: xr.Dataset) -> book.Verdict:
     """Adam's sharpness and accuracy beside SGD's, seed by seed, each at its own best rate."""
     if dataset["step"].isnull().all(["place", "seed"]).any():
@@ -88,8 +83,8 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
             sharper = book.over_seeds(book.decades(ratio))
             worse = book.over_seeds(sgd["accuracy"] - adam["accuracy"], np.mean)
             where = f"{best}, {batch}"
-            kinds[f"sharper at the {best} ({batch})"] = kind_of(sharper, SMALL)
-            kinds[f"worse in tests at the {best} ({batch})"] = kind_of(worse, FEW)
+            kinds[f"sharper at the {best} ({batch})"] = book.by_sign(sharper, SMALL)
+            kinds[f"worse in tests at the {best} ({batch})"] = book.by_sign(worse, FEW)
             numbers[f"decades that Adam is sharper by, {where}"] = sharper
             numbers[f"test accuracy that Adam lacks, {where}"] = worse
             for name, part in book.each(found, "optimizer"):
@@ -120,11 +115,11 @@ EXPERIMENT = book.Experiment(
     claim="Adam reaches sharper minima than SGD and tests worse on images.",
     criterion="64-32-10 on the 8x8 digits, batches of 32 and of all 1,437 train rows; Adam and "
     f"SGD with a momentum of .9, each seen where its loss on {ROWS} train rows is first at "
-    f"{LEVEL:g}, at its own best of the rates that bring every seed there: (a) the one that tests "
-    "best there, (b) the fastest. By seed: the log ratio of the Hessian's top eigenvalues "
-    "(median) and the difference of test accuracies (mean), 95 % intervals. Sharper, worse: "
-    f"above 0; not so: else, if below {SMALL:g} decades, {FEW:g} in accuracy. Supported if Adam "
-    "is sharper and worse by (a) and (b) with both batches, refuted if it is neither by any; it "
+    f"{LEVEL:g}, at its own best of the rates that bring every seed there: (a) the one that "
+    "tests best there, (b) the fastest. By seed: the log ratio of the Hessian's top eigenvalues "
+    "(median) and the difference of test accuracies (mean), 95 % intervals. Sharper, worse: by "
+    f"more than {SMALL:g} decades, {FEW:g} in accuracy; not so: by less. Supported if Adam is "
+    "sharper and worse by (a) and (b) with both batches, refuted if it is neither by any; it "
     "depends on the part of the claim, the rate or the batch if they differ; undecided otherwise.",
     measure=measure,
     judge=judge,
