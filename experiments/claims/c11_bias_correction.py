@@ -122,12 +122,12 @@ EXPERIMENT = book.Experiment(
     question="Do faults of the bias correction show only early in training?",
     claim="Faults of the bias correction show only early in training.",
     criterion="Digits, 64-32-10, b1 = .9; the correction left out, or made of the first moment "
-    "alone. Gap: decades of loss above the right form's, seed by seed, losses below "
-    f"{LEARNED} counted as that. Early: at the rate of 1e-3, where it is widest in the first "
-    f"{EARLY:.0%} of the run; late: over the last quarter, at 1e-3 and each at its best rate. It "
-    f"shows where its 95 % interval lies beyond +-{GAP}. Supported if some show early and all late "
-    "ones lie within, at every 1-b2 from 1e-5 to 0.1; refuted if at b2 = .999 both faults show "
-    "late at both rates; otherwise it depends, if any shows late.",
+    f"alone. Gap: decades of loss above the right form's, seed by seed, losses below {LEARNED} "
+    f"counted as that. Early: at the rate of 1e-3, where it is widest in the first {EARLY:.0%} "
+    "of the run; late: over the last quarter, at 1e-3 and each at its best rate. It shows where "
+    f"its 95 % interval lies beyond +-{GAP}. Supported if some show early and all late ones lie "
+    "within, at every 1-b2 from 1e-5 to 0.1; refuted if at b2 = .999 both faults show late at "
+    "both rates; otherwise it depends, if any shows late.",
     measure=measure,
     judge=judge,
     draw=draw,

@@ -27,11 +27,15 @@ def adam_independent(learning_rate: Any, weight_decay: Any) -> optax.GradientTra
 
 
 LESS = 0.1  # decades of decay for a decade of rate
+NEAR = (
+    1.2  # times the least test loss: a rate that reaches no such trains too little, or too wildly
+)
+UNTOLD = 0.1  # of the seeds at most, whose best decay lies at the map's edge
 # Each with the strengths that hold its optimum.
 FORMS = {
     "L2 in the loss": (adamlab.adam_l2, (1e-4, 1e0)),
-    "decoupled, times the rate": (adamlab.adamw, (1e-1, 1e3)),
-    "decoupled, independent": (adam_independent, (1e-5, 1e-1)),
+    "decoupled, times the rate": (adamlab.adamw, (1e-2, 1e2)),
+    "decoupled, independent": (adam_independent, (1e-5, 1e0)),
 }
 
 
@@ -41,7 +45,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
     maps = {}
     for name, (optimizer, (low, high)) in FORMS.items():
         axes = {
-            "learning_rate": np.geomspace(1e-4, 3e-2, lab["rates"]),
+            "learning_rate": np.geomspace(1e-3, 2e-2, lab["rates"]),
             "weight_decay": np.geomspace(low, high, lab["decays"]),
         }
         found = lab.map(
@@ -60,19 +64,27 @@ def slopes(dataset: xr.Dataset, form: str) -> np.ndarray:
     """d log10(best decay) / d log10(rate), for each seed; NaN where it lies at the map's edge."""
     part = dataset.sel(form=form)
     rates, decays = part["learning_rate"].values, part["decay"].values
-    return np.array([separability(loss, rates, decays).slope for loss in part["test_loss"].values])
+    found = []
+    for loss in part["test_loss"].fillna(np.inf).values:
+        best, least = loss.argmin(1), loss.min(1)
+        at_edge = np.isin(best, (0, len(decays) - 1)) & (least <= NEAR * least.min())
+        slope = separability(loss, rates, decays, factor=NEAR).slope
+        found.append(np.nan if at_edge.any() else slope)
+    return np.array(found)
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
     """How far the best decay moves with the rate, beside L2 in the loss."""
     tilt = {form: slopes(dataset, form) for form in FORMS}
-    for form, values in tilt.items():
-        if np.isnan(values).any():
-            return book.Verdict("undecided", f"{form}: the best decay lies at the map's edge.")
+    told = np.isfinite(list(tilt.values())).all(0)
     numbers: dict[str, float | Interval] = {
-        f"decades of best decay for a decade of rate, {form}": bootstrap(values)
-        for form, values in tilt.items()
+        "share of seeds with a best decay at the map's edge": 1 - float(told.mean())
     }
+    if told.mean() < 1 - UNTOLD:
+        return book.Verdict("undecided", "Best decays lie at the map's edge.", numbers)
+    tilt = {form: values[told] for form, values in tilt.items()}
+    for form, values in tilt.items():
+        numbers[f"decades of best decay for a decade of rate, {form}"] = bootstrap(values)
     l2, *decoupled = (np.abs(values) for values in tilt.values())
     kinds: dict[str, book.Kind] = {}
     for form, values in zip(list(FORMS)[1:], decoupled, strict=True):
@@ -107,16 +119,17 @@ EXPERIMENT = book.Experiment(
     "decoupled decay does not (Loshchilov & Hutter 2019).",
     criterion=f"{book.FEW_IMAGES} standardised digits, a fifth mislabelled. For each seed, how "
     "many decades the best decay moves for a decade of the rate (the slope of "
-    "adamlab.analysis.separability, on the test loss). Supported if the 95 % interval of L2's "
-    f"|slope| less the decoupled |slope| lies above {LESS:g} for both decoupled forms, refuted if "
-    "below for both, depends on the form if above for one and below for the other; undecided if "
-    "a best decay lies at the map's edge.",
+    f"adamlab.analysis.separability, on the test loss, over the rates that reach {NEAR:g} times "
+    "the least). Supported if the 95 % interval of L2's |slope| less the decoupled |slope| lies "
+    f"above {LESS:g} for both decoupled forms, refuted if below for both, depends on the form if "
+    "above for one and below for the other; undecided if the best decay at such a rate lies at "
+    f"the map's edge for over {UNTOLD:.0%} of the seeds.",
     measure=measure,
     judge=judge,
     draw=draw,
-    settings={"seeds": 72, "rates": 9, "decays": 11, "steps": 500},
+    settings={"seeds": 48, "rates": 6, "decays": 13, "steps": 500},
     quick={"seeds": 2, "rates": 4, "decays": 5, "steps": 60},
-    check={"first_seed": 3000},
+    check={"first_seed": 6000},
     symptom="The best weight decay changes whenever the learning rate does.",
     remedy="adamw(1e-3, weight_decay=1.0)  # hardly less coupled here than L2: search both",
 )

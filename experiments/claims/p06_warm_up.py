@@ -120,12 +120,12 @@ EXPERIMENT = book.Experiment(
     question="Is a linear warm-up over 2 / (1-b2) steps enough?",
     claim="Linear warm-up over 2 / (1-b2) steps is enough: a longer one, or RAdam, gains nothing "
     "(Ma & Yarats 2019, arXiv 1910.04209).",
-    criterion="Digits, 64-32-32-10, batches of 32; b2 = .99 (1,000 steps) and .999 (4,000). Gain: "
-    "decades of late loss (losses below 0.01 counted as that) from the rule to a warm-up twice as "
-    "long, and to RAdam, seed by seed; each at its best rate, and all at the high rate of 0.03. "
-    f"Enough where the gain's 95 % interval lies below {MARGIN}, not where it lies above. "
-    "Supported if enough in all eight cases, refuted if in none, depends on which if enough in "
-    "some and not in others.",
+    criterion="Digits, 64-32-32-10, batches of 32; b2 = .99 (1,000 steps) and .999 (4,000). "
+    "Gain: decades of late loss (losses below 0.01 counted as that) from the rule to a warm-up "
+    "twice as long, and to RAdam, seed by seed; each at its best rate, and all at the high rate "
+    f"of 0.03. Enough where the gain's 95 % interval lies below {MARGIN}, not where it lies "
+    "above. Supported if enough in all eight cases, refuted if in none, depends on which if "
+    "enough in some and not in others.",
     measure=measure,
     judge=judge,
     draw=draw,
