@@ -27,9 +27,7 @@ def adam_independent(learning_rate: Any, weight_decay: Any) -> optax.GradientTra
 
 
 LESS = 0.1  # decades of decay for a decade of rate
-NEAR = (
-    1.2  # times the least test loss: a rate that reaches no such trains too little, or too wildly
-)
+NEAR = 1.2  # times the least test loss: a rate that reaches no such is too small or too large
 UNTOLD = 0.1  # of the seeds at most, whose best decay lies at the map's edge
 # Each with the strengths that hold its optimum.
 FORMS = {

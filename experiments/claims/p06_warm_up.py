@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 RUNS = {1e-2: 5, 1e-3: 2}
 RULE = 1.0  # the warm-up that is judged, in units of 2 / (1-b2)
 LONGER = 2.0
-HIGH = 10**-1.5  # the high rate at which a warm-up is wanted
+HIGH = 0.1  # the high rate at which a warm-up is wanted
 MARGIN = 0.1  # decades of loss
 JUDGED = ("twice as long", "RAdam")
-LEARNED, GUESSING = 0.01, float(np.log(10))  # a lower loss says no more; a broken run's
+LEARNED, GUESSING = 1e-6, float(np.log(10))  # float32 tells no less from none; a broken run's
 
 
 def warmed_adam(
@@ -83,10 +83,13 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
             for case, (ours, theirs) in cases.items():
                 gap = book.over_seeds(ours - theirs)
                 numbers[f"decades gained over the rule by {name}, 1-b2 = {b2}, {case}"] = gap
-                if name in JUDGED:
-                    enough = book.opposite(book.by_sign(gap, MARGIN))
+                # At the high rate a task on which none does as well could not tell.
+                if name in JUDGED or (name == "none" and case == "high rate"):
+                    most = -MARGIN if name == "none" else MARGIN
+                    enough = book.opposite(book.by_sign(gap, most))
                     kinds[f"{name} at 1-b2 = {b2}, {case}"] = enough
-    return book.Verdict(*book.together(kinds, "Is it enough beside others?"), numbers)
+    question = "Is it enough beside others, and better than none?"
+    return book.Verdict(*book.together(kinds, question), numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
@@ -121,17 +124,17 @@ EXPERIMENT = book.Experiment(
     claim="Linear warm-up over 2 / (1-b2) steps is enough: a longer one, or RAdam, gains nothing "
     "(Ma & Yarats 2019, arXiv 1910.04209).",
     criterion="Digits, 64-32-32-10, batches of 32; b2 = .99 (1,000 steps) and .999 (4,000). "
-    "Gain: decades of late loss (losses below 0.01 counted as that) from the rule to a warm-up "
-    "twice as long, and to RAdam, seed by seed; each at its best rate, and all at the high rate "
-    f"of 0.03. Enough where the gain's 95 % interval lies below {MARGIN}, not where it lies "
-    "above. Supported if enough in all eight cases, refuted if in none, depends on which if "
-    "enough in some and not in others.",
+    "Gain: decades of late loss from the rule to a warm-up twice as long, and to RAdam, seed by "
+    f"seed; each at its best rate, and all at the high rate of {HIGH:g}. Enough where the gain's "
+    f"95 % interval lies below {MARGIN}, not where it lies above; beside none at the high rate, "
+    "where the rule gains more than that. Supported if enough in all ten cases, refuted if in "
+    "none, depends on which if enough in some and not in others.",
     measure=measure,
     judge=judge,
     draw=draw,
-    settings={"seeds": 128, "rates": 4, "lengths": 2, "shorter": 1, "complements": [*RUNS]},
+    settings={"seeds": 96, "rates": 4, "lengths": 2, "shorter": 1, "complements": [*RUNS]},
     quick={"seeds": 2, "rates": 2, "lengths": 2, "shorter": 20, "complements": [1e-2]},
-    check={"first_seed": 3000},
+    check={"first_seed": 6000},
     symptom="At a high rate the loss jumps in the first steps and never comes down again.",
     remedy="adam(optax.linear_schedule(0, 1e-2, 2000))  # 2 / (1-b2) steps; none did no worse here",
 )
