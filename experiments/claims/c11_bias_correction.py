@@ -88,7 +88,11 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     gains = sum(numbers[name].value < 0 for name in shows)
     usual = [name for name in late if name.endswith(f"1-b2 = {B2:g}")]
     if usual and set(usual) <= set(shows):
-        sentence = "At b2 = .999 the faults show in the last quarter too, at both rates."
+        signs = ["gain" if numbers[name].value < 0 else "loss" for name in usual]
+        sentence = (
+            "At b2 = .999 the faults show in the last quarter too, at both rates: "
+            f"{'; '.join(f'a {s} {name}' for s, name in zip(signs, usual, strict=True))}."
+        )
         return book.Verdict("refuted", sentence, numbers)
     if shows:
         sentence = (
@@ -135,7 +139,7 @@ EXPERIMENT = book.Experiment(
     measure=measure,
     judge=judge,
     draw=draw,
-    settings={"seeds": 8, "rates": 4, "b2s": 5, "steps": 2000, "checkpoints": 100},
+    settings={"seeds": 8, "rates": 4, "b2s": 5, "steps": 4000, "checkpoints": 100},
     quick={"seeds": 2, "rates": 2, "b2s": 2, "steps": 60, "checkpoints": 30},
     check={"first_seed": 1000},
     symptom="The loss jumps in the first steps, and is ahead or behind for a while, or for good.",
