@@ -70,8 +70,8 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     }
     kinds = {
         f"strong L2 leaves under {EMPTY:.0%} of the norm": book.opposite(book.by_sign(left, EMPTY)),
-        "the best L2 tests better than none": book.by_sign(gain, GAINED),
-        "L1 with L2 tests better than either alone": book.by_sign(more, GAINED),
+        f"the best L2 tests {GAINED:g} better than none": book.by_sign(gain, GAINED),
+        f"L1 with L2 tests {GAINED:g} better than either alone": book.by_sign(more, GAINED),
     }
     return book.Verdict(*book.together(kinds, f"At a rate of {RATE:g}?"), numbers)
 
