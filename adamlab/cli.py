@@ -25,35 +25,35 @@ _DEFAULT_AXES = ("learning_rate=1e-5:1:64:log", "1-b2=1e-4:1:64:log", "1-decay=1
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="adamlab")
 def main() -> None:
-    """Why does Adam fail to converge here? Maps of where it does and where it does not."""
+    """Map where Adam converges and where it fails, to find out why."""
 
 
 @main.command("map")
 @click.argument("axes", nargs=-1, metavar="[NAME=VALUES]...")
 @click.option("--problem", default="digits-mlp", show_default=True,
-              help="What is trained: a name, or MODULE:NAME of your own.")  # fmt: skip
+              help="Problem to train: a name, or MODULE:NAME for your own.")  # fmt: skip
 @click.option("--optimizer", default="adam", show_default=True,
-              help="What trains it; several, as adam,amsgrad,mine:own, make an axis.")  # fmt: skip
-@click.option("--seeds", default=1, show_default=True, help="Runs at each point.")
-@click.option("--steps", default=400, show_default=True, help="Updates in a run.")
+              help="Optimizer; several, such as adam,amsgrad,mine:own, form an axis.")  # fmt: skip
+@click.option("--seeds", default=1, show_default=True, help="Runs per point, one for each seed.")
+@click.option("--steps", default=400, show_default=True, help="Updates per run.")
 @click.option("--curve", is_flag=True, help="Keep each run's losses at 32 checkpoints.")
 @click.option(
-    "--memory", default=1.0, show_default=True, help="GiB that the blocks in flight may take."
+    "--memory", default=1.0, show_default=True, help="GiB allowed for blocks being computed."
 )
-@click.option("--output", metavar="STEM", help="Where STEM.zarr, STEM.png and STEM.svg go.  "
+@click.option("--output", metavar="STEM", help="Write STEM.zarr, STEM.png and STEM.svg.  "
               "[default: out/PROBLEM-OPTIMIZER]")  # fmt: skip
-@click.option("--resume", is_flag=True, help="Go on with the sweep at STEM.zarr if there is one.")
+@click.option("--resume", is_flag=True, help="Continue the sweep in STEM.zarr if there is one.")
 @click.option("--dask", metavar="ADDRESS", help="Compute on the Dask cluster at this address.")
 def map_command(
     axes: tuple[str, ...], problem: str, optimizer: str, seeds: int, steps: int, curve: bool,
     memory: float, output: str | None, resume: bool, dask: str | None,
 ) -> None:  # fmt: skip
-    """Train at every point of a grid and draw what became of each run.
+    """Train at every point of a grid and draw the outcome of each run.
 
-    Each NAME=VALUES is an axis: learning_rate=1e-5:1:64:log (64 values, evenly on a log scale),
-    b1=0:0.9:10 (evenly), b1=0,0.5,0.9 (these); or a fixed value, eps=1e-6. A name is a
-    hyperparameter of the optimizer or the problem; 1-b2 sweeps b2 by its complement. Without axes:
-    learning_rate=1e-5:1:64:log 1-b2=1e-4:1:64:log, as far as the optimizer has and takes them.
+    NAME=VALUES is an axis: learning_rate=1e-5:1:64:log (64 values, log-spaced), b1=0:0.9:10 (10
+    values, evenly spaced) or b1=0,0.5,0.9 (a list). A single value, eps=1e-6, is fixed. A name is a
+    hyperparameter of the optimizer or the problem; 1-b2 sweeps b2 by its complement. Default axes:
+    learning_rate=1e-5:1:64:log 1-b2=1e-4:1:64:log, as far as the optimizer accepts them.
     """
     with _readable_errors():
         from adamlab.maps import convergence_map
@@ -63,7 +63,7 @@ def map_command(
         chosen = [name for name in optimizer.split(",") if name] or [optimizer]
         twice = [name for name in chosen if chosen.count(name) > 1]
         if twice:
-            raise ValueError(f"--optimizer {optimizer}: {twice[0]} is there twice")
+            raise ValueError(f"--optimizer {optimizer}: {twice[0]} is given twice")
         builds = {name: _optimizer(name) for name in chosen}
         what = _problem(problem)
         grid, fixed = parse_axes(axes)
@@ -84,7 +84,7 @@ def map_command(
 @main.command("list")
 @click.argument("what", type=click.Choice(["optimizers", "problems", "stages"]), required=False)
 def list_command(what: str | None) -> None:
-    """List the optimizers and problems with their hyperparameters, and the stages."""
+    """List optimizers, problems and stages with their hyperparameters."""
     if what in (None, "optimizers"):
         _list_optimizers()
     if what in (None, "problems"):
@@ -218,7 +218,7 @@ def _problem(name: str) -> Any:
         own = _imported("--problem", name)
         made = own() if callable(own) else own
         if not isinstance(made, Problem):
-            raise ValueError(f"--problem {name}: is {made!r:.60}, no adamlab.Problem")
+            raise ValueError(f"--problem {name}: is {made!r:.60}, not an adamlab.Problem")
         return made
     if name not in PROBLEMS:
         raise ValueError(f"--problem {name}: unknown; {nearest(name, PROBLEMS)}")

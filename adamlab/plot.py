@@ -38,9 +38,9 @@ def plot_map(dataset: xr.Dataset) -> Figure:
     """Draw a convergence map of one or two axes, beside any number of seeds.
 
     Colour is the most frequent outcome of the seeds; within a colour, paler means a higher late
-    loss, but for runs that diverge or meet NaN. A map of one axis is drawn as its losses. An axis
-    of names, such as `optimizer`, makes a row for each beside one other axis, and a panel for each
-    beside two.
+    loss, except for runs that diverged or met NaN. With one axis, losses are plotted over it. An
+    axis of names, such as `optimizer`, adds a row per name to one other axis, a panel per name to
+    two.
 
     Raises:
         ValueError: the dataset is no convergence map, or has more axes than that.
@@ -286,7 +286,7 @@ def _add_legend(figure: Figure, dataset: xr.Dataset) -> None:
 
 
 def _add_shade_key(figure: Figure, low: float, high: float) -> None:
-    """The shades between the two ends, for which the converged colour stands."""
+    """The shades from one end to the other, shown in the converged colour."""
     from matplotlib.colors import to_rgb
 
     key = figure.add_axes((0.845, 0.14, 0.022, 0.25))

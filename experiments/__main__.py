@@ -68,7 +68,7 @@ def list_command() -> None:
         if record is None:
             state = "not run yet"
         else:
-            stale = "" if records.is_current(experiment, record) else ", of an older form"
+            stale = "" if records.is_current(experiment, record) else ", from an earlier version"
             state = f"{record['verdict']['kind']}, took {record['seconds']:.0f} s{stale}"
         click.echo(f"{name}  {experiment.question}\n     {experiment.claim}\n     [{state}]")
 

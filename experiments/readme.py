@@ -63,10 +63,10 @@ def _sweep() -> str:
 def _step() -> str:
     found = _load("step")["figures"]
     lines = [
-        "One Adam step on 10 million float32 parameters (time of adamlab's over the other's, the "
-        "median of pairs):",
+        "One Adam step on 10 million float32 parameters (adamlab's time over the other's, median "
+        "of paired runs):",
         "",
-        "| leaves | beside Optax | beside fused PyTorch | bytes accessed, adamlab / Optax |",
+        "| leaves | time / Optax | time / fused PyTorch | bytes accessed, adamlab / Optax |",
         "|--:|--:|--:|--:|",
     ]
     for leaves, row in found.items():
@@ -84,10 +84,10 @@ def _formulations() -> str:
     found = _load("formulations")["figures"]
     plain, flagged = (next(iter(found[label].values())) for label in ("as it is", "with the flag"))
     lines = [
-        "XLA's CPU backend makes a pass over each leaf for each moment and one for the parameters, "
-        f"and moves {plain['adamlab.adam']['bytes']:.0f} bytes for a parameter, where one pass "
-        "would move 28. Ways to write the same step in JAX, 10 leaves of 1000 x 1000, as XLA is "
-        f"and with `XLA_FLAGS={found['flag']}`:",
+        "XLA's CPU backend makes one pass over each leaf per moment and one for the parameters: "
+        f"{plain['adamlab.adam']['bytes']:.0f} bytes per parameter, where a single pass would move "
+        "28. Ways to write the same step in JAX, on 10 leaves of 1000 x 1000, with XLA's default "
+        f"flags and with `XLA_FLAGS={found['flag']}`:",
         "",
         "| form | bytes | time / torch fused | bytes, flag | time / torch fused, flag |",
         "|--|--:|--:|--:|--:|",
@@ -124,18 +124,17 @@ def _variants() -> str:
     more = [name for name, row in shared.items() if row["bytes"] > row["optax_bytes"] + 1]
     belief, adopt = found["adabelief"], found["adopt"]
     return (
-        f"Of the {len(shared)} variants that Optax has too the step takes "
-        f"{ratios[len(ratios) // 2]:.2f} of Optax's time in the middle, {ratios[0]:.2f} to "
-        f"{ratios[-1]:.2f} in all; above 1.02: {', '.join(slower) or 'none'} (with all of the "
-        f"95 % interval: {', '.join(surely) or 'none'}); with more bytes: "
-        f"{', '.join(more) or 'none'}. (Optax's Adam beside itself, {len(control)} times: "
-        f"{min(control):.2f} to {max(control):.2f}.) Where the bytes are the same, what adamlab "
-        "adds is the gradient's cut-off, by which an average recovers after infinity. AdaBelief "
-        "takes "
-        f"{belief['times_adam']:.2f} of Adam's time ({belief['times_optax']:.2f} of Optax's "
+        f"For the {len(shared)} variants that Optax also has, a step takes {ratios[0]:.2f} to "
+        f"{ratios[-1]:.2f} times as long as Optax's (median {ratios[len(ratios) // 2]:.2f}). Above "
+        f"1.02: {', '.join(slower) or 'none'} (with the whole 95 % interval above it: "
+        f"{', '.join(surely) or 'none'}); accessing more bytes: {', '.join(more) or 'none'}. "
+        f"Optax's Adam timed against itself {len(control)} times gives {min(control):.2f} to "
+        f"{max(control):.2f}. Where the bytes are equal, adamlab's extra work is limiting the "
+        "gradient's magnitude, so that an average recovers after an infinite one. AdaBelief takes "
+        f"{belief['times_adam']:.2f} times as long as Adam ({belief['times_optax']:.2f} of Optax's "
         f"AdaBelief), ADOPT {adopt['times_adam']:.2f} ({adopt['times_optax']:.2f} of Optax's): XLA "
-        "copied what is written in place before all have read it, until the data gave the order. "
-        "State for each parameter: "
+        "copies a buffer that may still be read when it is overwritten in place; adamlab makes the "
+        "order of reading and writing explicit. State per parameter: "
         f"{found['adam']['state']:.2f} bytes for Adam, "
         f"{found['adamw_8bit']['state']:.2f} in 8 bits, {found['adam_mini']['state']:.2f} for "
         f"Adam-mini, {found['adafactor']['state']:.2f} for Adafactor."
@@ -160,6 +159,6 @@ def _machine() -> str:
     return (
         f"Measured on {about['date'][:10]} on {about['machine']}, {about['device']} devices, "
         f"JAX {versions['jax']}, Optax {versions['optax']}, PyTorch {about['torch'] or 'absent'}, "
-        f"with `python -m experiments bench all`; no GPU was at hand. The figures and the "
+        f"with `python -m experiments bench all`; no GPU was available. The figures and the "
         "commands behind them are in `experiments/benchmarks/results/`."
     )

@@ -76,18 +76,18 @@ def page() -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>What is said about Adam, tested</title><style>{STYLE}</style></head><body>
 <h1>What is said about Adam, tested</h1>
-<p>Each statement below is one experiment: a criterion fixed in code before the full run (what was
-changed after numbers had been seen is said), a measurement, a verdict, and a check of the verdict
-under other seeds, resolution or precision. "Undecided" means that the two disagree, or that an
-interval holds the threshold. Intervals are 95 % bootstrap intervals over seeds; a shaded band goes
-from the least seed to the greatest, the line is their median.</p>
+<p>Each claim below is tested by one experiment: a criterion fixed in code before the full run
+(changes made after results had been seen are stated), a measurement, a verdict, and a check of the
+verdict with other seeds, resolution or precision. "Undecided" means that run and check disagree, or
+that an interval contains the threshold. Intervals are 95 % bootstrap intervals over seeds; lines
+are medians over seeds, shaded bands go from the lowest seed to the highest.</p>
 <p class="small">{_machine(found.values())}</p>
 <h2 id="symptoms">My training fails: where do I look?</h2>
 <div class="wide"><table><tr><th>What you see</th><th>Look at</th><th></th></tr>
 {_symptoms(known, found)}</table>
 </div>
-<p>What moves the border stands at the end of each experiment, as code after these imports;
-{OWN} stand for your own.</p>
+<p>Each experiment ends with something to try, as code to run after these imports; define
+{OWN} yourself.</p>
 <pre>{IMPORTS}</pre>
 <h2 id="verdicts">Verdicts</h2>
 <p>{_tally(found.values())}</p>
@@ -182,12 +182,12 @@ def _section(experiment: Experiment, record: dict[str, Any] | None) -> str:
     if experiment.id in REVISED:
         when, what = REVISED[experiment.id]
         criterion += f'<p class="small">Changed {when}: {escape(what)}.</p>'
-    remedy = f"<p><b>What moves the border.</b></p><pre>{escape(experiment.remedy)}</pre>"
+    remedy = f"<p><b>What to try.</b></p><pre>{escape(experiment.remedy)}</pre>"
     if record is None:
         return f"{head}<p>{_badge(None)}</p>{criterion}{remedy}</section>"
     verdict = record["verdict"]
     old = "" if records.is_current(experiment, record) else (
-        '<p class="small">This result is of an older form of the experiment.</p>'
+        '<p class="small">This result is from an earlier version of the experiment.</p>'
     )  # fmt: skip
     return (
         f"{head}<p>{_badge(record)} {escape(verdict['sentence'])}</p>{old}"

@@ -252,7 +252,7 @@ def test_a_changed_result_file_changes_the_page(monkeypatch, tmp_path):
     assert "Made up." in page
     assert "a &amp; b" in page
     assert "1.25" in page
-    assert "of an older form" in page
+    assert "from an earlier version" in page
     assert "**refuted**: Made up." in report.verdict_table()
     tally = f"{len(BOOK)} claims: 1 refuted, {len(BOOK) - 1} not run."
     assert tally in page

@@ -571,7 +571,7 @@ def test_criteria_are_kept_when_outcomes_are_made_again(small_map):
     ("optimizer", "message"),
     [
         (lambda learning_rate: 3, "optimizer=<lambda>: returned 3: must return a gradient"),
-        ({al.adam, al.sgd}, "optimizer={.*: must be a function, a list of some, or map names"),
+        ({al.adam, al.sgd}, "optimizer={.*: must be a function, or a list or mapping of functions"),
     ],
 )
 def test_what_builds_no_optimizer_is_named(optimizer, message):

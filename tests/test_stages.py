@@ -542,7 +542,7 @@ def test_a_stage_of_no_kind_and_needs_that_nobody_knows_are_refused():
     def update(updates, state, **_):
         return updates, state
 
-    with pytest.raises(TypeError, match="mine: a Stage says not what it takes and gives"):
+    with pytest.raises(TypeError, match="mine: a Stage does not say what it takes and gives"):
         Stage.from_update("mine", lambda _: (), update)
     with pytest.raises(ValueError, match="mine: needs='nuu': must be among mu, nu"):
         MomentsToMoments.from_update("mine", lambda _: (), update, needs=("nuu",))

@@ -96,7 +96,7 @@ def test_bad_structure_is_named(tmp_path):
         al.convergence_map(
             al.quadratic(), [al.adam, al.optimizers.lion], {**AXES, "1-b2": [0.1, 1.0]}
         )
-    assert refused.value.__notes__ == ["so says the optimizer lion"]
+    assert refused.value.__notes__ == ["raised for the optimizer lion"]
     with pytest.raises(ValueError, match="two functions called 'double': give each a name"):
         al.sweep(apply, {"how": [double, double], "a": [1.0]})
     with pytest.raises(ValueError, match="axis 'how' is empty"):

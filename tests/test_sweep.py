@@ -632,7 +632,7 @@ def test_bad_options_are_named(options, message):
 
 BAD_NAMES = {
     "axis": ({"a": 1.0}, {}, "output 'a' has the name of an axis"),
-    "own": ({"done": 1.0}, {}, "output 'done' has the name of a name of the library's own"),
+    "own": ({"done": 1.0}, {}, "output 'done' has the name of a variable of adamlab's own"),
     "folder": ({"loss/train": 1.0}, {}, "output 'loss/train': a name must not hold '/'"),
     "unknown dims": ({"x": 1.0}, {"xx": {}}, "dims['xx']: there is no such output; did you mean"),
     "dims of no names": ({"x": np.ones(4)}, {"x": ["t"]}, "dims['x']=['t']: must map each dim"),

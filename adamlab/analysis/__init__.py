@@ -1,4 +1,4 @@
-"""Analysis: numbers made of finished runs, and of a loss where a run stands, each with its error.
+"""Analysis of finished runs, and of a loss at given parameters, with error estimates.
 
 Nothing here trains. What takes arrays is NumPy in float64; what takes a loss is pure JAX.
 """

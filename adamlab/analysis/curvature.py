@@ -29,8 +29,8 @@ def top_eigenvalue(
     orthogonalised twice against all before. The result is at or below the eigenvalue, to rounding,
     and exact once `iterations` reaches the number of different eigenvalues. Where the vectors
     span an invariant space before that, as with few parameters or a Hessian of low rank, the
-    iteration rests: to divide by what is left, which is rounding, would give eigenvalues that the
-    Hessian does not have.
+    iteration stops: dividing by the remainder, which is rounding error, would give eigenvalues that
+    the Hessian does not have.
 
     Memory: `iterations` times that of the parameters. Leaves narrower than float32 are widened.
 

@@ -46,8 +46,8 @@ def separability(
 
     The loss is to have its zero where it is meant to be best (an excess, an error rate): `factor`,
     the logarithm and the regret go by ratios. The slope depends on the order of the axes, and a
-    valley narrow in its product has one near -1 either way. An optimum that is flat, and so near
-    on all of the grid, has slopes of noise: look at `regret`, which is then small.
+    valley narrow in its product has one near -1 either way. Where the optimum is so flat
+    that the whole grid is near it, the slope is noise: look at `regret`, which is then small.
 
     Args:
         loss: shape (rows, columns), > 0; NaN and inf count as `cap`.

@@ -1,8 +1,8 @@
-"""Optax's optimizers (Optax 0.2.8) where they are not what adamlab's of the same name compute.
+"""Optax's optimizers (Optax 0.2.8) where they differ from adamlab's of the same name.
 
-The others are: `adamlab.adam`, `adamw`, `amsgrad`, `rmsprop`, `sgd`, and `adamlab.optimizers`'
-`adabelief`, `adagrad`, `adamax`, `ademamix`, `lamb`, `lion`, `nadam`, `novograd`, `radam`, `sm3`,
-`yogi` are Optax's, but for the faults that its numbers have.
+The others agree, apart from Optax's numerical faults: `adamlab.adam`, `adamw`, `amsgrad`,
+`rmsprop`, `sgd`, and `adamlab.optimizers`' `adabelief`, `adagrad`, `adamax`, `ademamix`, `lamb`,
+`lion`, `nadam`, `novograd`, `radam`, `sm3`, `yogi`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 `weight_decay` is coupled, added to the gradient, unless the function says otherwise. Arguments
 about execution (`foreach`, `fused`, `capturable`, `differentiable`) have no counterpart here.
 
-A gradient beyond 2^48 (in float64 2^496), infinity among them, counts as that; in the library an
+Gradients are cut off at a magnitude of 2^48 (2^496 in float64), infinities too; in the library an
 infinite one makes its parameter NaN.
 """
 

@@ -31,7 +31,7 @@ def several_optimizers(optimizer: Any) -> Mapping[str, OptimizerFactory] | None:
         return by_label(OPTIMIZER, optimizer)
     if not callable(optimizer):
         raise TypeError(
-            f"optimizer={optimizer!r:.60}: must be a function, a list of some, or map names to them"
+            f"optimizer={optimizer!r:.60}: must be a function, or a list or mapping of functions"
         )
     return None
 
@@ -102,7 +102,7 @@ def _check_point(
         else:
             raise
         raise ValueError(
-            f"axis {name!r}: the optimizer {name_of_optimizer(optimizer)} takes it as a whole "
-            "number alone, each of which is another program: give it in fixed, or several "
-            f"optimizers by name, each with its {name} bound by functools.partial"
+            f"axis {name!r}: the optimizer {name_of_optimizer(optimizer)} takes only whole numbers "
+            "for it, each a program of its own: put it in fixed, or give several optimizers by "
+            f"name, each with its own {name} bound by functools.partial"
         ) from None

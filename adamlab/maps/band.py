@@ -87,10 +87,10 @@ def converged_band(dataset: xr.Dataset, axis: str) -> Band:
 
 
 def border(dataset: xr.Dataset) -> xr.DataArray:
-    """Whether most seeds of a point converged and of a neighbour not: the band's inner edge.
+    """Whether most seeds converged at a point but not at a neighbour: the band's inner edge.
 
-    Neighbours are the next values along an axis, whatever the order that they stand in; names,
-    such as optimizers, have none, and one that is not computed yet is none.
+    Neighbours are adjacent values of a numeric axis, in whatever order it is stored; axes of names,
+    such as optimizers, have none, and a point that is not computed yet does not count.
     """
     converged = _ordered(most_converge(dataset))
     fails = _ordered(typical_outcome(dataset) >= 0) & ~converged

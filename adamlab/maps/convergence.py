@@ -51,13 +51,13 @@ def convergence_map(
     criteria: Criteria | None = None,
     **sweep_options: Any,
 ) -> xr.Dataset:
-    """Train `problem` with `optimizer` at every point of a grid and say what became of each run.
+    """Train `problem` with `optimizer` at every point of a grid and classify each run's outcome.
 
     Args:
         problem: what to train.
         optimizer: a function such as `adamlab.adam`; to send runs to other processes it must be
-            importable there. Several, as a list or by name, make an axis `optimizer`: each is a
-            program of its own, and `store` a folder of their sweeps.
+            importable there. Several, as a list or by name, form an axis `optimizer`: each is a
+            program of its own, and `store` is a folder with a sweep for each.
         axes: values by name of the optimizer's and the problem's hyperparameters; `1-b2` sweeps
             b2 by its complement. An axis `seed` lists seeds; otherwise they are 0 to `seeds` - 1.
         fixed: values of hyperparameters that are not swept.
@@ -99,7 +99,7 @@ def convergence_map(
             try:
                 checked(problem, each, axes, fixed, seeds)
             except (TypeError, ValueError) as error:
-                error.add_note(f"so says the optimizer {label}")
+                error.add_note(f"raised for the optimizer {label}")
                 raise
         checkpoint_steps(steps, checkpoints)
         store = sweep_options.pop("store", None)

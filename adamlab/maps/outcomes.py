@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Outcome(IntEnum):
-    """What became of a run. The first definition that holds, in this order, decides.
+    """The outcome of a run: the first of these definitions that holds.
 
-    Excess is a loss less the problem's optimum; late and earlier are a run's last quarter and the
-    quarter before it; the numbers are those of `Criteria`.
+    Excess is a loss minus the problem's optimum; late and earlier are a run's last quarter and the
+    quarter before it; `Criteria` holds the thresholds.
     """
 
     NON_FINITE = 5
@@ -30,8 +30,8 @@ class Outcome(IntEnum):
     DIVERGED = 4
     """The mean late excess is at least `rise` times the initial one."""
     SLOW = 1
-    """Below the start and still falling: from the earlier part to the late the mean excess has lost
-    at least `fall` of itself, and more than `clarity` times the late loss's standard deviation."""
+    """Below the start and still falling: from the earlier part to the late one the mean excess fell
+    by at least the share `fall`, and by more than `clarity` times the late standard deviation."""
     OSCILLATING = 3
     """The late loss has a standard deviation of at least `spread` times its mean excess, or the
     mean of the late parameters has a lower loss by at least `gain` times that excess: the run goes

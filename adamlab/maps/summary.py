@@ -27,8 +27,8 @@ class Summary:
     """Coordinates of the point with the least late loss, the median over its seeds."""
     best_loss: float
     bands: dict[str, tuple[float, float, float]]
-    """By axis, of the lines along it in which anything converged: low end, high end and width in
-    decades of the band whose width is the median."""
+    """By axis: low end, high end and width in decades of the band of median width, among the lines
+    along the axis on which anything converged."""
     ends: dict[str, tuple[float, float]]
     """By axis, the map's own ends: a band that goes up to one may go on beyond it."""
     by_optimizer: dict[str, Summary]

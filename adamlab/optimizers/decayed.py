@@ -74,7 +74,7 @@ def adamc(
     normalized: Any,
     peak: float,
 ) -> Optimizer:
-    """AdamW whose decay follows the square of the schedule on layers that a norm follows.
+    """AdamW whose decay scales with the schedule squared on layers that precede a norm.
 
     `learning_rate² / peak * weight_decay * theta` there, `learning_rate * weight_decay * theta`
     elsewhere (Defazio 2025, AdamC, algorithm 1). The update of `pytorch_optimizer.AdamC`.

@@ -95,7 +95,7 @@ def madgrad(
     *,
     weight_decay: Any = 0.0,
 ) -> Optimizer:
-    """Dual averaging with cube roots: away from the first parameters, not the present ones.
+    """Dual averaging with cube roots: steps from the initial parameters, not the current ones.
 
     `z = theta_0 - s / (cbrt(nu) + eps)`, `theta = momentum theta + (1 - momentum) z`, s and nu sums
     of g and g² weighted by `learning_rate sqrt(t)` (Defazio & Jelassi 2022, algorithm 1). The
@@ -135,10 +135,10 @@ def lion(
     weight_decay: Any = 1e-3,
     mask: Any = None,
 ) -> Optimizer:
-    """The sign of two momenta mixed: `sign(b1 mu + (1 - b1) g)`, mu then averaged by b2.
+    """The sign of momentum and gradient mixed: `sign(b1 mu + (1 - b1) g)`; b2 then averages mu.
 
-    Chen et al. 2023, algorithm 2. The update of `lion_pytorch.Lion` and `optax.lion`. In terms of
-    the average that this gradient is already in, it is `b1 / b2 mu + (1 - b1 / b2) g`.
+    Chen et al. 2023, algorithm 2. The update of `lion_pytorch.Lion` and `optax.lion`. With mu the
+    new average, which includes this gradient, the mixture is `b1 / b2 mu + (1 - b1 / b2) g`.
 
     Raises:
         ValueError: b1 or b2 is outside [0, 1), or b2 is 0.

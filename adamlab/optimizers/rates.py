@@ -41,7 +41,7 @@ def radam(
     weight_decay: Any = 0.0,
     mask: Any = None,
 ) -> Optimizer:
-    """Adam whose rates are damped while they rest on few gradients, and left out at first.
+    """Adam whose rates are damped while they rest on few gradients, and 1 at first.
 
     Liu et al. 2019, algorithm 2. The update of `optax.radam`; PyTorch adds eps to the uncorrected
     root (`adamlab.compat.torch.radam`).

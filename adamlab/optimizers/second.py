@@ -139,7 +139,7 @@ def acprop(
     weight_decay: Any = 0.0,
     mask: Any = None,
 ) -> Optimizer:
-    """The gradient over the root of the deviation known before it.
+    """The gradient over the root of the previous step's mean squared deviation.
 
     `g / (sqrt(nu_hat_{t-1}) + eps)`, nu the average of `(g - mu_{t-1})²`, 1 at first (Zhuang et al.
     2021, algorithm 1). The update of `optax.contrib.acprop`.

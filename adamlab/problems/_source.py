@@ -68,7 +68,7 @@ def shapes(source: Source) -> Data:
 
     Raises:
         TypeError: `source` is not a `Source`.
-        ValueError: it has not as many targets as inputs, or classes beyond its outputs.
+        ValueError: it has more or fewer targets than inputs, or classes beyond its outputs.
     """
     if not isinstance(source, Source):
         raise TypeError(f"source={source!r}: must be a Source, such as wine()")

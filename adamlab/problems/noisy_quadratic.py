@@ -15,14 +15,14 @@ from adamlab.problems._problem import Problem
 def noisy_quadratic(dimension: int = 100) -> Problem:
     """`sum(h * x**2) / 2` with `h_i = 1 / i` and gradient noise of variance `h_i / batch_size`.
 
-    Zhang, Li, Nado et al. 2019 (arXiv 1907.04164), where it foretells how batch size and
-    momentum act. Starts from N(0, 1). The objective has no noise. Under gradient descent at a rate
+    Zhang, Li, Nado et al. 2019 (arXiv 1907.04164), where it predicts the effect of batch size and
+    momentum. Starts from N(0, 1). The objective has no noise. Under gradient descent at a rate
     r < 2 the mean of each `x_i**2` settles at `r / (batch_size * (2 - r * h_i))`, by its own noise
-    alone; the excess loss is so the smaller, the smaller the rate and the larger the batch.
+    alone; so a smaller rate or a larger batch gives a smaller excess loss.
 
-    Metrics: `distance` from the minimum; `steep_loss` and `flat_loss`, what the half of the
-    coordinates with the larger and that with the smaller curvatures add to the objective: noise
-    keeps the one, slowness the other.
+    Metrics: `distance` from the minimum; `steep_loss` and `flat_loss`, what the halves of the
+    coordinates with the larger and the smaller curvatures add to the objective: noise keeps the
+    first above zero, slow descent the second.
 
     Raises:
         TypeError: `dimension` is not an integer.

@@ -1,4 +1,4 @@
-"""The stages that optimizers are chained from, one file per kind of door."""
+"""The stages that optimizers are chained from, grouped by what they take and give."""
 
 from adamlab.stages._catalogue import vocabulary
 from adamlab.stages._chain import chain

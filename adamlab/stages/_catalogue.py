@@ -10,14 +10,14 @@ _DOORS = {
     "MomentsToMoments": "moments -> moments",
     "MomentsToDirection": "moments -> direction",
     "DirectionToDirection": "direction -> direction",
-    "GradientToDirection": "gradient -> direction: whole, or around other stages",
-    "SecondMoment": "second moments, in the place of track_moments' b2",
-    "Denominator": "denominators, in the place of precondition's and to_rate's eps",
+    "GradientToDirection": "gradient -> direction (all of an optimizer, or around other stages)",
+    "SecondMoment": "second moments, for track_moments' b2",
+    "Denominator": "denominators, for the eps of precondition and to_rate",
 }
 
 
 def vocabulary() -> dict[str, list[str]]:
-    """The names of the stages, and of what they are built with, under the doors they go by."""
+    """The names of the stages and of their parts, grouped by what they take and give."""
     from adamlab import stages
 
     found: dict[str, list[str]] = {door: [] for door in _DOORS.values()}

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from adamlab.stages._kinds import (
@@ -114,13 +115,14 @@ def _lagging_last(
     """The new states, with what a stage has handed on as it was written after those behind it."""
 
     def alike(part: Any) -> bool:  # not the step count of a lone scalar
-        real = all(jnp.issubdtype(x.dtype, jnp.inexact) for x in jax.tree.leaves(part))
-        return real and same_form(part, like)
+        kinds = [getattr(x, "dtype", np.dtype(int)) for x in jax.tree.leaves(part)]
+        return all(jnp.issubdtype(k, jnp.inexact) for k in kinds) and same_form(part, like)
 
     for place, stage in enumerate(stages):
-        behind = jax.tree.leaves(states[place + 1 :], is_leaf=alike)
+        lagging = getattr(stage.update, "lagging", ())
+        behind = jax.tree.leaves(states[place + 1 :], is_leaf=alike) if lagging else []
         read = [part for part in behind if alike(part)]
-        for field in getattr(stage.update, "lagging", ()):
+        for field in lagging:
             if alike(kept := getattr(states[place], field)):
                 late = jax.tree.map(after, kept, *read)
                 states[place] = states[place]._replace(**{field: late})
@@ -192,8 +194,8 @@ def _refuse_foreign(grads: Any, updates: Any) -> None:
         if jnp.shape(g) != jnp.shape(u):
             raise ValueError(
                 f"the gradient at {jax.tree_util.keystr(path) or 'the top'} has shape "
-                f"{jnp.shape(g)}, the update made of it {jnp.shape(u)}: it must be of the "
-                "parameters that the state was made for"
+                f"{jnp.shape(g)}, the update made of it {jnp.shape(u)}: the gradients must match "
+                "the parameters that init was given"
             )
 
 

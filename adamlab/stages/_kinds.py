@@ -235,7 +235,7 @@ def require_moments(stage: str, value: Any) -> Moments:
     if not jnp.issubdtype(jnp.asarray(value.count).dtype, jnp.integer):
         raise TypeError(
             f"{stage} got moments whose count is no longer an integer: a transform between "
-            "track_moments and precondition acted on all of them; adamlab.chain refuses such a one"
+            "track_moments and precondition acted on all of them; adamlab.chain refuses this"
         )
     return value
 
@@ -281,7 +281,7 @@ def _require_fields(name: str, moments: Moments, needs: tuple[str, ...]) -> None
 def _check_needs(cls: type[Stage], name: str, needs: tuple[str, ...]) -> None:
     if not hasattr(cls, "takes"):
         raise TypeError(
-            f"{name}: a {cls.__name__} says not what it takes and gives; build it by the class "
+            f"{name}: a {cls.__name__} does not say what it takes and gives; build it with a class "
             "that does, such as MomentsToMoments"
         )
     known = (*_FIELD_HINTS, "params") if cls.takes == "moments" else ("params",)

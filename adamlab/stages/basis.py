@@ -53,8 +53,8 @@ def in_basis(
     2024, SOAP, algorithm 3). Leaves of three and more axes have such a matrix for each axis; leaves
     of one axis and sides longer than `max_dim` are not turned.
 
-    The first step moves nothing but finds the bases, by `eigh`, so that no gradient meets a basis
-    that it has made itself; the stages take their first step in the second. After every `every`
+    The first step only finds the bases, by `eigh`, and moves nothing, so that no gradient is turned
+    into a basis of its own making; the stages' first step is the second. After every `every`
     of theirs the bases follow by one power iteration and a QR decomposition (algorithm 4), with the
     columns taken by size and put back, so that a second moment stays with its column. First moments
     and whatever else holds gradients or parameters are turned from the old basis to the new: the
@@ -72,7 +72,7 @@ def in_basis(
     Raises:
         ValueError: `decay` is outside [0, 1), `every` or `max_dim` is no whole number >= 1, the
             stages do not fit together or need more than gradients and parameters, or `init` finds
-            a state like the parameters whose name tells not whether it is turned.
+            a state like the parameters whose name does not tell whether it turns.
     """
     check_decay("decay", decay)
     check_count("every", every)

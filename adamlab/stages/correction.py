@@ -98,7 +98,7 @@ def zeros_like_field(field: str, params: Any) -> Any:
 
 
 def center_nu() -> MomentsToMoments:
-    """Take the squared mean off the second moment: `nu - mu²`, the gradient's running variance.
+    """Subtract the squared mean from the second moment: `nu - mu²`, the running variance.
 
     The first moment is used up: the direction is then the gradient's own (centred RMSProp,
     Graves 2013, equations 38 to 41). Rounding below zero is cut off.

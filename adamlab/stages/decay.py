@@ -44,7 +44,7 @@ def add_independent_decay(
     multiplier: Callable[[jax.Array], Any] | None = None,
     mask: Any = None,
 ) -> DirectionToDirection:
-    """Take `weight_decay` times the parameters off, whatever the learning rate; after it.
+    """Subtract `weight_decay` times the parameters, whatever the learning rate. Goes after it.
 
     `update - multiplier(t) * weight_decay * params` (Loshchilov & Hutter 2019, algorithm 2,
     line 12, with their schedule multiplier and the learning rate apart).

@@ -24,7 +24,7 @@ class AddDifferenceState(NamedTuple):
 
 
 def add_difference(b2: DecayRate = 0.92, gain: Any = None) -> MomentsToMoments:
-    """Add the gradient's change to it: `g + b2 d` with `d = g_t - g_{t-1}`, and its average to mu.
+    """Add its change `d = g_t - g_{t-1}` to the gradient, `g + b2 d`, and the average of d to mu.
 
     `mu + b2 w / (1 - b2^t)` with w the average of d (Xie et al. 2022, Adan, algorithm 1); after
     `correct_mu_bias`, before the second moment is tracked. On the first step d is zero.
@@ -67,7 +67,8 @@ def add_difference(b2: DecayRate = 0.92, gain: Any = None) -> MomentsToMoments:
 
         mu = jax.tree.map(lambda m, w: add(m, w, now.mass), moments.mu, difference)
         grad = jax.tree.map(add, moments.grad, change)
-        new = AddDifferenceState(moments.grad, difference, now.log_decay)
+        kept = jax.tree.map(tame, moments.grad)
+        new = AddDifferenceState(kept, difference, now.log_decay)
         return moments._replace(mu=mu, grad=grad), new
 
     return MomentsToMoments.from_update("add_difference", init, update, needs=("mu",))
@@ -81,7 +82,7 @@ class TrackMuByVarianceState(NamedTuple):
 
 
 def track_mu_by_variance(b0: Any = 0.1, eps: Any = 1e-3) -> MomentsToMoments:
-    """Average each element of the gradient with an inertia of its own, less where it varies more.
+    """Average each element of the gradient with its own decay rate, lower where `nu` is larger.
 
     `b1 = clip(1 - b0 nu / mean(nu), 0, 1 - eps)` with the mean over all elements of all leaves
     (Xie et al. 2020, Adai, algorithm 2), which counts as eps where it is less, as in

@@ -197,7 +197,7 @@ def add_l2(weight_decay: Any) -> GradientToGradient:
 
 
 def centralize() -> GradientToGradient:
-    """Take the mean over all but the first axis off each gradient of two or more axes.
+    """Subtract from each gradient of two or more axes its mean over all axes but the first.
 
     Yong et al. 2020, equation 1 (`optax.centralize`).
     """

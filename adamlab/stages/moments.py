@@ -132,7 +132,7 @@ class TrackMuState(NamedTuple):
 
 
 def track_mu(b1: DecayRate = 0.9, *, mu_dtype: Storage = None) -> MomentsToMoments:
-    """Average the gradient into `mu` as `track_moments` does, as it stands in the moments by now.
+    """Average the gradient, as the stages before have left it, into `mu`.
 
     For variants whose first and second moment are fed with different gradients.
 
@@ -160,7 +160,7 @@ class TrackNuState(NamedTuple):
 
 
 def track_nu(b2: DecayRate | SecondMoment = 0.999, *, nu_dtype: Storage = None) -> MomentsToMoments:
-    """Average the gradient's square into `nu`, as it stands in the moments by now.
+    """Average the square of the gradient, as the stages before have left it, into `nu`.
 
     For variants whose first and second moment are fed with different gradients.
 

@@ -18,7 +18,7 @@ from adamlab.stages.second_moment import square
 
 
 def change_mu(name: str, function: Callable[[jax.Array, jax.Array], jax.Array]) -> MomentsToMoments:
-    """A stage of one's own, called `name`: for each leaf `mu` becomes `function(mu, gradient)`.
+    """Your own stage, called `name`: each leaf's `mu` becomes `function(mu, gradient)`.
 
     The gradient comes in `mu`'s dtype, float32 or wider, and cut off where its squares would
     overflow, so that a step stays finite whatever the gradient.
@@ -226,7 +226,7 @@ def friction() -> MomentsToMoments:
 
 
 def cautious_mask(floor: Any = 1e-3) -> MomentsToMoments:
-    """Keep the elements of `mu` that agree with the gradient in sign, and scale them up for it.
+    """Keep the elements of `mu` with the gradient's sign, scaled up to make up for the others.
 
     `mu mask / max(mean(mask), floor)` with the mean over the leaf (Liang et al. 2024, algorithm 1).
 

@@ -28,7 +28,7 @@ from adamlab.stages.numerics import (
 
 
 def to_rate(eps: Any = 1e-8, eps_root: Any = 0.0) -> MomentsToMoments:
-    """The rate that `precondition` divides by: `1 / (sqrt(nu + eps_root) + eps)`.
+    """The reciprocal of `precondition`'s denominator: `1 / (sqrt(nu + eps_root) + eps)`.
 
     Args and errors as for `precondition`: `eps` may be another denominator.
     """
@@ -72,7 +72,7 @@ def to_variance_rate(b: float = 0.9) -> MomentsToMoments:
 
 
 def rectify_rate(b2: DecayRate = 0.999, threshold: float = 5.0) -> MomentsToMoments:
-    """Damp the rate while the second moment is young; below the threshold leave it out.
+    """Damp the rate while the second moment rests on few gradients; at first make it 1.
 
     With `rho_inf = 2 / (1 - b2) - 1` and `rho = rho_inf - 2 t b2^t / (1 - b2^t)` the rate is
     multiplied by `sqrt((rho - 4)(rho - 2) rho_inf / ((rho_inf - 4)(rho_inf - 2) rho))` where

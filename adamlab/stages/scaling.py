@@ -164,7 +164,7 @@ def scale_by_confidence(
     min_dim_size: int = 1,
     axes: AxisPair = last_two,
 ) -> DirectionToDirection:
-    """The direction's average over the root of its own mean squared deviation, factored.
+    """The direction's average divided by the root of its mean squared deviation, kept factored.
 
     `m = ema(u)`, `m / sqrt(ema_b3((u - m)² + eps))` for leaves of two axes or more, `m` for the
     others (Luo et al. 2023, CAME, algorithm 2). Neither average is corrected. `min_dim_size` and

@@ -27,7 +27,7 @@ class TrackCurvatureState(NamedTuple):
 
 
 def track_curvature(b2: DecayRate | SecondMoment = 0.99, *, every: int = 1) -> MomentsToMoments:
-    """Average the Hessian's diagonal, or its square, into `nu`: the extra argument `hessian_diag`.
+    """Average the Hessian's diagonal (extra argument `hessian_diag`), or its square, into `nu`.
 
     A plain b2 averages the square (AdaHessian, Yao et al. 2021, algorithm 1), `means(b2)` the
     diagonal itself (Sophia, Liu et al. 2023, algorithm 3). The caller estimates it, with

@@ -103,7 +103,7 @@ class AnchorState(NamedTuple):
 
 
 def anchor_to_start(momentum: Any = 0.0) -> DirectionToDirection:
-    """Read the direction as a way from the first parameters, not from the present ones.
+    """Take the direction as a displacement from the initial parameters, not the current ones.
 
     `theta + (1 - momentum) (theta_0 - u - theta)`: dual averaging (Defazio & Jelassi 2022, MADGRAD,
     algorithm 1).
@@ -174,7 +174,7 @@ class LookaheadState(NamedTuple):
 
 
 def lookahead(sync_period: int = 6, slow_step_size: Any = 0.5) -> DirectionToDirection:
-    """Keep slow weights, which go towards the parameters every `sync_period` steps and take them.
+    """Slow weights that every `sync_period` steps move towards the parameters and replace them.
 
     `slow += slow_step_size (theta + update - slow)`, from where the parameters go on (Zhang et al.
     2019, algorithm 1). It goes last. The slow weights are float32 or wider; read them with

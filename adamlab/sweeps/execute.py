@@ -122,7 +122,7 @@ def sweep(
         name, values = structure
         numeric = {axis: points for axis, points in axes.items() if axis != name}
         if not numeric:
-            raise ValueError(f"axes holds {name!r} alone: a sweep needs an axis of numbers beside")
+            raise ValueError(f"axes holds {name!r} alone: a sweep needs an axis of numbers too")
         _check_arguments(fn, axes)
         one = partial(
             sweep, axes=numeric, resume=resume, executor=executor, block=block, lanes=lanes,

@@ -52,7 +52,7 @@ def check_names(
             if dim in coordinates and not np.array_equal(coordinates[dim], values):
                 raise ValueError(f"dimension {dim!r} has other coordinates in another output")
             coordinates[dim] = values
-    taken = {"done": "a name of the library's own", DONE: "a name of the library's own"}
+    taken = dict.fromkeys(("done", DONE), "a variable of adamlab's own")
     kinds = [("axis", axes), ("output", outputs), ("dimension", coordinates)]
     for kind, names in kinds:
         for name in names:

@@ -1,4 +1,4 @@
-"""Laws that any `optax.GradientTransformation` can be held against.
+"""Laws: property tests for any `optax.GradientTransformation`.
 
     from adamlab.testing import check_laws
     check_laws(my_tx)
@@ -46,7 +46,7 @@ LAWS: Mapping[str, Law] = MappingProxyType(
 def kept_laws(
     subject: Any, laws: Iterable[str] | None = None, **details: Any
 ) -> dict[str, Verdict]:
-    """The verdict of each law on `subject`, raising nothing that the transformation raises.
+    """The verdict of each law on `subject`; an exception in the transformation breaks the law.
 
     Args:
         subject: a gradient transformation; a function that makes one, called with the
@@ -56,8 +56,8 @@ def kept_laws(
 
     Raises:
         ValueError: a law is unknown, or a number among `details` is out of range.
-        TypeError: `subject` is nothing that laws can be held against or cannot be built, `details`
-            do not fit it, or `laws` holds something else than names.
+        TypeError: `subject` is not one of the above or cannot be built, `details` do not fit it, or
+            `laws` holds something other than names.
     """
     chosen = _chosen(LAWS if laws is None else laws)
     whole = as_subject(subject, details)
@@ -66,7 +66,7 @@ def kept_laws(
 
 
 def check_laws(subject: Any, laws: Iterable[str] | None = None, **details: Any) -> None:
-    """Hold `subject` against `laws`; those that do not apply are passed over.
+    """Check `subject` against `laws`; those that do not apply are skipped.
 
     Args and further errors as for `kept_laws`.
 
@@ -85,7 +85,7 @@ def check_laws(subject: Any, laws: Iterable[str] | None = None, **details: Any) 
 
 
 def check_law(subject: Any, law: str, **details: Any) -> None:
-    """`check_laws` with one law: `@pytest.mark.parametrize("law", LAWS)` takes a test for each."""
+    """`check_laws` with one law; `@pytest.mark.parametrize("law", LAWS)` makes each a test."""
     check_laws(subject, [law], **details)
 
 

@@ -95,4 +95,4 @@ def _refused(subject: Subject, changes: dict[str, Callable[[Any], Any]]) -> None
                 jax.eval_shape(lambda g: subject.step(subject.tx, g, state, params), change(grads))
             except (ValueError, TypeError):
                 continue
-        raise Broken(f"gradients {name} were taken without a word")
+        raise Broken(f"gradients {name} were accepted without an error")

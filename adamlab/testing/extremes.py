@@ -84,8 +84,8 @@ def meta_gradient(subject: Subject) -> None:
 
 @law
 def count_saturates(subject: Subject) -> None:
-    """A step count goes up by one in the fourth update, and at 2**31 - 1 it stays there, with
-    finite updates: integer leaves of the state with `count` in their names.
+    """Step counts (integer leaves of the state with `count` in their names) go up by one in the
+    fourth update and stay at 2**31 - 1 once there, with finite updates.
     """
     top = jnp.iinfo(jnp.int32).max
     tx, params, grads = subject.tx, example_params(), example_gradients(1)[0]

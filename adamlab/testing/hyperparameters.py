@@ -45,7 +45,7 @@ def vmapped(subject: Subject) -> None:
 @law
 def scheduled(subject: Subject) -> None:
     """Constant schedules give the updates of constants; those that change after the first step
-    leave the first update as it is, and that of the `learning_rate` makes the second another.
+    leave the first update unchanged, and that of the `learning_rate` changes the second.
     Within 2 ulp of each leaf's largest element in float32.
     """
     values = _values(subject)
@@ -87,7 +87,7 @@ def scheduled(subject: Subject) -> None:
 
 @law
 def steered(subject: Subject) -> None:
-    """Half the `learning_rate` makes other updates, where the whole one makes any."""
+    """Halving the `learning_rate` changes the updates, unless they are all zero."""
     rate = _values(subject).get("learning_rate")
     if rate is None:
         raise NotApplicable("no learning_rate among its hyperparameters")
