@@ -84,12 +84,28 @@ def check_count(name: str, value: Any, *, low: int = 1, high: float = math.inf) 
     """
     allowed = f"a whole number >= {low}" + ("" if math.isinf(high) else f" and < {high + 1:g}")
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        hint = ""
-        if hasattr(value, "aval"):
-            hint = f", no array; optax.inject_hyperparams takes static_args=({name!r},)"
-        raise TypeError(f"{name}={value!r}: must be {allowed}{hint}")
+        raise TypeError(f"{name}={value!r}: must be {allowed}{_static(name, value)}")
     if not low <= int(value) <= high:
         raise ValueError(f"{name}={value}: must be {allowed}")
+
+
+def check_function(name: str, value: Any) -> None:
+    """Raise a TypeError unless `value` can be called."""
+    if not callable(value):
+        raise TypeError(f"{name}={value!r}: must be a function{_static(name, value)}")
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Raise a TypeError unless `value` is True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}={value!r}: must be True or False{_static(name, value)}")
+
+
+def _static(name: str, value: Any) -> str:
+    """What to do about an array where none is taken."""
+    if not hasattr(value, "aval"):
+        return ""
+    return f", no array; optax.inject_hyperparams takes static_args=({name!r},)"
 
 
 def check_choice(name: str, value: Any, known: Iterable[str]) -> None:

@@ -167,7 +167,7 @@ def _pairs() -> list[Pair]:
             (lambda: optax.lion(LR), keras.lion),
         ),
         Pair(
-            "Sophia", "the authors' code", "Optax",
+            "Sophia", "the paper's algorithm 3", "Optax",
             "Optax corrects mu, and divides by the curvature from before the step",
             (
                 lambda: opt.sophia(LR, gamma=1.0),

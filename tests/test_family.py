@@ -816,3 +816,71 @@ def test_bounds_follow_a_schedule_where_the_final_rate_does(build, x64):
 def test_a_window_may_weigh_its_gradients_alike():
     one, two = (_update(opt.adashift(0.1, b1=b1, keep_num=1)) for b1 in (1, 1.0))
     jax.tree.map(np.testing.assert_array_equal, one, two)
+
+
+def test_a_chain_takes_states_of_any_kind():
+    counting = optax.GradientTransformation(lambda p: 0, lambda g, s, p=None: (g, s + 1))
+    for tx in (
+        al.chain(al.scale_by_learning_rate(0.1), counting),
+        al.chain(opt.adopt(0.1), counting),
+        al.chain(opt.adopt(0.1), optax.stateless(lambda g, p: g)),
+    ):
+        _update(tx, GRADS)
+
+
+@pytest.mark.parametrize("name", ["adan", "mars"])
+def test_a_narrow_gradient_beside_wide_parameters_is_forgotten_after_infinity(name):
+    params, tx = jnp.ones(3), opt.example(name, 1e-2)
+    state = tx.init(params)
+    for step in range(8):
+        grads = jnp.array([jnp.inf if step == 3 else 1.0, -1, 0.5], jnp.float16)
+        update, state = tx.update(grads, state, params)
+        assert jnp.abs(update).max() < 1
+
+
+def test_the_angle_of_a_complex_average_has_its_phase():
+    grads = jnp.array([1j, -2j, 3.0, 0.0, 1 + 1j], jnp.complex64)
+    tx = opt.adam_atan2(0.1)
+    update, _ = tx.update(grads, tx.init(grads), grads)
+    turned, _ = tx.update(grads * 1j, tx.init(grads), grads)
+    assert jnp.isfinite(update).all()
+    np.testing.assert_allclose(turned, update * 1j, rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(np.delete(abs(update), 3), 0.1 * 1.27 * np.pi / 4, rtol=1e-5)
+
+
+def test_a_decayed_nu_is_never_negative():
+    tx, params = opt.ano(1e-2, b2=0.3), jnp.ones(3)
+    state = tx.init(params)
+    for step in range(20):
+        grads = jax.random.normal(jax.random.key(step), (3,))
+        update, state = tx.update(grads, state, params)
+        assert jnp.isfinite(update).all()
+
+
+@pytest.mark.parametrize(
+    ("build", "said"),
+    [
+        (lambda: opt.adam_mini(1e-3, axes=0), "axes=0: must be a function"),
+        (lambda: opt.adashift(1e-3, reduce="mix"), "reduce='mix': must be a function"),
+        (lambda: opt.adopt(1e-3, clip=0.5), "clip=0.5: must be True or False"),
+        (lambda: opt.nadam(1e-3, b1=None), "b1=None: must be"),
+        (lambda: opt.soap(1e-3, b2=None), "b2=None: must be"),
+        (lambda: opt.adamw(1e-3, mask="bias"), "mask='bias': must be a tree of True and False"),
+        (lambda: opt.adamw(1e-3, mask=["w"]), "must be a tree of True and False"),
+        (lambda: opt.qhadam(1e-3, v2=2.0), r"v2=2: must be a number in \[0, 1\]"),
+        (lambda: torch.adam(1e-3, 0.9, 0.999), r"betas=0.9: must be two values"),
+        (lambda: torch.radam(betas=[0.5]), r"betas=\[0.5\]: must be two values"),
+        (lambda: torch.adafactor(eps=1e-30), "eps=1e-30: must be two values"),
+    ],
+)
+def test_these_mistakes_too_are_named(build, said):
+    with pytest.raises((TypeError, ValueError), match=said):
+        build()
+
+
+@pytest.mark.parametrize(("name", "static"), [("adam_mini", ()), ("adashift", ("keep_num",))])
+def test_functions_among_the_hyperparameters_are_no_schedules(name, static):
+    injected = optax.inject_hyperparams(getattr(opt, name), static_args=static)
+    for build in (injected, getattr(opt, name)):
+        tx = build(learning_rate=1e-3)
+        assert jnp.isfinite(_update(tx, GRADS)["w"]).all()

@@ -52,6 +52,13 @@ Betas = tuple[Any, Any]
 _named = named(learning_rate="lr", b1="betas[0]", b2="betas[1]")
 
 
+def _pair(name: str, value: Any) -> tuple[Any, Any]:
+    """`value`, refused where it is not a pair."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise TypeError(f"{name}={value!r}: must be two values, as a tuple")
+    return value[0], value[1]
+
+
 @_named
 def sgd(
     lr: Any = 1e-3, momentum: Any = 0.0, weight_decay: Any = 0.0, nesterov: bool = False
@@ -81,7 +88,7 @@ def adam(
     """`torch.optim.Adam`: eps beside the corrected root; the maximum, if any, before correction."""
     return chain(
         *coupled(0.0 if decoupled_weight_decay else weight_decay),
-        track_moments(*betas),
+        track_moments(*_pair("betas", betas)),
         *([amsgrad_max()] if amsgrad else []),
         correct_bias(),
         precondition(eps),
@@ -110,7 +117,7 @@ def nadam(
     decoupled_weight_decay: bool = False,
 ) -> Optimizer:
     """`torch.optim.NAdam`: the momentum warms up as `b1 (1 - 0.96^(t momentum_decay) / 2)`."""
-    b1, b2 = betas
+    b1, b2 = _pair("betas", betas)
     if decoupled_weight_decay:
         return nadam_scheduled(lr, b1, b2, eps, momentum_decay, weight_decay=weight_decay)
     return chain(*coupled(weight_decay), nadam_scheduled(lr, b1, b2, eps, momentum_decay))
@@ -125,7 +132,7 @@ def radam(
     decoupled_weight_decay: bool = False,
 ) -> Optimizer:
     """`torch.optim.RAdam`: eps beside the uncorrected root."""
-    b1, b2 = betas
+    b1, b2 = _pair("betas", betas)
     return chain(
         *coupled(0.0 if decoupled_weight_decay else weight_decay),
         track_moments(b1, b2),
@@ -145,7 +152,7 @@ def adamax(
     weight_decay: Any = 0.0,
 ) -> Optimizer:
     """`torch.optim.Adamax`: eps is added to the gradient's magnitude, inside the maximum."""
-    b1, b2 = betas
+    b1, b2 = _pair("betas", betas)
     return chain(
         *coupled(weight_decay),
         track_moments(b1, largest(b2, eps)),
@@ -216,7 +223,7 @@ def adafactor(
     check_number("lr", lr, low=0)
     check_number("beta2_decay", beta2_decay, high=0, open_high=True, scheduled=False)
     check_number("d", d, low=1, scheduled=False)
-    least, min_scale = eps
+    least, min_scale = _pair("eps", eps)
     if least is not None:
         check_number("eps[0]", least, low=0, scheduled=False)
 

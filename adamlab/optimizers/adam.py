@@ -98,7 +98,7 @@ def adam_l2(
     """Adam with an L2 penalty in the gradient: `g + weight_decay * theta` is what is averaged.
 
     Loshchilov & Hutter 2019, algorithm 2, line 6. The update of
-    `torch.optim.Adam(weight_decay=...)`.
+    `torch.optim.Adam(weight_decay=...)`, whose default is 0.
     """
     return chain(
         add_l2(weight_decay),

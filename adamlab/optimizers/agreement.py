@@ -114,7 +114,7 @@ def diffgrad(
     """Adam with friction where the gradient changes little: `mu_hat sigmoid(|g_{t-1} - g_t|)`.
 
     Dubey et al. 2019, equation 6; eps beside the uncorrected root. The update of
-    `torch_optimizer.DiffGrad`.
+    `torch_optimizer.DiffGrad`, but for its decay, which is an L2 penalty.
     """
     return chain(
         track_moments(b1, b2),
@@ -181,7 +181,7 @@ def adashift(
     b2: DecayRate = 0.999,
     eps: Any = 1e-8,
     keep_num: int = 10,
-    reduce: Any = jnp.max,
+    reduce: Any = "max",
     *,
     weight_decay: Any = 0.0,
     mask: Any = None,
@@ -190,8 +190,10 @@ def adashift(
 
     The mean of the last `keep_num` gradients over the root of the average of `g_{t-keep_num}²`,
     reduced over each leaf (Zhou et al. 2019, algorithm 2). The update of
-    `pytorch_optimizer.AdaShift`; `reduce=None` keeps a second moment for each element.
+    `pytorch_optimizer.AdaShift`, whose eps is 1e-10; `reduce` is "max", a function such as
+    `jnp.mean`, or None for a second moment for each element.
     """
+    reduce = jnp.max if isinstance(reduce, str) and reduce == "max" else reduce
     second = b2 if reduce is None else block_squares(b2, all_axes, reduce)
     return chain(
         track_window(b1, keep_num),

@@ -197,7 +197,7 @@ def adam_mini(
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
     eps: Any = 1e-8,
-    axes: Any = per_row,
+    axes: Any = None,
     *,
     weight_decay: Any = 0.0,
     mask: Any = None,
@@ -206,10 +206,10 @@ def adam_mini(
 
     Zhang et al. 2024, algorithm 1. The update of the authors' `adam_mini.Adam_mini`, whose rule for
     the blocks goes by the parameters' names; here `axes` gives a leaf's axes that share one, such
-    as `per_row` or `all_axes`. Use `optax.partition` for several rules.
+    as `per_row`, which None stands for, or `all_axes`. Use `optax.partition` for several rules.
     """
     return chain(
-        track_moments(b1, block_squares(b2, axes)),
+        track_moments(b1, block_squares(b2, per_row if axes is None else axes)),
         correct_bias(),
         precondition(eps),
         *finish(learning_rate, weight_decay, mask),
@@ -231,7 +231,7 @@ def soap(
 
     Vyas et al. 2024, algorithm 3; see `in_basis`. The update of the authors' SOAP and of
     `pytorch_optimizer.SOAP`: eps beside the root of the uncorrected second moment, a first step
-    that moves nothing, decay after the step.
+    that moves nothing, decay after the step (of 1e-2 unless told, there).
 
     Args:
         learning_rate, b1, b2, eps, weight_decay: as for `adamw`.
@@ -239,6 +239,7 @@ def soap(
         precondition_frequency: steps between two changes of the basis.
         max_precond_dim: the longest side of a leaf that is turned.
     """
+    check_decay("b2", b2)
     if shampoo_beta is not None:
         check_decay("shampoo_beta", shampoo_beta)
     check_count("precondition_frequency", precondition_frequency)

@@ -77,7 +77,8 @@ def adamc(
     """AdamW whose decay scales with the schedule squared on layers that precede a norm.
 
     `learning_rate² / peak * weight_decay * theta` there, `learning_rate * weight_decay * theta`
-    elsewhere (Defazio 2025, AdamC, algorithm 1). The update of `pytorch_optimizer.AdamC`.
+    elsewhere (Defazio 2025, AdamC, algorithm 1). The update of `pytorch_optimizer.AdamC`,
+    whose weight_decay is 0 unless told otherwise.
 
     Args:
         learning_rate: a number, or a schedule of the number of steps done.

@@ -34,6 +34,7 @@ from adamlab.stages._decay_rate import plain_decay
 from adamlab.stages.numerics import step_number
 
 
+@named(momentum="b1")
 def nadam(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -69,8 +70,8 @@ def nadam_scheduled(
 ) -> Optimizer:
     """Nadam with the momentum warm-up of its paper: `b1 (1 - 0.96^(t momentum_decay) / 2)`.
 
-    Dozat 2016, algorithm 8 and section 3.2. The update of `torch.optim.NAdam`; with
-    `momentum_decay=1` that of `keras.optimizers.Nadam`.
+    Dozat 2016, algorithm 8 and section 3.2. The update of `torch.optim.NAdam`, whose decay is an L2
+    penalty unless told otherwise; with `momentum_decay=1` that of `keras.optimizers.Nadam`.
     """
     b1 = plain_decay("b1", b1)
     check_number("momentum_decay", momentum_decay, low=0, scheduled=False)
@@ -102,7 +103,8 @@ def qhadam(
     """Adam whose averages are mixed with the gradient and its square.
 
     `(v1 mu_hat + (1 - v1) g) / (sqrt(v2 nu_hat + (1 - v2) g²) + eps)` (Ma & Yarats 2018, equation
-    10). The update of `qhoptim.pyt.QHAdam`.
+    10). The update of `qhoptim.pyt.QHAdam`, whose defaults (b1 = .9, v1 = 1) are plain Adam, and
+    whose decay is an L2 penalty.
     """
     return chain(
         track_moments(b1, b2),
@@ -246,7 +248,8 @@ def adai(
     """Momentum whose inertia adapts to the gradient's second moment; no preconditioning.
 
     `b1 = clip(1 - b0 nu_hat / max(mean(nu_hat), eps), 0, 1 - eps)` for each element (Xie et al.
-    2020, algorithm 2, without the floor). The update of `pytorch_optimizer.Adai`.
+    2020, algorithm 2, without the floor). The update of `pytorch_optimizer.Adai`, whose decay is an
+    L2 penalty unless told otherwise.
     """
     return chain(
         track_moments(None, b2),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from adamlab._checks import named
+from adamlab._checks import check_flag, named
 from adamlab.optimizers._finish import Optimizer, decays, finish
 from adamlab.stages import (
     DecayRate,
@@ -44,8 +44,8 @@ def adamax(
 ) -> Optimizer:
     """Adam by the largest gradient: `mu_hat / u` with `u = max(b2 u, |g| + eps)`.
 
-    Kingma & Ba 2015, algorithm 2. The update of `torch.optim.Adamax` and `optax.adamax`; Keras adds
-    eps to u (`adamlab.compat.keras.adamax`).
+    Kingma & Ba 2015, algorithm 2. The update of `optax.adamax`, and of `torch.optim.Adamax` but for
+    its decay, an L2 penalty; Keras adds eps to u (`adamlab.compat.keras.adamax`).
     """
     return chain(
         track_moments(b1, largest(b2, eps)),
@@ -117,9 +117,10 @@ def adopt(
     """Momentum of gradients that are normalised by the second moment of the step before.
 
     `mu = ema(clip(g / max(sqrt(nu_{t-1}), eps), t^(1/4)))`, t from 0, nu from the first square; no
-    step at t = 0 (Taniguchi et al. 2024, algorithm 2). The update of the authors' code and of
-    `optax.contrib.adopt`.
+    step at t = 0 (Taniguchi et al. 2024, algorithm 2). The update of the authors' code, whose decay
+    is an L2 penalty unless told otherwise, and of `optax.contrib.adopt`. `clip` is whether to.
     """
+    check_flag("clip", clip)
     return chain(
         track_moments(None, previous(squares(from_first(b2)))),
         precondition(root_or_eps(eps)),
@@ -165,8 +166,8 @@ def laprop(
     """Momentum of normalised gradients: Adam with its two halves exchanged.
 
     `mu = ema(g / (sqrt(nu_hat) + eps)) / (1 - b1^t)`, the decay after the step (Ziyin et al. 2020,
-    algorithm 1). The update of `timm.optim.LaProp`; the authors' code puts the learning rate into
-    the average, which differs under a schedule alone.
+    algorithm 1). The update of `timm.optim.LaProp` and of the authors' code at a constant learning
+    rate; both put it into the average, which differs under a schedule.
     """
     return chain(
         track_moments(None, b2),
@@ -190,7 +191,8 @@ def adam_atan2(
 ) -> Optimizer:
     """Adam without eps: `a atan2(mu_hat, b sqrt(nu_hat))`.
 
-    Everett et al. 2024, section 4. The update of `adam_atan2_pytorch.AdamAtan2`.
+    Everett et al. 2024, section 4. The update of `adam_atan2_pytorch.AdamAtan2`, whose
+    b2 is .99.
     """
     return chain(
         track_moments(b1, b2),
@@ -238,7 +240,7 @@ def adahessian(
     """Adam over the Hessian's diagonal: pass `hessian_diag` to `update`.
 
     `mu_hat / (sqrt(ema(D²)_hat) + eps)` (Yao et al. 2021, algorithm 1). The update of
-    `pytorch_optimizer.AdaHessian` without its averaging over blocks.
+    `pytorch_optimizer.AdaHessian` without its averaging over blocks; its eps is 1e-16.
 
     `adamlab.analysis.hessian_diagonal` gives an estimate, which `train` and the maps pass by
     themselves; `optax.masked` hands it on with `mask_compatible_extra_args=True`.
@@ -268,8 +270,9 @@ def sophia(
     """Clipped Newton steps: pass an estimate of the Hessian's diagonal as `hessian_diag`.
 
     `clip(mu / max(gamma h, eps), 1)` with h the diagonal's average, read on the first of every
-    `every` steps (Liu et al. 2023, algorithm 3). The update of `pytorch_optimizer.SophiaH`;
-    `optax.contrib.sophia` corrects mu and uses h from before the step.
+    `every` steps (Liu et al. 2023, algorithm 3). The update of `pytorch_optimizer.SophiaH`,
+    which has no gamma (1), no decay, b1 = .96 and clips at .01; `optax.contrib.sophia` corrects mu
+    and uses h from before the step, as the authors' training loop does.
 
     `adamlab.analysis.hessian_diagonal` gives an estimate, which `train` and the maps pass by
     themselves; `optax.masked` hands it on with `mask_compatible_extra_args=True`.

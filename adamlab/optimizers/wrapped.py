@@ -76,7 +76,7 @@ def ranger(
 ) -> Optimizer:
     """RAdam with slow weights (Wright 2019), as `lookahead_adam`.
 
-    The update of `optimi.Ranger`.
+    The update of `optimi.Ranger`, whose betas are .9 and .99.
     """
     return chain(
         radam(learning_rate, b1, b2, eps, weight_decay=weight_decay),
@@ -116,7 +116,8 @@ def adamw_kahan(
 ) -> Optimizer:
     """AdamW for bfloat16 parameters, with Kahan summation (Zamirai et al. 2020, algorithm 5).
 
-    Like `optimi.AdamW(kahan_sum=True)`, but nu is kept in float32.
+    Like `optimi.AdamW(kahan_sum=True)`, but nu is kept in float32, and b2 and eps are .99 and 1e-6
+    there.
     """
     return chain(
         adamw(learning_rate, b1, b2, eps, weight_decay=weight_decay, mask=mask),

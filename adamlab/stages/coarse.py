@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adamlab._checks import check_count, check_number
+from adamlab._checks import check_count, check_function, check_number
 from adamlab.stages._decay_rate import DecayRate, check_decay
 from adamlab.stages.numerics import lerp, ratio, squared_magnitude, wide_dtype
 from adamlab.stages.second_moment import SecondMoment, Seen, at_most_tame, square
@@ -44,13 +44,14 @@ def block_squares(
 
     Raises:
         ValueError: b2 is outside [0, 1).
+        TypeError: `axes` or `reduce` is no function.
     """
     check_decay("b2", b2)
+    check_function("axes", axes)
+    check_function("reduce", reduce)
 
     def init(p: jax.Array) -> jax.Array:
-        over = {axis % p.ndim for axis in axes(p.shape)}
-        shape = [1 if i in over else n for i, n in enumerate(p.shape)]
-        return jnp.zeros(shape, wide_dtype(jnp.real(p)))
+        return _zeros_over(p, tuple(axes(p.shape)))
 
     def fold(nu: jax.Array, seen: Seen, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
         if not seen.grad.size:
@@ -62,6 +63,13 @@ def block_squares(
         return new, new
 
     return SecondMoment("block_squares", b2, init, fold)
+
+
+def _zeros_over(p: jax.Array, axes: tuple[int, ...]) -> jax.Array:
+    """Zeros for `p` reduced over `axes`; made from it, so that they lie on its devices."""
+    real = jnp.real(p)
+    like = jnp.sum(real, axes, keepdims=True) if axes else real
+    return jnp.zeros_like(like, wide_dtype(real))
 
 
 class Factors(NamedTuple):
@@ -104,12 +112,11 @@ def factored(
     check_count("min_dim_size", min_dim_size)
 
     def init(p: jax.Array) -> Any:
-        dtype = wide_dtype(jnp.real(p))
         pair = factored_axes(p.shape, min_dim_size, axes)
         if pair is None:
-            return jnp.zeros(p.shape, dtype)
-        row, col = ([1 if i == axis else n for i, n in enumerate(p.shape)] for axis in pair)
-        return Factors(jnp.zeros(row, dtype), jnp.zeros(col, dtype))
+            return _zeros_over(p, ())
+        row, col = (_zeros_over(p, (axis,)) for axis in pair)
+        return Factors(row, col)
 
     def fold(state: Any, seen: Seen, weight: jax.Array) -> tuple[Any, jax.Array]:
         return fold_factors(state, square(seen.grad) + jnp.asarray(eps, weight.dtype), weight)

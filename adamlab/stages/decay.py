@@ -26,11 +26,28 @@ def add_decayed_weights(weight_decay: Any, mask: Any = None) -> DirectionToDirec
 
     Raises:
         ValueError: `weight_decay` is negative or not finite.
+        TypeError: `mask` holds something other than True and False.
     """
     check_number("weight_decay", weight_decay, low=0)
+    check_mask(mask)
     return DirectionToDirection.from_optax(
         "add_decayed_weights", optax.add_decayed_weights(weight_decay, mask)
     )
+
+
+def check_mask(mask: Any) -> None:
+    """Refuse a mask that is neither a function nor a tree of True and False."""
+    wrong = [] if callable(mask) else [x for x in jax.tree.leaves(mask) if not is_flag(x)]
+    if wrong:
+        raise TypeError(
+            f"mask={mask!r}: must be a tree of True and False like the parameters, or a function "
+            f"from them to one, but holds {wrong[0]!r}"
+        )
+
+
+def is_flag(x: Any) -> bool:
+    """Whether `x` is True or False, NumPy's and JAX's included."""
+    return isinstance(x, bool) or str(getattr(x, "dtype", "")) == "bool"
 
 
 class CountState(NamedTuple):

@@ -92,6 +92,9 @@ def numerator(moments: Moments) -> Any:
 
 
 def _atan2(y: jax.Array, x: jax.Array) -> jax.Array:
-    """atan2 with derivative 0 where both are 0."""
+    """atan2 with derivative 0 where both are 0; of complex `y` that of its size, along it."""
+    if jnp.iscomplexobj(y):
+        size = jnp.where(y == 0, 0, jnp.abs(jnp.where(y == 0, 1, y)))
+        return ratio(_atan2(size, x), size) * y
     nothing = (y == 0) & (x == 0)
     return jnp.where(nothing, 0, jnp.arctan2(y, jnp.where(nothing, 1, x)))

@@ -114,7 +114,8 @@ def add_gradient_difference(gain: Any, max_norm: float | None = 1.0) -> Gradient
         old = state.previous
         if previous_grad is not None:
             old = like_gradients("previous_grad", previous_grad, updates)
-        return jax.tree.map(leaf, updates, old), AddGradientDifferenceState(updates)
+        kept = jax.tree.map(tame, updates)
+        return jax.tree.map(leaf, updates, old), AddGradientDifferenceState(kept)
 
     return GradientToGradient.from_update(
         "add_gradient_difference", init, update, lagging=("previous",)

@@ -104,10 +104,10 @@ def quasi_hyperbolic(v1: Any, v2: Any = 1.0) -> MomentsToMoments:
     this is Lion's interpolation (Chen et al. 2023, algorithm 2).
 
     Raises:
-        ValueError: v1 or v2 is negative or not finite.
+        ValueError: v1 is negative or not finite, or v2 is outside [0, 1].
     """
     check_number("v1", v1, low=0, scheduled=False)
-    check_number("v2", v2, low=0, scheduled=False)
+    check_number("v2", v2, low=0, high=1, scheduled=False)
 
     def mix(average: jax.Array, value: jax.Array, share: Any) -> jax.Array:
         weight = jnp.asarray(share, jnp.finfo(average.dtype).dtype)

@@ -98,7 +98,7 @@ def yogi(b2: DecayRate, initial: float = 1e-6, *, decayed: bool = False) -> Seco
     """Steps of g² towards g²: `nu -= (1 - b2) sign(nu - g²) g²`.
 
     Zaheer et al. 2018, algorithm 2. With `decayed`, `b2 nu` is what is stepped from (Ano, Kegreisz
-    2025).
+    2025), and 0 where that ends below it, as it can for b2 < 1/2.
 
     Raises:
         ValueError: b2 is outside [0, 1) or `initial` is negative.
@@ -110,6 +110,7 @@ def yogi(b2: DecayRate, initial: float = 1e-6, *, decayed: bool = False) -> Seco
         new_square = square(seen.grad)
         kept = (1 - weight) * nu if decayed else nu
         new = kept - weight * jnp.sign(nu - new_square) * new_square
+        new = jnp.maximum(new, 0) if decayed else new
         return new, new
 
     return SecondMoment("yogi", b2, start_at(initial), fold)

@@ -109,7 +109,8 @@ def track_window(b1: float = 0.9, length: int = 10) -> GradientToMoments:
     slots = length + 1
 
     def init(params: Any) -> WindowState:
-        queue = jax.tree.map(lambda p: jnp.zeros((slots, *p.shape), p.dtype), params)
+        # Made from the parameters, so that it lies on their devices.
+        queue = jax.tree.map(lambda p: jnp.stack([jnp.zeros_like(p)] * slots), params)
         return WindowState(jnp.zeros([], jnp.int32), jnp.zeros([], jnp.int32), queue)
 
     def update(updates: Any, state: WindowState, **_: Any) -> tuple[Any, WindowState]:
