@@ -122,10 +122,11 @@ def _tally(found: Iterable[Mapping[str, Any] | None]) -> str:
 
 
 def _in_short(record: Mapping[str, Any]) -> str:
-    """What a record says in a few words; of a run and a check that disagree only that."""
+    """What a record says in a few words; of a run and a check that disagree in all only that."""
+    own, *_ = str(record["verdict"]["sentence"]).split(" The check (")
     found, check = (record["parts"].get(part) for part in ("run", "check"))
-    if found is None or check is None or found["kind"] == check["kind"]:
-        return in_few(record["verdict"]["sentence"])
+    if not own.startswith("The run says") or found is None or check is None:
+        return in_few(own)
     changed = {"first_seed": "other seeds", "float64": "float64", "resolution": "resolution"}
     how = ", ".join(changed.get(name, name) for name in record["check"])
     return f"{found['kind']} in the run, {check['kind']} in its check ({how})"

@@ -8,8 +8,11 @@ import xarray as xr
 
 pytest.importorskip("experiments", reason="the experiments lie in the checkout alone")
 
+import adamlab
 from adamlab.analysis import Interval
 from experiments import book
+from experiments.book.judging import answered
+from experiments.book.laboratory import agreed
 
 
 def test_the_sign_of_an_interval_decides():
@@ -109,13 +112,52 @@ def test_decades_have_a_least_and_a_place_for_broken_runs():
     np.testing.assert_allclose(book.decades(losses, 0.01, 100.0), [-2, 1, 2, 2])
 
 
-def test_steps_to_the_target_are_infinite_where_it_is_not_reached():
-    found = xr.Dataset({"converged_step": ("seed", [0, 7, -1])})
-    np.testing.assert_array_equal(book.steps_to_target(found), [0, 7, np.inf])
-
-
 def test_medians_over_seeds_have_intervals():
     values = xr.DataArray(np.arange(101.0)[:, None] + [0, 1000], dims=("seed", "case"))
     found = book.over_seeds(values.isel(case=0))
     assert found.low < found.value == 50 < found.high
     assert book.over_seeds(values.isel(case=1), np.mean).value == pytest.approx(1050)
+
+
+def _verdict(**kinds):
+    kind, sentence = book.together(kinds, "Is it so, at 0.01?")
+    return book.Verdict(kind, f"{sentence} Beside it, 1.5 times.", {"a number": 1.0})
+
+
+def test_what_is_answered_is_read_back():
+    kinds = {
+        "a, 1-b2 = 0.01": "supported",
+        "b (He): c": "refuted",
+        "d": "depends",
+        "e": "undecided",
+    }
+    assert answered(_verdict(**kinds).sentence)[0] == kinds
+    assert answered("An average is not too small.")[0] == {}
+
+
+@pytest.mark.parametrize(
+    ("run", "check", "kind", "said"),
+    [
+        ({"a": "supported", "b": "refuted"}, {"a": "supported", "b": "refuted"}, "depends",
+         "Is it so, at 0.01? Yes: a. No: b. Beside it, 1.5 times."),
+        ({"a": "supported", "b": "refuted"}, {"a": "supported", "b": "undecided"}, "undecided",
+         'Is it so, at 0.01? Yes: a. Open: b. Beside it, 1.5 times. The check ({"first_seed": 9}) '
+         "differs: b (no in the run, open in it)."),
+        ({"a": "supported", "b": "refuted"}, {"a": "refuted", "b": "supported"}, "undecided",
+         'Is it so, at 0.01? Open: a; b. Beside it, 1.5 times. The check ({"first_seed": 9}) '
+         "differs: a (yes in the run, no in it); b (no in the run, yes in it)."),
+    ],
+)  # fmt: skip
+def test_each_part_must_be_answered_alike_by_run_and_check(run, check, kind, said):
+    found = agreed(_verdict(**run), _verdict(**check), {"first_seed": 9})
+    assert (found.kind, found.sentence) == (kind, said)
+    assert found.numbers == {"a number": 1.0}
+
+
+def test_a_target_that_is_never_reached_or_left_again_takes_for_ever():
+    stalled, converged = adamlab.Outcome.STALLED, adamlab.Outcome.CONVERGED
+    found = xr.Dataset({
+        "converged_step": ("seed", [5, 0, 7, -1]),
+        "outcome": ("seed", [stalled, converged, converged, stalled]),
+    })  # fmt: skip
+    np.testing.assert_array_equal(book.steps_to_target(found), [np.inf, 0, 7, np.inf])
