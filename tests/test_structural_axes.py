@@ -168,3 +168,21 @@ def test_missing_optimizers_are_not_taken_for_failures(maps):
     assert (outcome["outcome"].sel(optimizer="adam") == -1).all()
     assert (outcome["outcome"].sel(optimizer="nadam") >= Outcome.CONVERGED).all()
     assert jnp.isfinite(outcome["late_loss"].values).all()
+
+
+def test_what_is_not_computed_is_the_same_in_a_store_and_in_several():
+    from adamlab.sweeps.structure import _joined
+
+    part = xr.Dataset({
+        "count": ("x", np.array([1, 2], np.uint32)), "loss": ("x", np.float32([1, 2])),
+        "step": ("x", np.array([3, 4], np.int32)), "done": ("x", [True, True]),
+    })  # fmt: skip
+    whole = _joined("optimizer", ["adam", "sgd"], {"adam": part})
+    assert {name: str(v.dtype) for name, v in whole.data_vars.items()} == {
+        "count": "uint32", "loss": "float32", "step": "int32", "done": "bool",
+    }  # fmt: skip
+    absent = whole.sel(optimizer="sgd")
+    assert absent["count"].values.tolist() == [0, 0]
+    assert absent["step"].values.tolist() == [-1, -1]
+    assert np.isnan(absent["loss"]).all()
+    assert not absent["done"].any()

@@ -15,6 +15,12 @@ DONE = "done_blocks"
 """The array of a store that says which blocks are done."""
 
 
+def not_computed(dtype: Any) -> Any:
+    """What stands where nothing has been computed."""
+    kind = np.dtype(dtype).kind
+    return np.asarray({"f": np.nan, "c": np.nan, "i": -1}.get(kind, 0), dtype)[()]
+
+
 def check_outputs(outputs: Mapping[str, jax.ShapeDtypeStruct]) -> None:
     """Refuse outputs that cannot be kept.
 

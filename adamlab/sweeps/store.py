@@ -15,7 +15,7 @@ import numpy as np
 
 from adamlab.sweeps.axes import Axes
 from adamlab.sweeps.identity import PROGRAM
-from adamlab.sweeps.outputs import DONE, check_names, own_dims, signature
+from adamlab.sweeps.outputs import DONE, check_names, not_computed, own_dims, signature
 from adamlab.sweeps.plan import Plan
 from adamlab.sweeps.refusals import OtherSweepError
 
@@ -189,7 +189,7 @@ class Store:
             dims = _dimension_names(array)
             if name in self._outputs:
                 there = done.reshape(done.shape + (1,) * (values.ndim - done.ndim))
-                values = np.where(there, values, np.asarray(_missing(values.dtype), values.dtype))
+                values = np.where(there, values, not_computed(values.dtype))
             variables[name] = (dims, values, dict(array.attrs))
         variables["done"] = (tuple(self.plan.axes), done, {})
         coordinates = [name for name, (dims, *_) in variables.items() if dims == (name,)]
@@ -220,7 +220,7 @@ def _lay_out(
             shape=plan.shape + output.shape,
             chunks=plan.block + tuple(max(n, 1) for n in output.shape),
             dtype=output.dtype,
-            fill_value=_missing(output.dtype),
+            fill_value=not_computed(output.dtype),
             dimension_names=axes + tuple(own),
         )
     group.create_array(
@@ -240,11 +240,6 @@ def _lay_out(
         settings=json.loads(json.dumps(settings)),
         **attributes,
     )
-
-
-def _missing(dtype: np.dtype[Any]) -> Any:
-    """What stands where nothing has been computed."""
-    return {"f": np.nan, "c": np.nan, "i": -1}.get(np.dtype(dtype).kind, 0)
 
 
 def _describe(values: np.ndarray) -> str:

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from adamlab.sweeps.outputs import not_computed
 from adamlab.sweeps.refusals import OtherSweepError, already_exists
 
 if TYPE_CHECKING:
@@ -133,8 +134,7 @@ def _joined(name: str, labels: list[str], parts: Mapping[str, xr.Dataset]) -> xr
         data_vars="all", coords="minimal", compat="override",
     )  # fmt: skip
     if len(parts) < len(labels):
-        unknown = {"b": False, "i": -1}
-        fill = {v: unknown.get(whole[v].dtype.kind, np.nan) for v in whole.data_vars}
+        fill = {name: not_computed(variable.dtype) for name, variable in whole.data_vars.items()}
         whole = whole.reindex({name: labels}, fill_value=fill)
     return whole.assign_attrs(_joined_attributes(parts))
 
