@@ -110,9 +110,9 @@ EXPERIMENT = book.Experiment(
     measure=measure,
     judge=judge,
     draw=draw,
-    settings={"seeds": 8, "rates": 7, "stride": 1, "steps": 1500},
+    settings={"seeds": 32, "rates": 7, "stride": 1, "steps": 1500},
     quick={"seeds": 2, "rates": 4, "stride": 2, "steps": 100},
-    check={"first_seed": 2000},
+    check={"first_seed": 6000},
     symptom="The train loss rests well above zero, though a clean part of the data is learnt fast.",
     remedy="# nothing in Adam: a longer training learns the wrong labels by heart.\n"
     "# Judge by the test loss, and stop when it rises.",

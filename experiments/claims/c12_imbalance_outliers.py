@@ -146,9 +146,9 @@ EXPERIMENT = book.Experiment(
     measure=measure,
     judge=judge,
     draw=draw,
-    settings={"seeds": 8, "rates": 10, "levels": 5, "steps": 800},
+    settings={"seeds": 32, "rates": 10, "levels": 5, "steps": 800},
     quick={"seeds": 2, "rates": 4, "levels": 2, "steps": 40},
-    check={"first_seed": 1000},
+    check={"first_seed": 6000},
     symptom="The cost rests high where some targets are far off; rare classes are never predicted.",
     remedy="supervised(source, model, huber)  # for outliers; for imbalance: as many rows of each "
     "class in a batch",
