@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "experiments" / "results"
 OUT = ROOT / "out" / "experiments"
 _UNFINISHED = "unfinished"
+_ONLY_READ = {"question", "claim", "symptom", "remedy"}
 
 
 def experiments() -> dict[str, Experiment]:
@@ -60,10 +61,25 @@ def kept_in(quick: bool) -> Path:
 
 
 def fingerprint(experiment: Experiment, quick: bool) -> str:
-    """Changes with the experiment's code, comments and layout aside, and its settings."""
-    code = ast.dump(ast.parse(source_of(experiment).read_text()))
-    text = code + json.dumps(settings_of(experiment, quick))
+    """Changes with the experiment's code, its criterion and its settings.
+
+    Not with comments and layout, nor with what is only read: docstrings, the question, the claim
+    in words, the symptom and the remedy.
+    """
+    tree = ast.parse(source_of(experiment).read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            node.keywords = [word for word in node.keywords if word.arg not in _ONLY_READ]
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and _is_text(body[0]):
+            del body[0]
+    text = ast.dump(tree) + json.dumps(settings_of(experiment, quick))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    """Whether it is a string that stands alone."""
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def load(experiment: Experiment, quick: bool = False) -> dict[str, Any] | None:

@@ -79,8 +79,9 @@ def page() -> str:
 <p>Each claim below is tested by one experiment: a criterion fixed in code before the full run
 (changes made after results had been seen are stated), a measurement, a verdict, and a check of the
 verdict with other seeds, resolution or precision. "Undecided" means that run and check disagree, or
-that an interval contains the threshold. Intervals are 95 % bootstrap intervals over seeds; lines
-are medians over seeds, shaded bands go from the lowest seed to the highest.</p>
+that an interval contains the threshold. Intervals are 95 % bootstrap intervals over seeds, a little
+too narrow where there are only eight; lines are medians over seeds, shaded bands go from the lowest
+seed to the highest.</p>
 <p class="small">{_machine(found.values())}</p>
 <h2 id="symptoms">My training fails: where do I look?</h2>
 <div class="wide"><table><tr><th>What you see</th><th>Look at</th><th></th></tr>

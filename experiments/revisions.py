@@ -16,15 +16,21 @@ REVISED: dict[str, tuple[str, str]] = {
     "C02": (REVIEW, "b2 from .5 up in place of 0, where everything was unstable; a finer grid"),
     "C04": (SMALL, "the threshold for a gain went from .25 to .1; noise levels closer together"),
     "C05": (REVIEW, "one rate for both, and only where there are jumps to tame"),
-    "C06": (REVIEW, "oscillation counts whether a run converges or not"),
+    "C06": (REVIEW, "oscillation counts whether a run converges or not; four times the seeds"),
     "C07": (FULL, "four times the seeds, since a case was open"),
     "C09": (FULL, "late loss instead of steps to a target; depth 20 and other initializers added"),
     "C11": (
         REVIEW,
         "no floor for the loss; twice the steps, so that late is late; judged part by part",
     ),
-    "C12": (REVIEW, "the cost above its least, and with every class weighing the same"),
-    "C13": (REVIEW, "all begin as the same function; scaling alone is judged too"),
+    "C12": (
+        REVIEW,
+        "the cost above its least, and with every class weighing the same; four times the seeds",
+    ),
+    "C13": (
+        REVIEW,
+        "all begin as the same function; scaling alone is judged too; four times the seeds",
+    ),
     "C15": (REVIEW, "the labels say by how much; before, 128 images, a margin and more seeds"),
     "C17": (FULL, "a gain must exceed .2 decades; twice the seeds; 784 inputs in place of 64"),
     "C18": (FULL, "best rates by the median over seeds; twice the seeds"),
@@ -49,7 +55,7 @@ REVISED: dict[str, tuple[str, str]] = {
     "C26": (REVIEW, "the averages alone are judged, as claimed; the steps are told"),
     "C27": (
         REVIEW,
-        "an arrival must stay; before, sooner means 1.1 times and the starts are scattered",
+        "an arrival must stay; four times the seeds; before, 1.1 times sooner, starts scattered",
     ),
     "P02": (
         REVIEW,

@@ -307,3 +307,27 @@ def test_a_kept_picture_has_few_colours_and_looks_the_same(tmp_path):
 
 def test_all_that_is_kept_of_the_book_is_small():
     assert sum(path.stat().st_size for path in records.RESULTS.iterdir()) < 4e6
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ('symptom="', 'symptom="Often: ', True),
+        ("def judge(", "# as said\ndef judge(", True),
+        ('    """', '    """Here: ', True),
+        ("criterion=", "criterion=1 * ", False),
+        ('"first_seed": ', '"first_seed": 1', False),
+        ("return book.Verdict(", "return  book.Verdict(1, ", False),
+    ],
+)
+def test_what_is_only_read_makes_no_result_old(old, new, same, monkeypatch, tmp_path):
+    experiment = BOOK["C01"]
+    source, before = (
+        records.source_of(experiment).read_text(),
+        records.fingerprint(experiment, False),
+    )
+    assert old in source
+    changed = tmp_path / "changed.py"
+    changed.write_text(source.replace(old, new))
+    monkeypatch.setattr(records, "source_of", lambda _: changed)
+    assert (records.fingerprint(experiment, False) == before) == same

@@ -121,6 +121,6 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 16, "rates": 25, "ratios": 9},
     quick={"seeds": 2, "rates": 5, "ratios": 2},
     check={"first_seed": 1000},
-    symptom="The loss falls a little and rests; features have different units.",
+    symptom="The loss falls a little and then stops; the features have different units.",
     remedy="adam(1e-1)  # on (inputs - inputs.mean(0)) / inputs.std(0)",
 )

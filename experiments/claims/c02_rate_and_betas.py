@@ -107,6 +107,6 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 8, "rates": 13, "b1s": 10, "b2s": 10, "steps": 600},
     quick={"seeds": 2, "rates": 3, "b1s": 3, "b2s": 3, "steps": 40},
     check={"first_seed": 1000},
-    symptom="The loss jumps about, or rests far above where it was, from the first steps on.",
+    symptom="From the first steps on the loss jumps about, or stays far above where it began.",
     remedy="adam(1e-3, b1=0.9, b2=0.999)  # keep b1 < sqrt(b2), and lower the rate first",
 )

@@ -143,6 +143,6 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 8, "batches": 13, "rates": 13, "sizes": (2, 8, 32, 128), "steps": 800},
     quick={"seeds": 2, "batches": 3, "rates": 3, "sizes": (32,), "steps": 40},
     check={"first_seed": 1000},
-    symptom="The loss jumps about a level that it never leaves, however long it is trained.",
+    symptom="The loss jumps around a level that it never falls below, however long the training.",
     remedy="adam(lambda step: 1e-2 * 0.999**step)  # or a larger batch; a lower rate settles too",
 )

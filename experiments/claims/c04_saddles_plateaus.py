@@ -136,6 +136,6 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 48, "rates": 5, "strengths": 15, "steps": 2000},
     quick={"seeds": 4, "rates": 3, "strengths": 4, "steps": 200},
     check={"first_seed": 1000},
-    symptom="The loss rests on a level from the first step on; gradients are tiny.",
+    symptom="The loss does not move from the first step on; the gradients are tiny.",
     remedy="adam(1e-2, eps=1e-16)  # far out, where eps hides the gradient; noise on a ridge",
 )

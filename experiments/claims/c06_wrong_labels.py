@@ -113,7 +113,7 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 32, "rates": 7, "stride": 1, "steps": 1500},
     quick={"seeds": 2, "rates": 4, "stride": 2, "steps": 100},
     check={"first_seed": 6000},
-    symptom="The train loss rests well above zero, though a clean part of the data is learnt fast.",
+    symptom="The train loss stops well above zero, though most of the data is learnt fast.",
     remedy="# nothing in Adam: a longer training learns the wrong labels by heart.\n"
     "# Judge by the test loss, and stop when it rises.",
 )

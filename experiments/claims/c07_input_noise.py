@@ -110,6 +110,6 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 128, "rates": 13, "noises": 9},
     quick={"seeds": 2, "rates": 4, "noises": 3},
     check={"first_seed": 3000},
-    symptom="Train loss falls while test loss rises, on some dozens of rows.",
+    symptom="With a few dozen rows, the train loss falls while the test loss rises.",
     remedy="with_input_noise(problem)  # no cure here: search input_noise as the rate, from 0 on",
 )

@@ -140,6 +140,6 @@ EXPERIMENT = book.Experiment(
         "kinds": ["plain", "batch norm"], "steps": 64,
     },
     check={"first_seed": 2000},
-    symptom="The loss of a deep net rests at that of guessing, for long or for good.",
+    symptom="The loss of a deep net stays at that of guessing, for long or for good.",
     remedy="network(widths, batch_norm=True)  # or residual=True, or initializer='he_normal'",
 )  # fmt: skip

@@ -149,7 +149,7 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 32, "rates": 10, "levels": 5, "steps": 800},
     quick={"seeds": 2, "rates": 4, "levels": 2, "steps": 40},
     check={"first_seed": 6000},
-    symptom="The cost rests high where some targets are far off; rare classes are never predicted.",
+    symptom="The cost stays high where some targets are far off; rare classes are never predicted.",
     remedy="supervised(source, model, huber)  # for outliers; for imbalance: as many rows of each "
     "class in a batch",
 )

@@ -141,6 +141,6 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 32, "rates": 13, "steps": 1000},
     quick={"seeds": 2, "rates": 7, "steps": 100},
     check={"first_seed": 6000},
-    symptom="On a table in its own units the loss begins in the hundreds and rests far too high.",
+    symptom="On a table in its own units the loss stays far too high.",
     remedy="adam(1e-1)  # on standardized(source): (inputs - inputs.mean(0)) / inputs.std(0)",
 )

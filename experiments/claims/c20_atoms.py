@@ -112,6 +112,6 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 128, "rates": 13, "l1": [0, 1e-4, 1e-2], "steps": [100, 1000]},
     quick={"seeds": 2, "rates": 4, "l1": [0, 1e-2], "steps": [100]},
     check={"first_seed": 6000},
-    symptom="The lengths of the dictionary's columns drift apart as it is trained.",
+    symptom="The lengths of the dictionary's columns drift apart during training.",
     remedy="adam(1e-2)  # a lower rate: the lengths hardly move in 100 steps of .01",
 )

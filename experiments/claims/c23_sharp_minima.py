@@ -130,5 +130,5 @@ EXPERIMENT = book.Experiment(
     quick={"seeds": 2, "rates": 2, "steps": {"batch 32": 48}, "looks": 8},
     check={"first_seed": 2000},
     symptom="SGD reaches the same train loss and is better on new images.",
-    remedy="sgd(1e-1, momentum=0.9)  # or a larger rate for Adam: what rests there is flatter",
+    remedy="sgd(1e-1, momentum=0.9)  # or a larger rate for Adam: what it finds there is flatter",
 )  # fmt: skip

@@ -129,5 +129,5 @@ EXPERIMENT = book.Experiment(
     quick={"seeds": 2, "rates": 4, "decays": 5, "steps": 60},
     check={"first_seed": 6000},
     symptom="The best weight decay changes whenever the learning rate does.",
-    remedy="adamw(1e-3, weight_decay=1.0)  # hardly less coupled here than L2: search both",
+    remedy="adamw(1e-3, weight_decay=1.0)  # no less coupled here than L2: search both",
 )

@@ -136,6 +136,6 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 8, "b2s": 24, "b1s": 12, "steps": 50_000},
     quick={"seeds": 2, "b2s": 6, "b1s": 3, "steps": 2_000},
     check={"first_seed": 1000},
-    symptom="The more batches an epoch has, the closer to 1 must b2 be: else the loss runs away.",
+    symptom="The loss runs away, sooner the more batches an epoch has: b2 must be closer to 1.",
     remedy="adam(1e-3, b2=1 - 1 / steps_per_epoch**2)  # b2 that remembers more than an epoch",
 )
