@@ -11,7 +11,7 @@ import optax
 
 from adamlab._checks import check_count
 from adamlab.optimizers._finish import Optimizer
-from adamlab.stages._chain import check_same_form, same_form
+from adamlab.stages._forms import check_same_form, same_form
 
 
 def group_small_leaves(

@@ -3,6 +3,7 @@
 from adamlab.stages._catalogue import vocabulary
 from adamlab.stages._chain import chain
 from adamlab.stages._decay_rate import DecayRate, OneMinus, decay_at
+from adamlab.stages._forms import gradient_like, zeros_like_field
 from adamlab.stages._kinds import (
     DirectionToDirection,
     GradientToDirection,
@@ -33,7 +34,6 @@ from adamlab.stages.correction import (
     correct_mu_bias,
     correct_nu_bias,
     cross_correct,
-    zeros_like_field,
 )
 from adamlab.stages.decay import (
     add_cautious_decay,
@@ -72,7 +72,7 @@ from adamlab.stages.gradient import (
     clip,
     clip_by_global_norm,
 )
-from adamlab.stages.moments import gradient_like, track_moments, track_mu, track_nu
+from adamlab.stages.moments import track_moments, track_mu, track_nu
 from adamlab.stages.momentum import (
     cautious_mask,
     change_mu,

@@ -7,9 +7,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
+from adamlab.stages._forms import (
+    check_same_form,
+    is_like,
+    like_gradients,
+    refuse_foreign,
+    refuse_integers,
+)
 from adamlab.stages._kinds import (
     DirectionToDirection,
     GradientToDirection,
@@ -57,7 +63,7 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
 
     def init(params: optax.Params) -> tuple[Any, ...]:
         params = jax.tree.map(jnp.asarray, params)
-        _refuse_integers("parameter", params)
+        refuse_integers("parameter", params)
         states, value = [], params
         for stage in extended:
             state = stage.init(value)
@@ -82,7 +88,7 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
             check_same_form(updates, params)
         # NumPy's float64 is not computed in where JAX has no float64.
         updates, params = (jax.tree.map(jnp.asarray, tree) for tree in (updates, params))
-        _refuse_integers("gradient", updates)
+        refuse_integers("gradient", updates)
         for name in trees:
             if extra_args.get(name) is not None:
                 extra_args[name] = like_gradients(name, extra_args[name], updates)
@@ -95,7 +101,7 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
             updates, new = stage.update(updates, old, params, **given)
             states.append(new)
         if params is None:
-            _refuse_foreign(grads, updates)
+            refuse_foreign(grads, updates)
         return updates, tuple(_lagging_last(extended, states, grads))
 
     needed = dict.fromkeys(arg for stage in stages for arg in extra_args_of(stage))
@@ -113,17 +119,13 @@ def _lagging_last(
     stages: list[optax.GradientTransformationExtraArgs], states: list[Any], like: Any
 ) -> list[Any]:
     """The new states, with what a stage has handed on as it was written after those behind it."""
-
-    def alike(part: Any) -> bool:  # not the step count of a lone scalar
-        kinds = [getattr(x, "dtype", np.dtype(int)) for x in jax.tree.leaves(part)]
-        return all(jnp.issubdtype(k, jnp.inexact) for k in kinds) and same_form(part, like)
-
+    near = partial(is_like, params=like)
     for place, stage in enumerate(stages):
         lagging = getattr(stage.update, "lagging", ())
-        behind = jax.tree.leaves(states[place + 1 :], is_leaf=alike) if lagging else []
-        read = [part for part in behind if alike(part)]
+        behind = jax.tree.leaves(states[place + 1 :], is_leaf=near) if lagging else []
+        read = [part for part in behind if near(part)]
         for field in lagging:
-            if alike(kept := getattr(states[place], field)):
+            if near(kept := getattr(states[place], field)):
                 late = jax.tree.map(after, kept, *read)
                 states[place] = states[place]._replace(**{field: late})
     return states
@@ -132,71 +134,6 @@ def _lagging_last(
 def _example(extra_arg: str, params: Any) -> Any:
     """What has the form of an extra argument: but for the loss a tree like the parameters."""
     return jnp.zeros([]) if extra_arg == "value" else params
-
-
-def _refuse_integers(what: str, tree: Any) -> None:
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        if not jnp.issubdtype(leaf.dtype, jnp.inexact):
-            raise TypeError(
-                f"the {what} at {jax.tree_util.keystr(path) or 'the top'} is {leaf.dtype}: must "
-                "be real or complex floating; leave it out with optax.masked or optax.partition"
-            )
-
-
-def check_same_form(updates: Any, params: Any) -> None:
-    """Refuse gradients whose tree or shapes are not the parameters'."""
-    ours: Any = jax.tree.structure(updates)
-    theirs: Any = jax.tree.structure(params)
-    if ours != theirs:
-        raise ValueError(
-            f"the gradients' tree is {ours}, the parameters' is "
-            f"{theirs}: they must be the same; were the gradients taken with "
-            "respect to these parameters?"
-        )
-    pairs = zip(jax.tree.leaves(updates), jax.tree.leaves(params), strict=True)
-    for place, (g, p) in enumerate(pairs):
-        if jnp.shape(g) != jnp.shape(p):
-            path, _ = jax.tree_util.tree_leaves_with_path(updates)[place]
-            raise ValueError(
-                f"the gradient at {jax.tree_util.keystr(path) or 'the top'} has shape "
-                f"{jnp.shape(g)}, the parameter {jnp.shape(p)}: they must be the same"
-            )
-
-
-def same_form(value: Any, updates: Any) -> bool:
-    """Whether `value` is a tree of the structure and the shapes of `updates`."""
-    ours: Any = jax.tree.structure(value)
-    theirs: Any = jax.tree.structure(updates)
-    pairs = zip(jax.tree.leaves(value), jax.tree.leaves(updates), strict=False)
-    return ours == theirs and all(jnp.shape(v) == jnp.shape(u) for v, u in pairs)
-
-
-def like_gradients(name: str, value: Any, updates: Any) -> Any:
-    """The extra argument `name` as arrays, refused where it is no tree like the gradients."""
-    value = jax.tree.map(jnp.asarray, value)
-    if not same_form(value, updates):
-        nodes = jax.tree.leaves(updates, is_leaf=lambda x: isinstance(x, optax.MaskedNode))
-        masked = any(isinstance(node, optax.MaskedNode) for node in nodes)
-        hint = "; Optax's masked and partition take mask_compatible_extra_args=True" * masked
-        raise ValueError(
-            f"{name}={jax.tree.map(jnp.shape, value)}: must be a tree of the gradients' shapes, "
-            f"{jax.tree.map(jnp.shape, updates)}{hint}"
-        )
-    _refuse_integers(f"leaf of {name}", value)
-    return value
-
-
-def _refuse_foreign(grads: Any, updates: Any) -> None:
-    """Refuse gradients whose shapes their averages have widened, where no parameters tell."""
-    for (path, g), u in zip(
-        jax.tree_util.tree_leaves_with_path(grads), jax.tree.leaves(updates), strict=True
-    ):
-        if jnp.shape(g) != jnp.shape(u):
-            raise ValueError(
-                f"the gradient at {jax.tree_util.keystr(path) or 'the top'} has shape "
-                f"{jnp.shape(g)}, the update made of it {jnp.shape(u)}: the gradients must match "
-                "the parameters that init was given"
-            )
 
 
 def _takes_direction(stage: optax.GradientTransformation) -> bool:

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import optax
 
 from adamlab._checks import check_count
-from adamlab.stages._chain import chain, like_gradients
+from adamlab.stages._chain import chain
 from adamlab.stages._decay_rate import DecayRate, check_decay, decay_at
+from adamlab.stages._forms import is_like, like_gradients
 from adamlab.stages._kinds import GradientToDirection, extra_args_of, parts_of
 from adamlab.stages.numerics import cast_like, lerp, tame, wide_dtype, widen
 from adamlab.stages.storage import EightBit, PerLeaf, QuantizedBlocks, pack, restore, store, unpack
@@ -244,7 +245,7 @@ def _turn_state(state: Any, turn: Callable[[Any], Any], like: Any) -> Any:
     for name, part in zip(state._fields, state, strict=True):
         if name in TURNING:
             part = part if part is None else turn(part)
-        elif name not in STAYING and not _same_form(part, like):
+        elif name not in STAYING and not is_like(part, like):
             part = _turn_state(part, turn, like)
         elif name not in STAYING:
             raise ValueError(
@@ -254,12 +255,3 @@ def _turn_state(state: Any, turn: Callable[[Any], Any], like: Any) -> Any:
             )
         parts.append(part)
     return type(state)(*parts)
-
-
-def _same_form(part: Any, like: Any) -> bool:
-    ours: Any = jax.tree.structure(part)
-    theirs: Any = jax.tree.structure(like)
-    pairs = zip(jax.tree.leaves(part), jax.tree.leaves(like), strict=False)
-    return ours == theirs and all(  # a count is like no parameter
-        jnp.shape(a) == jnp.shape(b) and jnp.issubdtype(a.dtype, jnp.inexact) for a, b in pairs
-    )

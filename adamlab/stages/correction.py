@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from adamlab._checks import check_number
+from adamlab.stages._forms import zeros_like_field
 from adamlab.stages._kinds import Moments, MomentsToMoments
-from adamlab.stages.numerics import ratio, squared_magnitude, tame, wide_dtype
+from adamlab.stages.numerics import ratio, squared_magnitude, tame
 
 
 def correct_bias() -> MomentsToMoments:
@@ -82,19 +83,6 @@ def amsgrad_max() -> MomentsToMoments:
         return moments._replace(nu=nu_max), AmsgradMaxState(nu_max)
 
     return MomentsToMoments.from_update("amsgrad_max", init, update, needs=("nu",))
-
-
-def zeros_like_field(field: str, params: Any) -> Any:
-    """Zeros in the shape of `nu` or `rate`, from what a stage's `init` got."""
-
-    def zeros(p: Any, value: Any) -> jax.Array:
-        real = jax.ShapeDtypeStruct(value.shape, jnp.finfo(value.dtype).dtype)
-        like = p if p.shape == value.shape else jnp.zeros(value.shape)
-        return jnp.zeros_like(like, dtype=wide_dtype(real))
-
-    if isinstance(params, Moments):
-        return jax.tree.map(zeros, params.grad, getattr(params, field))
-    return jax.tree.map(zeros, params, params)
 
 
 def center_nu() -> MomentsToMoments:

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from adamlab._checks import check_number
 from adamlab.stages._average import fold, start_log_decay, step_at
 from adamlab.stages._decay_rate import DecayRate, check_decay, plain_decay
+from adamlab.stages._forms import gradient_like
 from adamlab.stages._kinds import Moments, MomentsToMoments
-from adamlab.stages.moments import gradient_like
 from adamlab.stages.numerics import norm, real_dtype, tame, tree_mean, widen
 
 

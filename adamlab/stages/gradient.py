@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from adamlab._checks import check_number
-from adamlab.stages._chain import like_gradients
+from adamlab.stages._forms import like_gradients
 from adamlab.stages._kinds import GradientToGradient
 from adamlab.stages.numerics import (
     norm,

@@ -11,8 +11,8 @@ import optax
 
 from adamlab._checks import check_number
 from adamlab.stages._average import Step, fold, start_log_decay, step_at
-from adamlab.stages._chain import same_form
 from adamlab.stages._decay_rate import DecayRate, check_decay
+from adamlab.stages._forms import gradient_like, same_form
 from adamlab.stages._kinds import GradientToMoments, Moments, MomentsToMoments, label_of
 from adamlab.stages.numerics import after, largest_tame, map_pairs, real_dtype, tame, widen
 from adamlab.stages.second_moment import SecondMoment, Seen, second_moment_of
@@ -182,11 +182,6 @@ def track_nu(b2: DecayRate | SecondMoment = 0.999, *, nu_dtype: Storage = None) 
     return MomentsToMoments.from_update(
         "track_nu", init, update, label=label_of(second.rule, "squares")
     )
-
-
-def gradient_like(params: Any) -> Any:
-    """What a stage's `init` got, as a tree like the parameters, in a chain or outside."""
-    return params.grad if isinstance(params, Moments) else params
 
 
 class MuTracker:

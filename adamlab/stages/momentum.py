@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from adamlab._checks import check_number
 from adamlab.stages._average import fold, start_log_decay, step_at
 from adamlab.stages._decay_rate import DecayRate, check_decay, decay_at
+from adamlab.stages._forms import gradient_like
 from adamlab.stages._kinds import Moments, MomentsToMoments
-from adamlab.stages.moments import gradient_like
 from adamlab.stages.numerics import at_step, tame, widen
 from adamlab.stages.second_moment import square
 

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from adamlab._checks import check_number
 from adamlab.stages._average import fold
 from adamlab.stages._decay_rate import DecayRate, check_decay, decay_at, plain_decay
+from adamlab.stages._forms import zeros_like_field
 from adamlab.stages._kinds import Moments, MomentsToDirection, MomentsToMoments, label_of
-from adamlab.stages.correction import zeros_like_field
 from adamlab.stages.denominator import denominator_of
 from adamlab.stages.direction import numerator
 from adamlab.stages.numerics import (

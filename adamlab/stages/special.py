@@ -11,8 +11,9 @@ import optax
 from adamlab._checks import check_count, check_number
 from adamlab.stages._average import start_log_decay, step_at
 from adamlab.stages._decay_rate import DecayRate, OneMinus, plain_decay, refuse_narrow
+from adamlab.stages._forms import gradient_like
 from adamlab.stages._kinds import GradientToMoments, Moments, MomentsToMoments
-from adamlab.stages.moments import NuTracker, gradient_like
+from adamlab.stages.moments import NuTracker
 from adamlab.stages.numerics import at_step, cast_within, real_dtype, tame, widen
 from adamlab.stages.second_moment import SecondMoment, keeps_nu, second_moment_of, square
 

@@ -1,0 +1,103 @@
+"""The form of a tree: what must be like the parameters, and what is made like them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from adamlab.stages._kinds import Moments
+from adamlab.stages.numerics import wide_dtype
+
+
+def gradient_like(params: Any) -> Any:
+    """What a stage's `init` got, as a tree like the parameters, in a chain or outside."""
+    return params.grad if isinstance(params, Moments) else params
+
+
+def zeros_like_field(field: str, params: Any) -> Any:
+    """Zeros in the shape of `nu` or `rate`, from what a stage's `init` got."""
+
+    def zeros(p: Any, value: Any) -> jax.Array:
+        real = jax.ShapeDtypeStruct(value.shape, jnp.finfo(value.dtype).dtype)
+        like = p if p.shape == value.shape else jnp.zeros(value.shape)
+        return jnp.zeros_like(like, dtype=wide_dtype(real))
+
+    if isinstance(params, Moments):
+        return jax.tree.map(zeros, params.grad, getattr(params, field))
+    return jax.tree.map(zeros, params, params)
+
+
+def refuse_integers(what: str, tree: Any) -> None:
+    """Refuse a tree with leaves that are no floating arrays."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+            raise TypeError(
+                f"the {what} at {jax.tree_util.keystr(path) or 'the top'} is {leaf.dtype}: must "
+                "be real or complex floating; leave it out with optax.masked or optax.partition"
+            )
+
+
+def check_same_form(updates: Any, params: Any) -> None:
+    """Refuse gradients whose tree or shapes are not the parameters'."""
+    ours: Any = jax.tree.structure(updates)
+    theirs: Any = jax.tree.structure(params)
+    if ours != theirs:
+        raise ValueError(
+            f"the gradients' tree is {ours}, the parameters' is "
+            f"{theirs}: they must be the same; were the gradients taken with "
+            "respect to these parameters?"
+        )
+    pairs = zip(jax.tree.leaves(updates), jax.tree.leaves(params), strict=True)
+    for place, (g, p) in enumerate(pairs):
+        if jnp.shape(g) != jnp.shape(p):
+            path, _ = jax.tree_util.tree_leaves_with_path(updates)[place]
+            raise ValueError(
+                f"the gradient at {jax.tree_util.keystr(path) or 'the top'} has shape "
+                f"{jnp.shape(g)}, the parameter {jnp.shape(p)}: they must be the same"
+            )
+
+
+def same_form(value: Any, updates: Any) -> bool:
+    """Whether `value` is a tree of the structure and the shapes of `updates`."""
+    ours: Any = jax.tree.structure(value)
+    theirs: Any = jax.tree.structure(updates)
+    pairs = zip(jax.tree.leaves(value), jax.tree.leaves(updates), strict=False)
+    return ours == theirs and all(jnp.shape(v) == jnp.shape(u) for v, u in pairs)
+
+
+def is_like(value: Any, params: Any) -> bool:
+    """Whether `value` is floating, of the structure and the shapes of `params`; a count is not."""
+    kinds = [getattr(x, "dtype", np.dtype(int)) for x in jax.tree.leaves(value)]
+    return all(jnp.issubdtype(k, jnp.inexact) for k in kinds) and same_form(value, params)
+
+
+def like_gradients(name: str, value: Any, updates: Any) -> Any:
+    """The extra argument `name` as arrays, refused where it is no tree like the gradients."""
+    value = jax.tree.map(jnp.asarray, value)
+    if not same_form(value, updates):
+        nodes = jax.tree.leaves(updates, is_leaf=lambda x: isinstance(x, optax.MaskedNode))
+        masked = any(isinstance(node, optax.MaskedNode) for node in nodes)
+        hint = "; Optax's masked and partition take mask_compatible_extra_args=True" * masked
+        raise ValueError(
+            f"{name}={jax.tree.map(jnp.shape, value)}: must be a tree of the gradients' shapes, "
+            f"{jax.tree.map(jnp.shape, updates)}{hint}"
+        )
+    refuse_integers(f"leaf of {name}", value)
+    return value
+
+
+def refuse_foreign(grads: Any, updates: Any) -> None:
+    """Refuse gradients whose shapes their averages have widened, where no parameters tell."""
+    for (path, g), u in zip(
+        jax.tree_util.tree_leaves_with_path(grads), jax.tree.leaves(updates), strict=True
+    ):
+        if jnp.shape(g) != jnp.shape(u):
+            raise ValueError(
+                f"the gradient at {jax.tree_util.keystr(path) or 'the top'} has shape "
+                f"{jnp.shape(g)}, the update made of it {jnp.shape(u)}: the gradients must match "
+                "the parameters that init was given"
+            )
