@@ -36,6 +36,9 @@ from adamlab.training import (
 if TYPE_CHECKING:
     import xarray as xr
 
+_Prepared = tuple[OptimizerFactory, dict[str, np.ndarray], dict[str, Any]]
+"""An optimizer with its grid and its fixed values, checked."""
+
 
 def convergence_map(
     problem: Problem,
@@ -89,41 +92,42 @@ def convergence_map(
     check_criteria(criteria)
     if sweep_options.get("executor") is None:
         use_all_cores()  # before an optimizer that is built for the checks starts JAX
+    marks = checkpoint_steps(steps, checkpoints)
+    settings = {"steps": steps, "checkpoints": checkpoints, "curve": curve}
+
+    def run(prepared: _Prepared, store: Any) -> xr.Dataset:
+        alone, grid, constants = prepared
+        over_time = ["curve"] if curve else []
+        if probe is not None:
+            point = constants | {name: v[0].item() for name, v in grid.items() if name != SEED}
+            key = jax.random.key(0)
+            one = partial(train, problem, alone, key, point, steps=steps, probe=probe)
+            over_time += jax.eval_shape(one).probed
+        return sweep(
+            partial(_run, problem, alone, constants, steps, checkpoints, curve, probe),
+            grid,
+            settings=_settings(problem, alone, grid, constants) | settings,
+            dims={name: {"step": marks} for name in over_time},
+            store=store,
+            **sweep_options,
+        )
+
+    store = sweep_options.pop("store", None)
     several = several_optimizers(optimizer)
-    if several is not None:
-        one = partial(
-            convergence_map, problem, axes=axes, fixed=fixed, seeds=seeds, steps=steps,
-            checkpoints=checkpoints, curve=curve, probe=probe, criteria=criteria,
-        )  # fmt: skip
-        for label, each in several.items():  # before any of them is run
+    if several is None:
+        alone = cast(OptimizerFactory, optimizer)
+        dataset = run((alone, *checked(problem, alone, axes, fixed, seeds)), store)
+    else:
+        prepared = {}  # all of them, before any is run
+        for label, each in several.items():
             try:
-                checked(problem, each, axes, fixed, seeds)
+                prepared[label] = (each, *checked(problem, each, axes, fixed, seeds))
             except (TypeError, ValueError) as error:
                 error.add_note(f"raised for the optimizer {label}")
                 raise
-        checkpoint_steps(steps, checkpoints)
-        store = sweep_options.pop("store", None)
-        joined = over_structures(
-            OPTIMIZER, several, lambda each, own: one(each, store=own, **sweep_options),
-            None if store is None else Path(store), bool(sweep_options.get("resume", False)),
-        )  # fmt: skip
-        return with_outcomes(joined, criteria)
-    alone = cast(OptimizerFactory, optimizer)
-    grid, constants = checked(problem, alone, axes, fixed, seeds)
-    marks = checkpoint_steps(steps, checkpoints)
-    over_time = ["curve"] if curve else []
-    if probe is not None:
-        first = constants | {name: v[0].item() for name, v in grid.items() if name != SEED}
-        over_time += jax.eval_shape(
-            lambda: train(problem, alone, jax.random.key(0), first, steps=steps, probe=probe).probed
-        )
-    dataset = sweep(
-        partial(_run, problem, alone, constants, steps, checkpoints, curve, probe),
-        grid,
-        settings=_settings(problem, alone, grid, constants, steps, checkpoints, curve),
-        dims={name: {"step": marks} for name in over_time},
-        **sweep_options,
-    )
+        folder = None if store is None else Path(store)
+        resume = bool(sweep_options.get("resume", False))
+        dataset = over_structures(OPTIMIZER, prepared, run, folder, resume)
     return with_outcomes(dataset, criteria)
 
 
@@ -160,11 +164,8 @@ def _settings(
     optimizer: OptimizerFactory,
     axes: Mapping[str, np.ndarray],
     fixed: Mapping[str, Any],
-    steps: int,
-    checkpoints: int,
-    curve: bool,
 ) -> dict[str, Any]:
-    """All that determines the numbers beside the axes, as JSON values."""
+    """What determines the numbers beside the axes, in the problem and the optimizer, for JSON."""
     values = {name: 0.0 for name in axes if name != SEED}
     chosen, for_problem = split_hyperparameters(problem, optimizer, {**values, **fixed})
     inner = getattr(optimizer, "func", optimizer)  # of a partial, whose own arguments are fixed
@@ -187,9 +188,6 @@ def _settings(
         "tolerance": problem.tolerance,
         "optimizer": name_of_optimizer(optimizer),
         "fixed": {n: _json(v) for n, v in sorted(constants.items()) if n not in swept},
-        "steps": steps,
-        "checkpoints": checkpoints,
-        "curve": curve,
     }
 
 
