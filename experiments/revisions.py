@@ -45,9 +45,12 @@ REVISED: dict[str, tuple[str, str]] = {
     ),
     "C23": (
         REVIEW,
-        "the same margin for yes and no; before, the level, full batches, judged part by part",
+        "the same margin for yes and no; thrice the seeds; before, the level, full batches, parts",
     ),
-    "C24": (FULL, "a million steps, best rates; each part judged alone; four times the seeds"),
+    "C24": (
+        FULL,
+        "a million steps, best rates; each part judged alone; four, then twelve times the seeds",
+    ),
     "C25": (
         REVIEW,
         "the rates that train and wider decays, so that the best lies inside; new check seeds",
@@ -55,7 +58,7 @@ REVISED: dict[str, tuple[str, str]] = {
     "C26": (REVIEW, "the averages alone are judged, as claimed; the steps are told"),
     "C27": (
         REVIEW,
-        "an arrival must stay; four times the seeds; before, 1.1 times sooner, starts scattered",
+        "an arrival must stay; 4, then 16 times the seeds; before, 1.1 times sooner, other starts",
     ),
     "P02": (
         REVIEW,

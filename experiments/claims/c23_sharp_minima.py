@@ -125,10 +125,10 @@ EXPERIMENT = book.Experiment(
     judge=judge,
     draw=draw,
     settings={
-        "seeds": 16, "rates": 7, "steps": {"batch 32": 600, "full batch": 160}, "looks": 30,
+        "seeds": 48, "rates": 7, "steps": {"batch 32": 600, "full batch": 160}, "looks": 30,
     },
     quick={"seeds": 2, "rates": 2, "steps": {"batch 32": 48}, "looks": 8},
-    check={"first_seed": 2000},
+    check={"first_seed": 7000},
     symptom="SGD reaches the same train loss and is better on new images.",
     remedy="sgd(1e-1, momentum=0.9)  # or a larger rate for Adam: what it finds there is flatter",
 )  # fmt: skip

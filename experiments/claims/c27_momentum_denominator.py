@@ -150,9 +150,9 @@ EXPERIMENT = book.Experiment(
     measure=measure,
     judge=judge,
     draw=draw,
-    settings={"seeds": 32, "b1s": 7, "conditions": 5, "rates": 17, "steps": 500},
+    settings={"seeds": 128, "b1s": 7, "conditions": 5, "rates": 17, "steps": 500},
     quick={"seeds": 2, "b1s": 3, "conditions": 3, "rates": 5, "steps": 200},
-    check={"first_seed": 6000},
+    check={"first_seed": 7000},
     symptom="The loss saws up and down the valley's walls and hardly moves along its floor.",
     remedy="adam(1e-2, b1=0.9)  # smooths the walls' jitter; along the floor the rate decides",
 )
