@@ -89,6 +89,7 @@ def run_command(ids: tuple[str, ...], quick: bool, again: bool) -> None:
     if quick:  # compiling takes longer than so short a run
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FAST_COMPILE}"
     known = records.experiments()
+    ids = tuple(name if name == "all" else name.upper() for name in ids)
     for name in ids:
         if name not in (*known, "all"):
             raise click.BadParameter(f"{name}: unknown; known: {', '.join(known)}, all")

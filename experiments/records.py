@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "experiments" / "results"
 OUT = ROOT / "out" / "experiments"
 _UNFINISHED = "unfinished"
-_ONLY_READ = {"question", "claim", "symptom", "remedy"}
+_ONLY_READ = {"question", "claim", "symptom", "remedy", "caption"}
 
 
 def experiments() -> dict[str, Experiment]:
@@ -64,12 +64,14 @@ def fingerprint(experiment: Experiment, quick: bool) -> str:
     """Changes with the experiment's code, its criterion and its settings.
 
     Not with comments and layout, nor with what is only read: docstrings, the question, the claim
-    in words, the symptom and the remedy.
+    in words, the symptom, the remedy and the caption. A full run's not with what a quick one
+    changes.
     """
     tree = ast.parse(source_of(experiment).read_text())
+    no_matter = _ONLY_READ if quick else _ONLY_READ | {"quick"}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            node.keywords = [word for word in node.keywords if word.arg not in _ONLY_READ]
+            node.keywords = [word for word in node.keywords if word.arg not in no_matter]
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and _is_text(body[0]):
             del body[0]
@@ -83,11 +85,12 @@ def _is_text(statement: ast.stmt) -> bool:
 
 
 def load(experiment: Experiment, quick: bool = False) -> dict[str, Any] | None:
-    """The record of the last run; None where there is none."""
+    """The record of the last run; None where there is none that can be read."""
     path = kept_in(quick) / f"{experiment.id}.json"
-    if not path.exists():
+    try:
+        record: dict[str, Any] = json.loads(path.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
         return None
-    record: dict[str, Any] = json.loads(path.read_text())
     return record
 
 
@@ -137,9 +140,10 @@ def run_and_keep(
     if experiment.extras is not None:
         experiment.extras(dataset, kept / experiment.id)
     _keep_dataset(dataset, folder / "dataset.nc")
-    (kept / f"{experiment.id}.json").write_text(
-        json.dumps(record, indent=1, allow_nan=False) + "\n"
-    )
+    text = json.dumps(record, indent=1, allow_nan=False) + "\n"
+    draft = kept / f".{experiment.id}.json"  # it appears all at once
+    draft.write_text(text)
+    draft.replace(kept / f"{experiment.id}.json")
     (folder / _UNFINISHED).unlink()
     return record
 

@@ -14,7 +14,7 @@ from typing import Any
 from PIL import Image
 
 from experiments import records
-from experiments.book import Experiment
+from experiments.book import Experiment, in_words
 from experiments.book.judging import ANSWERS
 from experiments.revisions import REVISED
 
@@ -26,12 +26,11 @@ KINDS = {
     "undecided": "undecided", NOT_RUN: NOT_RUN,
 }  # fmt: skip
 _SHORT = 150
-_BROAD = 3000  # pixels: more than four panels side by side
 IMPORTS = """import numpy as np, optax, adamlab.compat
 from adamlab import *
 from adamlab.problems import *"""
 """What the remedies are written after."""
-OWN = "problem, source, model, widths, loss, labels, batch_size, steps_per_epoch and rate"
+OWN = "problem, source, model, widths, loss, labels, batch_size, steps_per_epoch, key and rate"
 """The names in remedies that are the reader's."""
 
 STYLE = """
@@ -40,8 +39,9 @@ body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 46rem; marg
        padding: 0 1rem 4rem; }
 h1 { line-height: 1.2; } h2 { line-height: 1.25; margin: 3rem 0 .5rem; }
 h2 .id { color: #888; font-weight: 400; margin-right: .4rem; }
-img { max-width: 100%; height: auto; display: block; margin: 1rem auto; }
-.broad img { max-width: none; height: 34rem; }
+figure { margin: 1rem 0; } img { display: block; margin: 0 auto; width: 100%; height: auto; }
+figcaption { color: #555; font-size: .88rem; max-width: 46rem; margin: .3rem auto; }
+@media (min-width: 68rem) { figure { margin: 1rem -9rem; } }
 table { border-collapse: collapse; width: 100%; } .wide { overflow-x: auto; }
 td, th { text-align: left; vertical-align: top; padding: .25rem .5rem .25rem 0;
          border-bottom: 1px solid #ddd; }
@@ -53,7 +53,7 @@ pre { background: #f4f4f4; padding: .7rem; overflow-x: auto; white-space: pre-wr
 .small { color: #555; font-size: .88rem; overflow-wrap: anywhere; }
 details { margin: .6rem 0; } summary { cursor: pointer; }
 @media print { section { break-inside: avoid-page; } h2 { break-after: avoid; }
-  .broad img { max-width: 100%; height: auto; }
+  figure { margin: 1rem 0; } img { min-width: 0 !important; }
   body { max-width: none; font-size: 11pt; } a { color: inherit; text-decoration: none; }
   .verdict { color: #000; border: 1px solid #000; } }
 """
@@ -124,13 +124,12 @@ def _tally(found: Iterable[Mapping[str, Any] | None]) -> str:
 
 def _in_short(record: Mapping[str, Any]) -> str:
     """What a record says in a few words; of a run and a check that disagree in all only that."""
-    own, *_ = str(record["verdict"]["sentence"]).split(" The check (")
+    own, *_ = str(record["verdict"]["sentence"]).split(" The check, with ")
     found, check = (record["parts"].get(part) for part in ("run", "check"))
     if not own.startswith("The run says") or found is None or check is None:
         return in_few(own)
-    changed = {"first_seed": "other seeds", "float64": "float64", "resolution": "resolution"}
-    how = ", ".join(changed.get(name, name) for name in record["check"])
-    return f"{found['kind']} in the run, {check['kind']} in its check ({how})"
+    how = in_words(record["check"])
+    return f"{found['kind']} in the run, {check['kind']} in its check, with {how}"
 
 
 def in_few(sentence: str) -> str:
@@ -193,24 +192,27 @@ def _section(experiment: Experiment, record: dict[str, Any] | None) -> str:
     )  # fmt: skip
     return (
         f"{head}<p>{_badge(record)} {escape(verdict['sentence'])}</p>{old}"
-        f"{_pictures(experiment)}{_numbers(verdict['numbers'])}{criterion}{_check(record)}{remedy}"
+        f"{_pictures(experiment)}{remedy}{_numbers(verdict['numbers'])}{criterion}{_check(record)}"
         f"{_reproduce(record)}</section>"
     )
 
 
 def _pictures(experiment: Experiment) -> str:
+    """The figure with its caption, and what else was drawn."""
     others = sorted(records.RESULTS.glob(f"{experiment.id}-*"))
     shown = [records.RESULTS / f"{experiment.id}.png", *others]
-    return "".join(_picture(path, experiment.question) for path in shown if path.exists())
+    pictures = "".join(_picture(path, experiment.question) for path in shown if path.exists())
+    return f"<figure>{pictures}<figcaption>{escape(experiment.caption)}</figcaption></figure>"
 
 
 def _picture(path: Path, question: str) -> str:
-    """An image in the page's width; one of more than three panels side by side is scrolled."""
+    """An image in the page's width, scrolled where its letters would be too small to read."""
     with Image.open(path) as image:
-        broad = image.width > _BROAD
+        least, most = (round(share * image.width) for share in (0.45, 0.65))
     return (
-        f'<div class="wide{" broad" * broad}"><img src="data:image/{path.suffix[1:]};base64,'
-        f'{_base64(path)}" alt="{path.stem}: {escape(question)}" loading="lazy"></div>'
+        f'<div class="wide"><img style="min-width:{least}px;max-width:{most}px" '
+        f'src="data:image/{path.suffix[1:]};base64,{_base64(path)}" '
+        f'alt="{path.stem}: {escape(question)}" loading="lazy"></div>'
     )
 
 
@@ -231,10 +233,29 @@ def _check(record: Mapping[str, Any]) -> str:
     if check is None:
         return ""
     return (
-        f"<details open><summary><b>The check</b> ({escape(json.dumps(record['check']))}) says "
-        f"{check['kind']}</summary><p>{escape(check['sentence'])}</p>{_numbers(check['numbers'])}"
+        f"<details open><summary><b>The check</b>, with {escape(in_words(record['check']))}, says "
+        f"{check['kind']}</summary><p>{escape(check['sentence'])}</p>"
+        f"{_apart(record['verdict']['numbers'], check['numbers'])}{_numbers(check['numbers'])}"
         "</details>"
     )
+
+
+def _apart(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
+    """Which intervals of a run and of its check do not overlap: chance does not explain these."""
+
+    def apart(a: Any, b: Any) -> bool:
+        if not isinstance(a, dict) or not isinstance(b, dict):
+            return False
+        return float(a["low"]) > float(b["high"]) or float(b["low"]) > float(a["high"])
+
+    names = [name for name in first if name in second and apart(first[name], second[name])]
+    if not names:
+        return ""
+    pairs = "; ".join(
+        f"{name}: {records.shown(first[name])}, here {records.shown(second[name])}"
+        for name in names
+    )
+    return f"<p>The intervals of the run and the check lie apart for {escape(pairs)}.</p>"
 
 
 def _reproduce(record: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ from experiments.book.judging import (
     together,
     within,
 )
-from experiments.book.laboratory import Experiment, Lab, run, settings_of
+from experiments.book.laboratory import Experiment, Lab, in_words, run, settings_of
 from experiments.book.subjects import FEW_IMAGES, few_digits, uncorrected_adam
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "draw_lines",
     "each",
     "few_digits",
+    "in_words",
     "opposite",
     "over_seeds",
     "overall",

@@ -8,7 +8,6 @@ the changed settings of `check`, and what the two disagree about is "undecided".
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -55,6 +54,8 @@ class Experiment:
     """What a reader whose training fails like this sees."""
     remedy: str
     """What moves the border, as code; and in a comment where it does not."""
+    caption: str
+    """How the figure is read."""
     extras: Callable[[xr.Dataset, Path], None] | None = None
     """Writes further pictures of a run: `extras(dataset, stem)` makes `stem`-name.gif or .png."""
 
@@ -131,6 +132,11 @@ def settings_of(experiment: Experiment, quick: bool) -> dict[str, Any]:
     return {**experiment.settings, **(experiment.quick if quick else {})}
 
 
+def in_words(changes: Settings) -> str:
+    """What a check changes, for a reader."""
+    return " and ".join(f"{name} = {value}" for name, value in changes.items())
+
+
 def agreed(first: Verdict, check: Verdict, changes: Settings) -> Verdict:
     """A run's verdict after its check, which stands where both say the same.
 
@@ -144,18 +150,18 @@ def agreed(first: Verdict, check: Verdict, changes: Settings) -> Verdict:
             return first
         both = kinds | dict.fromkeys(differing, "undecided")
         pairs = [
-            f"{name} ({WORDS[kinds[name]].lower()} in the run, {WORDS[others[name]].lower()} in it)"
+            f"{name} (run: {WORDS[kinds[name]].lower()}, check: {WORDS[others[name]].lower()})"
             for name in differing
         ]
         said = (
-            f"{first.sentence[:begin]}{answers(both)}{first.sentence[end:]} The check "
-            f"({json.dumps(changes)}) differs: {'; '.join(pairs)}."
+            f"{first.sentence[:begin]}{answers(both)}{first.sentence[end:]} The check, with "
+            f"{in_words(changes)}, answers otherwise: {'; '.join(pairs)}."
         )
         return replace(first, kind=overall(both.values()), sentence=said)
     if first.kind == check.kind:
         return first
     said = (
-        f"The run says {first.kind}, its check ({json.dumps(changes)}) {check.kind}. "
+        f"The run says {first.kind}, its check, with {in_words(changes)}, {check.kind}. "
         f"The run: {first.sentence} The check: {check.sentence}"
     )
     return replace(first, kind="undecided", sentence=said)

@@ -107,6 +107,9 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 8, "rates": 13, "b1s": 10, "b2s": 10, "steps": 600},
     quick={"seeds": 2, "rates": 3, "b1s": 3, "b2s": 3, "steps": 40},
     check={"first_seed": 1000},
+    caption="The darker, the more seeds are unstable: on the left over rate and 1-b2, then "
+    "over both betas at two rates. The dot marks the defaults; by the claim all "
+    "above the green line, b1 > sqrt(b2), is badly set.",
     symptom="From the first steps on the loss jumps about, or stays far above where it began.",
     remedy="adam(1e-3, b1=0.9, b2=0.999)  # keep b1 < sqrt(b2), and lower the rate first",
 )

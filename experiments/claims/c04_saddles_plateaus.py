@@ -136,6 +136,11 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 48, "rates": 5, "strengths": 15, "steps": 2000},
     quick={"seeds": 4, "rates": 3, "strengths": 4, "steps": 200},
     check={"first_seed": 1000},
+    caption="The share of 48 starts that get out of a saddle (left) and off a plateau "
+    "(right): above without help, over the rate; below with Adam at 1e-2 from where "
+    "there is no gradient, over the strength of each remedy. Lines that coincide "
+    "hide one another.",
     symptom="The loss does not move from the first step on; the gradients are tiny.",
-    remedy="adam(1e-2, eps=1e-16)  # far out, where eps hides the gradient; noise on a ridge",
+    remedy="chain(add_noise(1e-6, 0.0, key), adam(1e-2))  # any noise leaves a ridge; off a "
+    "plateau: other starts",
 )

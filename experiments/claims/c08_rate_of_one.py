@@ -58,7 +58,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         kinds[f"{LARGE:g} is unstable, {way}"] = book.by_sign(share, 0.5)
         below = book.over_seeds(-above.sel(way=way).mean("width"))
         kinds[f"{SAID:g} is right, {way}"] = book.by_sign(below, -RIGHT)
-    kind, sentence = book.together(kinds, "Is it so?")
+    kind, sentence = book.together(kinds, "Which parts of the claim hold?")
     return book.Verdict(kind, sentence, numbers)
 
 
@@ -96,6 +96,9 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 32, "rates": 41, "widths": (4, 10, 64)},
     quick={"seeds": 2, "rates": 6, "widths": (10,)},
     check={"first_seed": 1000},
+    caption="Late over initial loss after ten epochs, over the rate, for three widths: one "
+    "step an epoch on the left, ten on the right. Above the grey line a run has got "
+    "worse.",
     symptom="After ten epochs the loss is as high as at first: it jumped, or it hardly moved.",
     remedy="adam(3e-2)  # ten epochs are few: search the rate, or train for longer at 1e-3",
 )

@@ -140,6 +140,10 @@ EXPERIMENT = book.Experiment(
         "kinds": ["plain", "batch norm"], "steps": 64,
     },
     check={"first_seed": 2000},
+    caption="Late train loss over the rate for a net of 3 hidden layers and one of 20; the "
+    "dashed lines mark the claim's rate and the loss that counts as learnt. On the "
+    "right, how much larger the first layer's gradient is than the last's before "
+    "training.",
     symptom="The loss of a deep net stays at that of guessing, for long or for good.",
     remedy="network(widths, batch_norm=True)  # or residual=True, or initializer='he_normal'",
 )  # fmt: skip

@@ -71,7 +71,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         numbers[f"accuracy gained by the log axis in {TRIALS} trials, {width} wide"] = gain
         spreads[f"the four rates differ, {width} wide"] = book.by_sign(spread, DIFFERENT)
         axes[f"the log axis finds better, {width} wide"] = book.by_sign(gain, BETTER)
-    kind, sentence = book.together(spreads | axes, "Is it so?")
+    kind, sentence = book.together(spreads | axes, "Which parts of the claim hold?")
     return book.Verdict(kind, sentence, numbers)
 
 
@@ -107,6 +107,9 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 8, "rates": 10, "widths": (16, 32, 128), "epochs": EPOCHS},
     quick={"seeds": 2, "rates": 4, "widths": (16, 32), "epochs": 1},
     check={"first_seed": 1000},
+    caption="The same accuracies over the rate on a logarithmic and on a linear axis. "
+    "Dotted: four evenly spread trials; on the linear axis three of them lie past "
+    "the good rates.",
     symptom="Rates from an even grid all behave alike; the good ones are all near its lower end.",
     remedy="np.geomspace(1e-4, 1e-1, 7)  # as the axis learning_rate of a convergence_map",
 )

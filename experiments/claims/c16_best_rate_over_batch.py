@@ -72,7 +72,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         lost = book.over_seeds(large.sel(kept, method="nearest") - book.at_best(large))
         numbers[f"{name}: decades lost by batch {sizes[-1]} at the rate of {sizes[0]}"] = lost
         kinds[f"{name}: a large batch is slower at a small one's rate"] = book.by_sign(lost, SLOWER)
-    kind, sentence = book.together(kinds, "Is it so?")
+    kind, sentence = book.together(kinds, "Which parts of the claim hold?")
     return book.Verdict(kind, sentence, numbers)
 
 
@@ -115,6 +115,8 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 8, "rates": 13, "sizes": (8, 32, 128, 512), "epochs": 10},
     quick={"seeds": 2, "rates": 4, "sizes": (64, 128), "epochs": 1},
     check={"first_seed": 1000},
+    caption="Above, the late loss over the rate after equal numbers of samples, for each "
+    "batch size. Below, the best rate over the batch size beside the theory's power.",
     symptom="A larger batch gives smoother but slower training, epoch by epoch.",
     remedy="adam(1e-3 * (batch_size / 64) ** 0.5)  # while small; beyond, and for sgd, search it",
 )

@@ -101,9 +101,9 @@ EXPERIMENT = book.Experiment(
     claim="In dictionary learning with Adam at a rate of .01 some atoms blow up while others "
     "vanish.",
     criterion="As C18: 100 and 1000 steps, l1 of 0 and .01, Adam at .01 and at its rate of least "
-    "median final loss. For each run the most decades by which an atom grew, or by which one "
-    "shrank if they are fewer and each code is in use; with a code that is 0 for every sample "
-    "its atom has vanished, and the growth alone counts. A setting supports the claim if the 95 "
+    "median final loss. For each run the largest growth and the largest shrinkage of an atom's "
+    "length, in decades, of which the smaller is judged; where a code is 0 for every sample its "
+    "atom has vanished, and the growth alone is judged. A setting supports the claim if the 95 "
     "% interval of the median over seeds lies above log10(3), and refutes it if below. Supported "
     "or refuted if all settings are; depends on the setting if some do and some do not.",
     measure=measure,
@@ -112,6 +112,8 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 128, "rates": 13, "l1": [0, 1e-4, 1e-2], "steps": [100, 1000]},
     quick={"seeds": 2, "rates": 4, "l1": [0, 1e-2], "steps": [100]},
     check={"first_seed": 6000},
+    caption="How many times longer the most grown atom became and how many times shorter the "
+    "most shrunk one, over the rate. The grey lines are a factor of three.",
     symptom="The lengths of the dictionary's columns drift apart during training.",
     remedy="adam(1e-2)  # a lower rate: the lengths hardly move in 100 steps of .01",
 )

@@ -109,7 +109,9 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         kinds[f"smoother {name}"] = book.opposite(book.by_sign(jitter, SMOOTHER))
         kinds[f"sooner {name}"] = book.by_sign(sooner, SOONER)
         kinds[f"shorter {name}"] = book.opposite(book.by_sign(longer))
-    kind, sentence = book.together(kinds, "Is it so, along and across Adam's coordinates?")
+    kind, sentence = book.together(
+        kinds, "What does momentum do, along and across Adam's coordinates?"
+    )
     return book.Verdict(kind, sentence, numbers)
 
 
@@ -153,6 +155,9 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 128, "b1s": 7, "conditions": 5, "rates": 17, "steps": 500},
     quick={"seeds": 2, "b1s": 3, "conditions": 3, "rates": 5, "steps": 200},
     check={"first_seed": 7000},
+    caption="Jitter and steps to arrive over 1-b1 (dotted: b1 = .9), and how much longer the "
+    "first steps are across the valley than along it as it gets steeper. SGD does "
+    "not see the axes: its two lines coincide.",
     symptom="The loss saws up and down the valley's walls and hardly moves along its floor.",
     remedy="adam(1e-2, b1=0.9)  # smooths the walls' jitter; along the floor the rate decides",
 )

@@ -136,6 +136,8 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 8, "b2s": 24, "b1s": 12, "steps": 50_000},
     quick={"seeds": 2, "b2s": 6, "b1s": 3, "steps": 2_000},
     check={"first_seed": 1000},
+    caption="What became of the runs over b1 and 1-b2, for sums of 10 and of 50 functions: "
+    "blue ends at the optimum, yellow is on its way, red has gone away.",
     symptom="The loss runs away, sooner the more batches an epoch has: b2 must be closer to 1.",
     remedy="adam(1e-3, b2=1 - 1 / steps_per_epoch**2)  # b2 that remembers more than an epoch",
 )

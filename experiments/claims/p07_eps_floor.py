@@ -140,6 +140,9 @@ EXPERIMENT = book.Experiment(
     },
     quick={"seeds": 2, "features": 100, "around": 2, "shares": 3, "steps": 800},
     check={"first_seed": 1000},
+    caption="Left: the loss of one run for four values of eps, in units of the threshold. "
+    "Right: how far the worst loss later rises above the least, over eps; above the "
+    "dashed line a run has rebounded.",
     symptom="A loss that had reached 0 jumps up by many decades, again and again.",
     remedy="adam(1e-3, eps=1e-4)  # at least curvature * rate * (1 - b1) / (2 + 2 * b1)",
 )  # fmt: skip
