@@ -4,6 +4,10 @@ Compose optimizers from small pure stages (`chain`), run thousands of trainings 
 (`sweep`, `convergence_map`) and see where they converge (`plot_map`).
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from adamlab._checks import unknown_attribute
 from adamlab.maps import (
     Criteria,
     Outcome,
@@ -114,3 +118,16 @@ __all__ = [
     "typical_outcome",
     "with_outcomes",
 ]
+
+_ROOMS = ("analysis", "compat", "optimizers", "problems", "stages", "testing", "training")
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name in _ROOMS:  # those that are not needed to start
+            return importlib.import_module(f"adamlab.{name}")
+        from adamlab import optimizers
+
+        if name in optimizers.__all__:
+            raise AttributeError(f"adamlab has no {name!r}: it is adamlab.optimizers.{name}")
+        raise unknown_attribute("adamlab", name, __all__)

@@ -95,10 +95,11 @@ def check_function(name: str, value: Any) -> None:
         raise TypeError(f"{name}={value!r}: must be a function{_static(name, value)}")
 
 
-def check_flag(name: str, value: Any) -> None:
-    """Raise a TypeError unless `value` is True or False."""
-    if not isinstance(value, bool):
-        raise TypeError(f"{name}={value!r}: must be True or False{_static(name, value)}")
+def check_flags(**flags: Any) -> None:
+    """Raise a TypeError unless each is True or False."""
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise TypeError(f"{name}={value!r}: must be True or False{_static(name, value)}")
 
 
 def _static(name: str, value: Any) -> str:
@@ -118,11 +119,17 @@ def check_choice(name: str, value: Any, known: Iterable[str]) -> None:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown `name`: the nearest known one, or all of them."""
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
+    names = {known_name.lower(): known_name for known_name in sorted(known)}
+    close = difflib.get_close_matches(name.lower(), names, n=1)
     if close:
-        return f"did you mean {close[0]!r}? (known: {', '.join(names)})"
-    return f"known: {', '.join(names) or 'none'}"
+        return f"did you mean {names[close[0]]!r}? (known: {', '.join(sorted(names.values()))})"
+    return f"known: {', '.join(sorted(names.values())) or 'none'}"
+
+
+def unknown_attribute(module: str, name: str, known: Iterable[str]) -> AttributeError:
+    """The error for a name that `module` lacks, with the nearest that it has."""
+    hint = f": {nearest(name, known)}" if not name.startswith("_") else ""
+    return AttributeError(f"{module} has no {name!r}{hint}")
 
 
 def _describe(low: float, high: float, open_low: bool, open_high: bool) -> str:

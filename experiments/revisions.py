@@ -21,7 +21,7 @@ REVISED: dict[str, tuple[str, str]] = {
     "C09": (FULL, "late loss instead of steps to a target; depth 20 and other initializers added"),
     "C11": (
         REVIEW,
-        "no floor for the loss; twice the steps, so that late is late; judged part by part",
+        "no floor for the loss; twice the steps, so that late is late; early gaps are told alone",
     ),
     "C12": (
         REVIEW,
@@ -64,7 +64,7 @@ REVISED: dict[str, tuple[str, str]] = {
         REVIEW,
         "nu begins as in the paper's algorithm; a run that flew away has not converged",
     ),
-    "P03": (REVIEW, "the rate of 1e-3 too; before, four times the seeds"),
+    "P03": (REVIEW, "12,000 steps for the slowest rate to arrive; before, four times the seeds"),
     "P04": (FULL, "the paper's statistic at drawn points, in place of a slope over the whole map"),
     "P05": (FULL, "four times the seeds"),
     "P06": (

@@ -16,7 +16,7 @@ from adamlab.testing import Subject
 
 # The longest step of an average over a root mean square, by Cauchy and Schwarz over all gradients.
 ADAMS_BOUND = (0.1 / 1e-3**0.5) / (1 - 0.9**2 / 0.999) ** 0.5
-COMPLEMENTS = {"b1": 0.1, "b2": 1e-3, "b3": 1e-2, "decay": 0.1, "momentum": 0.1}
+COMPLEMENTS = {"b": 0.1, "b1": 0.1, "b2": 1e-3, "b3": 1e-2, "decay": 0.1, "momentum": 0.1}
 KEY = jax.random.key(0)
 RATES = ("DecayRate", "DecayRate | None")
 
@@ -83,6 +83,9 @@ DETAILS: dict[str, dict[str, Any]] = {
     "adams": {"unscheduled": ["weight_decay"]},
     "adamw_cautious_decay": {"unscheduled": ["weight_decay"]},
     "fadam": {"unscheduled": ["weight_decay"]},
+    "prodigy": {"unscheduled": ["b1", "b2"]},
+    "dadapt_adam": {"unscheduled": ["b1", "b2"]},
+    "msvag": {"unscheduled": ["b"]},
     "adamw_independent": {"build": _peaked},
     "adamc": {"build": _normalized},
     "adamw_stochastic_rounding": {"build": _rounded},

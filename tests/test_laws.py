@@ -320,6 +320,7 @@ CULPRITS = [
     ("vmap", outside_of_jax),
     ("cond", lambda: remembering(lambda: jnp.zeros([]), lambda v: v[None])),
     ("donated", keeping_the_parameters),
+    ("donated", lambda: optax.add_noise(0.1, 0.5, jax.random.key(0))),
     ("sharded", on_one_device),
     ("leaf_order", lambda: optax.add_noise(0.1, 0.5, jax.random.key(0))),
     ("elementwise", optax.centralize),

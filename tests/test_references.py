@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import inspect
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -167,7 +169,8 @@ COMPAT = {
     "rmsprop_torch_all": lambda: torch.rmsprop(LR, 0.9, 1e-3, 0.1, 0.8, True),
     "adagrad_torch": lambda: torch.adagrad(LR, initial_accumulator_value=0.1, eps=1e-3),
     "adagrad_torch_decay": lambda: torch.adagrad(LR, 0.1, 0.1, eps=1e-3),
-    "sgd_torch": lambda: torch.sgd(LR, 0.9, 0.1, nesterov=True),
+    "sgd_torch_dampening": lambda: torch.sgd(LR, 0.9, 0.3, 0.1),
+    "sgd_torch": lambda: torch.sgd(LR, 0.9, 0.0, 0.1, True),
     "adafactor_torch": lambda: torch.adafactor(LR, weight_decay=0.1),
     "adam_keras": lambda: keras.adam(LR, *BETAS, 1e-3),
     "adamw_keras": lambda: keras.adamw(LR, 0.1, *BETAS, 1e-3),
@@ -273,8 +276,21 @@ def test_compat_has_the_libraries_defaults():
     }  # fmt: skip
     for name, build in classes.items():
         expected = inspect.signature(build).parameters
-        for argument, parameter in inspect.signature(getattr(torch, name)).parameters.items():
+        ours = inspect.signature(getattr(torch, name)).parameters
+        for argument, parameter in ours.items():
             assert parameter.default == expected[argument].default, (name, argument)
+        by_place = [n for n, p in ours.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+        assert by_place == list(expected)[1 : 1 + len(by_place)], name
+
+
+@pytest.mark.packages
+def test_stored_trajectories_are_what_the_installed_packages_compute():
+    """All references whose package is installed, in a process of its own: Keras sets up JAX."""
+    script = Path(__file__).parent / "references" / "generate.py"
+    there = subprocess.run(
+        [sys.executable, str(script), "--check"], capture_output=True, text=True, check=False
+    )
+    assert there.returncode == 0, there.stdout[-2000:] + there.stderr[-2000:]
 
 
 def test_every_reference_is_compared_or_says_why_not():

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from adamlab._checks import named
+from adamlab._checks import check_flags, named
 from adamlab.optimizers import Optimizer, nadam_scheduled
 from adamlab.optimizers import lion as plain_lion
 from adamlab.optimizers._finish import decays, finish
@@ -42,6 +42,7 @@ def adam(
     weight_decay: float | None = None,
 ) -> Optimizer:
     """`keras.optimizers.Adam`: epsilon beside the uncorrected root ("epsilon hat")."""
+    check_flags(amsgrad=amsgrad)
     return chain(
         track_moments(beta_1, beta_2),
         *([amsgrad_max()] if amsgrad else []),
@@ -107,6 +108,7 @@ def rmsprop(
     weight_decay: float | None = None,
 ) -> Optimizer:
     """`keras.optimizers.RMSprop`: epsilon under the root; the learning rate inside the momentum."""
+    check_flags(centered=centered)
     *decay, rate = finish(learning_rate, _number(weight_decay))
     if decay and decays(momentum):
         raise ValueError(

@@ -13,8 +13,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from adamlab._checks import check_number, named
+from adamlab._checks import check_flags, check_number, named
 from adamlab.optimizers import Optimizer, nadam_scheduled
 from adamlab.optimizers import sgd as plain_sgd
 from adamlab.optimizers._finish import coupled, decays, finish
@@ -61,17 +62,34 @@ def _pair(name: str, value: Any) -> tuple[Any, Any]:
 
 @_named
 def sgd(
-    lr: Any = 1e-3, momentum: Any = 0.0, weight_decay: Any = 0.0, nesterov: bool = False
+    lr: Any = 1e-3,
+    momentum: Any = 0.0,
+    dampening: Any = 0.0,
+    weight_decay: Any = 0.0,
+    nesterov: bool = False,
 ) -> Optimizer:
-    """`torch.optim.SGD`, without dampening.
+    """`torch.optim.SGD`: `m = momentum m + (1 - dampening) g`, from the first gradient whole.
 
     Raises:
-        ValueError: `nesterov` without momentum, which PyTorch refuses as well.
+        ValueError: `nesterov` without momentum or with dampening, which PyTorch refuses as well.
     """
-    if nesterov and not decays(momentum):
-        raise ValueError(f"nesterov=True: needs a momentum above 0, got momentum={momentum!r}")
+    check_flags(nesterov=nesterov)
+    check_number("dampening", dampening, low=0, high=1, scheduled=False)
+    if nesterov and (not decays(momentum) or decays(dampening)):
+        raise ValueError(
+            "nesterov=True: needs a momentum above 0 and no dampening, got "
+            f"momentum={momentum!r}, dampening={dampening!r}"
+        )
+    if not decays(momentum):
+        return chain(*coupled(weight_decay), plain_sgd(lr))
+
+    def damped(steps_done: Any) -> Any:
+        return jnp.where(steps_done == 0, 1.0, 1.0 - dampening)
+
     return chain(
-        *coupled(weight_decay), plain_sgd(lr, momentum if decays(momentum) else None, nesterov)
+        *coupled(weight_decay),
+        *([optax.scale_by_schedule(damped)] if decays(dampening) else []),
+        plain_sgd(lr, momentum, nesterov),
     )
 
 
@@ -86,6 +104,7 @@ def adam(
     decoupled_weight_decay: bool = False,
 ) -> Optimizer:
     """`torch.optim.Adam`: eps beside the corrected root; the maximum, if any, before correction."""
+    check_flags(amsgrad=amsgrad, decoupled_weight_decay=decoupled_weight_decay)
     return chain(
         *coupled(0.0 if decoupled_weight_decay else weight_decay),
         track_moments(*_pair("betas", betas)),
@@ -117,6 +136,7 @@ def nadam(
     decoupled_weight_decay: bool = False,
 ) -> Optimizer:
     """`torch.optim.NAdam`: the momentum warms up as `b1 (1 - 0.96^(t momentum_decay) / 2)`."""
+    check_flags(decoupled_weight_decay=decoupled_weight_decay)
     b1, b2 = _pair("betas", betas)
     if decoupled_weight_decay:
         return nadam_scheduled(lr, b1, b2, eps, momentum_decay, weight_decay=weight_decay)
@@ -132,6 +152,7 @@ def radam(
     decoupled_weight_decay: bool = False,
 ) -> Optimizer:
     """`torch.optim.RAdam`: eps beside the uncorrected root."""
+    check_flags(decoupled_weight_decay=decoupled_weight_decay)
     b1, b2 = _pair("betas", betas)
     return chain(
         *coupled(0.0 if decoupled_weight_decay else weight_decay),
@@ -172,6 +193,7 @@ def rmsprop(
     centered: bool = False,
 ) -> Optimizer:
     """`torch.optim.RMSprop`: eps beside the root; the momentum before the learning rate."""
+    check_flags(centered=centered)
     return chain(
         *coupled(weight_decay),
         track_moments(alpha if centered else None, squares(alpha)),

@@ -5,6 +5,9 @@
 besides. A concrete value out of range is a ValueError that names it.
 """
 
+from typing import TYPE_CHECKING, Any
+
+from adamlab._checks import unknown_attribute
 from adamlab.optimizers._catalogue import example, names, stages_of
 from adamlab.optimizers._finish import Optimizer
 from adamlab.optimizers.adam import (
@@ -143,3 +146,8 @@ __all__ = [
     "stages_of",
     "yogi",
 ]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        raise unknown_attribute("adamlab.optimizers", name, __all__)

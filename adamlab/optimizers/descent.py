@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from adamlab._checks import check_number, named
+from adamlab._checks import check_flags, check_number, named
 from adamlab.optimizers._finish import Optimizer, coupled, finish
 from adamlab.stages import (
     DecayRate,
@@ -39,6 +39,7 @@ def sgd(
     `m = g + momentum * m`, `theta -= learning_rate * m` (Polyak 1964; Sutskever et al. 2013).
     The update of `optax.sgd`.
     """
+    check_flags(nesterov=nesterov)
     rate = scale_by_learning_rate(learning_rate)
     if momentum is None:
         return chain(rate)
@@ -62,6 +63,10 @@ def rmsprop(
     `theta -= learning_rate * g / sqrt(nu + eps)` (Hinton 2012, lecture 6e; centred: Graves 2013).
     The update of `optax.rmsprop`; `eps_in_sqrt=False` is PyTorch's form, `sqrt(nu) + eps`.
     """
+    check_flags(
+        eps_in_sqrt=eps_in_sqrt, centered=centered, nesterov=nesterov,
+        bias_correction=bias_correction,
+    )  # fmt: skip
     return chain(
         track_moments(decay if centered else None, squares(decay, initial_scale)),
         *([correct_bias()] if bias_correction else []),

@@ -5,13 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from adamlab.optimizers._finish import Optimizer
-from adamlab.stages import chain, scale_by_dadapt, scale_by_learning_rate, scale_by_prodigy
+from adamlab.stages import (
+    DecayRate,
+    chain,
+    scale_by_dadapt,
+    scale_by_learning_rate,
+    scale_by_prodigy,
+)
 
 
 def prodigy(
     learning_rate: Any = 1.0,
-    b1: float = 0.9,
-    b2: float = 0.999,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
     eps: float = 1e-8,
     *,
     weight_decay: float = 0.0,
@@ -35,8 +41,8 @@ def prodigy(
 
 def dadapt_adam(
     learning_rate: Any = 1.0,
-    b1: float = 0.9,
-    b2: float = 0.999,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
     eps: float = 1e-8,
     *,
     weight_decay: float = 0.0,

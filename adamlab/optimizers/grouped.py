@@ -22,7 +22,8 @@ def group_small_leaves(
     Each leaf costs a call of its own in the compiled step, which for thousands of elements is
     longer than its arithmetic. For element-wise optimizers, such as Adam and most of its variants:
     the update is then the same but for rounding. Those that ask for a leaf's norm, shape or rows
-    would see another leaf. Large leaves stay as they are, since copying them would cost more.
+    would see another leaf, and so would masks. Large leaves stay as they are, since copying them
+    would cost more.
 
     Pass the parameters to `update` where gradients have another dtype than they: leaves are grouped
     by dtype.
@@ -33,8 +34,8 @@ def group_small_leaves(
         group: the most leaves in a group.
 
     Raises:
-        ValueError: `max_size` or `group` is no whole number >= 1; `update` gets gradients that
-            are no tree like the parameters.
+        ValueError: `max_size` or `group` is no whole number >= 1; `init` finds a mask; `update`
+            gets gradients that are no tree like the parameters.
     """
     check_count("max_size", max_size)
     check_count("group", group)
@@ -74,7 +75,14 @@ def group_small_leaves(
         return jax.tree.unflatten(structure, whole)
 
     def init(params: optax.Params) -> Any:
-        return inner.init(pack(params, params))
+        state = inner.init(pack(params, params))
+        nodes = jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, optax.MaskedState))
+        if any(isinstance(node, optax.MaskedState) for node in nodes):
+            raise ValueError(
+                "group_small_leaves: the optimizer has a mask, which would see the flat groups and "
+                "not the leaves; put optax.masked or optax.partition around group_small_leaves"
+            )
+        return state
 
     def update(
         updates: optax.Updates, state: Any, params: Any = None, **extra_args: Any

@@ -80,7 +80,7 @@ def padam(
 
 @named(b1="b")
 def msvag(
-    learning_rate: Any, b: float = 0.9, *, weight_decay: Any = 0.0, mask: Any = None
+    learning_rate: Any, b: DecayRate = 0.9, *, weight_decay: Any = 0.0, mask: Any = None
 ) -> Optimizer:
     """Momentum damped by its own variance: `mu_hat³ / (mu_hat² + rho s)`.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from adamlab._checks import check_flag, named
+from adamlab._checks import check_flags, named
 from adamlab.optimizers._finish import Optimizer, decays, finish
 from adamlab.stages import (
     DecayRate,
@@ -120,7 +120,7 @@ def adopt(
     step at t = 0 (Taniguchi et al. 2024, algorithm 2). The update of the authors' code, whose decay
     is an L2 penalty unless told otherwise, and of `optax.contrib.adopt`. `clip` is whether to.
     """
-    check_flag("clip", clip)
+    check_flags(clip=clip)
     return chain(
         track_moments(None, previous(squares(from_first(b2)))),
         precondition(root_or_eps(eps)),

@@ -34,6 +34,11 @@ _WHOLE: dict[tuple[Kind, Kind], type[Stage]] = {
     for whole in (GradientToGradient, GradientToDirection, DirectionToDirection)
 }
 
+_UNTOLD = (
+    "update was given no parameters: update(updates, state, params) says where gradients are not "
+    "like them; state must be what this chain's init has returned"
+)
+
 _PHRASE: dict[Kind | None, str] = {
     "gradient": "a gradient",
     "moments": "moments",
@@ -98,7 +103,12 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
             if isinstance(updates, Moments):
                 moments = {"moments": updates}
             given = {**extra_args, **moments} if _takes_direction(stage) else extra_args
-            updates, new = stage.update(updates, old, params, **given)
+            try:
+                updates, new = stage.update(updates, old, params, **given)
+            except (AttributeError, TypeError, ValueError) as error:
+                if params is None and _UNTOLD not in getattr(error, "__notes__", ()):
+                    error.add_note(_UNTOLD)
+                raise
             states.append(new)
         if params is None:
             refuse_foreign(grads, updates)

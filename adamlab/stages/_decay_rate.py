@@ -107,6 +107,13 @@ def _log_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax
     return _log(b), change / jnp.maximum(b, _LEAST)
 
 
+def check_constant_decay(name: str, rate: Any) -> None:
+    """Refuse a schedule where only one decay rate for all steps will do, and one out of range."""
+    if callable(rate):
+        raise TypeError(f"{name}={rate!r}: must be a number in [0, 1) or OneMinus, not a schedule")
+    check_decay(name, rate)
+
+
 def plain_decay(name: str, rate: Any) -> Any:
     """A decay rate as one number, for what computes with the number itself.
 
@@ -114,9 +121,7 @@ def plain_decay(name: str, rate: Any) -> Any:
         TypeError: it is a schedule.
         ValueError: a concrete one is outside [0, 1).
     """
-    if callable(rate):
-        raise TypeError(f"{name}={rate!r}: must be a number in [0, 1) or OneMinus, not a schedule")
-    check_decay(name, rate)
+    check_constant_decay(name, rate)
     return 1 - rate.value if isinstance(rate, OneMinus) else rate
 
 

@@ -68,7 +68,7 @@ class MissingArgumentError(ValueError):
 class Stage(optax.GradientTransformationExtraArgs):
     """An Optax gradient transformation that knows what it takes and what it gives.
 
-    A stage is used wherever Optax takes a transformation; `adamlab.chain` reads its two kinds.
+    A stage is used wherever Optax takes a transformation; `chain` reads its two kinds.
     """
 
     takes: ClassVar[Kind]
@@ -135,7 +135,8 @@ class Stage(optax.GradientTransformationExtraArgs):
                 try:
                     new = cast_like(new, state)
                 except (TypeError, ValueError) as error:
-                    raise TypeError(f"{name}: its state changes its form: {error}") from error
+                    why = "; are the gradients like the parameters that init was given?"
+                    raise TypeError(f"{name}: its state changes its form: {error}{why}") from error
             if isinstance(value, Moments) != (cls.gives == "moments"):
                 raise TypeError(
                     f"{name} is a {cls.__name__} and gave a {type(value).__name__}: "

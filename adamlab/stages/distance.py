@@ -14,7 +14,7 @@ import optax
 
 from adamlab._checks import check_number
 from adamlab.stages._average import fold, step_at
-from adamlab.stages._decay_rate import plain_decay
+from adamlab.stages._decay_rate import DecayRate, check_constant_decay, decay_at
 from adamlab.stages._kinds import GradientToDirection
 from adamlab.stages.numerics import at_step, average_dtype, ratio, sqrt, tame, widen
 from adamlab.stages.second_moment import square
@@ -36,8 +36,8 @@ class DistanceState(NamedTuple):
 
 def scale_by_prodigy(
     learning_rate: Any = 1.0,
-    b1: float = 0.9,
-    b2: float = 0.999,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
     eps: float = 1e-8,
     *,
     b3: float | None = None,
@@ -64,11 +64,10 @@ def scale_by_prodigy(
     Raises:
         ValueError: a hyperparameter is out of range, or `update` gets no parameters.
     """
-    b1, b2 = plain_decay("b1", b1), plain_decay("b2", b2)
-    _check(learning_rate, eps, initial_distance, weight_decay)
+    _check(learning_rate, b1, b2, eps, initial_distance, weight_decay)
     check_number("coefficient", coefficient, low=0, open_low=True, scheduled=False)
-    decay = b2**0.5 if b3 is None else b3
-    check_number("b3", decay, low=0, high=1, open_high=True, scheduled=False)
+    if b3 is not None:
+        check_number("b3", b3, low=0, high=1, open_high=True, scheduled=False)
 
     def init(params: Any) -> DistanceState:
         return _start(params, initial_distance)._replace(start=jax.tree.map(jnp.array, params))
@@ -79,10 +78,11 @@ def scale_by_prodigy(
         grads = jax.tree.map(lambda g: widen(tame(g)), updates)
         d, rate = state.distance, _rate(learning_rate, b1, b2, state, correct)
         way = jax.tree.map(lambda p0, p: widen(p0) - widen(p), state.start, params)
+        decay = _root(b2)[0] if b3 is None else b3
         numerator = decay * state.numerator + d / initial_distance * rate * _inner(grads, way)
         scaled = jax.tree.map(lambda g: d.astype(g.dtype) * g, grads)
-        mu = fold(state.mu, scaled, 1 - b1)
-        nu = fold(state.nu, jax.tree.map(square, scaled), 1 - b2)
+        mu = fold(state.mu, scaled, _weight(b1))
+        nu = fold(state.nu, jax.tree.map(square, scaled), _weight(b2))
         grad_sum = jax.tree.map(
             lambda s, g: decay * s + (rate / initial_distance).astype(g.dtype) * g,
             state.grad_sum, scaled,
@@ -103,8 +103,8 @@ def scale_by_prodigy(
 
 def scale_by_dadapt(
     learning_rate: Any = 1.0,
-    b1: float = 0.9,
-    b2: float = 0.999,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
     eps: float = 1e-8,
     *,
     initial_distance: float = 1e-6,
@@ -120,9 +120,7 @@ def scale_by_dadapt(
 
     Args and errors as for `scale_by_prodigy`.
     """
-    b1, b2 = plain_decay("b1", b1), plain_decay("b2", b2)
-    _check(learning_rate, eps, initial_distance, weight_decay)
-    q = b2**0.5
+    _check(learning_rate, b1, b2, eps, initial_distance, weight_decay)
 
     def init(params: Any) -> DistanceState:
         return _start(params, initial_distance)
@@ -137,12 +135,13 @@ def scale_by_dadapt(
             return ratio(x, (sqrt(v) + eps).astype(x.dtype))
 
         before = jax.tree.map(over, state.grad_sum, state.nu)
-        numerator = q * state.numerator + (1 - q) * rate * _inner(grads, before)
+        q, rest = _root(b2)
+        numerator = q * state.numerator + rest * rate * _inner(grads, before)
         scaled = jax.tree.map(lambda g: rate.astype(g.dtype) * g, grads)
-        mu = fold(state.mu, scaled, 1 - b1)
-        nu = fold(state.nu, jax.tree.map(square, grads), 1 - b2)
-        grad_sum = fold(state.grad_sum, scaled, 1 - q)
-        new_d = _longer(d, numerator, (1 - q) * _total(grad_sum))
+        mu = fold(state.mu, scaled, _weight(b1))
+        nu = fold(state.nu, jax.tree.map(square, grads), _weight(b2))
+        grad_sum = fold(state.grad_sum, scaled, rest)
+        new_d = _longer(d, numerator, rest * _total(grad_sum))
 
         def leaf(m: jax.Array, v: jax.Array, p: jax.Array, u: jax.Array) -> jax.Array:
             pull = weight_decay * rate.astype(m.dtype) * widen(p)
@@ -155,11 +154,26 @@ def scale_by_dadapt(
     return GradientToDirection.from_update("scale_by_dadapt", init, update, needs=("params",))
 
 
-def _check(learning_rate: Any, eps: Any, initial_distance: Any, weight_decay: Any) -> None:
+def _check(
+    learning_rate: Any, b1: Any, b2: Any, eps: Any, initial_distance: Any, weight_decay: Any
+) -> None:
+    check_constant_decay("b1", b1)
+    check_constant_decay("b2", b2)
     check_number("learning_rate", learning_rate, low=0)
     check_number("eps", eps, low=0, scheduled=False)
     check_number("initial_distance", initial_distance, low=0, open_low=True, scheduled=False)
     check_number("weight_decay", weight_decay, low=0, scheduled=False)
+
+
+def _weight(rate: DecayRate) -> Any:
+    """1 - b."""
+    return decay_at(rate, jnp.zeros([], jnp.int32)).complement
+
+
+def _root(rate: DecayRate) -> tuple[Any, Any]:
+    """sqrt(b), and 1 less it."""
+    half = jnp.asarray(decay_at(rate, jnp.zeros([], jnp.int32)).log, average_dtype()) / 2
+    return jnp.exp(half), -jnp.expm1(half)
 
 
 def _start(params: Any, distance: float) -> DistanceState:
@@ -171,7 +185,9 @@ def _start(params: Any, distance: float) -> DistanceState:
     )
 
 
-def _rate(learning_rate: Any, b1: float, b2: float, state: DistanceState, correct: bool) -> Any:
+def _rate(
+    learning_rate: Any, b1: DecayRate, b2: DecayRate, state: DistanceState, correct: bool
+) -> Any:
     factor = jnp.asarray(at_step(learning_rate, state.count), average_dtype())
     if correct:
         first, second = (step_at(b, None, state.count).mass for b in (b1, b2))

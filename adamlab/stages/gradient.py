@@ -181,7 +181,14 @@ def add_noise(eta: Any, gamma: Any, key: jax.Array) -> GradientToGradient:
     """
     check_number("eta", eta, low=0, scheduled=False)
     check_number("gamma", gamma, low=0, scheduled=False)
-    return GradientToGradient.from_optax("add_noise", optax.add_noise(eta, gamma, key))
+    noise = optax.add_noise(eta, gamma, key)
+
+    def init(params: Any) -> Any:
+        # A state of its own: the caller's key would go with a donated one.
+        return jax.tree.map(jnp.copy, noise.init(params))
+
+    own = optax.GradientTransformationExtraArgs(init, optax.with_extra_args_support(noise).update)
+    return GradientToGradient.from_optax("add_noise", own)
 
 
 def add_l2(weight_decay: Any) -> GradientToGradient:

@@ -149,10 +149,16 @@ def after(new: jax.Array, *read: jax.Array) -> jax.Array:
 
 
 def cast_like(new: Any, old: Any) -> Any:
-    """The tree `new` with the dtypes of the tree `old`, as a state must keep them."""
-    return jax.tree.map(
-        lambda n, o: cast_within(n, o.dtype) if hasattr(o, "dtype") else n, new, old
-    )
+    """The tree `new` with the dtypes of the tree `old`, whose shapes it must have as well."""
+
+    def leaf(n: Any, o: Any) -> Any:
+        if not hasattr(o, "dtype"):
+            return n
+        if jnp.shape(n) != o.shape:
+            raise ValueError(f"what had the shape {o.shape} has {jnp.shape(n)}")
+        return cast_within(n, o.dtype)
+
+    return jax.tree.map(leaf, new, old)
 
 
 def cast_within(x: jax.Array, dtype: Any) -> jax.Array:

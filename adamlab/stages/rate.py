@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from adamlab._checks import check_number
 from adamlab.stages._average import fold
-from adamlab.stages._decay_rate import DecayRate, check_decay, decay_at, plain_decay
+from adamlab.stages._decay_rate import DecayRate, check_constant_decay, check_decay, decay_at
 from adamlab.stages._forms import zeros_like_field
 from adamlab.stages._kinds import Moments, MomentsToDirection, MomentsToMoments, label_of
 from adamlab.stages.denominator import denominator_of
@@ -42,7 +42,7 @@ def to_rate(eps: Any = 1e-8, eps_root: Any = 0.0) -> MomentsToMoments:
     )
 
 
-def to_variance_rate(b: float = 0.9) -> MomentsToMoments:
+def to_variance_rate(b: DecayRate = 0.9) -> MomentsToMoments:
     """The share of the first moment that is no noise: `mu² / (mu² + rho s)`.
 
     `s = (nu - mu²) / (1 - rho)` estimates the gradient's variance and `rho s` that of `mu`, both
@@ -51,11 +51,12 @@ def to_variance_rate(b: float = 0.9) -> MomentsToMoments:
     Raises:
         ValueError: b is outside [0, 1).
     """
-    b = plain_decay("b", b)
+    check_constant_decay("b", b)
 
     def rate(moments: Moments) -> Moments:
         mass = moments.mu_gathered
-        rho = jnp.minimum((2 - mass) / mass * ((1 - b) / (1 + b)), 0.9999)
+        weight = decay_at(b, moments.count).complement
+        rho = jnp.minimum((2 - mass) / mass * (weight / (2 - weight)), 0.9999)
 
         def leaf(m: jax.Array, v: jax.Array) -> jax.Array:
             square = squared_magnitude(m)

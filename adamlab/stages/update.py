@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab._checks import check_count, check_number
+from adamlab._checks import check_count, check_flags, check_number
 from adamlab.stages._average import fold, start_log_decay, step_at
 from adamlab.stages._decay_rate import DecayRate, check_decay, plain_decay
 from adamlab.stages._kinds import DirectionToDirection
@@ -41,6 +41,7 @@ def trace(
     Raises:
         ValueError: `decay` is outside [0, 1).
     """
+    check_flags(nesterov=nesterov)
     decay = plain_decay("decay", decay)
     return DirectionToDirection.from_optax("trace", optax.trace(decay, nesterov, accumulator_dtype))
 

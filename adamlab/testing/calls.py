@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adamlab.testing._compare import FUSED, as_numpy, same
-from adamlab.testing._law import NotApplicable, law
+from adamlab.testing._law import Broken, NotApplicable, law
 from adamlab.testing._subject import Subject, stack
 from adamlab.testing._trees import example_gradients, example_matrix
 
@@ -83,8 +83,15 @@ def cond(subject: Subject) -> None:
 
 @law
 def donated(subject: Subject) -> None:
-    """Parameters and a fresh state may be donated: no two of their leaves are one buffer."""
+    """Parameters and a fresh state may be donated: no two of their leaves are one buffer, and none
+    is one that the transformation holds on to.
+    """
     params, _ = example_matrix()
+    first, second = (jax.tree_util.tree_leaves_with_path(subject.tx.init(params)) for _ in "ab")
+    for (path, one), (_, other) in zip(first, second, strict=True):
+        if one is other and isinstance(one, jax.Array):
+            place = jax.tree_util.keystr(path)
+            raise Broken(f"init gives one array twice, at {place}: a donated state takes it along")
     expected = jax.tree.map(as_numpy, params)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Some donated buffers were not usable")

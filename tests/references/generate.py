@@ -535,6 +535,9 @@ ENTRIES: dict[str, Entry] = {
     "sgd_torch": _torch_entry(
         "torch", "torch.optim.SGD", lr=LR, momentum=0.9, nesterov=True, weight_decay=DECAY
     ),
+    "sgd_torch_dampening": _torch_entry(
+        "torch", "torch.optim.SGD", lr=LR, momentum=0.9, dampening=0.3, weight_decay=DECAY
+    ),
     "adamw_keras": _keras("AdamW", weight_decay=DECAY, **KERAS),
     "rmsprop_keras": _keras(
         "RMSprop",
