@@ -16,6 +16,7 @@ from PIL import Image
 from experiments import records
 from experiments.book import Experiment, in_words
 from experiments.book.judging import ANSWERS
+from experiments.records import shown
 from experiments.revisions import REVISED
 
 PAGE = records.ROOT / "out" / "report.html"
@@ -200,8 +201,8 @@ def _section(experiment: Experiment, record: dict[str, Any] | None) -> str:
 def _pictures(experiment: Experiment) -> str:
     """The figure with its caption, and what else was drawn."""
     others = sorted(records.RESULTS.glob(f"{experiment.id}-*"))
-    shown = [records.RESULTS / f"{experiment.id}.png", *others]
-    pictures = "".join(_picture(path, experiment.question) for path in shown if path.exists())
+    paths = [records.RESULTS / f"{experiment.id}.png", *others]
+    pictures = "".join(_picture(path, experiment.question) for path in paths if path.exists())
     return f"<figure>{pictures}<figcaption>{escape(experiment.caption)}</figcaption></figure>"
 
 
@@ -222,7 +223,7 @@ def _base64(path: Path) -> str:
 
 def _numbers(numbers: Mapping[str, Any]) -> str:
     rows = "".join(
-        f'<tr><td>{escape(label)}</td><td class="number">{escape(records.shown(number))}</td></tr>'
+        f'<tr><td>{escape(label)}</td><td class="number">{escape(shown(number))}</td></tr>'
         for label, number in numbers.items()
     )
     return f'<div class="wide"><table>{rows}</table></div>' if rows else ""
@@ -244,17 +245,14 @@ def _apart(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
     """Which intervals of a run and of its check do not overlap: chance does not explain these."""
 
     def apart(a: Any, b: Any) -> bool:
-        if not isinstance(a, dict) or not isinstance(b, dict):
+        if not isinstance(a, dict) or not isinstance(b, dict) or shown(a) == shown(b):
             return False
         return float(a["low"]) > float(b["high"]) or float(b["low"]) > float(a["high"])
 
     names = [name for name in first if name in second and apart(first[name], second[name])]
     if not names:
         return ""
-    pairs = "; ".join(
-        f"{name}: {records.shown(first[name])}, here {records.shown(second[name])}"
-        for name in names
-    )
+    pairs = "; ".join(f"{n}: {shown(first[n])}, here {shown(second[n])}" for n in names)
     return f"<p>The intervals of the run and the check lie apart for {escape(pairs)}.</p>"
 
 

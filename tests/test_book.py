@@ -141,11 +141,11 @@ def test_what_is_answered_is_read_back():
         ({"a": "supported", "b": "refuted"}, {"a": "supported", "b": "refuted"}, "depends",
          "Is it so, at 0.01? Yes: a. No: b. Beside it, 1.5 times."),
         ({"a": "supported", "b": "refuted"}, {"a": "supported", "b": "undecided"}, "undecided",
-         'Is it so, at 0.01? Yes: a. Open: b. Beside it, 1.5 times. The check ({"first_seed": 9}) '
-         "differs: b (no in the run, open in it)."),
+         "Is it so, at 0.01? Yes: a. Open: b. Beside it, 1.5 times. The check, with first_seed = 9,"
+         " answers otherwise: b (run: no, check: open)."),
         ({"a": "supported", "b": "refuted"}, {"a": "refuted", "b": "supported"}, "undecided",
-         'Is it so, at 0.01? Open: a; b. Beside it, 1.5 times. The check ({"first_seed": 9}) '
-         "differs: a (yes in the run, no in it); b (no in the run, yes in it)."),
+         "Is it so, at 0.01? Open: a; b. Beside it, 1.5 times. The check, with first_seed = 9, "
+         "answers otherwise: a (run: yes, check: no); b (run: no, check: yes)."),
     ],
 )  # fmt: skip
 def test_each_part_must_be_answered_alike_by_run_and_check(run, check, kind, said):

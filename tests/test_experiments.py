@@ -26,6 +26,7 @@ from adamlab.analysis import Interval
 from experiments import __main__ as command_line
 from experiments import records, report
 from experiments.book import Experiment, Lab, Verdict, by_sign, over_seeds, panels, run
+from experiments.book.judging import answered
 from experiments.book.laboratory import agreed
 from experiments.revisions import REVISED
 
@@ -46,7 +47,7 @@ def test_every_experiment_really_runs(group):
     for name in names:
         record = records.load(BOOK[name], quick=True)
         assert record["verdict"]["kind"] in KINDS, name
-        assert record["verdict"]["sentence"], name
+        assert answered(record["verdict"]["sentence"])[0], f"{name}: the criterion was not applied"
         assert records.is_current(BOOK[name], record, quick=True)
         kept = records.folder_of(BOOK[name], quick=True)
         assert xr.open_dataset(kept / "dataset.nc", engine="scipy").sizes, name
@@ -59,8 +60,8 @@ def test_an_experiment_is_one_short_question(name):
     assert path.name.startswith(f"{name.lower()}_")
     assert len(path.read_text().splitlines()) <= 175
     assert experiment.question.endswith("?")
-    for text in (experiment.claim, experiment.criterion, experiment.symptom, experiment.remedy):
-        assert len(text) > 15
+    for part in ("claim", "criterion", "symptom", "remedy", "caption"):
+        assert len(getattr(experiment, part)) > 15, part
     assert "upported" in experiment.criterion
     names = {n.id for n in ast.walk(ast.parse(experiment.remedy)) if isinstance(n, ast.Name)}
     known: dict[str, object] = {}
@@ -132,7 +133,7 @@ def _experiment(**changes):
     plain = Experiment(
         "X00", "Is it?", "It is.", "Supported if above 0.", measure, judge, draw,
         settings={"seeds": 8, "offset": 5.0}, quick={"seeds": 2}, check={"first_seed": 100},
-        symptom="None.", remedy="none()",
+        symptom="None.", remedy="none()", caption="A walk.",
     )  # fmt: skip
     return dataclasses.replace(plain, **changes)
 
@@ -228,6 +229,35 @@ def test_the_page_holds_every_claim_verdict_and_number():
             assert records.shown(number) in page
     assert "http" not in re.sub(r"https?://arxiv", "", page), "self-contained"
     assert 'name="viewport"' in page
+
+
+def test_the_page_says_how_a_figure_is_read_and_what_to_try_beside_it():
+    page = report.page()
+    for name, experiment in BOOK.items():
+        section = page.split(f'<section id="{name}">')[1].split("</section>")[0]
+        caption = f"<figcaption>{html.escape(experiment.caption)}</figcaption>"
+        remedy = f"</figure><p><b>What to try.</b></p><pre>{html.escape(experiment.remedy)}"
+        assert caption + remedy in section, name
+
+
+def test_the_page_says_where_run_and_check_lie_apart(monkeypatch, tmp_path):
+    monkeypatch.setattr(records, "RESULTS", tmp_path)
+    monkeypatch.setattr(records, "OUT", tmp_path / "out")
+    monkeypatch.setattr(records, "experiments", lambda: {"X00": found})
+    found = _experiment(check={"offset": 9.5})
+    records.run_and_keep(found)
+    assert "lie apart for middle: 5" in report.page()
+    found = _experiment()
+    records.run_and_keep(found)
+    assert "lie apart" not in report.page()
+
+
+def test_a_damaged_record_counts_as_none(monkeypatch, tmp_path):
+    monkeypatch.setattr(records, "RESULTS", tmp_path)
+    (tmp_path / "C01.json").write_text("{")
+    assert records.load(BOOK["C01"]) is None
+    listed = CliRunner().invoke(command_line.main, ["list"])
+    assert "[not run yet]" in listed.output
 
 
 def test_what_was_changed_after_numbers_were_seen_is_said():

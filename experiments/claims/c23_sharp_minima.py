@@ -129,7 +129,7 @@ EXPERIMENT = book.Experiment(
     settings={
         "seeds": 48, "rates": 7, "steps": {"batch 32": 600, "full batch": 160}, "looks": 30,
     },
-    quick={"seeds": 2, "rates": 2, "steps": {"batch 32": 48}, "looks": 8},
+    quick={"seeds": 2, "rates": 3, "steps": {"batch 32": 480}, "looks": 16},
     check={"first_seed": 7000},
     caption="The Hessian's top eigenvalue and the test accuracy where the train loss is "
     "first 0.05, over the rates that bring every seed there; batches of 32 above, "

@@ -130,7 +130,7 @@ EXPERIMENT = book.Experiment(
     judge=judge,
     draw=draw,
     settings={"seeds": 48, "rates": 6, "decays": 13, "steps": 500},
-    quick={"seeds": 2, "rates": 4, "decays": 5, "steps": 60},
+    quick={"seeds": 2, "rates": 3, "decays": 9, "steps": 500},
     check={"first_seed": 6000},
     caption="Test loss over rate and decay, the lighter the better, with the best decay for "
     "each rate dotted. A row of dots means that decay and rate can be searched one "

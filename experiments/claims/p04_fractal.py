@@ -165,15 +165,11 @@ EXPERIMENT = book.Experiment(
     "depends (on the place) if the middle half of its points spans over 0.2; else it is supported "
     "if the interval of gradient descent's median over points is within 0.1 of the paper's, "
     "refuted if none of it is.",
-    measure=measure, judge=judge, draw=draw,
-    settings={"seeds": 16, "resolution": 512, "side": 33, "zooms": 5, "steps": 500, "draw": 0,
-              "float64": True},
+    measure=measure, judge=judge, draw=draw, settings={"seeds": 16, "resolution": 512, "side": 33,
+    "zooms": 5, "steps": 500, "draw": 0, "float64": True},
     quick={"seeds": 4, "resolution": 33, "side": 9, "zooms": 2, "steps": 20},
     check={"draw": 2, "resolution": 256},
-    caption="Yellow pairs of rates train, blue ones do not: for each net under gradient "
-    "descent (above) and Adam (below), a place of the tanh net's border 64 times "
-    "enlarged, and the dimensions at the points drawn, one dot each, with the "
-    "paper's as a line.",
+    caption="Yellow pairs of rates train, blue ones do not. Right: a dot for each point drawn.",
     symptom="A rate that trains lies right beside one that diverges; reruns do not repeat.",
     remedy="adam(rate / 3)  # stay a factor away from the border: it has no clean edge",
 )  # fmt: skip

@@ -138,7 +138,7 @@ EXPERIMENT = book.Experiment(
     settings={
         "seeds": 8, "features": 1000, "around": 11, "shares": 5, "steps": 4000, "float64": True,
     },
-    quick={"seeds": 2, "features": 100, "around": 2, "shares": 3, "steps": 800},
+    quick={"seeds": 2, "features": 100, "around": 2, "shares": 3, "steps": 1600},
     check={"first_seed": 1000},
     caption="Left: the loss of one run for four values of eps, in units of the threshold. "
     "Right: how far the worst loss later rises above the least, over eps; above the "
