@@ -4,10 +4,8 @@ Compose optimizers from small pure stages (`chain`), run thousands of trainings 
 (`sweep`, `convergence_map`) and see where they converge (`plot_map`).
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+import typing
 
-from adamlab._checks import unknown_attribute
 from adamlab.maps import (
     Criteria,
     Outcome,
@@ -119,15 +117,11 @@ __all__ = [
     "with_outcomes",
 ]
 
-_ROOMS = ("analysis", "compat", "optimizers", "problems", "stages", "testing", "training")
+if not typing.TYPE_CHECKING:  # which would take any name for one that there is
+    from adamlab._lookup import lookup as _lookup
 
-if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any:
-        if name in _ROOMS:  # those that are not needed to start
-            return importlib.import_module(f"adamlab.{name}")
-        from adamlab import optimizers
-
-        if name in optimizers.__all__:
-            raise AttributeError(f"adamlab has no {name!r}: it is adamlab.optimizers.{name}")
-        raise unknown_attribute("adamlab", name, __all__)
+    __getattr__ = _lookup(
+        "adamlab",
+        __all__,
+        rooms=("optimizers", "stages", "problems", "analysis", "training", "compat", "testing"),
+    )

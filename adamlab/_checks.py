@@ -106,7 +106,7 @@ def _static(name: str, value: Any) -> str:
     """What to do about an array where none is taken."""
     if not hasattr(value, "aval"):
         return ""
-    return f", no array; optax.inject_hyperparams takes static_args=({name!r},)"
+    return f", no array; adamlab.optimizers.inject_hyperparams leaves {name} as it is"
 
 
 def check_choice(name: str, value: Any, known: Iterable[str]) -> None:
@@ -124,12 +124,6 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return f"did you mean {names[close[0]]!r}? (known: {', '.join(sorted(names.values()))})"
     return f"known: {', '.join(sorted(names.values())) or 'none'}"
-
-
-def unknown_attribute(module: str, name: str, known: Iterable[str]) -> AttributeError:
-    """The error for a name that `module` lacks, with the nearest that it has."""
-    hint = f": {nearest(name, known)}" if not name.startswith("_") else ""
-    return AttributeError(f"{module} has no {name!r}{hint}")
 
 
 def _describe(low: float, high: float, open_low: bool, open_high: bool) -> str:

@@ -7,6 +7,7 @@ import pickle
 import re
 from functools import partial
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -493,8 +494,50 @@ def test_pytorchs_own_refusals_are_kept():
 
 
 def test_whole_numbers_as_hyperparameters_are_static():
-    with pytest.raises(TypeError, match=r"every=.*inject_hyperparams takes static_args=\('every'"):
+    with pytest.raises(TypeError, match=r"every=.*adamlab.optimizers.inject_hyperparams leaves ev"):
         optax.inject_hyperparams(opt.sophia)(learning_rate=1e-3).init(PARAMS)
+
+
+INJECTED = {
+    "adafactor": {}, "adahessian": {"every": 2}, "adamw_8bit": {"min_size": 1}, "came": {},
+    "adashift": {"keep_num": 3, "reduce": jnp.max}, "lookahead_adam": {"sync_period": 2},
+    "ranger": {}, "soap": {}, "sophia": {}, "adam": {"mu_dtype": jnp.bfloat16},
+    "adam_mini": {"axes": st.all_axes},
+    "adamw": {"mask": lambda p: jax.tree.map(lambda x: x.ndim > 1, p), "nu_dtype": jnp.bfloat16},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", INJECTED)
+def test_what_is_no_hyperparameter_needs_no_marking(name):
+    build, given = getattr(opt, name), INJECTED[name]
+    params = {"w": jax.random.normal(jax.random.key(0), (3, 3)), "b": jnp.ones(3)}
+    extra = {"hessian_diag": params} if name in ("adahessian", "sophia") else {}
+
+    def twice(tx):
+        state = tx.init(params)
+        for shift in range(2):  # SOAP's basis is made of the first gradient
+            grads = jax.tree.map(lambda p, shift=shift: jnp.roll(p, shift), params)
+            updates, state = tx.update(grads, state, params, **extra)
+        return updates, state
+
+    injected, state = twice(opt.inject_hyperparams(build)(1e-3, **given))
+    chex.assert_trees_all_close(injected, twice(build(1e-3, **given))[0], rtol=1e-4, atol=1e-9)
+    assert "learning_rate" in state.hyperparams
+    assert not set(given) & set(state.hyperparams)
+
+
+def test_injected_numbers_change_without_compiling_and_are_kept_wide():
+    tx = opt.inject_hyperparams(al.adam)(lambda n: 1e-3 / (1 + n.astype(jnp.float32)), b2=0.999)
+    params = jnp.ones(3, jnp.bfloat16)
+    state = tx.init(params)
+    assert state.hyperparams["b2"].dtype == jnp.float32
+    step = jax.jit(chex.assert_max_traces(tx.update, 1))
+    first, state = step(params, state)
+    state.hyperparams["b1"] = jnp.float32(0.5)
+    step(params, state)
+    np.testing.assert_allclose(np.asarray(first, np.float32), -1e-3, rtol=1e-2)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'lr'"):
+        opt.inject_hyperparams(al.adam)(1e-3, lr=1e-3)
 
 
 def test_rectification_holds_for_b2_near_one(x64):
@@ -621,7 +664,7 @@ def test_a_python_number_is_a_parameter():
             st.track_moments(), st.MomentsToDirection.from_function("mine", lambda m: m))),
          "mine is a MomentsToDirection and gave a Moments"),
         (lambda: optax.inject_hyperparams(al.adam)(learning_rate=0.1).init(
-            jnp.ones(2, jnp.bfloat16)), "takes hyperparam_dtype=jnp.float32"),
+            jnp.ones(2, jnp.bfloat16)), "inject_hyperparams keeps it in float32"),
     ],
 )  # fmt: skip
 def test_ordinary_mistakes_are_told(build, message):

@@ -18,8 +18,8 @@ CHECKOUT = ROOT.parent
 
 # Each room may import those before it, and itself.
 ROOMS = [
-    "_checks", "stages", "analysis", "optimizers", "compat", "testing", "problems", "training",
-    "sweeps", "maps", "plot", "cli", "__main__",
+    "_checks", "_lookup", "stages", "analysis", "optimizers", "compat", "testing", "problems",
+    "training", "sweeps", "maps", "plot", "cli", "__main__",
 ]  # fmt: skip
 FILES = sorted(ROOT.rglob("*.py"))
 

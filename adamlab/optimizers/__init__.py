@@ -5,9 +5,8 @@
 besides. A concrete value out of range is a ValueError that names it.
 """
 
-from typing import TYPE_CHECKING, Any
+import typing
 
-from adamlab._checks import unknown_attribute
 from adamlab.optimizers._catalogue import example, names, stages_of
 from adamlab.optimizers._finish import Optimizer
 from adamlab.optimizers.adam import (
@@ -35,6 +34,7 @@ from adamlab.optimizers.decayed import adamc, adams, adamw_cautious_decay, adamw
 from adamlab.optimizers.descent import adagrad, lion, madgrad, rmsprop, sgd, signum
 from adamlab.optimizers.distance import dadapt_adam, prodigy
 from adamlab.optimizers.grouped import group_small_leaves
+from adamlab.optimizers.injected import inject_hyperparams
 from adamlab.optimizers.momentum import (
     adai,
     adan,
@@ -115,6 +115,7 @@ __all__ = [
     "fadam",
     "grams",
     "group_small_leaves",
+    "inject_hyperparams",
     "lamb",
     "laprop",
     "lion",
@@ -147,7 +148,7 @@ __all__ = [
     "yogi",
 ]
 
-if not TYPE_CHECKING:
+if not typing.TYPE_CHECKING:  # which would take any name for one that there is
+    from adamlab._lookup import lookup as _lookup
 
-    def __getattr__(name: str) -> Any:
-        raise unknown_attribute("adamlab.optimizers", name, __all__)
+    __getattr__ = _lookup("adamlab.optimizers", __all__)

@@ -9,6 +9,7 @@ import optax
 from adamlab.stages import (
     DirectionToDirection,
     GradientToGradient,
+    Mask,
     add_decayed_weights,
     add_l2,
     scale_by_learning_rate,
@@ -18,7 +19,7 @@ Optimizer: TypeAlias = optax.GradientTransformationExtraArgs
 
 
 def finish(
-    learning_rate: Any, weight_decay: Any = 0.0, mask: Any = None
+    learning_rate: Any, weight_decay: Any = 0.0, mask: Mask = None
 ) -> tuple[DirectionToDirection, ...]:
     """Decoupled decay, where there is any, and the learning rate.
 

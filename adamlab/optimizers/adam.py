@@ -7,6 +7,7 @@ from typing import Any
 from adamlab.optimizers._finish import Optimizer, finish
 from adamlab.stages import (
     DecayRate,
+    Mask,
     add_decayed_weights,
     add_l2,
     amsgrad_max,
@@ -68,7 +69,7 @@ def adamw(
     eps_root: Any = 0.0,
     mu_dtype: Any = None,
     weight_decay: Any = 1e-4,
-    mask: Any = None,
+    mask: Mask = None,
     *,
     nu_dtype: Any = None,
 ) -> Optimizer:
@@ -113,7 +114,7 @@ def adam_epsilon_hat(
     eps: Any = 1e-7,
     *,
     weight_decay: Any = 0.0,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """Adam with eps beside the root of the uncorrected second moment.
 
@@ -135,7 +136,7 @@ def adamd(
     eps: Any = 1e-8,
     *,
     weight_decay: Any = 0.0,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """Adam that corrects the second moment alone, and so starts with small steps.
 

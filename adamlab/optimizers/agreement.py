@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from adamlab.optimizers._finish import Optimizer, finish
 from adamlab.optimizers.adam import scale_by_adam
 from adamlab.stages import (
     DecayRate,
+    Mask,
     add_gradient_difference,
     all_axes,
     block_squares,
@@ -40,7 +42,7 @@ def cautious_adamw(
     eps: Any = 1e-8,
     *,
     weight_decay: Any = 1e-2,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """AdamW that steps only where momentum and gradient agree in sign.
 
@@ -63,7 +65,7 @@ def grams(
     eps: Any = 1e-8,
     *,
     weight_decay: Any = 0.0,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """Adam's step sizes with the gradient's signs: `sign(g) |mu_hat| / (sqrt(nu_hat) + eps)`.
 
@@ -86,7 +88,7 @@ def ano(
     eps: Any = 1e-8,
     *,
     weight_decay: Any = 0.0,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """The momentum's sign with the gradient's size, over a decayed Yogi second moment.
 
@@ -109,7 +111,7 @@ def diffgrad(
     eps: Any = 1e-8,
     *,
     weight_decay: Any = 0.0,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """Adam with friction where the gradient changes little: `mu_hat sigmoid(|g_{t-1} - g_t|)`.
 
@@ -134,7 +136,7 @@ def adanorm(
     eps: Any = 1e-8,
     *,
     weight_decay: Any = 0.0,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """Adam whose first moment is fed with gradients of at least their average norm.
 
@@ -158,7 +160,7 @@ def mars(
     eps: Any = 1e-8,
     *,
     weight_decay: Any = 0.0,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """AdamW on a variance-reduced gradient: `g_t + gamma b1 / (1 - b1) (g_t - g_{t-1})`, clipped.
 
@@ -181,10 +183,10 @@ def adashift(
     b2: DecayRate = 0.999,
     eps: Any = 1e-8,
     keep_num: int = 10,
-    reduce: Any = "max",
+    reduce: Callable[..., Any] | str | None = "max",
     *,
     weight_decay: Any = 0.0,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """Adam whose second moment sees only gradients that its first moment has forgotten.
 
@@ -193,8 +195,8 @@ def adashift(
     `pytorch_optimizer.AdaShift`, whose eps is 1e-10; `reduce` is "max", a function such as
     `jnp.mean`, or None for a second moment for each element.
     """
-    reduce = jnp.max if isinstance(reduce, str) and reduce == "max" else reduce
-    second = b2 if reduce is None else block_squares(b2, all_axes, reduce)
+    whole: Any = jnp.max if isinstance(reduce, str) and reduce == "max" else reduce
+    second = b2 if whole is None else block_squares(b2, all_axes, whole)
     return chain(
         track_window(b1, keep_num),
         track_nu(second),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from adamlab.optimizers._finish import Optimizer, decays, finish
 from adamlab.optimizers.adam import scale_by_adam
 from adamlab.stages import (
     DecayRate,
+    Mask,
     OneMinus,
     add_decayed_weights,
     all_axes,
@@ -71,7 +73,7 @@ def lamb(
     eps: Any = 1e-6,
     *,
     weight_decay: Any = 0.0,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """AdamW whose steps are as long as each leaf's weights: `u |theta| / |u|`.
 
@@ -115,7 +117,7 @@ def adafactor(
     b1: DecayRate | None = None,
     *,
     weight_decay: Any = 0.0,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """Adam in sublinear memory: rows and columns in place of a second moment, relative steps.
 
@@ -153,7 +155,7 @@ def came(
     min_dim_size: int = 1,
     *,
     weight_decay: Any = 0.0,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """Adafactor whose momentum is damped where it disagrees with the update.
 
@@ -177,7 +179,7 @@ def sm3(
     eps: Any = 1e-8,
     *,
     weight_decay: Any = 0.0,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """AdaGrad with one accumulator for each index of each axis.
 
@@ -197,10 +199,10 @@ def adam_mini(
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
     eps: Any = 1e-8,
-    axes: Any = None,
+    axes: Callable[..., Any] | None = None,
     *,
     weight_decay: Any = 0.0,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """Adam with one second moment for a block of parameters: `nu` averages `mean(g²)`.
 

@@ -11,6 +11,7 @@ from adamlab.optimizers._finish import Optimizer
 from adamlab.optimizers.adam import adam, scale_by_adam
 from adamlab.stages import (
     DecayRate,
+    Mask,
     add_cautious_decay,
     add_decayed_weights,
     add_independent_decay,
@@ -31,7 +32,7 @@ def adamw_independent(
     eps: Any = 1e-8,
     *,
     weight_decay: Any = 1e-5,
-    mask: Any = None,
+    mask: Mask = None,
     peak: float | None = None,
 ) -> Optimizer:
     """AdamW whose decay does not scale with the learning rate, only with its schedule.
@@ -71,7 +72,7 @@ def adamc(
     eps: Any = 1e-8,
     *,
     weight_decay: float = 1e-2,
-    normalized: Any,
+    normalized: Mask,
     peak: float,
 ) -> Optimizer:
     """AdamW whose decay scales with the schedule squared on layers that precede a norm.

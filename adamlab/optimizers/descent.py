@@ -8,6 +8,7 @@ from adamlab._checks import check_flags, check_number, named
 from adamlab.optimizers._finish import Optimizer, coupled, finish
 from adamlab.stages import (
     DecayRate,
+    Mask,
     anchor_to_start,
     center_nu,
     chain,
@@ -121,7 +122,7 @@ def madgrad(
 
 
 def signum(
-    learning_rate: Any, b1: Any = 0.9, *, weight_decay: Any = 0.0, mask: Any = None
+    learning_rate: Any, b1: Any = 0.9, *, weight_decay: Any = 0.0, mask: Mask = None
 ) -> Optimizer:
     """The sign of the momentum: `sign(mu)`.
 
@@ -138,7 +139,7 @@ def lion(
     mu_dtype: Any = None,
     *,
     weight_decay: Any = 1e-3,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """The sign of momentum and gradient mixed: `sign(b1 mu + (1 - b1) g)`; b2 then averages mu.
 

@@ -9,6 +9,7 @@ from adamlab.optimizers._finish import Optimizer, decays, finish
 from adamlab.optimizers.adam import scale_by_adam
 from adamlab.stages import (
     DecayRate,
+    Mask,
     OneMinus,
     add_difference,
     chain,
@@ -42,7 +43,7 @@ def nadam(
     eps: Any = 1e-8,
     *,
     weight_decay: Any = 0.0,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """Adam with Nesterov's look ahead.
 
@@ -66,7 +67,7 @@ def nadam_scheduled(
     momentum_decay: float = 4e-3,
     *,
     weight_decay: Any = 0.0,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """Nadam with the momentum warm-up of its paper: `b1 (1 - 0.96^(t momentum_decay) / 2)`.
 
@@ -98,7 +99,7 @@ def qhadam(
     eps: Any = 1e-8,
     *,
     weight_decay: Any = 0.0,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """Adam whose averages are mixed with the gradient and its square.
 
@@ -124,7 +125,7 @@ def ademamix(
     eps: Any = 1e-8,
     *,
     weight_decay: Any = 0.0,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """Adam with a second, much slower first moment added.
 
@@ -149,7 +150,7 @@ def simplified_ademamix(
     eps: Any = 1e-8,
     *,
     weight_decay: Any = 0.0,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """Adam with the plain sum of gradients for a first moment, and the gradient beside it.
 
@@ -173,7 +174,7 @@ def adapnm(
     eps: Any = 1e-8,
     *,
     weight_decay: Any = 0.0,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """Adam with positive-negative momentum: two first moments fed in turn, one subtracted.
 
@@ -222,7 +223,7 @@ def exadam(
     eps: float = 1e-8,
     *,
     weight_decay: Any = 0.0,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """Adam whose moments correct one another, with the gradient added to the first.
 
@@ -243,7 +244,7 @@ def adai(
     eps: float = 1e-3,
     *,
     weight_decay: Any = 0.0,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """Momentum whose inertia adapts to the gradient's second moment; no preconditioning.
 
@@ -270,7 +271,7 @@ def optimistic_adam(
     beta: float = 1.0,
     *,
     weight_decay: Any = 0.0,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """Adam that extrapolates: `(alpha + beta) u_t - beta u_{t-1}` for games.
 

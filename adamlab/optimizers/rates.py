@@ -8,6 +8,7 @@ from adamlab._checks import named
 from adamlab.optimizers._finish import Optimizer, finish
 from adamlab.stages import (
     DecayRate,
+    Mask,
     add_preconditioned_decay,
     amsgrad_max,
     apply_rate,
@@ -39,7 +40,7 @@ def radam(
     threshold: float = 5.0,
     *,
     weight_decay: Any = 0.0,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """Adam whose rates are damped while they rest on few gradients, and 1 at first.
 
@@ -80,7 +81,7 @@ def padam(
 
 @named(b1="b")
 def msvag(
-    learning_rate: Any, b: DecayRate = 0.9, *, weight_decay: Any = 0.0, mask: Any = None
+    learning_rate: Any, b: DecayRate = 0.9, *, weight_decay: Any = 0.0, mask: Mask = None
 ) -> Optimizer:
     """Momentum damped by its own variance: `mu_hat³ / (mu_hat² + rho s)`.
 
@@ -102,7 +103,7 @@ def avagrad(
     eps: Any = 0.1,
     *,
     weight_decay: Any = 0.0,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """Adam by the second moment of the step before, its rates normalised over the network.
 

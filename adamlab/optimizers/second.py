@@ -8,6 +8,7 @@ from adamlab._checks import check_flags, named
 from adamlab.optimizers._finish import Optimizer, decays, finish
 from adamlab.stages import (
     DecayRate,
+    Mask,
     chain,
     clip_direction,
     correct_bias,
@@ -40,7 +41,7 @@ def adamax(
     eps: float = 1e-8,
     *,
     weight_decay: Any = 0.0,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """Adam by the largest gradient: `mu_hat / u` with `u = max(b2 u, |g| + eps)`.
 
@@ -63,7 +64,7 @@ def adabelief(
     eps_root: float = 1e-16,
     *,
     weight_decay: Any = 0.0,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """Adam over the gradient's deviation from its own average.
 
@@ -87,7 +88,7 @@ def yogi(
     initial_accumulator_value: float = 1e-6,
     *,
     weight_decay: Any = 0.0,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """Adam whose second moment moves by at most its newest square.
 
@@ -112,7 +113,7 @@ def adopt(
     *,
     clip: bool = True,
     weight_decay: Any = 0.0,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """Momentum of gradients that are normalised by the second moment of the step before.
 
@@ -138,7 +139,7 @@ def acprop(
     eps_root: float = 1e-16,
     *,
     weight_decay: Any = 0.0,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """The gradient over the root of the previous step's mean squared deviation.
 
@@ -187,7 +188,7 @@ def adam_atan2(
     b: float = 1.0,
     *,
     weight_decay: Any = 0.0,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """Adam without eps: `a atan2(mu_hat, b sqrt(nu_hat))`.
 
@@ -209,7 +210,7 @@ def stable_adamw(
     eps: Any = 1e-6,
     *,
     weight_decay: Any = 1e-2,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """AdamW whose step is shortened where the second moment lags behind the gradient.
 
@@ -235,7 +236,7 @@ def adahessian(
     every: int = 1,
     *,
     weight_decay: Any = 0.0,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """Adam over the Hessian's diagonal: pass `hessian_diag` to `update`.
 
@@ -265,7 +266,7 @@ def sophia(
     every: int = 10,
     *,
     weight_decay: Any = 1e-4,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """Clipped Newton steps: pass an estimate of the Hessian's diagonal as `hessian_diag`.
 

@@ -11,6 +11,7 @@ from adamlab.optimizers.rates import radam
 from adamlab.stages import (
     DecayRate,
     EightBit,
+    Mask,
     chain,
     compensate_rounding,
     correct_bias,
@@ -91,7 +92,7 @@ def adamw_8bit(
     eps: Any = 1e-8,
     *,
     weight_decay: Any = 1e-2,
-    mask: Any = None,
+    mask: Mask = None,
     block: int = 256,
     min_size: int = 4096,
 ) -> Optimizer:
@@ -112,7 +113,7 @@ def adamw_kahan(
     eps: Any = 1e-8,
     *,
     weight_decay: Any = 1e-2,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """AdamW for bfloat16 parameters, with Kahan summation (Zamirai et al. 2020, algorithm 5).
 
@@ -133,7 +134,7 @@ def adamw_stochastic_rounding(
     eps: Any = 1e-8,
     *,
     weight_decay: Any = 1e-2,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> Optimizer:
     """AdamW for bfloat16 parameters that are rounded at random (Gupta et al. 2015).
 

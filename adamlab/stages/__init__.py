@@ -36,6 +36,7 @@ from adamlab.stages.correction import (
     cross_correct,
 )
 from adamlab.stages.decay import (
+    Mask,
     add_cautious_decay,
     add_decayed_weights,
     add_independent_decay,
@@ -138,6 +139,7 @@ __all__ = [
     "GradientToDirection",
     "GradientToGradient",
     "GradientToMoments",
+    "Mask",
     "MissingArgumentError",
     "Moments",
     "MomentsToDirection",

@@ -53,7 +53,7 @@ def refuse_narrow(name: str, rate: Any) -> None:
     if dtype is not None and jnp.issubdtype(dtype, jnp.floating) and jnp.finfo(dtype).bits < 32:
         raise TypeError(
             f"{name} came in {dtype}, in which 0.999 is 1: give it as a Python float, in float32, "
-            "or as OneMinus(1 - b); optax.inject_hyperparams takes hyperparam_dtype=jnp.float32"
+            "or as OneMinus(1 - b); adamlab.optimizers.inject_hyperparams keeps it in float32"
         )
 
 

@@ -13,8 +13,11 @@ from adamlab._checks import check_number
 from adamlab.stages._kinds import DirectionToDirection, Moments
 from adamlab.stages.numerics import at_step, rms, sqrt, tree_mean, widen
 
+Mask = Any
+"""Which leaves: a tree of booleans like the parameters, a function that makes one, None for all."""
 
-def add_decayed_weights(weight_decay: Any, mask: Any = None) -> DirectionToDirection:
+
+def add_decayed_weights(weight_decay: Any, mask: Mask = None) -> DirectionToDirection:
     """Add `weight_decay` times the parameters to the direction; before the learning rate.
 
     Decoupled decay as PyTorch and Optax count it, `learning_rate * weight_decay` a step
@@ -35,7 +38,7 @@ def add_decayed_weights(weight_decay: Any, mask: Any = None) -> DirectionToDirec
     )
 
 
-def check_mask(mask: Any) -> None:
+def check_mask(mask: Mask) -> None:
     """Refuse a mask that is neither a function nor a tree of True and False."""
     wrong = [] if callable(mask) else [x for x in jax.tree.leaves(mask) if not is_flag(x)]
     if wrong:
@@ -59,7 +62,7 @@ class CountState(NamedTuple):
 def add_independent_decay(
     weight_decay: Any,
     multiplier: Callable[[jax.Array], Any] | None = None,
-    mask: Any = None,
+    mask: Mask = None,
 ) -> DirectionToDirection:
     """Subtract `weight_decay` times the parameters, whatever the learning rate. Goes after it.
 

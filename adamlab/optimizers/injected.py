@@ -1,0 +1,53 @@
+"""inject_hyperparams: hyperparameters in the state, to be read and changed between steps."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import optax
+
+from adamlab.optimizers._finish import Optimizer
+from adamlab.stages.numerics import average_dtype
+
+
+def inject_hyperparams(factory: Callable[..., optax.GradientTransformation]) -> Any:
+    """`factory` with its numbers and schedules in the state (`optax.inject_hyperparams`).
+
+    What is no hyperparameter needs no marking: whole numbers that count something, dtypes, flags,
+    masks and other functions that are no schedule stay as they are given. The numbers are kept in
+    float32 or wider, whatever the parameters are: bfloat16 has no 0.999.
+
+    Args:
+        factory: a function that builds a transformation, such as `adamlab.adam`.
+
+    Returns:
+        A function of the same arguments. Its transformation's state has the values by name as
+        `hyperparams`; one that is no schedule may be replaced there between two steps, without
+        compiling anew.
+    """
+    signature = inspect.signature(factory)
+
+    @functools.wraps(factory)
+    def build(*args: Any, **kwargs: Any) -> Optimizer:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        static = [
+            name for name, value in bound.arguments.items()
+            if _is_choice(signature.parameters[name], value)
+        ]  # fmt: skip
+        injected = optax.inject_hyperparams(factory, static, average_dtype())
+        return injected(*args, **kwargs)
+
+    return build
+
+
+def _is_choice(parameter: inspect.Parameter, value: Any) -> bool:
+    """Whether an argument chooses a form, and is no value to compute with."""
+    if isinstance(value, type):  # a dtype
+        return True
+    if callable(value):
+        return any(word in str(parameter.annotation) for word in ("Callable", "Mask"))
+    return isinstance(value, int) and isinstance(parameter.default, int)
