@@ -184,7 +184,8 @@ def amsgrad(
 ) -> Optimizer:
     """AMSGrad in Optax's order: the maximum of the bias-corrected second moment.
 
-    Reddi, Kale & Kumar 2018, algorithm 2. The update of `optax.amsgrad`.
+    `theta -= learning_rate mu_hat / (sqrt(nu_max) + eps)` with `nu_max = max(nu_max, nu_hat)`
+    (Reddi, Kale & Kumar 2018, algorithm 2). The update of `optax.amsgrad`.
     """
     return chain(
         scale_by_amsgrad(b1, b2, eps, eps_root, mu_dtype, nu_dtype=nu_dtype),
@@ -204,7 +205,9 @@ def amsgrad_torch(
 ) -> Optimizer:
     """AMSGrad in PyTorch's order: the maximum of the raw second moment, corrected afterwards.
 
-    Reddi, Kale & Kumar 2018, algorithm 2. The update of `torch.optim.Adam(amsgrad=True)` and of
+    `theta -= learning_rate mu_hat / (sqrt(nu_max / (1 - b2^t)) + eps)` with
+    `nu_max = max(nu_max, nu)` (Reddi, Kale & Kumar 2018, algorithm 2). The update of
+    `torch.optim.Adam(amsgrad=True)` and of
     Keras's (which adds eps in the "epsilon hat" form besides).
     """
     return chain(

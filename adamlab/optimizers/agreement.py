@@ -140,7 +140,8 @@ def adanorm(
 ) -> Optimizer:
     """Adam whose first moment is fed with gradients of at least their average norm.
 
-    Dubey et al. 2022, algorithm 1. The update of `pytorch_optimizer.AdaNorm` (4.1.0).
+    `mu = b1 mu + (1 - b1) g max(1, e / |g|)` with `e = r e + (1 - r) |g|` for each leaf, `nu` of g
+    itself (Dubey et al. 2022, algorithm 1). The update of `pytorch_optimizer.AdaNorm` (4.1.0).
     """
     return chain(
         track_moments(None, b2),

@@ -95,7 +95,9 @@ def adamp(
 ) -> Optimizer:
     """Adam without the part of its step that only lengthens scale-free weights.
 
-    Heo et al. 2021, algorithm 2. The update of the authors' `adamp.AdamP`.
+    `u - theta <theta, u> / |theta|²` in place of u where `|cos(g, theta)| < delta / sqrt(dim)`, by
+    channels or for the leaf (Heo et al. 2021, algorithm 2). The update of the authors'
+    `adamp.AdamP`.
     """
     return chain(
         track_moments(b1, b2),

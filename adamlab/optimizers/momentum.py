@@ -227,7 +227,9 @@ def exadam(
 ) -> Optimizer:
     """Adam whose moments correct one another, with the gradient added to the first.
 
-    Adly 2024, equations 5 to 9. The update of `pytorch_optimizer.EXAdam`.
+    Adam by `mu' = (mu_hat + g / (1 - b1^t)) (1 + nu / (nu + eps) b2^t)` and
+    `nu' = nu_hat (1 + mu² / (mu² + eps) b1^t)` (Adly 2024, equations 5 to 9). The update
+    of `pytorch_optimizer.EXAdam`.
     """
     return chain(
         track_moments(b1, b2),

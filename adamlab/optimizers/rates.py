@@ -158,7 +158,8 @@ def amsbound(
 ) -> Optimizer:
     """AdaBound over the largest second moment so far (Luo et al. 2019, algorithm 3).
 
-    The update of the authors' `adabound.AdaBound(amsbound=True)`; under a schedule as `adabound`.
+    As `adabound`, with `max(nu_max, nu)` for nu. The update of the authors'
+    `adabound.AdaBound(amsbound=True)`; under a schedule as `adabound`.
     """
     return chain(
         track_moments(b1, b2),
@@ -180,7 +181,9 @@ def adamod(
 ) -> Optimizer:
     """Adam whose element-wise steps stay below their own running average.
 
-    Ding et al. 2019, algorithm 1. The update of `torch_optimizer.AdaMod`.
+    `min(rate, s) mu` with `rate = learning_rate sqrt(1 - b2^t) / (1 - b1^t) / (sqrt(nu) + eps)` and
+    its average `s = b3 s + (1 - b3) rate` (Ding et al. 2019, algorithm 1). The update of
+    `torch_optimizer.AdaMod`.
     """
     return chain(
         track_moments(b1, b2),
