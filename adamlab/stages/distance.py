@@ -16,7 +16,7 @@ from adamlab._checks import check_number
 from adamlab.stages._average import fold, step_at
 from adamlab.stages._decay_rate import DecayRate, check_constant_decay, decay_at
 from adamlab.stages._kinds import GradientToDirection
-from adamlab.stages.numerics import at_step, average_dtype, ratio, sqrt, tame, widen
+from adamlab.stages.numerics import at_step, average_dtype, largest_tame, ratio, sqrt, tame, widen
 from adamlab.stages.second_moment import square
 
 
@@ -75,16 +75,16 @@ def scale_by_prodigy(
     def update(
         updates: Any, state: DistanceState, *, params: Any, **_: Any
     ) -> tuple[Any, DistanceState]:
-        grads = jax.tree.map(lambda g: widen(tame(g)), updates)
+        grads = jax.tree.map(widen, updates)
         d, rate = state.distance, _rate(learning_rate, b1, b2, state, correct)
         way = jax.tree.map(lambda p0, p: widen(p0) - widen(p), state.start, params)
         decay = _root(b2)[0] if b3 is None else b3
         numerator = decay * state.numerator + d / initial_distance * rate * _inner(grads, way)
         scaled = jax.tree.map(lambda g: d.astype(g.dtype) * g, grads)
-        mu = fold(state.mu, scaled, _weight(b1))
-        nu = fold(state.nu, jax.tree.map(square, scaled), _weight(b2))
+        mu = fold(state.mu, jax.tree.map(tame, scaled), _weight(b1))
+        nu = fold(state.nu, jax.tree.map(_tame_square, scaled), _weight(b2))
         grad_sum = jax.tree.map(
-            lambda s, g: decay * s + (rate / initial_distance).astype(g.dtype) * g,
+            lambda s, g: decay * s + tame((rate / initial_distance).astype(g.dtype) * g),
             state.grad_sum, scaled,
         )  # fmt: skip
         new_d = _longer(d, coefficient * numerator, _total(grad_sum))
@@ -128,7 +128,7 @@ def scale_by_dadapt(
     def update(
         updates: Any, state: DistanceState, *, params: Any, **_: Any
     ) -> tuple[Any, DistanceState]:
-        grads = jax.tree.map(lambda g: widen(tame(g)), updates)
+        grads = jax.tree.map(widen, updates)
         d, rate = state.distance, _rate(learning_rate, b1, b2, state, correct)
 
         def over(x: jax.Array, v: jax.Array) -> jax.Array:
@@ -138,9 +138,9 @@ def scale_by_dadapt(
         q, rest = _root(b2)
         numerator = q * state.numerator + rest * rate * _inner(grads, before)
         scaled = jax.tree.map(lambda g: rate.astype(g.dtype) * g, grads)
-        mu = fold(state.mu, scaled, _weight(b1))
-        nu = fold(state.nu, jax.tree.map(square, grads), _weight(b2))
-        grad_sum = fold(state.grad_sum, scaled, rest)
+        mu = fold(state.mu, jax.tree.map(tame, scaled), _weight(b1))
+        nu = fold(state.nu, jax.tree.map(_tame_square, grads), _weight(b2))
+        grad_sum = fold(state.grad_sum, jax.tree.map(tame, scaled), rest)
         new_d = _longer(d, numerator, rest * _total(grad_sum))
 
         def leaf(m: jax.Array, v: jax.Array, p: jax.Array, u: jax.Array) -> jax.Array:
@@ -195,15 +195,24 @@ def _rate(
     return state.distance * factor
 
 
+def _tame_square(x: jax.Array) -> jax.Array:
+    """The square of `tame(x)`, cut off itself: XLA would keep what it is made of for all uses."""
+    return jnp.minimum(square(x), largest_tame(x) ** 2)
+
+
 def _longer(d: jax.Array, numerator: jax.Array, denominator: jax.Array) -> jax.Array:
     estimate = numerator / jnp.where(denominator > 0, denominator, 1)
     return jnp.where(denominator > 0, jnp.maximum(d, estimate), d)
 
 
 def _inner(one: Any, other: Any) -> jax.Array:
-    parts = jax.tree.map(
-        lambda a, b: jnp.sum(jnp.real(a * jnp.conj(b))).astype(average_dtype()), one, other
-    )
+    def leaf(a: jax.Array, b: jax.Array) -> jax.Array:
+        # Were factors cut off XLA would keep them, so the sum is; infinity times zero is nothing.
+        total = jnp.sum(jnp.real(a * jnp.conj(b))).astype(average_dtype())
+        most = 2.0 ** (jnp.finfo(average_dtype()).maxexp * 3 // 4)
+        return jnp.nan_to_num(jnp.clip(total, -most, most))
+
+    parts = jax.tree.map(leaf, one, other)
     return sum(jax.tree.leaves(parts), start=jnp.zeros([], average_dtype()))
 
 

@@ -63,13 +63,13 @@ def schedule_free(
         total = state.weight_sum + weight
         share = jnp.where(total > 0, weight / jnp.where(total > 0, total, 1), 0)  # of z in x
 
+        # y' - y from the new z alone: of one that is still read XLA would keep a copy.
         def step(y: jax.Array, z: jax.Array, u: jax.Array) -> jax.Array:
-            mixed, own = (s.astype(real_dtype(y)) for s in (share, 1 - scalar(b1) * (1 - share)))
-            # y' - y, with x' = (1 - share) x + share (z + u) and what y says of x.
+            mixed, own = (s.astype(real_dtype(y)) for s in (share, (1 - scalar(b1)) * (1 - share)))
             return (mixed * (z - widen(y)) + own * widen(u)).astype(u.dtype)
 
-        new = jax.tree.map(step, params, state.z, updates)
         z = jax.tree.map(lambda z, u: z + widen(u), state.z, updates)
+        new = jax.tree.map(step, params, z, updates)
         count = optax.safe_increment(state.count)
         return new, ScheduleFreeState(count, z, state.b1, total, most)
 

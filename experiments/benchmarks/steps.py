@@ -100,16 +100,16 @@ class Compiled(NamedTuple):
         return run
 
 
-def compiled(init: Init, step: Step, shapes: Shapes) -> Compiled:
+def compiled(init: Init, step: Step, shapes: Shapes, dtype: Any = jnp.float32) -> Compiled:
     """The step for parameters of these shapes, with donated buffers."""
 
     def start() -> tuple[Any, Any, Any]:
         keys = jax.random.split(jax.random.key(0), len(shapes))
         params = {
-            f"w{i}": jax.random.normal(k, shape)
+            f"w{i}": jax.random.normal(k, shape, dtype)
             for i, (k, shape) in enumerate(zip(keys, shapes, strict=True))
         }
-        grads = jax.tree.map(lambda p: 0.1 * p, params)
+        grads = jax.tree.map(lambda p: (0.1 * p).astype(dtype), params)
         # A copy: what a state shares with the parameters could not be donated twice.
         return params, jax.tree.map(jnp.copy, init(params)), grads
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -23,6 +24,8 @@ PARAMETERS = LEAVES * SHAPE[0] * SHAPE[1]
 PLACEMENTS, BESIDE_OPTAX, ROUNDS, CONTROLS = 3, 11, 21, 8
 RATE = 1e-3
 
+FOR_BFLOAT16 = ("adamw_kahan", "adamw_stochastic_rounding")
+
 OPTAX: dict[str, Callable[[], Any]] = {
     "acprop": partial(optax.contrib.acprop, RATE),
     "adabelief": partial(optax.adabelief, RATE),
@@ -35,14 +38,17 @@ OPTAX: dict[str, Callable[[], Any]] = {
     "ademamix": partial(optax.contrib.ademamix, RATE),
     "adopt": partial(optax.contrib.adopt, RATE),
     "amsgrad": partial(optax.amsgrad, RATE),
+    "dadapt_adam": partial(optax.contrib.dadapt_adamw, RATE),
     "lamb": partial(optax.lamb, RATE),
     "lion": partial(optax.lion, RATE),
     "madgrad": partial(optax.contrib.madgrad, RATE),
     "nadam": partial(optax.nadam, RATE),
     "novograd": partial(optax.novograd, RATE),
     "optimistic_adam": partial(optax.optimistic_adam_v2, RATE, nesterov=False),
+    "prodigy": partial(optax.contrib.prodigy, RATE),
     "radam": partial(optax.radam, RATE),
     "rmsprop": partial(optax.rmsprop, RATE),
+    "schedule_free_adamw": partial(optax.contrib.schedule_free_adamw, RATE),
     "sgd": partial(optax.sgd, RATE),
     "signum": partial(optax.signum, RATE),
     "simplified_ademamix": partial(optax.contrib.simplified_ademamix, RATE),
@@ -54,10 +60,11 @@ OPTAX: dict[str, Callable[[], Any]] = {
 def main() -> None:
     """Measure, print and keep."""
     figures: dict[str, Any] = {}
-    adam = _step(al.adam(RATE))
+    adams = {dtype: _step(al.adam(RATE), dtype) for dtype in (jnp.float32, jnp.bfloat16)}
     for name in opt.names():
-        ours = _step(opt.example(name, RATE))
-        beside_adam = _ratios(ours, adam, PLACEMENTS)
+        dtype = jnp.bfloat16 if name in FOR_BFLOAT16 else jnp.float32
+        ours = _step(opt.example(name, RATE), dtype)
+        beside_adam = _ratios(ours, adams[dtype], PLACEMENTS)
         row: dict[str, Any] = {"times_adam": statistics.median(beside_adam), **_bytes(ours)}
         if name in OPTAX:
             theirs = _step(OPTAX[name]())
@@ -67,7 +74,8 @@ def main() -> None:
         figures[name] = row
         print(f"  {name}: {row}", flush=True)
     print(
-        f"{PARAMETERS:,} float32 parameters in {LEAVES} leaves, median of {PLACEMENTS} placements, "
+        f"{PARAMETERS:,} float32 parameters in {LEAVES} leaves (bfloat16 for "
+        f"{' and '.join(FOR_BFLOAT16)}, and Adam beside them), median of {PLACEMENTS} placements, "
         f"of {BESIDE_OPTAX} beside Optax with the 95 % interval of it"
     )
     table(
@@ -107,11 +115,11 @@ def _ratios(ours: Compiled, theirs: Compiled, placements: int) -> list[float]:
     return medians
 
 
-def _step(tx: optax.GradientTransformation) -> Compiled:
+def _step(tx: optax.GradientTransformation, dtype: Any = jnp.float32) -> Compiled:
     curved = "hessian_diag" in al.stages.extra_args_of(tx)
     extra = (lambda grads: {"hessian_diag": grads}) if curved else None
     with jax.numpy_dtype_promotion("standard"):
-        return compiled(*plain_step(tx, extra), [SHAPE] * LEAVES)
+        return compiled(*plain_step(tx, extra), [SHAPE] * LEAVES, dtype)
 
 
 def _bytes(step: Compiled) -> dict[str, float]:
