@@ -385,8 +385,8 @@ def page(figures: dict[str, Any]) -> str:
         "",
         f"Measured {figures['date']} by `{figures['command']}` with Optax "
         f"{figures['versions']['optax']}; PyTorch {figures['versions']['torch']} and",
-        f"Keras {figures['versions']['keras']} are represented by `adamlab.compat`, the authors' code "
-        "by `adamlab.optimizers`;",
+        f"Keras {figures['versions']['keras']} are represented by `adamlab.compat`, the authors' "
+        "code by `adamlab.optimizers`;",
         "the tests hold both within 1e-12 of the trajectories of the packages themselves.",
         "",
     ]
