@@ -16,7 +16,16 @@ from adamlab._checks import check_number
 from adamlab.stages._average import fold, step_at
 from adamlab.stages._decay_rate import DecayRate, check_constant_decay, decay_at
 from adamlab.stages._kinds import GradientToDirection
-from adamlab.stages.numerics import at_step, average_dtype, largest_tame, ratio, sqrt, tame, widen
+from adamlab.stages.numerics import (
+    after,
+    at_step,
+    average_dtype,
+    largest_tame,
+    ratio,
+    sqrt,
+    tame,
+    widen,
+)
 from adamlab.stages.second_moment import square
 
 
@@ -141,6 +150,8 @@ def scale_by_dadapt(
         mu = fold(state.mu, jax.tree.map(tame, scaled), _weight(b1))
         nu = fold(state.nu, jax.tree.map(_tame_square, grads), _weight(b2))
         grad_sum = fold(state.grad_sum, jax.tree.map(tame, scaled), rest)
+        # The estimate reads both as they were: XLA would keep copies of them for it.
+        nu, grad_sum = jax.tree.map(lambda new: after(new, numerator), (nu, grad_sum))
         new_d = _longer(d, numerator, rest * _total(grad_sum))
 
         def leaf(m: jax.Array, v: jax.Array, p: jax.Array, u: jax.Array) -> jax.Array:

@@ -51,8 +51,9 @@ def add_difference(b2: DecayRate = 0.92, gain: Any = None) -> MomentsToMoments:
         now = step_at(b2, state.difference_log_decay, moments.count - 1)
         factor = 1 - now.weight if gain is None else gain
         change = jax.tree.map(
+            # The state may be wider, and infinity there is none of the gradient's.
             lambda g, old: jnp.where(
-                moments.count > 1, widen(tame(g)) - widen(tame(old)), 0
+                moments.count > 1, widen(tame(g)) - widen(tame(old, g.dtype)), 0
             ),
             moments.grad, state.previous,
         )  # fmt: skip
@@ -67,8 +68,7 @@ def add_difference(b2: DecayRate = 0.92, gain: Any = None) -> MomentsToMoments:
 
         mu = jax.tree.map(lambda m, w: add(m, w, now.mass), moments.mu, difference)
         grad = jax.tree.map(add, moments.grad, change)
-        kept = jax.tree.map(tame, moments.grad)
-        new = AddDifferenceState(kept, difference, now.log_decay)
+        new = AddDifferenceState(moments.grad, difference, now.log_decay)
         return moments._replace(mu=mu, grad=grad), new
 
     return MomentsToMoments.from_update("add_difference", init, update, needs=("mu",))

@@ -105,13 +105,14 @@ def yogi(b2: DecayRate, initial: float = 1e-6, *, decayed: bool = False) -> Seco
     """
     check_decay("b2", b2)
     check_number("initial", initial, low=0, scheduled=False)
+    # For a cut that never comes XLA would copy nu.
+    may_end_below = decayed and not (isinstance(b2, float) and b2 >= 0.5)
 
     def fold(nu: jax.Array, seen: Seen, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
         new_square = square(seen.grad)
         kept = (1 - weight) * nu if decayed else nu
         new = kept - weight * jnp.sign(nu - new_square) * new_square
-        new = jnp.maximum(new, 0) if decayed else new
-        return new, new
+        return (jnp.maximum(new, 0),) * 2 if may_end_below else (new, new)
 
     return SecondMoment("yogi", b2, start_at(initial), fold)
 
