@@ -112,9 +112,13 @@ def test_a_leafs_norm_costs_no_copy(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "copies"), [("adopt", 0), ("mars", 0), ("acprop", 1), ("adamod", 2)]
-)
-def test_what_is_handed_on_as_it_was_is_not_copied(name, copies):
+    ("name", "copies"),
+    [
+        ("adopt", 0), ("mars", 0), ("acprop", 1), ("adan", 1), ("ano", 0), ("prodigy", 0),
+        ("dadapt_adam", 1), ("schedule_free_adamw", 1), ("adamod", 2),
+    ],
+)  # fmt: skip
+def test_what_is_read_as_it_was_is_not_copied(name, copies):
     """Arrays beside the step's own by XLA's count; adamod shows that it counts."""
     params = jnp.ones((256, 256))
     beside = _compiled_step(opt.example(name, 1e-3), params).memory_analysis().temp_size_in_bytes
