@@ -48,6 +48,10 @@ LR, B1, B2, EPS = 1e-3, 0.9, 0.999, 1e-8
 BETAS = (B1, B2)
 
 
+def _halved(steps_done: Any) -> Any:
+    return LR * jnp.where(steps_done < STEPS // 2, 1.0, 0.5)
+
+
 def _pairs() -> list[Pair]:
     return [
         Pair(
@@ -183,6 +187,24 @@ def _pairs() -> list[Pair]:
                 lambda: optax.adafactor(LR, min_dim_size_to_factor=1),
             ),
             (lambda: torch.adafactor(LR), lambda: optax.adafactor(LR)),
+        ),
+        Pair(
+            "Adafactor", "PyTorch", "Keras",
+            "both cap the rate; eps is a bound from below, or added to the squares; the default "
+            "rates are 1e-2 and 1e-3",
+            (lambda: torch.adafactor(LR), lambda: keras.adafactor(LR)),
+            (torch.adafactor, keras.adafactor),
+        ),
+        Pair(
+            "LAMB", "Optax", "Keras", "the default eps: 1e-6 and 1e-7",
+            (lambda: optax.lamb(LR, B1, B2, EPS), lambda: keras.lamb(LR, *BETAS, EPS)),
+            (lambda: optax.lamb(LR), keras.lamb),
+        ),
+        Pair(
+            "SGD with a momentum of 0.9, the rate halved half-way", "PyTorch", "Keras",
+            "the learning rate multiplies the momentum, or is inside it",
+            (lambda: torch.sgd(_halved, 0.9), lambda: keras.sgd(_halved, 0.9)),
+            (lambda: torch.sgd(_halved, 0.9), lambda: keras.sgd(_halved, 0.9)),
         ),
         Pair(
             "Lion", "Optax", "Keras", "the default decay: 1e-3 and none",

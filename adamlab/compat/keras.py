@@ -11,25 +11,35 @@ from __future__ import annotations
 
 from typing import Any
 
-from adamlab._checks import check_flags, named
+import jax.numpy as jnp
+
+from adamlab._checks import check_flags, check_number, named
 from adamlab.optimizers import Optimizer, nadam_scheduled
+from adamlab.optimizers import lamb as plain_lamb
 from adamlab.optimizers import lion as plain_lion
 from adamlab.optimizers._finish import decays, finish
 from adamlab.stages import (
+    OneMinus,
     amsgrad_max,
     center_nu,
     chain,
+    clip_by_block_rms,
     correct_bias,
     correct_mu_bias,
     epsilon_hat,
+    factored,
     largest,
+    last_two,
     precondition,
+    scale_by_learning_rate,
+    scale_by_param_block_rms,
     squares,
     sums,
     trace,
     track_moments,
     unrooted,
 )
+from adamlab.stages.numerics import at_step, step_number
 
 
 @named(b1="beta_1", b2="beta_2", eps="epsilon")
@@ -110,11 +120,7 @@ def rmsprop(
     """`keras.optimizers.RMSprop`: epsilon under the root; the learning rate inside the momentum."""
     check_flags(centered=centered)
     *decay, rate = finish(learning_rate, _number(weight_decay))
-    if decay and decays(momentum):
-        raise ValueError(
-            f"weight_decay={weight_decay}: Keras keeps it out of the momentum; chain "
-            "add_independent_decay after this"
-        )
+    _refuse_decay_in_momentum(decay and decays(momentum), weight_decay)
     return chain(
         track_moments(rho if centered else None, squares(rho)),
         *([center_nu()] if centered else []),
@@ -149,6 +155,68 @@ def lion(
 ) -> Optimizer:
     """`keras.optimizers.Lion`: without decay by default."""
     return plain_lion(learning_rate, beta_1, beta_2, weight_decay=_number(weight_decay))
+
+
+@named(decay="momentum")
+def sgd(
+    learning_rate: Any = 1e-2,
+    momentum: Any = 0.0,
+    nesterov: bool = False,
+    weight_decay: float | None = None,
+) -> Optimizer:
+    """`keras.optimizers.SGD`: the learning rate inside the momentum."""
+    check_flags(nesterov=nesterov)
+    *decay, rate = finish(learning_rate, _number(weight_decay))
+    _refuse_decay_in_momentum(decay and decays(momentum), weight_decay)
+    return chain(*decay, rate, *([trace(momentum, nesterov)] if decays(momentum) else []))
+
+
+@named(b1="beta_1", b2="beta_2", eps="epsilon")
+def lamb(
+    learning_rate: Any = 1e-3, beta_1: Any = 0.9, beta_2: Any = 0.999, epsilon: Any = 1e-7
+) -> Optimizer:
+    """`keras.optimizers.Lamb`, without its weight decay, which shortens the weights beforehand."""
+    return plain_lamb(learning_rate, beta_1, beta_2, epsilon)
+
+
+@named(eps="epsilon_1", max_rms="clip_threshold", min_scale="epsilon_2")
+def adafactor(
+    learning_rate: Any = 1e-3,
+    beta_2_decay: float = -0.8,
+    epsilon_1: float = 1e-30,
+    epsilon_2: float = 1e-3,
+    clip_threshold: float = 1.0,
+) -> Optimizer:
+    """`keras.optimizers.Adafactor`: epsilon_1 in the squares, the learning rate a cap of 1/sqrt(t).
+
+    Whatever `relative_step` is, which therefore has no counterpart here; nor has `weight_decay`,
+    which shortens the weights beforehand. Leaves of two axes or more are factored over the last
+    two.
+    """
+    check_number("learning_rate", learning_rate, low=0)
+    check_number("beta_2_decay", beta_2_decay, high=0, open_high=True, scheduled=False)
+
+    def rate(steps_done: Any) -> Any:
+        return jnp.minimum(at_step(learning_rate, steps_done), step_number(steps_done) ** -0.5)
+
+    def b2(steps_done: Any) -> OneMinus:
+        return OneMinus(step_number(steps_done) ** beta_2_decay)
+
+    return chain(
+        track_moments(None, factored(b2, epsilon_1, 1, last_two)),
+        precondition(0.0),
+        clip_by_block_rms(clip_threshold),
+        scale_by_learning_rate(rate),
+        scale_by_param_block_rms(epsilon_2),
+    )
+
+
+def _refuse_decay_in_momentum(both: Any, weight_decay: Any) -> None:
+    if both:
+        raise ValueError(
+            f"weight_decay={weight_decay}: Keras keeps it out of the momentum; chain "
+            "add_independent_decay after this"
+        )
 
 
 def _number(weight_decay: Any) -> Any:

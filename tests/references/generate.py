@@ -396,6 +396,18 @@ def keras_optimizer(target: str, hyper: Hyper) -> Iterator[Params]:
         yield {name: np.asarray(v.value) for name, v in variables.items()}
 
 
+def keras_with_wide_means(target: str, hyper: Hyper) -> Iterator[Params]:
+    """As `keras_optimizer`, where `keras.ops.mean` keeps float64."""
+    importlib.import_module("keras")
+    jnp = importlib.import_module("jax.numpy")
+
+    def mean(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+        return jnp.mean(jnp.asarray(x), axis=axis, keepdims=keepdims)
+
+    with mock.patch("keras.src.ops.mean", mean):
+        yield from keras_optimizer(target, hyper)
+
+
 # The table
 
 
@@ -537,6 +549,21 @@ ENTRIES: dict[str, Entry] = {
     ),
     "sgd_torch_dampening": _torch_entry(
         "torch", "torch.optim.SGD", lr=LR, momentum=0.9, dampening=0.3, weight_decay=DECAY
+    ),
+    "sgd_keras": _keras(
+        "SGD",
+        "the learning rate inside the momentum",
+        learning_rate=LR,
+        momentum=0.9,
+        nesterov=True,
+    ),
+    "lamb_keras": _keras("Lamb", **KERAS),
+    "adafactor_keras": Entry(
+        "keras",
+        "keras.optimizers.Adafactor",
+        {"learning_rate": LR},
+        keras_with_wide_means,
+        "its means, which it computes in float32, in float64",
     ),
     "adamw_keras": _keras("AdamW", weight_decay=DECAY, **KERAS),
     "rmsprop_keras": _keras(
