@@ -1,4 +1,4 @@
-"""P04: is the border between training and diverging a fractal, and is Adam's as rough?"""
+"""P04: is the border between training and diverging a fractal, and how rough is Adam's?"""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 EXPERIMENT = book.Experiment(
     id="P04",
-    question="Is the border between training and diverging a fractal, and is Adam's as rough?",
+    question="Is the border between training and diverging a fractal, and how rough is Adam's?",
     claim="The border between trainable and untrainable pairs of rates is fractal: box dimension "
     "1.66 for a tanh net, 1.17 for a linear one (Sohl-Dickstein 2024, arXiv 2402.06184).",
     criterion="Rates 1e-3 to 1e6 for each layer, 500 full-batch steps, float64; converged if the "
@@ -169,7 +169,7 @@ EXPERIMENT = book.Experiment(
     "zooms": 5, "steps": 500, "draw": 0, "float64": True},
     quick={"seeds": 4, "resolution": 33, "side": 9, "zooms": 2, "steps": 20},
     check={"draw": 2, "resolution": 256},
-    caption="Yellow pairs of rates train, blue ones do not. Right: a dot for each point drawn.",
+    caption="Yellow trains, blue does not. Right: a dot for each point drawn, all of one network.",
     symptom="A rate that trains lies right beside one that diverges; reruns do not repeat.",
     remedy="adam(rate / 3)  # stay a factor away from the border: it has no clean edge",
 )  # fmt: skip
