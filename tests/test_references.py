@@ -44,7 +44,7 @@ VARIANTS = {
     "adam": lambda: opt.adam(LR, **BE),
     "sgd_keras": lambda: keras.sgd(LR, 0.9, True),
     "lamb_keras": lambda: keras.lamb(LR, *BETAS, 1e-3),
-    "adafactor_keras": lambda: keras.adafactor(LR),
+    "adafactor_keras": lambda: keras.adafactor(0.5),
     "adam_keras": lambda: opt.adam_epsilon_hat(LR, **B, eps=1e-3),
     "adam_l2": lambda: opt.adam_l2(LR, **WD),
     "adamw": lambda: opt.adamw(LR, **WD),
