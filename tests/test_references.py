@@ -42,9 +42,6 @@ def _scheduled(steps_done):
 
 VARIANTS = {
     "adam": lambda: opt.adam(LR, **BE),
-    "sgd_keras": lambda: keras.sgd(LR, 0.9, True),
-    "lamb_keras": lambda: keras.lamb(LR, *BETAS, 1e-3),
-    "adafactor_keras": lambda: keras.adafactor(0.5),
     "adam_keras": lambda: opt.adam_epsilon_hat(LR, **B, eps=1e-3),
     "adam_l2": lambda: opt.adam_l2(LR, **WD),
     "adamw": lambda: opt.adamw(LR, **WD),
@@ -175,6 +172,9 @@ COMPAT = {
     "sgd_torch_dampening": lambda: torch.sgd(LR, 0.9, 0.3, 0.1),
     "sgd_torch": lambda: torch.sgd(LR, 0.9, 0.0, 0.1, True),
     "adafactor_torch": lambda: torch.adafactor(LR, weight_decay=0.1),
+    "sgd_keras": lambda: keras.sgd(LR, 0.9, True),
+    "lamb_keras": lambda: keras.lamb(LR, *BETAS, 1e-3),
+    "adafactor_keras": lambda: keras.adafactor(0.5),
     "adam_keras": lambda: keras.adam(LR, *BETAS, 1e-3),
     "adamw_keras": lambda: keras.adamw(LR, 0.1, *BETAS, 1e-3),
     "amsgrad_keras": lambda: keras.adam(LR, *BETAS, 1e-3, amsgrad=True),

@@ -561,7 +561,7 @@ ENTRIES: dict[str, Entry] = {
     "adafactor_keras": Entry(
         "keras",
         "keras.optimizers.Adafactor",
-        {"learning_rate": LR},
+        {"learning_rate": 0.5},
         keras_with_wide_means,
         "its means, which it computes in float32, in float64",
     ),
