@@ -459,6 +459,15 @@ def test_gradients_that_fit_no_state_are_told_what_to_pass():
         assert len(notes) == 1
 
 
+def test_grouped_updates_are_in_their_gradients_dtypes():
+    params = {"a": jnp.ones(3), "b": jnp.ones(2)}
+    grads = {"a": jnp.ones(3, jnp.bfloat16), "b": jnp.ones(2)}
+    grouped = opt.group_small_leaves(al.adam(0.1))
+    with jax.numpy_dtype_promotion("standard"):
+        updates, _ = grouped.update(grads, grouped.init(params), params)
+    assert {n: u.dtype for n, u in updates.items()} == {"a": jnp.bfloat16, "b": jnp.float32}
+
+
 def test_a_mask_inside_of_grouped_leaves_is_refused():
     decays = al.adamw(0.1, weight_decay=1.0, mask=lambda q: jax.tree.map(lambda x: x.ndim > 1, q))
     with pytest.raises(ValueError, match="the optimizer has a mask"):

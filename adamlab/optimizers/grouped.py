@@ -12,6 +12,7 @@ import optax
 from adamlab._checks import check_count
 from adamlab.optimizers._finish import Optimizer
 from adamlab.stages._forms import check_same_form, same_form
+from adamlab.stages.numerics import cast_like
 
 
 def group_small_leaves(
@@ -95,6 +96,7 @@ def group_small_leaves(
         }
         given = None if params is None else pack(params, like)
         new, state = inner.update(pack(updates, like), state, given, **extra)
-        return unpack(new, like), state
+        # A group of gradients in several dtypes is in the widest of them.
+        return cast_like(unpack(new, like), updates), state
 
     return optax.GradientTransformationExtraArgs(init, update)
