@@ -119,11 +119,12 @@ def check_choice(name: str, value: Any, known: Iterable[str]) -> None:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown `name`: the nearest known one, or all of them."""
-    names = {known_name.lower(): known_name for known_name in sorted(known)}
-    close = difflib.get_close_matches(name.lower(), names, n=1)
+    names = sorted(known)
+    lowered = {each.lower(): each for each in names}
+    close = difflib.get_close_matches(name.lower(), lowered, n=1)
     if close:
-        return f"did you mean {names[close[0]]!r}? (known: {', '.join(sorted(names.values()))})"
-    return f"known: {', '.join(sorted(names.values())) or 'none'}"
+        return f"did you mean {lowered[close[0]]!r}? (known: {', '.join(names)})"
+    return f"known: {', '.join(names) or 'none'}"
 
 
 def _describe(low: float, high: float, open_low: bool, open_high: bool) -> str:

@@ -11,15 +11,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax.numpy as jnp
-
 from adamlab._checks import check_flags, check_number, named
 from adamlab.optimizers import Optimizer, nadam_scheduled
 from adamlab.optimizers import lamb as plain_lamb
 from adamlab.optimizers import lion as plain_lion
 from adamlab.optimizers._finish import decays, finish
+from adamlab.optimizers.blocks import growing_memory, relative_rate
 from adamlab.stages import (
-    OneMinus,
+    DirectionToDirection,
     amsgrad_max,
     center_nu,
     chain,
@@ -39,7 +38,6 @@ from adamlab.stages import (
     track_moments,
     unrooted,
 )
-from adamlab.stages.numerics import at_step, step_number
 
 
 @named(b1="beta_1", b2="beta_2", eps="epsilon")
@@ -119,15 +117,11 @@ def rmsprop(
 ) -> Optimizer:
     """`keras.optimizers.RMSprop`: epsilon under the root; the learning rate inside the momentum."""
     check_flags(centered=centered)
-    *decay, rate = finish(learning_rate, _number(weight_decay))
-    _refuse_decay_in_momentum(decay and decays(momentum), weight_decay)
     return chain(
         track_moments(rho if centered else None, squares(rho)),
         *([center_nu()] if centered else []),
         precondition(0.0, epsilon),
-        *decay,
-        rate,
-        *([trace(momentum)] if decays(momentum) else []),
+        *_finish_within_momentum(learning_rate, weight_decay, momentum),
     )
 
 
@@ -166,9 +160,7 @@ def sgd(
 ) -> Optimizer:
     """`keras.optimizers.SGD`: the learning rate inside the momentum."""
     check_flags(nesterov=nesterov)
-    *decay, rate = finish(learning_rate, _number(weight_decay))
-    _refuse_decay_in_momentum(decay and decays(momentum), weight_decay)
-    return chain(*decay, rate, *([trace(momentum, nesterov)] if decays(momentum) else []))
+    return chain(*_finish_within_momentum(learning_rate, weight_decay, momentum, nesterov))
 
 
 @named(b1="beta_1", b2="beta_2", eps="epsilon")
@@ -196,27 +188,28 @@ def adafactor(
     check_number("learning_rate", learning_rate, low=0)
     check_number("beta_2_decay", beta_2_decay, high=0, open_high=True, scheduled=False)
 
-    def rate(steps_done: Any) -> Any:
-        return jnp.minimum(at_step(learning_rate, steps_done), step_number(steps_done) ** -0.5)
-
-    def b2(steps_done: Any) -> OneMinus:
-        return OneMinus(step_number(steps_done) ** beta_2_decay)
-
     return chain(
-        track_moments(None, factored(b2, epsilon_1, 1, last_two)),
+        track_moments(None, factored(growing_memory(-beta_2_decay), epsilon_1, 1, last_two)),
         precondition(0.0),
         clip_by_block_rms(clip_threshold),
-        scale_by_learning_rate(rate),
+        scale_by_learning_rate(relative_rate(learning_rate)),
         scale_by_param_block_rms(epsilon_2),
     )
 
 
-def _refuse_decay_in_momentum(both: Any, weight_decay: Any) -> None:
-    if both:
+def _finish_within_momentum(
+    learning_rate: Any, weight_decay: Any, momentum: Any, nesterov: bool = False
+) -> tuple[DirectionToDirection, ...]:
+    """Decay, learning rate and the momentum of both; refused where there is decay and momentum."""
+    stages = finish(learning_rate, _number(weight_decay))
+    if not decays(momentum):
+        return stages
+    if len(stages) > 1:
         raise ValueError(
             f"weight_decay={weight_decay}: Keras keeps it out of the momentum; chain "
             "add_independent_decay after this"
         )
+    return (*stages, trace(momentum, nesterov))
 
 
 def _number(weight_decay: Any) -> Any:

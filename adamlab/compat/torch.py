@@ -19,10 +19,10 @@ from adamlab._checks import check_flags, check_number, named
 from adamlab.optimizers import Optimizer, nadam_scheduled
 from adamlab.optimizers import sgd as plain_sgd
 from adamlab.optimizers._finish import coupled, decays, finish
+from adamlab.optimizers.blocks import growing_memory, relative_rate
 from adamlab.stages import (
     Moments,
     MomentsToMoments,
-    OneMinus,
     add_independent_decay,
     amsgrad_max,
     apply_rate,
@@ -46,7 +46,7 @@ from adamlab.stages import (
     track_moments,
     unrooted,
 )
-from adamlab.stages.numerics import at_step, ratio, step_number
+from adamlab.stages.numerics import at_step, ratio
 
 Betas = tuple[Any, Any]
 
@@ -249,21 +249,15 @@ def adafactor(
     if least is not None:
         check_number("eps[0]", least, low=0, scheduled=False)
 
-    def rate(steps_done: Any) -> Any:
-        return jnp.minimum(at_step(lr, steps_done), step_number(steps_done) ** -0.5)
-
     def share(steps_done: Any) -> Any:
         return jnp.asarray(at_step(lr, steps_done))
 
-    def b2(steps_done: Any) -> OneMinus:
-        return OneMinus(step_number(steps_done) ** beta2_decay)
-
     return chain(
-        track_moments(None, factored(b2, 0.0, 1, last_two)),
+        track_moments(None, factored(growing_memory(-beta2_decay), 0.0, 1, last_two)),
         _bound_from_below(least),
         precondition(0.0),
         clip_by_block_rms(d),
-        scale_by_learning_rate(rate),
+        scale_by_learning_rate(relative_rate(lr)),
         scale_by_param_block_rms(min_scale),
         *([add_independent_decay(weight_decay, share)] if decays(weight_decay) else []),
     )

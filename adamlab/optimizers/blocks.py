@@ -108,6 +108,16 @@ def adamp(
     )
 
 
+def growing_memory(power: float) -> Callable[[Any], OneMinus]:
+    """The schedule `b2_t = 1 - t^-power` (Shazeer & Stern 2018, section 7.2)."""
+    return lambda steps_done: OneMinus(step_number(steps_done) ** -power)
+
+
+def relative_rate(learning_rate: Any) -> Callable[[Any], Any]:
+    """The schedule `min(learning_rate, 1 / sqrt(t))` (Shazeer & Stern 2018, section 9)."""
+    return lambda n: jnp.minimum(at_step(learning_rate, n), step_number(n) ** -0.5)
+
+
 @named(max_rms="clip")
 def adafactor(
     learning_rate: Any,
@@ -130,11 +140,8 @@ def adafactor(
 
     check_number("decay_rate", decay_rate, low=0, open_low=True, scheduled=False)
 
-    def b2(steps_done: Any) -> OneMinus:
-        return OneMinus(step_number(steps_done) ** -decay_rate)
-
     return chain(
-        track_moments(None, factored(b2, eps, min_dim_size)),
+        track_moments(None, factored(growing_memory(decay_rate), eps, min_dim_size)),
         precondition(0.0),
         clip_by_block_rms(clip),
         scale_by_learning_rate(learning_rate, flip_sign=False),

@@ -14,13 +14,12 @@ import optax
 
 from adamlab._checks import check_number
 from adamlab.stages._average import fold, step_at
-from adamlab.stages._decay_rate import DecayRate, check_constant_decay, decay_at
+from adamlab.stages._decay_rate import Decay, DecayRate, check_constant_decay, decay_at
 from adamlab.stages._kinds import GradientToDirection
 from adamlab.stages.numerics import (
     after,
     at_step,
     average_dtype,
-    largest_tame,
     ratio,
     sqrt,
     tame,
@@ -87,11 +86,12 @@ def scale_by_prodigy(
         grads = jax.tree.map(widen, updates)
         d, rate = state.distance, _rate(learning_rate, b1, b2, state, correct)
         way = jax.tree.map(lambda p0, p: widen(p0) - widen(p), state.start, params)
-        decay = _root(b2)[0] if b3 is None else b3
+        first, second = (decay_at(b, state.count) for b in (b1, b2))
+        decay = _root(second)[0] if b3 is None else b3
         numerator = decay * state.numerator + d / initial_distance * rate * _inner(grads, way)
         scaled = jax.tree.map(lambda g: d.astype(g.dtype) * g, grads)
-        mu = fold(state.mu, jax.tree.map(tame, scaled), _weight(b1))
-        nu = fold(state.nu, jax.tree.map(_tame_square, scaled), _weight(b2))
+        mu = fold(state.mu, jax.tree.map(tame, scaled), first.complement)
+        nu = fold(state.nu, jax.tree.map(square, scaled), second.complement)
         grad_sum = jax.tree.map(
             lambda s, g: decay * s + tame((rate / initial_distance).astype(g.dtype) * g),
             state.grad_sum, scaled,
@@ -144,11 +144,12 @@ def scale_by_dadapt(
             return ratio(x, (sqrt(v) + eps).astype(x.dtype))
 
         before = jax.tree.map(over, state.grad_sum, state.nu)
-        q, rest = _root(b2)
+        first, second = (decay_at(b, state.count) for b in (b1, b2))
+        q, rest = _root(second)
         numerator = q * state.numerator + rest * rate * _inner(grads, before)
         scaled = jax.tree.map(lambda g: rate.astype(g.dtype) * g, grads)
-        mu = fold(state.mu, jax.tree.map(tame, scaled), _weight(b1))
-        nu = fold(state.nu, jax.tree.map(_tame_square, grads), _weight(b2))
+        mu = fold(state.mu, jax.tree.map(tame, scaled), first.complement)
+        nu = fold(state.nu, jax.tree.map(square, grads), second.complement)
         grad_sum = fold(state.grad_sum, jax.tree.map(tame, scaled), rest)
         # The estimate reads both as they were: XLA would keep copies of them for it.
         nu, grad_sum = jax.tree.map(lambda new: after(new, numerator), (nu, grad_sum))
@@ -176,14 +177,9 @@ def _check(
     check_number("weight_decay", weight_decay, low=0, scheduled=False)
 
 
-def _weight(rate: DecayRate) -> Any:
-    """1 - b."""
-    return decay_at(rate, jnp.zeros([], jnp.int32)).complement
-
-
-def _root(rate: DecayRate) -> tuple[Any, Any]:
+def _root(decay: Decay) -> tuple[jax.Array, jax.Array]:
     """sqrt(b), and 1 less it."""
-    half = jnp.asarray(decay_at(rate, jnp.zeros([], jnp.int32)).log, average_dtype()) / 2
+    half = jnp.asarray(decay.log, average_dtype()) / 2
     return jnp.exp(half), -jnp.expm1(half)
 
 
@@ -204,11 +200,6 @@ def _rate(
         first, second = (step_at(b, None, state.count).mass for b in (b1, b2))
         factor = factor * jnp.sqrt(second) / first
     return state.distance * factor
-
-
-def _tame_square(x: jax.Array) -> jax.Array:
-    """The square of `tame(x)`, cut off itself: XLA would keep what it is made of for all uses."""
-    return jnp.minimum(square(x), largest_tame(x) ** 2)
 
 
 def _longer(d: jax.Array, numerator: jax.Array, denominator: jax.Array) -> jax.Array:

@@ -102,7 +102,8 @@ def add_gradient_difference(gain: Any, max_norm: float | None = 1.0) -> Gradient
 
     def leaf(g: jax.Array, old: jax.Array) -> jax.Array:
         wide = widen(tame(g))
-        new = wide + jnp.asarray(gain, wide.dtype) * (wide - widen(tame(old)))
+        # The state may be wider, and infinity there is none of the gradient's.
+        new = wide + jnp.asarray(gain, wide.dtype) * (wide - widen(tame(old, g.dtype)))
         if max_norm is not None:
             new = new / jnp.maximum(norm(new) / max_norm, 1).astype(new.dtype)
         return new.astype(g.dtype)
@@ -114,8 +115,7 @@ def add_gradient_difference(gain: Any, max_norm: float | None = 1.0) -> Gradient
         old = state.previous
         if previous_grad is not None:
             old = like_gradients("previous_grad", previous_grad, updates)
-        kept = jax.tree.map(tame, updates)
-        return jax.tree.map(leaf, updates, old), AddGradientDifferenceState(kept)
+        return jax.tree.map(leaf, updates, old), AddGradientDifferenceState(updates)
 
     return GradientToGradient.from_update(
         "add_gradient_difference", init, update, lagging=("previous",)
@@ -187,8 +187,7 @@ def add_noise(eta: Any, gamma: Any, key: jax.Array) -> GradientToGradient:
         # A state of its own: the caller's key would go with a donated one.
         return jax.tree.map(jnp.copy, noise.init(params))
 
-    own = optax.GradientTransformationExtraArgs(init, optax.with_extra_args_support(noise).update)
-    return GradientToGradient.from_optax("add_noise", own)
+    return GradientToGradient.from_optax("add_noise", noise._replace(init=init))
 
 
 def add_l2(weight_decay: Any) -> GradientToGradient:
