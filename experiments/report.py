@@ -88,7 +88,7 @@ seed to the highest.</p>
 <div class="wide"><table><tr><th>What you see</th><th>Look at</th><th></th></tr>
 {_symptoms(known, found)}</table>
 </div>
-<p>Each experiment ends with something to try, as code to run after these imports; define
+<p>Under each figure stands something to try, as code to run after these imports; define
 {OWN} yourself.</p>
 <pre>{IMPORTS}</pre>
 <h2 id="verdicts">Verdicts</h2>
