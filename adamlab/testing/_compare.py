@@ -1,4 +1,4 @@
-"""Comparisons that end in a sentence.
+"""Comparisons of trees by chex that end in a sentence.
 
 Tolerances count in ulp of a leaf's largest element, because an element near zero is the difference
 of larger ones: none where the same operations run in the same order, `ROUNDED` where a constant is
@@ -7,8 +7,12 @@ rounded in another place, `FUSED` where the compiler fuses or a sum runs in anot
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,44 +26,40 @@ FUSED = 16
 def same(what: str, got: Any, expected: Any, ulps: int = 0) -> None:
     """Refuse `got` where a leaf is further than `ulps` from `expected`, or of another form."""
     same_form(what, got, expected)
-    pairs = zip(jax.tree_util.tree_leaves_with_path(got), jax.tree.leaves(expected), strict=True)
-    for (path, leaf), other in pairs:
+
+    def apart(leaf: Any, other: Any) -> np.ndarray:
         a, b = as_numpy(leaf), as_numpy(other)
-        if np.array_equal(a, b, equal_nan=_inexact(a)):
-            continue
-        if ulps and _inexact(a):
-            scale = np.max(np.abs(b), where=np.isfinite(b), initial=0.0)
-            slack = ulps * float(jnp.finfo(other.dtype).eps) * scale
-            wide_a, wide_b = a.astype(np.float64), b.astype(np.float64)
-            apart = np.where(a == b, 0, np.abs(wide_a - wide_b))
-            wrong = ~(apart <= slack) & ~(np.isnan(a) & np.isnan(b))
-        else:
-            wrong = a != b
-        if wrong.any():
-            place = tuple(int(i) for i in np.argwhere(wrong)[0])
-            where = jax.tree_util.keystr(path) + (f"{list(place)}" if place else "")
-            raise Broken(f"{what}{where} is {a[place]:.8g}, not {b[place]:.8g}")
+        if not _inexact(a):
+            return np.asarray(a != b)
+        size = np.max(np.abs(b), where=np.isfinite(b), initial=0.0)
+        slack = ulps * float(jnp.finfo(other.dtype).eps) * size if ulps else 0.0
+        wide_a, wide_b = (x.astype(np.result_type(x, np.float64)) for x in (a, b))
+        return ~np.isclose(wide_a, wide_b, rtol=0, atol=slack, equal_nan=True)
+
+    def first(leaf: Any, other: Any) -> str:
+        place = tuple(int(i) for i in np.argwhere(apart(leaf, other))[0])
+        where = f"at {list(place)} " if place else ""
+        return f"{where}{as_numpy(leaf)[place]:.8g} is not {as_numpy(other)[place]:.8g}"
+
+    _alike(what, lambda a, b: not apart(a, b).any(), first, got, expected)
 
 
 def same_form(what: str, got: Any, expected: Any) -> None:
     """Refuse `got` where its tree, a shape or a dtype is not that of `expected`."""
-    trees: tuple[Any, Any] = (jax.tree.structure(got), jax.tree.structure(expected))
-    if trees[0] != trees[1]:
-        raise Broken(f"{what} is a tree {_tree(got)}, not {_tree(expected)}")
-    pairs = zip(jax.tree_util.tree_leaves_with_path(got), jax.tree.leaves(expected), strict=True)
-    for (path, leaf), other in pairs:
-        here, there = _form(leaf), _form(other)
-        if here != there:
-            raise Broken(f"{what}{jax.tree_util.keystr(path)} is {here}, not {there}")
+    _alike(
+        what,
+        lambda a, b: _form(a) == _form(b),
+        lambda a, b: f"{_form(a)} is not {_form(b)}",
+        got,
+        expected,
+    )
 
 
 def finite(what: str, tree: Any) -> None:
     """Refuse a tree with a NaN or an infinity in it."""
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        value = as_numpy(leaf)
-        if _inexact(value) and not np.isfinite(value).all():
-            bad = value[~np.isfinite(value)].flat[0]
-            raise Broken(f"{what}{jax.tree_util.keystr(path)} holds {bad}")
+    floats = jax.tree.map(lambda leaf: value if _inexact(value := as_numpy(leaf)) else None, tree)
+    with _told(what):
+        chex.assert_tree_all_finite(floats)
 
 
 def as_numpy(leaf: Any) -> np.ndarray:
@@ -73,6 +73,28 @@ def as_numpy(leaf: Any) -> np.ndarray:
     return value.astype(np.float32) if narrow else value
 
 
+def _alike(
+    what: str,
+    alike: Callable[[Any, Any], bool],
+    unlike: Callable[[Any, Any], str],
+    got: Any,
+    expected: Any,
+) -> None:
+    with _told(f"{what} as seen (0) and as they should be (1)"):
+        chex.assert_trees_all_equal_comparator(alike, unlike, got, expected)
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Turn chex's failure into a sentence about `what`."""
+    try:
+        yield
+    except AssertionError as failed:
+        said = re.sub(r"^\[Chex\] Assertion \w+ failed: *", "", str(failed)).rstrip(".")
+        seen = " ".join(said.split())
+        raise Broken(f"{what}: {seen if len(seen) <= 400 else seen[:400] + '...'}") from None
+
+
 def _inexact(value: np.ndarray) -> bool:
     return np.issubdtype(value.dtype, np.inexact)
 
@@ -81,8 +103,3 @@ def _form(leaf: Any) -> str:
     if not hasattr(leaf, "dtype"):
         return f"a Python {type(leaf).__name__}"
     return f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
-
-
-def _tree(tree: Any) -> str:
-    text = str(jax.tree.structure(tree)).removeprefix("PyTreeDef(").removesuffix(")")
-    return text if len(text) <= 200 else text[:200] + "..."

@@ -152,7 +152,7 @@ class Subject:
             if any(name.startswith(beginning) for name in self.hyperparameters):
                 raise
             raise Broken(
-                f"{broken} (if it has a {beginning}, give that among the hyperparameters: this law "
+                f"{broken} (if it has {beginning}, give that among the hyperparameters: this law "
                 "sets it to zero)"
             ) from None
 

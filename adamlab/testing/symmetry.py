@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adamlab.testing._compare import FUSED, ROUNDED, as_numpy, same
+from adamlab.testing._draw import for_courses
 from adamlab.testing._law import Broken, NotApplicable, law
 from adamlab.testing._subject import Subject
 from adamlab.testing._trees import example_gradients, example_params
@@ -75,26 +77,41 @@ def local(subject: Subject) -> None:
 @law
 def scale_invariant(subject: Subject) -> None:
     """Without eps, gradients times 2**-8 or 2**8 give the same updates. Within 2 ulp of each leaf's
-    largest element. The hyperparameters whose names begin with `eps` are set to zero.
+    largest element. The hyperparameters whose names begin with `eps` are set to zero. Further
+    gradients are drawn by Hypothesis where it is installed.
     """
-    tx, params, gradients = subject.without("eps"), example_params(), example_gradients(3)
-    expected = subject.run(tx, params, gradients).updates
-    for power in (-8, 8):
-        scaled = [jax.tree.map(lambda g, f=2.0**power: f * g, g) for g in gradients]
-        got = subject.run(tx, params, scaled).updates
-        with subject.judged_without("eps"):
-            same(f"for gradients times 2**{power}, updates", got, expected, ROUNDED)
+    tx = subject.without("eps")
+
+    def hold(params: Any, gradients: list[Any]) -> None:
+        expected = subject.run(tx, params, gradients).updates
+        for power in (-8, 8):
+            scaled = [jax.tree.map(lambda g, f=2.0**power: f * g, g) for g in gradients]
+            got = subject.run(tx, params, scaled).updates
+            with subject.judged_without("eps"):
+                same(f"for gradients times 2**{power}, updates", got, expected, ROUNDED)
+
+    hold(example_params(), example_gradients(3))
+    for_courses(partial(hold, example_params()["w"]), jnp.float32, 2.0**-12, 2.0**12)
 
 
 @law
 def odd(subject: Subject) -> None:
-    """Gradients and parameters of the other sign give updates of the other sign, bit for bit."""
+    """Gradients and parameters of the other sign give updates of the other sign, bit for bit.
+    Further gradients, of any magnitude, are drawn by Hypothesis where it is installed.
+    """
 
     def flip(tree: Any) -> Any:
         return jax.tree.map(jnp.negative, tree)
 
-    run = subject.run(subject.tx, flip(example_params()), [flip(g) for g in example_gradients(3)])
-    same("for the other sign, minus updates", flip(run.updates), subject.plain.updates)
+    def hold(params: Any, gradients: list[Any], expected: Any = None) -> None:
+        expected = expected or subject.run(subject.tx, params, gradients).updates
+        run = subject.run(subject.tx, flip(params), flip(gradients))
+        same("for the other sign, minus updates", flip(run.updates), expected)
+
+    hold(example_params(), example_gradients(3), subject.plain.updates)
+    info = jnp.finfo(jnp.float32)
+    ends = float(info.smallest_subnormal), float(info.max)
+    for_courses(partial(hold, example_params()["w"]), jnp.float32, *ends)
 
 
 @law
