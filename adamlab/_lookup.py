@@ -1,12 +1,17 @@
-"""What a package says when it is asked for a name that it lacks."""
+"""What a package says of a name that it lacks, and a function of an argument that it lacks."""
 
 from __future__ import annotations
 
+import functools
 import importlib
+import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from adamlab._checks import nearest
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def lookup(package: str, known: Sequence[str], rooms: Sequence[str] = ()) -> Callable[[str], Any]:
@@ -30,3 +35,41 @@ def lookup(package: str, known: Sequence[str], rooms: Sequence[str] = ()) -> Cal
         raise AttributeError(f"{package} has no {name!r}: {nearest(name, known)}")
 
     return find
+
+
+_ELSEWHERE = {
+    "lr": ("learning_rate",),
+    "betas": ("b1", "b2"),
+    "epsilon": ("eps",),
+    "initial_accumulator": ("initial_accumulator_value",),
+    **{f"beta{joint}{n}": (f"b{n}",) for joint in ("", "_") for n in (1, 2, 3)},
+}
+"""What other libraries call the arguments that an optimizer takes here."""
+
+
+def takes_options(build: Callable[P, R]) -> Callable[P, R]:
+    """`build`, which says of an argument that it does not take what it takes instead.
+
+    Its signature stays as it is.
+    """
+    known = list(inspect.signature(build).parameters)
+
+    @functools.wraps(build)
+    def refusing(*args: P.args, **kwargs: P.kwargs) -> R:
+        for name, value in kwargs.items():
+            if name not in known:
+                hint = _hint(name, known)
+                raise TypeError(f"{name}={value!r}: {build.__name__} has no such argument; {hint}")
+        return build(*args, **kwargs)
+
+    return refusing
+
+
+def _hint(name: str, known: Sequence[str]) -> str:
+    ours = _ELSEWHERE.get(name, ())
+    if not ours or not set(ours) <= set(known):
+        return nearest(name, known)
+    return (
+        f"here it is {' and '.join(ours)}; adamlab.compat takes other libraries' arguments (known: "
+        f"{', '.join(known)})"
+    )

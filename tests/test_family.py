@@ -276,6 +276,25 @@ def test_an_argument_that_is_no_number_is_named_as_the_caller_names_it(name):
                     build(**{**given, argument: value})
 
 
+@pytest.mark.parametrize("name", BUILDERS)
+def test_an_unknown_argument_is_told_the_nearest(name):
+    build = BUILDERS[name]
+    some = next(iter(inspect.signature(build).parameters))
+    with pytest.raises(TypeError, match=rf"no such argument; did you mean '{some}'"):
+        build(**{f"{some}x": 1.0})
+
+
+def test_what_another_library_calls_an_argument_is_said():
+    with pytest.raises(
+        TypeError, match=r"^lr=0.1: adam has .* here it is learning_rate; adamlab.c"
+    ):
+        opt.adam(lr=0.1)
+    with pytest.raises(TypeError, match=r"^betas=\(0.9, 0.99\): .* here it is b1 and b2;"):
+        opt.adam(1e-3, betas=(0.9, 0.99))
+    with pytest.raises(TypeError, match="known: amsgrad, betas, .*, lr,"):
+        torch.adam(learning_rate=0.1)
+
+
 def test_only_a_checks_own_name_is_changed():
     with pytest.raises(ValueError, match=r"^b3=2: must be a number"), named(b2="b3"):
         check_number("b2", 2.0, low=0, high=1)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 from adamlab._checks import check_flags, check_number, named
+from adamlab._lookup import takes_options
 from adamlab.optimizers import Optimizer, nadam_scheduled
 from adamlab.optimizers import lamb as plain_lamb
 from adamlab.optimizers import lion as plain_lion
@@ -41,6 +42,7 @@ from adamlab.stages import (
 
 
 @named(b1="beta_1", b2="beta_2", eps="epsilon")
+@takes_options
 def adam(
     learning_rate: Any = 1e-3,
     beta_1: Any = 0.9,
@@ -60,6 +62,7 @@ def adam(
     )
 
 
+@takes_options
 def adamw(
     learning_rate: Any = 1e-3,
     weight_decay: float | None = 4e-3,
@@ -73,6 +76,7 @@ def adamw(
 
 
 @named(b1="beta_1", b2="beta_2", eps="epsilon")
+@takes_options
 def nadam(
     learning_rate: Any = 1e-3,
     beta_1: float = 0.9,
@@ -90,6 +94,7 @@ def nadam(
 
 
 @named(b1="beta_1", b2="beta_2", eps="epsilon")
+@takes_options
 def adamax(
     learning_rate: Any = 1e-3,
     beta_1: Any = 0.9,
@@ -107,6 +112,7 @@ def adamax(
 
 
 @named(b1="rho", b2="rho", eps_root="epsilon", decay="momentum")
+@takes_options
 def rmsprop(
     learning_rate: Any = 1e-3,
     rho: Any = 0.9,
@@ -126,6 +132,7 @@ def rmsprop(
 
 
 @named(initial="initial_accumulator_value", eps_root="epsilon")
+@takes_options
 def adagrad(
     learning_rate: Any = 1e-3,
     initial_accumulator_value: float = 0.1,
@@ -141,6 +148,7 @@ def adagrad(
 
 
 @named(b1="beta_1", b2="beta_2", eps="epsilon")
+@takes_options
 def lion(
     learning_rate: Any = 1e-3,
     beta_1: float = 0.9,
@@ -152,6 +160,7 @@ def lion(
 
 
 @named(decay="momentum")
+@takes_options
 def sgd(
     learning_rate: Any = 1e-2,
     momentum: Any = 0.0,
@@ -164,6 +173,7 @@ def sgd(
 
 
 @named(b1="beta_1", b2="beta_2", eps="epsilon")
+@takes_options
 def lamb(
     learning_rate: Any = 1e-3, beta_1: Any = 0.9, beta_2: Any = 0.999, epsilon: Any = 1e-7
 ) -> Optimizer:
@@ -172,6 +182,7 @@ def lamb(
 
 
 @named(eps="epsilon_1", max_rms="clip_threshold", min_scale="epsilon_2")
+@takes_options
 def adafactor(
     learning_rate: Any = 1e-3,
     beta_2_decay: float = -0.8,

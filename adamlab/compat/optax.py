@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from adamlab._checks import named
+from adamlab._lookup import takes_options
 from adamlab.optimizers import Optimizer
 from adamlab.optimizers._finish import finish
 from adamlab.stages import (
@@ -32,6 +33,7 @@ from adamlab.stages import (
 from adamlab.stages._decay_rate import plain_decay
 
 
+@takes_options
 def adan(
     learning_rate: Any,
     b1: DecayRate = 0.98,
@@ -55,6 +57,7 @@ def adan(
 
 
 @named(floor="eps", bound="clip_threshold", every="update_interval")
+@takes_options
 def sophia(
     learning_rate: Any,
     b1: DecayRate = 0.965,

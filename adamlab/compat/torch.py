@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import optax
 
 from adamlab._checks import check_flags, check_number, named
+from adamlab._lookup import takes_options
 from adamlab.optimizers import Optimizer, nadam_scheduled
 from adamlab.optimizers import sgd as plain_sgd
 from adamlab.optimizers._finish import coupled, decays, finish
@@ -61,6 +62,7 @@ def _pair(name: str, value: Any) -> tuple[Any, Any]:
 
 
 @_named
+@takes_options
 def sgd(
     lr: Any = 1e-3,
     momentum: Any = 0.0,
@@ -94,6 +96,7 @@ def sgd(
 
 
 @_named
+@takes_options
 def adam(
     lr: Any = 1e-3,
     betas: Betas = (0.9, 0.999),
@@ -115,6 +118,7 @@ def adam(
     )
 
 
+@takes_options
 def adamw(
     lr: Any = 1e-3,
     betas: Betas = (0.9, 0.999),
@@ -127,6 +131,7 @@ def adamw(
 
 
 @_named
+@takes_options
 def nadam(
     lr: Any = 2e-3,
     betas: tuple[float, Any] = (0.9, 0.999),
@@ -144,6 +149,7 @@ def nadam(
 
 
 @_named
+@takes_options
 def radam(
     lr: Any = 1e-3,
     betas: Betas = (0.9, 0.999),
@@ -166,6 +172,7 @@ def radam(
 
 
 @_named
+@takes_options
 def adamax(
     lr: Any = 2e-3,
     betas: Betas = (0.9, 0.999),
@@ -184,6 +191,7 @@ def adamax(
 
 
 @named(learning_rate="lr", b1="alpha", b2="alpha", decay="momentum")
+@takes_options
 def rmsprop(
     lr: Any = 1e-2,
     alpha: Any = 0.99,
@@ -205,6 +213,7 @@ def rmsprop(
 
 
 @named(initial="initial_accumulator_value")
+@takes_options
 def adagrad(
     lr: Any = 1e-2,
     lr_decay: float = 0.0,
@@ -229,6 +238,7 @@ def adagrad(
 
 
 @named(max_rms="d", min_scale="eps[1]")
+@takes_options
 def adafactor(
     lr: Any = 1e-2,
     beta2_decay: float = -0.8,

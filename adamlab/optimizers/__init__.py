@@ -2,7 +2,8 @@
 
 `learning_rate` may be a number, a traced scalar or a schedule of the number of steps done; so may
 `eps`, `eps_root` and `weight_decay` of Adam and its nearest. `b1` and `b2` may be `OneMinus`
-besides. A concrete value out of range is a ValueError that names it.
+besides. A concrete value out of range is a ValueError that names it, and an unknown argument a
+TypeError that names the nearest.
 """
 
 import typing

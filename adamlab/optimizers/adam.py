@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from adamlab._lookup import takes_options
 from adamlab.optimizers._finish import Optimizer, finish
 from adamlab.stages import (
     DecayRate,
@@ -21,6 +22,7 @@ from adamlab.stages import (
 )
 
 
+@takes_options
 def scale_by_adam(
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
@@ -41,6 +43,7 @@ def scale_by_adam(
     )
 
 
+@takes_options
 def adam(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -61,6 +64,7 @@ def adam(
     )
 
 
+@takes_options
 def adamw(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -85,6 +89,7 @@ def adamw(
     )
 
 
+@takes_options
 def adam_l2(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -107,6 +112,7 @@ def adam_l2(
     )
 
 
+@takes_options
 def adam_epsilon_hat(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -129,6 +135,7 @@ def adam_epsilon_hat(
     )
 
 
+@takes_options
 def adamd(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -151,6 +158,7 @@ def adamd(
     )
 
 
+@takes_options
 def scale_by_amsgrad(
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
@@ -172,6 +180,7 @@ def scale_by_amsgrad(
     )
 
 
+@takes_options
 def amsgrad(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -193,6 +202,7 @@ def amsgrad(
     )
 
 
+@takes_options
 def amsgrad_torch(
     learning_rate: Any,
     b1: DecayRate = 0.9,

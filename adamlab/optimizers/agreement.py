@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from adamlab._checks import check_number, named
+from adamlab._lookup import takes_options
 from adamlab.optimizers._finish import Optimizer, finish
 from adamlab.optimizers.adam import scale_by_adam
 from adamlab.stages import (
@@ -35,6 +36,7 @@ from adamlab.stages import yogi as yogi_squares
 from adamlab.stages._decay_rate import plain_decay
 
 
+@takes_options
 def cautious_adamw(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -58,6 +60,7 @@ def cautious_adamw(
     )
 
 
+@takes_options
 def grams(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -81,6 +84,7 @@ def grams(
     )
 
 
+@takes_options
 def ano(
     learning_rate: Any,
     b1: DecayRate = 0.92,
@@ -104,6 +108,7 @@ def ano(
     )
 
 
+@takes_options
 def diffgrad(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -128,6 +133,7 @@ def diffgrad(
 
 
 @named(decay="r")
+@takes_options
 def adanorm(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -153,6 +159,7 @@ def adanorm(
     )
 
 
+@takes_options
 def mars(
     learning_rate: Any,
     b1: float = 0.95,
@@ -178,6 +185,7 @@ def mars(
 
 
 @named(length="keep_num")
+@takes_options
 def adashift(
     learning_rate: Any,
     b1: float = 0.9,

@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from adamlab._checks import check_count, check_number, named
+from adamlab._lookup import takes_options
 from adamlab.optimizers._finish import Optimizer, decays, finish
 from adamlab.optimizers.adam import scale_by_adam
 from adamlab.stages import (
@@ -43,6 +44,7 @@ from adamlab.stages.numerics import at_step, step_number
 
 
 @named(rate="b2")
+@takes_options
 def novograd(
     learning_rate: Any,
     b1: float = 0.9,
@@ -66,6 +68,7 @@ def novograd(
     )
 
 
+@takes_options
 def lamb(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -83,6 +86,7 @@ def lamb(
     return chain(scale_by_adam(b1, b2, eps), *decay, scale_by_trust_ratio(), rate)
 
 
+@takes_options
 def adamp(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -119,6 +123,7 @@ def relative_rate(learning_rate: Any) -> Callable[[Any], Any]:
 
 
 @named(max_rms="clip")
+@takes_options
 def adafactor(
     learning_rate: Any,
     min_dim_size: int = 128,
@@ -153,6 +158,7 @@ def adafactor(
 
 
 @named(max_rms="clip")
+@takes_options
 def came(
     learning_rate: Any,
     b1: float = 0.9,
@@ -182,6 +188,7 @@ def came(
 
 
 @named(b1="momentum", eps_root="eps")
+@takes_options
 def sm3(
     learning_rate: Any,
     momentum: DecayRate = 0.9,
@@ -203,6 +210,7 @@ def sm3(
     )
 
 
+@takes_options
 def adam_mini(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -227,6 +235,7 @@ def adam_mini(
     )
 
 
+@takes_options
 def soap(
     learning_rate: Any,
     b1: DecayRate = 0.95,

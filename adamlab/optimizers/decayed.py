@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 from adamlab._checks import check_number
+from adamlab._lookup import takes_options
 from adamlab.optimizers._finish import Optimizer
 from adamlab.optimizers.adam import adam, scale_by_adam
 from adamlab.stages import (
@@ -25,6 +26,7 @@ from adamlab.stages import (
 from adamlab.stages.numerics import at_step
 
 
+@takes_options
 def adamw_independent(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -65,6 +67,7 @@ def adamw_independent(
     )
 
 
+@takes_options
 def adamc(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -107,6 +110,7 @@ def adamc(
     )
 
 
+@takes_options
 def adamw_cautious_decay(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -127,6 +131,7 @@ def adamw_cautious_decay(
     )
 
 
+@takes_options
 def adams(
     learning_rate: Any,
     b1: DecayRate = 0.9,

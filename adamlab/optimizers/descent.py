@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from adamlab._checks import check_flags, check_number, named
+from adamlab._lookup import takes_options
 from adamlab.optimizers._finish import Optimizer, coupled, finish
 from adamlab.stages import (
     DecayRate,
@@ -29,6 +30,7 @@ from adamlab.stages.numerics import at_step, step_number
 
 
 @named(decay="momentum")
+@takes_options
 def sgd(
     learning_rate: Any,
     momentum: Any = None,
@@ -48,6 +50,7 @@ def sgd(
 
 
 @named(b1="decay", b2="decay", initial="initial_scale", eps_root="eps", decay="momentum")
+@takes_options
 def rmsprop(
     learning_rate: Any,
     decay: DecayRate = 0.9,
@@ -79,6 +82,7 @@ def rmsprop(
 
 
 @named(initial="initial_accumulator_value", eps_root="eps")
+@takes_options
 def adagrad(
     learning_rate: Any, initial_accumulator_value: float = 0.1, eps: Any = 1e-7
 ) -> Optimizer:
@@ -94,6 +98,7 @@ def adagrad(
     )
 
 
+@takes_options
 def madgrad(
     learning_rate: Any,
     momentum: float = 0.9,
@@ -121,6 +126,7 @@ def madgrad(
     )
 
 
+@takes_options
 def signum(
     learning_rate: Any, b1: Any = 0.9, *, weight_decay: Any = 0.0, mask: Mask = None
 ) -> Optimizer:
@@ -132,6 +138,7 @@ def signum(
     return chain(track_moments(b1, None), sign(), *finish(learning_rate, weight_decay, mask))
 
 
+@takes_options
 def lion(
     learning_rate: Any,
     b1: float = 0.9,

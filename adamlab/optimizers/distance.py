@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from adamlab._lookup import takes_options
 from adamlab.optimizers._finish import Optimizer
 from adamlab.stages import (
     DecayRate,
@@ -14,6 +15,7 @@ from adamlab.stages import (
 )
 
 
+@takes_options
 def prodigy(
     learning_rate: Any = 1.0,
     b1: DecayRate = 0.9,
@@ -39,6 +41,7 @@ def prodigy(
     )  # fmt: skip
 
 
+@takes_options
 def dadapt_adam(
     learning_rate: Any = 1.0,
     b1: DecayRate = 0.9,

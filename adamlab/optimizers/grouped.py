@@ -10,11 +10,13 @@ import jax.numpy as jnp
 import optax
 
 from adamlab._checks import check_count
+from adamlab._lookup import takes_options
 from adamlab.optimizers._finish import Optimizer
 from adamlab.stages._forms import check_same_form, same_form
 from adamlab.stages.numerics import cast_like
 
 
+@takes_options
 def group_small_leaves(
     optimizer: optax.GradientTransformation, max_size: int = 4096, group: int = 16
 ) -> Optimizer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from adamlab._checks import check_number, named
+from adamlab._lookup import takes_options
 from adamlab.optimizers._finish import Optimizer, decays, finish
 from adamlab.optimizers.adam import scale_by_adam
 from adamlab.stages import (
@@ -36,6 +37,7 @@ from adamlab.stages.numerics import step_number
 
 
 @named(momentum="b1")
+@takes_options
 def nadam(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -59,6 +61,7 @@ def nadam(
     )
 
 
+@takes_options
 def nadam_scheduled(
     learning_rate: Any,
     b1: float = 0.9,
@@ -90,6 +93,7 @@ def nadam_scheduled(
     )
 
 
+@takes_options
 def qhadam(
     learning_rate: Any,
     b1: DecayRate = 0.995,
@@ -116,6 +120,7 @@ def qhadam(
     )
 
 
+@takes_options
 def ademamix(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -142,6 +147,7 @@ def ademamix(
 
 
 @named(grad_weight="alpha")
+@takes_options
 def simplified_ademamix(
     learning_rate: Any,
     b1: float = 0.99,
@@ -166,6 +172,7 @@ def simplified_ademamix(
     )
 
 
+@takes_options
 def adapnm(
     learning_rate: Any,
     b1: float = 0.9,
@@ -189,6 +196,7 @@ def adapnm(
     )
 
 
+@takes_options
 def adan(
     learning_rate: Any,
     b1: DecayRate = 0.98,
@@ -216,6 +224,7 @@ def adan(
     )
 
 
+@takes_options
 def exadam(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -239,6 +248,7 @@ def exadam(
     )
 
 
+@takes_options
 def adai(
     learning_rate: Any,
     b0: float = 0.1,
@@ -264,6 +274,7 @@ def adai(
     )
 
 
+@takes_options
 def optimistic_adam(
     learning_rate: Any,
     b1: DecayRate = 0.9,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from adamlab._checks import named
+from adamlab._lookup import takes_options
 from adamlab.optimizers._finish import Optimizer, finish
 from adamlab.stages import (
     DecayRate,
@@ -32,6 +33,7 @@ from adamlab.stages import (
 )
 
 
+@takes_options
 def radam(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -58,6 +60,7 @@ def radam(
 
 
 @named(power="partial")
+@takes_options
 def padam(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -80,6 +83,7 @@ def padam(
 
 
 @named(b1="b")
+@takes_options
 def msvag(
     learning_rate: Any, b: DecayRate = 0.9, *, weight_decay: Any = 0.0, mask: Mask = None
 ) -> Optimizer:
@@ -96,6 +100,7 @@ def msvag(
     )
 
 
+@takes_options
 def avagrad(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -121,6 +126,7 @@ def avagrad(
     )
 
 
+@takes_options
 def adabound(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -148,6 +154,7 @@ def adabound(
     )
 
 
+@takes_options
 def amsbound(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -172,6 +179,7 @@ def amsbound(
     )
 
 
+@takes_options
 def adamod(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -196,6 +204,7 @@ def adamod(
 
 
 @named(max_rms="clip")
+@takes_options
 def fadam(
     learning_rate: Any,
     b1: DecayRate = 0.9,

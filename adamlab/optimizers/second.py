@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from adamlab._checks import check_flags, named
+from adamlab._lookup import takes_options
 from adamlab.optimizers._finish import Optimizer, decays, finish
 from adamlab.stages import (
     DecayRate,
@@ -34,6 +35,7 @@ from adamlab.stages import (
 from adamlab.stages import yogi as yogi_squares
 
 
+@takes_options
 def adamax(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -56,6 +58,7 @@ def adamax(
     )
 
 
+@takes_options
 def adabelief(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -80,6 +83,7 @@ def adabelief(
 
 
 @named(initial="initial_accumulator_value")
+@takes_options
 def yogi(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -105,6 +109,7 @@ def yogi(
 
 
 @named(rate="b2")
+@takes_options
 def adopt(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -131,6 +136,7 @@ def adopt(
     )
 
 
+@takes_options
 def acprop(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -156,6 +162,7 @@ def acprop(
     )
 
 
+@takes_options
 def laprop(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -180,6 +187,7 @@ def laprop(
     )
 
 
+@takes_options
 def adam_atan2(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -203,6 +211,7 @@ def adam_atan2(
     )
 
 
+@takes_options
 def stable_adamw(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -228,6 +237,7 @@ def stable_adamw(
     )
 
 
+@takes_options
 def adahessian(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -256,6 +266,7 @@ def adahessian(
 
 
 @named(floor="eps", bound="clip")
+@takes_options
 def sophia(
     learning_rate: Any,
     b1: DecayRate = 0.965,

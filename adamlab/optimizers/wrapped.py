@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from adamlab._checks import check_count
+from adamlab._lookup import takes_options
 from adamlab.optimizers._finish import Optimizer, finish
 from adamlab.optimizers.adam import adam, adamw
 from adamlab.optimizers.rates import radam
@@ -24,6 +25,7 @@ from adamlab.stages import (
 from adamlab.stages._decay_rate import plain_decay
 
 
+@takes_options
 def schedule_free_adamw(
     learning_rate: Any,
     b1: float = 0.9,
@@ -49,6 +51,7 @@ def schedule_free_adamw(
     )
 
 
+@takes_options
 def lookahead_adam(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -66,6 +69,7 @@ def lookahead_adam(
     return chain(adam(learning_rate, b1, b2, eps), lookahead(sync_period, slow_step_size))
 
 
+@takes_options
 def ranger(
     learning_rate: Any,
     b1: DecayRate = 0.95,
@@ -87,6 +91,7 @@ def ranger(
     )
 
 
+@takes_options
 def adamw_8bit(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -111,6 +116,7 @@ def adamw_8bit(
     return adamw(learning_rate, b1, b2, eps, 0.0, storage, weight_decay, mask, nu_dtype=storage)
 
 
+@takes_options
 def adamw_kahan(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -132,6 +138,7 @@ def adamw_kahan(
     )
 
 
+@takes_options
 def adamw_stochastic_rounding(
     learning_rate: Any,
     key: Any,
