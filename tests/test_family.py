@@ -291,7 +291,7 @@ def test_what_another_library_calls_an_argument_is_said():
         opt.adam(lr=0.1)
     with pytest.raises(TypeError, match=r"^betas=\(0.9, 0.99\): .* here it is b1 and b2;"):
         opt.adam(1e-3, betas=(0.9, 0.99))
-    with pytest.raises(TypeError, match="known: amsgrad, betas, .*, lr,"):
+    with pytest.raises(TypeError, match=r"known: amsgrad, betas, .*, lr,"):
         torch.adam(learning_rate=0.1)
 
 
