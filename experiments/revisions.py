@@ -65,7 +65,11 @@ REVISED: dict[str, tuple[str, str]] = {
         "nu begins as in the paper's algorithm; a run that flew away has not converged",
     ),
     "P03": (REVIEW, "12,000 steps for the slowest rate to arrive; before, four times the seeds"),
-    "P04": (FULL, "the paper's statistic at drawn points, in place of a slope over the whole map"),
+    "P04": (
+        REVIEW,
+        "16 networks in place of 16 points of one, new check seeds; before, the paper's statistic, "
+        "in place of a slope over the whole map",
+    ),
     "P05": (FULL, "four times the seeds"),
     "P06": (
         REVIEW,

@@ -20,7 +20,7 @@ import jax
 import numpy as np
 
 import adamlab
-from adamlab.sweeps import OtherSweepError
+from adamlab.sweeps import OtherSweepError, use_all_cores
 from experiments.book.judging import WORDS, Verdict, answered, answers, overall
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ def run(
     Returns:
         The dataset, the verdict after the check, and the verdicts of the run and of the check.
     """
+    use_all_cores()  # before a `measure` that begins with arrays starts JAX
     found: dict[str, Verdict] = {}
     dataset = None
     parts: dict[str, Settings] = {"run": {}} if quick else {"run": {}, "check": experiment.check}

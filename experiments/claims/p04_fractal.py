@@ -22,37 +22,29 @@ if TYPE_CHECKING:
 
 PAPER = {"tanh": 1.66, "linear": 1.17}
 NETS = [*PAPER, "quadratic"]
-MARGIN, LATE, CAP = 0.1, 20, 1e6
-LOW, HIGH, NEARER = -3, 6, 8
+MARGIN, LATE, CAP, LOW, HIGH, NEARER = 0.1, 20, 1e6, -3, 6, 8
 AT_ONCE = 4  # few side by side, so that those that diverge are soon done
-VALLEY = adamlab.Problem(  # the null: a coupled quadratic, whose border is smooth
-    "valley", init=lambda _: {"W0": jnp.ones([]), "W1": jnp.ones([])},
-    loss=lambda w, _: (w["W0"] ** 2 + w["W0"] * w["W1"] + w["W1"] ** 2) / 2,
-)  # fmt: skip
 DIRECTIONS = {"gradient descent": optax.identity, "adam": adamlab.scale_by_adam}
 
 
 def converges(
-    problem: adamlab.Problem, direction: Any, steps: int, log_rate_0: Any, log_rate_1: Any
+    loss: Any, direction: Any, drawn: Any, steps: int, draw: Any, log_rate_0: Any, log_rate_1: Any
 ) -> jax.Array:
     """Whether the mean of the last 20 losses, capped at 1e6 times the first, is below the first."""
     tx = direction()
-    start = problem.init(jax.random.key(0), **problem.hyperparameters)
+    start, rows = jax.tree.map(lambda x: x[draw], drawn)
     rates = {"W0": 10.0**log_rate_0, "W1": 10.0**log_rate_1}
-    values = problem.hyperparameters
-    batch = problem.batch
-    rows = None if batch is None else batch(jax.random.key(0), jnp.zeros([], jnp.int32), **values)
 
     def step(carry: Any) -> Any:
         count, params, state, late, _ = carry
-        loss, grads = jax.value_and_grad(problem.loss)(params, rows, **values)
+        now, grads = jax.value_and_grad(loss)(params, rows)
         updates, state = tx.update(grads, state, params)
         params = jax.tree.map(lambda p, u, rate: p - rate * u, params, updates, rates)
-        share = jnp.where(jnp.isfinite(loss), jnp.minimum(loss / first, CAP), CAP)
+        share = jnp.where(jnp.isfinite(now), jnp.minimum(now / first, CAP), CAP)
         late += jnp.where(count >= steps - LATE, share / LATE, 0)
-        return count + 1, params, state, late, jnp.isfinite(loss)
+        return count + 1, params, state, late, jnp.isfinite(now)
 
-    first = problem.loss(start, rows, **values)
+    first = loss(start, rows)
     carry = jax.lax.while_loop(  # a loss that is not finite stays so
         lambda carry: (carry[0] < steps) & carry[-1], step,
         (0, start, tx.init(start), jnp.zeros_like(first), jnp.isfinite(first)),
@@ -60,52 +52,62 @@ def converges(
     return (carry[0] == steps) & (carry[-2] < 1)
 
 
-def near(places: np.ndarray, run: Any, point: Any, across: Any, along: Any) -> jax.Array:
+def networks(net: str, draws: np.ndarray) -> tuple[Any, Any]:
+    """The loss, and the starts and the data of each draw in one tree."""
+    if net == "quadratic":  # the null: coupled, with a smooth border
+        ones = jnp.ones(len(draws))
+        return lambda w, _: w["W0"] ** 2 + w["W0"] * w["W1"] + w["W1"] ** 2, (
+            {"W0": ones, "W1": ones},
+            None,
+        )
+    each = [fractal_net(net, draw=int(draw)) for draw in draws]
+    key, step = jax.random.key(0), jnp.zeros([], jnp.int32)  # neither is read
+    starts = [one.init(key, **one.hyperparameters) for one in each]
+    drawn = zip(starts, [one.batch(key, step) for one in each if one.batch], strict=True)
+    return each[0].loss, jax.tree.map(lambda *leaves: jnp.stack(leaves), *drawn)
+
+
+def near(places: np.ndarray, run: Any, draw: Any, across: Any, along: Any) -> jax.Array:
     """`run` at rates so many decades away from a place."""
-    place = jnp.asarray(places)[point]
-    return run(place[0] + across, place[1] + along)
+    place = jnp.asarray(places)[draw]
+    return run(draw, place[0] + across, place[1] + along)
 
 
 def slopes(image: np.ndarray) -> np.ndarray:
     """The dimension of a map's border at each size of box; NaN where there is no border."""
     border = boundary_corners(image)
-    if not border.any():
-        return np.full(len(border).bit_length() - 1, np.nan)
-    return box_dimension(border, least=1, largest=len(border)).slopes
+    none = np.full(len(border).bit_length() - 1, np.nan)
+    return box_dimension(border, least=1, largest=len(border)).slopes if border.any() else none
 
 
-def enlarged(lab: book.Lab, case: str, run: Any, image: np.ndarray, rates: np.ndarray) -> Any:
-    """Maps about points drawn from a border, each 8 times nearer: shape (zoom, point, x, y)."""
-    side, points = lab["side"], lab.seeds
-    corners = np.argwhere(boundary_corners(image))
-    if not len(corners):
-        return np.zeros((lab["zooms"], len(points), side, side), bool)
-    drawn = corners[np.random.default_rng(lab["draw"]).integers(len(corners), size=len(points))]
-    places, half, found = (rates[drawn] + rates[drawn + 1]) / 2, (HIGH - LOW) / 2, []
-    for zoom in range(lab["zooms"]):
-        half /= NEARER
+def enlarged(lab: book.Lab, case: str, run: Any) -> np.ndarray:
+    """Maps about a point of each draw's border, each 8 times nearer: zoom, draw, across, along."""
+    draws, found = np.arange(len(lab.seeds)), []
+    places = np.full((len(draws), 2), (LOW + HIGH) / 2)
+    for zoom in range(lab["zooms"] + 1):
+        side, half = lab["side"] if zoom else lab["coarse"], (HIGH - LOW) / 2 / NEARER**zoom
         steps = np.linspace(-half, half, side)
-        axes = {"point": points, "across": steps, "along": steps}
+        axes = {"draw": draws, "across": steps, "along": steps}
         there = lab.sweep(f"{case}-{zoom}", partial(near, places, run), axes, lanes=AT_ONCE)
         found.append(there["result"].values)
-        for point, one in enumerate(found[-1]):  # the border's place nearest to the middle is next
-            border = np.argwhere(boundary_corners(one)) + 0.5 - (side - 1) / 2
-            if len(border):
-                places[point] += border[np.hypot(*border.T).argmin()] * (steps[1] - steps[0])
-    return np.stack(found)
+        for draw, one in enumerate(found[-1]):
+            border = np.argwhere(boundary_corners(one)) + 0.5 - (len(steps) - 1) / 2
+            if len(border):  # next is the border's place that is nearest to the middle
+                drawn = np.random.default_rng(lab.seeds[draw]).integers(len(border))
+                chosen = border[np.hypot(*border.T).argmin() if zoom else drawn]
+                places[draw] += chosen * (steps[1] - steps[0])
+    return np.stack(found[1:])
 
 
 def measure(lab: book.Lab) -> xr.Dataset:
-    """The maps, and the slopes in enlargements about points of their borders."""
-    rates = np.linspace(LOW, HIGH, lab["resolution"])
-    found = {}
+    """A large map of the first draw, and the slopes in enlargements of every draw's border."""
+    rates, found = np.linspace(LOW, HIGH, lab["resolution"]), {}
     for net, (name, direction) in product(NETS, DIRECTIONS.items()):
-        problem = VALLEY if net == "quadratic" else fractal_net(net, draw=lab["draw"])
-        run = partial(converges, problem, direction, lab["steps"])
+        loss, drawn = networks(net, lab.seeds)
+        run = partial(converges, loss, direction, drawn, lab["steps"])
         case, axes = f"{net}-{name.split()[0]}", {"log_rate_0": rates, "log_rate_1": rates}
-        settings = {"draw": lab["draw"], "net": net}
-        image = lab.sweep(case, run, axes, settings=settings, lanes=AT_ONCE)["result"].values
-        maps = enlarged(lab, case, run, image, rates)
+        image = lab.sweep(case, partial(run, 0), axes, lanes=AT_ONCE)["result"].values
+        maps = enlarged(lab, case, run)
         found[f"{net}, {name}"] = xr.Dataset({
             "converges": (("x", "y"), image), "enlarged": (("across", "along"), maps[1, 0]),
             "slopes": (("zoom", "seed", "size"), [[slopes(one) for one in zoom] for zoom in maps]),
@@ -114,30 +116,29 @@ def measure(lab: book.Lab) -> xr.Dataset:
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
-    """The median over points beside the paper's, for each net under gradient descent."""
+    """The median over networks beside the paper's, for each net under gradient descent."""
     kinds: dict[str, book.Kind] = {}
     numbers: dict[str, float | Interval] = {}
     medians = []
     for case, found in book.each(dataset, "case"):
-        at_points = found["slopes"].median(["zoom", "size"])
-        if at_points.isnull().all():  # all of it converges: there is no border
+        of_each = found["slopes"].median(["zoom", "size"])
+        if of_each.isnull().all():  # no border
             continue
-        numbers[case] = middle = book.over_seeds(at_points)
-        low, high = at_points.quantile([0.25, 0.75]).values
-        numbers[f"{case}: the middle half of the points"] = Interval(middle.value, low, high)
-        numbers[f"{case}: all enlargements together"] = pooled = float(found["slopes"].median())
-        numbers[f"{case}: the whole map"] = float(np.median(slopes(found["converges"].values)))
-        medians.append(f"{case} {pooled:.2f} (half of the points {low:.2f} to {high:.2f})")
+        numbers[case] = middle = book.over_seeds(of_each.dropna("seed"))
+        low, high = of_each.quantile([0.25, 0.75]).values
+        numbers[f"{case}: the middle half of the networks"] = Interval(middle.value, low, high)
+        numbers[f"{case}: a whole map"] = float(np.median(slopes(found["converges"].values)))
+        medians.append(f"{case} {middle.value:.2f} (half from {low:.2f} to {high:.2f})")
         net, direction = case.split(", ")
         if net in PAPER and direction == "gradient descent":
             kind = book.within(middle, PAPER[net] - MARGIN, PAPER[net] + MARGIN)
             kinds[net] = "depends" if high - low > 2 * MARGIN else kind
     kind, sentence = book.together(kinds, "One dimension, the paper's?")
-    return book.Verdict(kind, f"{sentence} Of all enlargements: {'; '.join(medians)}.", numbers)
+    return book.Verdict(kind, f"{sentence} Medians of networks: {'; '.join(medians)}.", numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
-    """The six maps, a place of the tanh net's borders 64 times enlarged, and the dimensions."""
+    """Maps of one network a case, a place of the tanh net's 64 times enlarged, the dimensions."""
     figure, axes = book.panels(5, 2)
     style = {"cmap": "cividis", "vmin": 0, "vmax": 1, "origin": "lower", "aspect": "auto"}
     for name, (*maps, inside, points) in zip(DIRECTIONS, np.reshape(axes, (2, 5)), strict=True):
@@ -159,17 +160,16 @@ EXPERIMENT = book.Experiment(
     question="Is the border between training and diverging a fractal, and how rough is Adam's?",
     claim="The border between trainable and untrainable pairs of rates is fractal: box dimension "
     "1.66 for a tanh net, 1.17 for a linear one (Sohl-Dickstein 2024, arXiv 2402.06184).",
-    criterion="Rates 1e-3 to 1e6 for each layer, 500 full-batch steps, float64; converged if the "
-    "mean of the last 20 losses is below the first. At each of 16 points drawn from the border the "
-    "dimension is, as the paper's, the median slope over sizes of boxes and enlargements. A net "
-    "depends (on the place) if the middle half of its points spans over 0.2; else it is supported "
-    "if the interval of gradient descent's median over points is within 0.1 of the paper's, "
-    "refuted if none of it is.",
-    measure=measure, judge=judge, draw=draw, settings={"seeds": 16, "resolution": 512, "side": 33,
-    "zooms": 5, "steps": 500, "draw": 0, "float64": True},
-    quick={"seeds": 4, "resolution": 33, "side": 9, "zooms": 2, "steps": 20},
-    check={"draw": 2, "resolution": 256},
-    caption="Yellow trains, blue does not. Right: a dot for each point drawn, all of one network.",
+    criterion="Rates 1e-3 to 1e6 a layer, 500 full-batch steps, float64; converged if the mean of "
+    "the last 20 losses is below the first. Of each of 16 networks, at a point drawn from its "
+    "border: the paper's median slope over sizes of boxes and enlargements. A kind of net depends "
+    "(on draw and place) if the middle half of them spans over 0.2; else it is supported if the "
+    "interval of the median is within 0.1 of the paper's, refuted if none of it is.",
+    measure=measure, judge=judge, draw=draw, settings={"seeds": 16, "resolution": 512,
+    "coarse": 48, "side": 33, "zooms": 5, "steps": 500, "float64": True},
+    quick={"seeds": 4, "resolution": 33, "coarse": 17, "side": 9, "zooms": 2, "steps": 20},
+    check={"first_seed": 16, "resolution": 128},
+    caption="Yellow trains, blue does not. Right: a dot for each of 16 networks, at one place.",
     symptom="A rate that trains lies right beside one that diverges; reruns do not repeat.",
     remedy="adam(rate / 3)  # stay a factor away from the border: it has no clean edge",
 )  # fmt: skip
