@@ -154,8 +154,31 @@ def in_basis(
         return direction, InBasisState(count, kept, pack(factors, updates), pack(basis, updates))
 
     return GradientToDirection.from_update(
-        "in_basis", init, update, label=" · ".join(parts_of(inner))
+        "in_basis", init, _automatic(update), label=" · ".join(parts_of(inner))
     )
+
+
+def _automatic(update: Callable[..., tuple[Any, Any]]) -> Callable[..., tuple[Any, Any]]:
+    """`update` for any mesh: within it XLA chooses the shardings, also along explicit axes.
+
+    A matrix product with a sharded side has no one sharding that a type could tell.
+    """
+
+    def anywhere(updates: Any, state: Any, params: Any, **extra: Any) -> tuple[Any, Any]:
+        meshes = [jax.typeof(leaf).sharding.mesh for leaf in jax.tree.leaves(updates)]
+        mesh = next((mesh for mesh in meshes if mesh.explicit_axes), None)
+        if mesh is None:
+            return update(updates, state, params, **extra)
+
+        def as_it_came(leaf: Any) -> jax.sharding.NamedSharding:
+            return jax.sharding.NamedSharding(mesh, jax.typeof(leaf).sharding.spec)
+
+        return jax.sharding.auto_axes(
+            lambda grads, state, params, extra: update(grads, state, params, **extra),
+            out_sharding=jax.tree.map(as_it_came, (updates, state)),
+        )(updates, state, params, extra)
+
+    return anywhere
 
 
 def _turned_sides(shape: tuple[int, ...], max_dim: int) -> list[bool]:

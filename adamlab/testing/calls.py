@@ -103,19 +103,22 @@ def donated(subject: Subject) -> None:
 
 @law
 def sharded(subject: Subject) -> None:
-    """Parameters sharded along an axis over two devices are updated as on one. Within 16 ulp of
-    each leaf's largest element.
+    """Parameters sharded along an axis over two devices are updated as on one, whether XLA chooses
+    the shardings in between or types tell them (`jax.sharding.AxisType`). Within 16 ulp of each
+    leaf's largest element.
     """
     devices = jax.devices()
     if len(devices) < 2:
         raise NotApplicable("there is one device; set jax_num_cpu_devices=2 before JAX starts")
-    mesh = jax.sharding.Mesh(np.array(devices[:2]), ("part",))
     params, gradients = example_matrix()
-
-    def cut(tree: Any, axis: int) -> Any:
-        spec = jax.sharding.PartitionSpec(*[None] * axis, "part")
-        return jax.device_put(tree, jax.sharding.NamedSharding(mesh, spec))
-
     run = jax.jit(lambda p, g: subject.scan(subject.tx, p, g))
-    updates = run(cut(params, 0), cut(stack(gradients), 1))
-    same("sharded, updates", updates, stack(subject.alone.updates), FUSED)
+    for kind in (jax.sharding.AxisType.Auto, jax.sharding.AxisType.Explicit):
+        mesh = jax.sharding.Mesh(np.array(devices[:2]), ("part",), axis_types=(kind,))
+
+        def cut(tree: Any, axis: int, mesh: jax.sharding.Mesh = mesh) -> Any:
+            spec = jax.sharding.PartitionSpec(*[None] * axis, "part")
+            return jax.device_put(tree, jax.sharding.NamedSharding(mesh, spec))
+
+        updates = run(cut(params, 0), cut(stack(gradients), 1))
+        what = f"sharded along an {kind.name.lower()} axis, updates"
+        same(what, updates, stack(subject.alone.updates), FUSED)
