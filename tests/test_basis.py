@@ -53,12 +53,12 @@ LINEAR = {
     "mix_slow_average": lambda: [
         st.track_moments(0.9, None), st.mix_slow_average(0.99, 2.0), st.take_mu()],
     "add_difference": lambda: [
-        st.track_moments(0.9, None), st.correct_mu_bias(), st.add_difference(0.9), st.take_mu()],
+        st.track_moments(0.9, None), st.correct_bias(), st.add_difference(0.9), st.take_mu()],
     "positive_negative_momentum": lambda: [
         st.track_moments(0.9, None), st.positive_negative_momentum(0.9), st.take_mu()],
     "track_window": lambda: [st.track_window(0.9, 3), st.take_mu()],
     "track_weighted_sums": lambda: [
-        st.track_weighted_sums(), st.take_mu(), st.anchor_to_start(0.5)],
+        st.track_weighted_sums(), st.take_mu(), st.anchor_to_start()],
     "add_gradient_difference": lambda: [st.add_gradient_difference(0.5, None), st.trace(0.9)],
     "ema": lambda: [st.ema(0.9)],
     "extrapolate": lambda: [st.extrapolate()],
@@ -131,7 +131,7 @@ INNER = {
         st.track_moments(0.9, st.deviations(0.99)), st.correct_bias(), st.precondition()
     ),
     "lion": lambda: st.chain(
-        st.track_moments(0.99, None), st.quasi_hyperbolic(0.9), st.sign()
+        st.track_moments(0.99, None), st.mix_gradient(0.9, 0.1), st.sign()
     ),
 }  # fmt: skip
 
@@ -272,8 +272,8 @@ BAD = [
     (lambda: st.in_basis(), ValueError, "got no stages"),
     (lambda: st.in_basis(st.track_moments()), ValueError, "the chain ends in moments"),
     (lambda: st.in_basis(
-        st.track_moments(0.9, None), st.track_curvature(), st.precondition(),
-    ), ValueError, "in_basis: track_curvature needs hessian_diag, which cannot be turned"),
+        st.track_moments(0.9, None), st.track_nu(of="hessian_diag"), st.precondition(),
+    ), ValueError, "hessian_diag. needs hessian_diag, which cannot be turned"),
     (lambda: opt.soap(-1.0), ValueError, "learning_rate=-1: must be a finite number >= 0"),
     (lambda: opt.soap(1e-3, 1.0), ValueError, "b1=1: must be a number in"),
     (lambda: opt.soap(1e-3, eps=-1.0), ValueError, "eps=-1: must be a finite number >= 0"),

@@ -32,6 +32,7 @@ from adamlab.stages import (
     correct_bias,
     cross_correct,
     cube_root,
+    drop_mu,
     ema,
     epsilon_hat,
     factored,
@@ -54,8 +55,9 @@ from adamlab.stages import (
     schedule_free,
     take_mu,
     to_rate,
-    track_curvature,
     track_moments,
+    track_mu,
+    track_nu,
     unrooted,
 )
 from adamlab.stages.numerics import cast_within, lerp
@@ -84,7 +86,7 @@ TRANSFORMS = {
     ),
     "correct_bias": _whole(al.correct_bias(), al.precondition()),
     "amsgrad_max": _whole(al.amsgrad_max(), al.precondition()),
-    "center_nu": _whole(al.center_nu(), al.precondition(eps_root=1e-3)),
+    "center_nu": _whole(al.center_nu(), drop_mu(), al.precondition(eps_root=1e-3)),
     "precondition": _whole(al.precondition(eps=1e-3, eps_root=1e-4)),
     "precondition(epsilon_hat)": _whole(al.correct_bias(), al.precondition(al.epsilon_hat())),
     "add_decayed_weights": al.chain(al.add_decayed_weights(1e-2)),
@@ -558,8 +560,8 @@ def test_a_schedule_within_a_complement_is_refused():
 @pytest.mark.parametrize("rule", [factored(0.9), per_axis(0.9)])
 def test_curvature_of_every_other_step_needs_a_nu_of_its_own(rule):
     with pytest.raises(ValueError, match="every=2: must be 1 where"):
-        track_curvature(rule, every=2)
-    tx = chain(track_moments(0.9, None), track_curvature(rule), precondition())
+        track_nu(rule, of="hessian_diag", every=2)
+    tx = chain(track_moments(0.9, None), track_nu(rule, of="hessian_diag"), precondition())
     params = jnp.ones((2, 3))
     update, _ = tx.update(params, tx.init(params), hessian_diag=params)
     assert jnp.isfinite(update).all()
@@ -684,8 +686,24 @@ def test_schedule_free_weighs_by_the_largest_rate_so_far():
         np.testing.assert_allclose(params, y, rtol=1e-5)
 
 
+def test_a_second_moment_is_fed_with_any_extra_argument():
+    tx = chain(track_moments(0.9, None), track_nu(0.9, of="per_example"), precondition(0.0))
+    grads, square = jnp.ones(2), jnp.array([1.0, 2.0])
+    update, _ = tx.update(grads, tx.init(grads), per_example=square)
+    np.testing.assert_allclose(update, 0.1 / (0.1**0.5 * square), rtol=1e-6)
+    with pytest.raises(ValueError, match="track_nu needs per_example; pass it to update"):
+        tx.update(grads, tx.init(grads))
+
+
+def test_an_average_that_is_tracked_after_the_correction_keeps_its_bias():
+    stages = track_moments(None, 0.9), correct_bias(), track_mu(0.9)
+    tx = chain(*stages, precondition(0.0))
+    update, _ = tx.update(jnp.ones(2), tx.init(jnp.ones(2)))
+    np.testing.assert_allclose(update, 0.1, rtol=1e-6)
+
+
 def test_between_two_readings_curvature_keeps_its_weight():
-    stage = track_curvature(0.9, every=2)
+    stage = track_nu(0.9, of="hessian_diag", every=2)
     grads, state = jnp.ones(2), stage.init(jnp.ones(2))
     masses = []
     for count in (1, 2, 3, 4):

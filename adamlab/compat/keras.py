@@ -25,7 +25,7 @@ from adamlab.stages import (
     chain,
     clip_by_block_rms,
     correct_bias,
-    correct_mu_bias,
+    drop_mu,
     epsilon_hat,
     factored,
     largest,
@@ -105,7 +105,7 @@ def adamax(
     """`keras.optimizers.Adamax`: epsilon is added to the maximum."""
     return chain(
         track_moments(beta_1, largest(beta_2)),
-        correct_mu_bias(),
+        correct_bias(),
         precondition(unrooted(epsilon)),
         *finish(learning_rate, _number(weight_decay)),
     )
@@ -125,7 +125,7 @@ def rmsprop(
     check_flags(centered=centered)
     return chain(
         track_moments(rho if centered else None, squares(rho)),
-        *([center_nu()] if centered else []),
+        *([center_nu(), drop_mu()] if centered else []),
         precondition(0.0, epsilon),
         *_finish_within_momentum(learning_rate, weight_decay, momentum),
     )

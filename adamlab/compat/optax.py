@@ -19,13 +19,11 @@ from adamlab.stages import (
     add_difference,
     chain,
     clip_direction,
-    correct_mu_bias,
-    correct_nu_bias,
+    correct_bias,
     means,
     precondition,
     previous,
     scale_by_learning_rate,
-    track_curvature,
     track_moments,
     track_nu,
     unrooted,
@@ -47,10 +45,10 @@ def adan(
     b2 = plain_decay("b2", b2)
     return chain(
         track_moments(b1, None),
-        correct_mu_bias(),
+        correct_bias(),
         add_difference(b2, gain=1 - b2),
         named(b2="b3")(track_nu)(b3),
-        correct_nu_bias(),
+        correct_bias(),
         precondition(eps, eps_root),
         *finish(learning_rate, weight_decay),
     )
@@ -74,8 +72,8 @@ def sophia(
     """
     return chain(
         track_moments(b1, None),
-        track_curvature(previous(means(b2), first=0.0), every=update_interval),
-        correct_mu_bias(),
+        correct_bias(),
+        track_nu(previous(means(b2), first=0.0), of="hessian_diag", every=update_interval),
         precondition(unrooted(floor=eps, gamma=gamma)),
         clip_direction(clip_threshold),
         add_decayed_weights(weight_decay),

@@ -31,7 +31,7 @@ from adamlab.stages import (
     chain,
     clip_by_block_rms,
     correct_bias,
-    correct_mu_bias,
+    drop_mu,
     epsilon_hat,
     factored,
     largest,
@@ -184,7 +184,7 @@ def adamax(
     return chain(
         *coupled(weight_decay),
         track_moments(b1, largest(b2, eps)),
-        correct_mu_bias(),
+        correct_bias(),
         precondition(unrooted()),
         scale_by_learning_rate(lr),
     )
@@ -205,7 +205,7 @@ def rmsprop(
     return chain(
         *coupled(weight_decay),
         track_moments(alpha if centered else None, squares(alpha)),
-        *([center_nu()] if centered else []),
+        *([center_nu(), drop_mu()] if centered else []),
         precondition(eps),
         *([trace(momentum)] if decays(momentum) else []),
         scale_by_learning_rate(lr),

@@ -22,6 +22,7 @@ from adamlab.optimizers.adam import (
     scale_by_amsgrad,
 )
 from adamlab.optimizers.agreement import (
+    adan,
     adanorm,
     adashift,
     ano,
@@ -38,7 +39,6 @@ from adamlab.optimizers.grouped import group_small_leaves
 from adamlab.optimizers.injected import inject_hyperparams
 from adamlab.optimizers.momentum import (
     adai,
-    adan,
     adapnm,
     ademamix,
     exadam,

@@ -14,11 +14,11 @@ from adamlab.stages import (
     amsgrad_max,
     chain,
     correct_bias,
-    correct_nu_bias,
     epsilon_hat,
     precondition,
     scale_by_learning_rate,
     track_moments,
+    track_mu,
 )
 
 
@@ -151,8 +151,9 @@ def adamd(
     `pytorch_optimizer`'s classes with `adam_debias=True`.
     """
     return chain(
-        track_moments(b1, b2),
-        correct_nu_bias(),
+        track_moments(None, b2),
+        correct_bias(),
+        track_mu(b1),
         precondition(eps),
         *finish(learning_rate, weight_decay, mask),
     )

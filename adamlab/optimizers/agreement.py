@@ -1,4 +1,4 @@
-"""Adam that asks how gradient and momentum agree."""
+"""Adam that compares the gradient with its average, or with the gradient before it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,18 @@ from adamlab.optimizers.adam import scale_by_adam
 from adamlab.stages import (
     DecayRate,
     Mask,
+    add_difference,
     add_gradient_difference,
     all_axes,
     block_squares,
     cautious_mask,
     chain,
+    change_mu,
     correct_bias,
-    correct_nu_bias,
     epsilon_hat,
     friction,
     lengthen_short_gradients,
     precondition,
-    sign_of_gradient,
-    size_of_gradient,
     track_moments,
     track_mu,
     track_nu,
@@ -78,7 +77,7 @@ def grams(
     return chain(
         track_moments(b1, b2),
         correct_bias(),
-        sign_of_gradient(),
+        change_mu("sign_of_gradient", lambda m, g: jnp.sign(g) * jnp.abs(m)),
         precondition(epsilon_hat(eps)),
         *finish(learning_rate, weight_decay, mask),
     )
@@ -102,7 +101,7 @@ def ano(
     return chain(
         track_moments(b1, yogi_squares(b2, 0.0, decayed=True)),
         correct_bias(),
-        size_of_gradient(),
+        change_mu("size_of_gradient", lambda m, g: jnp.sign(m) * jnp.abs(g)),
         precondition(eps),
         *finish(learning_rate, weight_decay, mask),
     )
@@ -130,6 +129,46 @@ def diffgrad(
         precondition(epsilon_hat(eps)),
         *finish(learning_rate, weight_decay, mask),
     )
+
+
+@takes_options
+def adan(
+    learning_rate: Any,
+    b1: DecayRate = 0.98,
+    b2: DecayRate = 0.92,
+    b3: DecayRate = 0.99,
+    eps: Any = 1e-8,
+    *,
+    weight_decay: Any = 0.0,
+) -> Optimizer:
+    """Adam on the gradient corrected by its own change.
+
+    With `d = g_t - g_{t-1}`: `(mu_hat + b2 d_hat) / (sqrt(nu_hat) + eps)`, nu the average of
+    `(g + b2 d)²`, then `theta / (1 + learning_rate weight_decay)` (Xie et al. 2022, algorithm 1).
+    The update of the authors' code and of `pytorch_optimizer.Adan`; `optax.adan` has 1 - b2 for b2.
+    """
+    return chain(
+        track_moments(b1, None),
+        correct_bias(),
+        add_difference(b2),
+        named(b2="b3")(track_nu)(b3),
+        correct_bias(),
+        precondition(eps),
+        *finish(_proximal(learning_rate, weight_decay), weight_decay),
+    )
+
+
+def _proximal(learning_rate: Any, weight_decay: Any) -> Any:
+    """The rate at which decoupled decay is the proximal step of an L2 penalty.
+
+    `theta - rate (d + weight_decay theta)` is `(theta - learning_rate d) / (1 + learning_rate
+    weight_decay)` (Zhuang et al. 2022) at `learning_rate / (1 + learning_rate weight_decay)`.
+    """
+    check_number("learning_rate", learning_rate, low=0)
+    check_number("weight_decay", weight_decay, low=0, scheduled=False)
+    if not callable(learning_rate):
+        return learning_rate / (1 + learning_rate * weight_decay)
+    return lambda n: _proximal(learning_rate(n), weight_decay)
 
 
 @named(decay="r")
@@ -209,7 +248,7 @@ def adashift(
     return chain(
         track_window(b1, keep_num),
         track_nu(second),
-        correct_nu_bias(),
+        correct_bias(),
         precondition(eps),
         *finish(learning_rate, weight_decay, mask),
     )

@@ -15,8 +15,9 @@ from adamlab.stages import (
     chain,
     correct_bias,
     cube_root,
+    drop_mu,
+    mix_gradient,
     precondition,
-    quasi_hyperbolic,
     scale_by_learning_rate,
     sign,
     squares,
@@ -74,7 +75,7 @@ def rmsprop(
     return chain(
         track_moments(decay if centered else None, squares(decay, initial_scale)),
         *([correct_bias()] if bias_correction else []),
-        *([center_nu()] if centered else []),
+        *([center_nu(), drop_mu()] if centered else []),
         precondition(eps=0.0, eps_root=eps) if eps_in_sqrt else precondition(eps=eps),
         scale_by_learning_rate(learning_rate),
         *([] if momentum is None else [trace(momentum, nesterov)]),
@@ -122,7 +123,8 @@ def madgrad(
         *coupled(weight_decay),
         track_weighted_sums(weight),
         precondition(cube_root(eps)),
-        anchor_to_start(momentum),
+        anchor_to_start(),
+        scale_by_learning_rate(1 - plain_decay("momentum", momentum)),
     )
 
 
@@ -160,7 +162,7 @@ def lion(
     check_number("b2", b2, low=0, high=1, open_low=True, open_high=True, scheduled=False)
     return chain(
         track_moments(b2, None, mu_dtype=mu_dtype),
-        quasi_hyperbolic(b1 / b2),
+        mix_gradient(b1 / b2, 1 - b1 / b2),
         sign(),
         *finish(learning_rate, weight_decay, mask),
     )

@@ -6,31 +6,25 @@ from typing import Any
 
 from adamlab._checks import check_number, named
 from adamlab._lookup import takes_options
-from adamlab.optimizers._finish import Optimizer, decays, finish
+from adamlab.optimizers._finish import Optimizer, finish
 from adamlab.optimizers.adam import scale_by_adam
 from adamlab.stages import (
     DecayRate,
     Mask,
     OneMinus,
-    add_difference,
     chain,
     correct_bias,
-    correct_mu_bias,
-    correct_nu_bias,
     cross_correct,
-    decay_proximally,
     extrapolate,
     mix_gradient,
     mix_slow_average,
     nesterov,
     positive_negative_momentum,
     precondition,
-    quasi_hyperbolic,
-    scale_by_learning_rate,
     take_mu,
     track_moments,
+    track_mu,
     track_mu_by_variance,
-    track_nu,
 )
 from adamlab.stages._decay_rate import plain_decay
 from adamlab.stages.numerics import step_number
@@ -110,11 +104,16 @@ def qhadam(
     `(v1 mu_hat + (1 - v1) g) / (sqrt(v2 nu_hat + (1 - v2) g²) + eps)` (Ma & Yarats 2018, equation
     10). The update of `qhoptim.pyt.QHAdam`, whose defaults (b1 = .9, v1 = 1) are plain Adam, and
     whose decay is an L2 penalty.
+
+    Raises:
+        ValueError: v1 is negative or not finite, or v2 is outside [0, 1].
     """
+    check_number("v1", v1, low=0, scheduled=False)
+    check_number("v2", v2, low=0, high=1, scheduled=False)
     return chain(
         track_moments(b1, b2),
         correct_bias(),
-        quasi_hyperbolic(v1, v2),
+        mix_gradient(v1, 1 - v1, v2, 1 - v2),
         precondition(eps),
         *finish(learning_rate, weight_decay, mask),
     )
@@ -164,8 +163,9 @@ def simplified_ademamix(
     update of `optax.contrib.simplified_ademamix`.
     """
     return chain(
-        track_moments(b1, b2),
-        correct_nu_bias(),
+        track_moments(None, b2),
+        correct_bias(),
+        track_mu(b1),
         mix_gradient(1 / (1 - plain_decay("b1", b1)), alpha),
         precondition(eps),
         *finish(learning_rate, weight_decay, mask),
@@ -193,34 +193,6 @@ def adapnm(
         correct_bias(),
         precondition(eps),
         *finish(learning_rate, weight_decay, mask),
-    )
-
-
-@takes_options
-def adan(
-    learning_rate: Any,
-    b1: DecayRate = 0.98,
-    b2: DecayRate = 0.92,
-    b3: DecayRate = 0.99,
-    eps: Any = 1e-8,
-    *,
-    weight_decay: Any = 0.0,
-) -> Optimizer:
-    """Adam on the gradient corrected by its own change.
-
-    With `d = g_t - g_{t-1}`: `(mu_hat + b2 d_hat) / (sqrt(nu_hat) + eps)`, nu the average of
-    `(g + b2 d)²`, then `theta / (1 + learning_rate weight_decay)` (Xie et al. 2022, algorithm 1).
-    The update of the authors' code and of `pytorch_optimizer.Adan`; `optax.adan` has 1 - b2 for b2.
-    """
-    return chain(
-        track_moments(b1, None),
-        correct_mu_bias(),
-        add_difference(b2),
-        named(b2="b3")(track_nu)(b3),
-        correct_nu_bias(),
-        precondition(eps),
-        scale_by_learning_rate(learning_rate),
-        *([decay_proximally(weight_decay, learning_rate)] if decays(weight_decay) else []),
     )
 
 
@@ -266,9 +238,9 @@ def adai(
     """
     return chain(
         track_moments(None, b2),
-        correct_nu_bias(),
+        correct_bias(),
         track_mu_by_variance(b0, eps),
-        correct_mu_bias(),
+        correct_bias(),
         take_mu(),
         *finish(learning_rate, weight_decay, mask),
     )

@@ -13,7 +13,6 @@ from adamlab.stages import (
     chain,
     clip_direction,
     correct_bias,
-    correct_mu_bias,
     decay_after_step,
     deviations,
     drop_mu,
@@ -28,8 +27,8 @@ from adamlab.stages import (
     scale_by_gradient_rms,
     scale_by_learning_rate,
     squares,
-    track_curvature,
     track_moments,
+    track_nu,
     unrooted,
 )
 from adamlab.stages import yogi as yogi_squares
@@ -52,7 +51,7 @@ def adamax(
     """
     return chain(
         track_moments(b1, largest(b2, eps)),
-        correct_mu_bias(),
+        correct_bias(),
         precondition(unrooted()),
         *finish(learning_rate, weight_decay, mask),
     )
@@ -258,7 +257,7 @@ def adahessian(
     """
     return chain(
         track_moments(b1, None),
-        track_curvature(b2, every=every),
+        track_nu(b2, of="hessian_diag", every=every),
         correct_bias(),
         precondition(eps),
         *finish(learning_rate, weight_decay, mask),
@@ -291,7 +290,7 @@ def sophia(
     """
     return chain(
         track_moments(b1, None),
-        track_curvature(means(b2), every=every),
+        track_nu(means(b2), of="hessian_diag", every=every),
         precondition(unrooted(floor=eps, gamma=gamma)),
         clip_direction(clip),
         *finish(learning_rate, weight_decay, mask),

@@ -31,8 +31,6 @@ from adamlab.stages.correction import (
     amsgrad_max,
     center_nu,
     correct_bias,
-    correct_mu_bias,
-    correct_nu_bias,
     cross_correct,
 )
 from adamlab.stages.decay import (
@@ -43,7 +41,6 @@ from adamlab.stages.decay import (
     add_preconditioned_decay,
     add_stable_decay,
     decay_after_step,
-    decay_proximally,
 )
 from adamlab.stages.denominator import (
     Denominator,
@@ -83,9 +80,6 @@ from adamlab.stages.momentum import (
     mix_slow_average,
     nesterov,
     positive_negative_momentum,
-    quasi_hyperbolic,
-    sign_of_gradient,
-    size_of_gradient,
 )
 from adamlab.stages.rate import (
     apply_rate,
@@ -119,7 +113,7 @@ from adamlab.stages.second_moment import (
     sums,
     yogi,
 )
-from adamlab.stages.special import track_curvature, track_weighted_sums, track_window
+from adamlab.stages.special import track_weighted_sums, track_window
 from adamlab.stages.storage import EightBit
 from adamlab.stages.update import (
     anchor_to_start,
@@ -176,13 +170,10 @@ __all__ = [
     "clip_direction",
     "compensate_rounding",
     "correct_bias",
-    "correct_mu_bias",
-    "correct_nu_bias",
     "cross_correct",
     "cube_root",
     "decay_after_step",
     "decay_at",
-    "decay_proximally",
     "deviations",
     "drop_mu",
     "ema",
@@ -213,7 +204,6 @@ __all__ = [
     "precondition_atan2",
     "previous",
     "project_radially",
-    "quasi_hyperbolic",
     "rectify_rate",
     "root",
     "root_or_eps",
@@ -229,15 +219,12 @@ __all__ = [
     "scale_rate",
     "schedule_free",
     "sign",
-    "sign_of_gradient",
-    "size_of_gradient",
     "squares",
     "sums",
     "take_mu",
     "to_rate",
     "to_variance_rate",
     "trace",
-    "track_curvature",
     "track_moments",
     "track_mu",
     "track_mu_by_variance",

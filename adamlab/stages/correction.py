@@ -17,38 +17,25 @@ def correct_bias() -> MomentsToMoments:
     """Divide each average by the weight it has gathered: `mu / mu_mass`, `nu / nu_mass`.
 
     The averages start at zero and are too small by their mass (Kingma & Ba 2015, section 3 and
-    algorithm 1, lines 7 and 8). An average that is corrected already stays as it is.
+    algorithm 1, lines 7 and 8). An average that is corrected already stays as it is, and one that
+    is tracked after this keeps its bias: to correct `nu` alone is
+    `track_moments(None, b2), correct_bias(), track_mu(b1)`.
 
     Raises:
         ValueError: rates have been made of the uncorrected `nu` already.
     """
-    return MomentsToMoments.from_function("correct_bias", lambda m: _correct_nu(_correct_mu(m)))
 
+    def correct(moments: Moments) -> Moments:
+        if moments.rate is not None and moments.nu_mass is not None:
+            raise ValueError(
+                "the bias of nu is corrected after rates were made of it; put the correction "
+                "before to_rate()"
+            )
+        mu = _divided(moments.mu, moments.mu_mass)
+        nu = _divided(moments.nu, moments.nu_mass)
+        return moments._replace(mu=mu, nu=nu, mu_mass=None, nu_mass=None)
 
-def correct_mu_bias() -> MomentsToMoments:
-    """Divide the first moment alone by the weight it has gathered (Adamax; see `correct_bias`)."""
-    return MomentsToMoments.from_function("correct_mu_bias", _correct_mu)
-
-
-def correct_nu_bias() -> MomentsToMoments:
-    """Divide the second moment alone by the weight it has gathered.
-
-    Adam then starts with small steps (AdamD, St John 2021, equation 3).
-    """
-    return MomentsToMoments.from_function("correct_nu_bias", _correct_nu)
-
-
-def _correct_mu(moments: Moments) -> Moments:
-    return moments._replace(mu=_divided(moments.mu, moments.mu_mass), mu_mass=None)
-
-
-def _correct_nu(moments: Moments) -> Moments:
-    if moments.rate is not None and moments.nu_mass is not None:
-        raise ValueError(
-            "the bias of nu is corrected after rates were made of it; put the correction before "
-            "to_rate(), or correct mu alone with correct_mu_bias()"
-        )
-    return moments._replace(nu=_divided(moments.nu, moments.nu_mass), nu_mass=None)
+    return MomentsToMoments.from_function("correct_bias", correct)
 
 
 def _divided(average: Any, mass: Any) -> Any:
@@ -88,15 +75,15 @@ def amsgrad_max() -> MomentsToMoments:
 def center_nu() -> MomentsToMoments:
     """Subtract the squared mean from the second moment: `nu - mu²`, the running variance.
 
-    The first moment is used up: the direction is then the gradient's own (centred RMSProp,
-    Graves 2013, equations 38 to 41). Rounding below zero is cut off.
+    Before `drop_mu` it makes centred RMSProp (Graves 2013, equations 38 to 41). Rounding below zero
+    is cut off.
     """
 
     def center(moments: Moments) -> Moments:
         nu = jax.tree.map(
             lambda v, m: jnp.maximum(v - squared_magnitude(m), 0), moments.nu, moments.mu
         )
-        return moments._replace(mu=None, mu_mass=None, nu=nu)
+        return moments._replace(nu=nu)
 
     return MomentsToMoments.from_function("center_nu", center, needs=("nu", "mu"))
 

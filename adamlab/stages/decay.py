@@ -163,20 +163,6 @@ def add_preconditioned_decay(weight_decay: Any, max_rms: Any = 1.0) -> Direction
     return _with_params("add_preconditioned_decay", decay, moments=True)
 
 
-def decay_proximally(weight_decay: Any, learning_rate: Any) -> DirectionToDirection:
-    """Shrink the updated parameters: `(theta + update) / (1 + learning_rate weight_decay)`.
-
-    The proximal step of an L2 penalty (Zhuang et al. 2022; Xie et al. 2022, Adan, algorithm 1);
-    after the learning rate, which it needs again.
-
-    Raises:
-        ValueError: an argument is negative or not finite, or `update` gets no parameters.
-    """
-    return _shrink(
-        "decay_proximally", weight_decay, learning_rate, lambda u, p, by: (u - by * p) / (1 + by)
-    )
-
-
 def decay_after_step(weight_decay: Any, learning_rate: Any) -> DirectionToDirection:
     """Decay the updated parameters: `(theta + update) (1 - learning_rate weight_decay)`.
 
@@ -186,8 +172,20 @@ def decay_after_step(weight_decay: Any, learning_rate: Any) -> DirectionToDirect
     Raises:
         ValueError: an argument is negative or not finite, or `update` gets no parameters.
     """
-    return _shrink(
-        "decay_after_step", weight_decay, learning_rate, lambda u, p, by: u - by * (p + u)
+    check_number("weight_decay", weight_decay, low=0, scheduled=False)
+    check_number("learning_rate", learning_rate, low=0)
+
+    def update(
+        updates: Any, state: CountState, *, params: Any, **_: Any
+    ) -> tuple[optax.Updates, CountState]:
+        share = at_step(learning_rate, state.count) * weight_decay
+        new = jax.tree.map(
+            lambda u, p: u - jnp.asarray(share, u.dtype) * (p.astype(u.dtype) + u), updates, params
+        )
+        return new, CountState(optax.safe_increment(state.count))
+
+    return DirectionToDirection.from_update(
+        "decay_after_step", start_count, update, needs=("params",)
     )
 
 
@@ -209,27 +207,3 @@ def _with_params(
         name, optax.init_empty_state, update,
         needs=("params",), extra_args=("moments",) if moments else (),
     )  # fmt: skip
-
-
-def _shrink(
-    name: str,
-    weight_decay: Any,
-    learning_rate: Any,
-    function: Callable[[jax.Array, jax.Array, jax.Array], jax.Array],
-) -> DirectionToDirection:
-    """A decay that acts on the updated parameters; `function(update, params, share)`."""
-    check_number("weight_decay", weight_decay, low=0, scheduled=False)
-    check_number("learning_rate", learning_rate, low=0)
-
-    def update(
-        updates: Any, state: CountState, *, params: Any, **_: Any
-    ) -> tuple[optax.Updates, CountState]:
-        share = at_step(learning_rate, state.count) * weight_decay
-
-        def leaf(u: jax.Array, p: jax.Array) -> jax.Array:
-            return function(u, p.astype(u.dtype), jnp.asarray(share, u.dtype))
-
-        new = jax.tree.map(leaf, updates, params)
-        return new, CountState(optax.safe_increment(state.count))
-
-    return DirectionToDirection.from_update(name, start_count, update, needs=("params",))

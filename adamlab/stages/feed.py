@@ -27,7 +27,7 @@ def add_difference(b2: DecayRate = 0.92, gain: Any = None) -> MomentsToMoments:
     """Add its change `d = g_t - g_{t-1}` to the gradient, `g + b2 d`, and the average of d to mu.
 
     `mu + b2 w / (1 - b2^t)` with w the average of d (Xie et al. 2022, Adan, algorithm 1); after
-    `correct_mu_bias`, before the second moment is tracked. On the first step d is zero.
+    `correct_bias`, before the second moment is tracked. On the first step d is zero.
 
     Args:
         b2: decay rate of the average of d, and the weight of d.
@@ -86,7 +86,7 @@ def track_mu_by_variance(b0: Any = 0.1, eps: Any = 1e-3) -> MomentsToMoments:
 
     `b1 = clip(1 - b0 nu / mean(nu), 0, 1 - eps)` with the mean over all elements of all leaves
     (Xie et al. 2020, Adai, algorithm 2), which counts as eps where it is less, as in
-    pytorch_optimizer: small gradients are averaged more. After `correct_nu_bias`; `mu_mass` is
+    pytorch_optimizer: small gradients are averaged more. After `correct_bias`; `mu_mass` is
     then a tree.
 
     Raises:

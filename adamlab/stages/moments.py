@@ -6,23 +6,18 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
-from adamlab._checks import check_number
-from adamlab.stages._average import Step, fold, start_log_decay, step_at
-from adamlab.stages._decay_rate import DecayRate, check_decay
+from adamlab._checks import check_count
+from adamlab.stages._average import start_log_decay, step_at
+from adamlab.stages._decay_rate import DecayRate
 from adamlab.stages._forms import gradient_like, same_form
 from adamlab.stages._kinds import GradientToMoments, Moments, MomentsToMoments, label_of
-from adamlab.stages.numerics import after, largest_tame, map_pairs, real_dtype, tame, widen
-from adamlab.stages.second_moment import SecondMoment, Seen, second_moment_of
+from adamlab.stages._trackers import MuTracker, NuTracker
+from adamlab.stages.numerics import after, tame
+from adamlab.stages.second_moment import SecondMoment, keeps_nu, second_moment_of
 from adamlab.stages.storage import (
     Storage,
-    check_same_field,
-    check_storage,
-    pack,
-    restore,
-    store,
     unpack,
 )
 
@@ -159,118 +154,71 @@ class TrackNuState(NamedTuple):
     nu_log_decay: jax.Array | None
 
 
-def track_nu(b2: DecayRate | SecondMoment = 0.999, *, nu_dtype: Storage = None) -> MomentsToMoments:
+def track_nu(
+    b2: DecayRate | SecondMoment = 0.999,
+    *,
+    nu_dtype: Storage = None,
+    of: str | None = None,
+    every: int = 1,
+) -> MomentsToMoments:
     """Average the square of the gradient, as the stages before have left it, into `nu`.
 
-    For variants whose first and second moment are fed with different gradients.
+    For variants whose first and second moment are fed with different gradients, and for those whose
+    second is fed with an extra argument of `update`: with the Hessian's diagonal, `hessian_diag`,
+    AdaHessian's (Yao et al. 2021, algorithm 1) and by `means(b2)` Sophia's (Liu et al. 2023,
+    algorithm 3). The caller estimates that, with `analysis.hessian_diagonal` say; `train` and the
+    maps do so by themselves.
+
+    Args:
+        b2: decay rate, or another second moment.
+        nu_dtype: as `track_moments` has it.
+        of: the extra argument whose square is averaged; None for the gradient.
+        every: what is averaged is read on the first of so many steps and ignored on the others.
 
     Raises:
-        ValueError: b2 is outside [0, 1).
+        ValueError: b2 is outside [0, 1), `every` is no whole number >= 1, or `update` gets no
+            argument called `of`.
     """
     second = NuTracker(second_moment_of(b2), nu_dtype)
+    rule = second.rule
+    check_count("every", every)
+    if every > 1 and not keeps_nu(rule):
+        raise ValueError(f"every={every}: must be 1 where the second moment keeps no nu of its own")
+    if of is not None and rule.previous and rule.first is None:
+        raise ValueError(f"track_nu(previous(...), of={of!r}): give previous() what is first")
 
     def init(params: Any) -> TrackNuState:
-        return TrackNuState(second.start(gradient_like(params)), start_log_decay(second.rule.rate))
+        return TrackNuState(second.start(gradient_like(params)), start_log_decay(rule.rate))
 
-    def update(moments: Moments, state: TrackNuState, **_: Any) -> tuple[Moments, TrackNuState]:
-        before = state.nu_log_decay
-        if before is not None:  # a window that fills hands on zeros, and counts from 1 after it
-            before = jnp.where(moments.count > 1, before, 0)
-        moments, nu, log = second.step(moments, None, state.nu, before)
-        return moments, TrackNuState(nu, log)
+    def update(moments: Moments, state: TrackNuState, **given: Any) -> tuple[Moments, TrackNuState]:
+        fed = moments
+        if of is not None:
+            seen = jax.tree.map(tame, given[of])
+            fed = Moments(seen, None, None, None, None, moments.count)
+        if every > 1:
+            fed = fed._replace(count=(moments.count - 1) // every + 1)
+        log = state.nu_log_decay
+        if log is not None:  # a window that fills hands on zeros, and counts from 1 after it
+            log = jnp.where(fed.count > 1, log, 0)
+        fed, nu, log = second.step(fed, None, state.nu, log)
+        new = TrackNuState(nu, log)
+        if every > 1:
+            due = (moments.count - 1) % every == 0
+            before = None
+            if fed.nu_mass is not None and rule.rate is not None:
+                before = step_at(rule.rate, state.nu_log_decay, fed.count).previous_mass
+            new, averaged, mass = jax.tree.map(
+                lambda n, old: jnp.where(due, n, old.astype(n.dtype)),
+                (new, fed.nu, fed.nu_mass), (state, state.nu, before),
+            )  # fmt: skip
+            fed = fed.with_nu(averaged, mass)
+        if of is None:
+            return fed._replace(count=moments.count), new
+        return moments.with_nu(fed.nu, fed.nu_mass), new
 
+    label = label_of(rule, "squares")
     return MomentsToMoments.from_update(
-        "track_nu", init, update, label=label_of(second.rule, "squares")
-    )
-
-
-class MuTracker:
-    """The first moment: its rate, its storage, its step."""
-
-    def __init__(self, rate: DecayRate, storage: Storage, initial: float):
-        """Check the arguments of `track_moments`."""
-        check_decay("b1", rate)
-        check_storage("mu_dtype", storage)
-        check_number("initial_mu", initial, scheduled=False)
-        self.rate, self.storage, self.initial = rate, storage, initial
-
-    def start(self, params: Any) -> Any:
-        """The state at the start."""
-        check_same_field("mu_dtype", self.storage, params)
-        mu = jax.tree.map(lambda p: jnp.full_like(p, self.initial), params)
-        return pack(store(mu, self.storage, signed=True), params)
-
-    def read(self, stored: Any, updates: Any) -> Any:
-        """The state as arrays in float32 or wider."""
-        mu = restore(unpack(stored, updates), self.storage, lambda: updates, signed=True)
-        return jax.tree.map(widen, mu)
-
-    def step(self, moments: Moments, before: Any, log: Any) -> tuple[Moments, Any, Any]:
-        """The moments with `mu`, the new state and the sum of logs."""
-        now = step_at(self.rate, log, moments.count - 1)
-        mu = fold(before, jax.tree.map(tame, moments.grad), now.weight)
-        kept = pack(store(mu, self.storage, signed=True), moments.grad)
-        return moments.with_mu(mu, now.mass), kept, now.log_decay
-
-
-class NuTracker:
-    """The second moment: its rule, its storage, its step."""
-
-    def __init__(self, rule: SecondMoment, storage: Storage):
-        """Check the arguments of `track_nu`."""
-        check_storage("nu_dtype", storage, real=True)
-        self.rule, self.storage = rule, storage
-
-    def start(self, params: Any) -> Any:
-        """The state at the start."""
-        return pack(store(self._start_wide(params), self.storage, signed=self.rule.signed), params)
-
-    def _start_wide(self, params: Any) -> Any:
-        return jax.tree.map(widen, jax.tree.map(self.rule.init, params))
-
-    def step(
-        self, moments: Moments, before: Any, stored: Any, log: Any
-    ) -> tuple[Moments, Any, Any]:
-        """The moments with `nu`, the new state and the sum of logs."""
-        steps_done = moments.count - 1
-        now = Step(0.0, None, None, None)
-        if self.rule.rate is not None:
-            now = step_at(self.rule.rate, log, steps_done)
-        read = restore(
-            unpack(stored, moments.grad), self.storage,
-            lambda: jax.eval_shape(self._start_wide, moments.grad),
-            signed=self.rule.signed,
-        )  # fmt: skip
-        wide = jax.tree.map(widen, read)
-
-        def fold_leaf(g: jax.Array, m: Any, m_before: Any, old: Any) -> tuple[Any, jax.Array]:
-            if float(jnp.finfo(g.dtype).max) < largest_tame(g):  # float16: as mu has infinity
-                g = tame(g)
-            g = widen(g)
-            old = jax.tree.map(lambda v: v.astype(np.promote_types(v.dtype, real_dtype(g))), old)
-            weight = jnp.asarray(now.weight, jnp.finfo(g.dtype).dtype)
-            return self.rule.fold(old, Seen(g, m, m_before), weight)
-
-        new, nu = map_pairs(fold_leaf, moments.grad, moments.mu, before, wide)
-        kept = store(new, self.storage, signed=self.rule.signed, count=moments.count)
-        kept = pack(kept, moments.grad)
-        mass = now.mass
-        if self.rule.previous:
-            moments = _look_back(moments._replace(nu=nu), self.rule.first)
-            nu, mass = moments.nu, now.previous_mass
-            mass = None if mass is None else jnp.where(moments.count > 1, mass, 1)
-        moments = moments.with_nu(nu, mass if self.rule.biased else None)
-        return moments, kept, now.log_decay
-
-
-def _look_back(moments: Moments, first: float | None) -> Moments:
-    """The moments with the second moment of the step before, on the first step with none."""
-    begun = moments.count > 1
-    if first is not None:
-        nu = jax.tree.map(lambda v: jnp.where(begun, v, jnp.asarray(first, v.dtype)), moments.nu)
-        return moments._replace(nu=nu)
-    # Nothing is known of the gradient's size yet: no step.
-    grad, mu = (
-        jax.tree.map(lambda x: jnp.where(begun, x, 0), part) for part in (moments.grad, moments.mu)
-    )
-    return moments._replace(grad=grad, mu=mu)
+        "track_nu", init, update,
+        label=" ".join(filter(None, (label, of and f"of {of}"))),
+        extra_args=() if of is None else (of,),
+    )  # fmt: skip

@@ -78,51 +78,44 @@ def nesterov(momentum: DecayRate = 0.9) -> MomentsToMoments:
     return MomentsToMoments.from_update("nesterov", init, update, needs=("mu", "mu_mass"))
 
 
-def mix_gradient(mu_weight: Any, grad_weight: Any) -> MomentsToMoments:
-    """`mu = mu_weight mu + grad_weight g`.
+def mix_gradient(
+    mu_weight: Any, grad_weight: Any, nu_weight: Any = 1.0, square_weight: Any = 0.0
+) -> MomentsToMoments:
+    """`mu = mu_weight mu + grad_weight g`, and `nu = nu_weight nu + square_weight g²`.
 
-    With `mu_weight = 1 / (1 - b1)` this is the sum of gradients that simplified AdEMAMix mixes
-    (Morwani et al. 2025, algorithm 1).
+    With weights that sum to 1, quasi-hyperbolic averages (Ma & Yarats 2018, equation 10) and Lion's
+    interpolation (Chen et al. 2023, algorithm 2); with `mu_weight = 1 / (1 - b1)` the sum of
+    gradients that simplified AdEMAMix mixes (Morwani et al. 2025, algorithm 1).
 
     Raises:
-        ValueError: a weight is not finite.
+        ValueError: a weight is not finite, or one of `nu`'s is negative.
     """
     check_number("mu_weight", mu_weight, scheduled=False)
     check_number("grad_weight", grad_weight, scheduled=False)
+    check_number("nu_weight", nu_weight, low=0, scheduled=False)
+    check_number("square_weight", square_weight, low=0, scheduled=False)
 
-    def mix(m: jax.Array, g: jax.Array) -> jax.Array:
-        own, new = (jnp.asarray(w, m.dtype) for w in (mu_weight, grad_weight))
-        return own * m + new * g
-
-    return change_mu("mix_gradient", mix)
-
-
-def quasi_hyperbolic(v1: Any, v2: Any = 1.0) -> MomentsToMoments:
-    """Mix each average with what it averages: `v1 mu + (1 - v1) g`, `v2 nu + (1 - v2) g²`.
-
-    Ma & Yarats 2018, equation 10; after `correct_bias`. With v1 = b1 / b2 and b2 for the average
-    this is Lion's interpolation (Chen et al. 2023, algorithm 2).
-
-    Raises:
-        ValueError: v1 is negative or not finite, or v2 is outside [0, 1].
-    """
-    check_number("v1", v1, low=0, scheduled=False)
-    check_number("v2", v2, low=0, high=1, scheduled=False)
-
-    def mix(average: jax.Array, value: jax.Array, share: Any) -> jax.Array:
-        weight = jnp.asarray(share, jnp.finfo(average.dtype).dtype)
-        return weight * average + (1 - weight) * value.astype(average.dtype)
+    def mix(average: jax.Array, value: jax.Array, own: Any, new: Any) -> jax.Array:
+        dtype = jnp.finfo(average.dtype).dtype
+        own, new = (jnp.asarray(weight, dtype) for weight in (own, new))
+        return own * average + new * value.astype(average.dtype)
 
     def both(moments: Moments) -> Moments:
-        mu = jax.tree.map(lambda m, g: mix(m, tame(g), v1), moments.mu, moments.grad)
-        if moments.nu is None or (isinstance(v2, int | float) and v2 == 1):
+        grads = moments.grad
+        mu = jax.tree.map(lambda m, g: mix(m, tame(g), mu_weight, grad_weight), moments.mu, grads)
+        if moments.nu is None or (_is(nu_weight, 1) and _is(square_weight, 0)):
             return moments._replace(mu=mu)
-        squares = jax.tree.map(lambda g: square(widen(g)), moments.grad)
-        return moments._replace(
-            mu=mu, nu=jax.tree.map(lambda v, s: mix(v, s, v2), moments.nu, squares)
+        nu = jax.tree.map(
+            lambda v, g: mix(v, square(widen(g)), nu_weight, square_weight), moments.nu, grads
         )
+        return moments._replace(mu=mu, nu=nu)
 
-    return MomentsToMoments.from_function("quasi_hyperbolic", both, needs=("mu",))
+    return MomentsToMoments.from_function("mix_gradient", both, needs=("mu",))
+
+
+def _is(weight: Any, number: float) -> bool:
+    """Whether a weight is that constant."""
+    return isinstance(weight, int | float) and weight == number
 
 
 class MixSlowAverageState(NamedTuple):
@@ -241,16 +234,6 @@ def cautious_mask(floor: Any = 1e-3) -> MomentsToMoments:
         return m * mask / jnp.maximum(share, floor)
 
     return change_mu("cautious_mask", keep)
-
-
-def sign_of_gradient() -> MomentsToMoments:
-    """The gradient's sign with the first moment's size: `sign(g) |mu|` (Cao et al. 2024, Grams)."""
-    return change_mu("sign_of_gradient", lambda m, g: jnp.sign(g) * jnp.abs(m))
-
-
-def size_of_gradient() -> MomentsToMoments:
-    """The first moment's sign with the gradient's size: `sign(mu) |g|` (Kegreisz 2025, Ano)."""
-    return change_mu("size_of_gradient", lambda m, g: jnp.sign(m) * jnp.abs(g))
 
 
 def drop_mu() -> MomentsToMoments:

@@ -1,4 +1,4 @@
-"""Moments that are fed with something else: the Hessian's diagonal, a window of gradients."""
+"""gradient -> moments in other ways: a window of gradients, weighted sums."""
 
 from __future__ import annotations
 
@@ -9,72 +9,10 @@ import jax.numpy as jnp
 import optax
 
 from adamlab._checks import check_count, check_number
-from adamlab.stages._average import start_log_decay, step_at
-from adamlab.stages._decay_rate import DecayRate, OneMinus, plain_decay, refuse_narrow
-from adamlab.stages._forms import gradient_like
-from adamlab.stages._kinds import GradientToMoments, Moments, MomentsToMoments
-from adamlab.stages.moments import NuTracker
+from adamlab.stages._decay_rate import OneMinus, plain_decay, refuse_narrow
+from adamlab.stages._kinds import GradientToMoments, Moments
 from adamlab.stages.numerics import at_step, cast_within, real_dtype, tame, widen
-from adamlab.stages.second_moment import SecondMoment, keeps_nu, second_moment_of, square
-
-
-class TrackCurvatureState(NamedTuple):
-    """State of `track_curvature`."""
-
-    updates: Any
-    """How many Hessian diagonals have been averaged."""
-    nu: Any
-    nu_log_decay: jax.Array | None
-
-
-def track_curvature(b2: DecayRate | SecondMoment = 0.99, *, every: int = 1) -> MomentsToMoments:
-    """Average the Hessian's diagonal (extra argument `hessian_diag`), or its square, into `nu`.
-
-    A plain b2 averages the square (AdaHessian, Yao et al. 2021, algorithm 1), `means(b2)` the
-    diagonal itself (Sophia, Liu et al. 2023, algorithm 3). The caller estimates it, with
-    `analysis.hessian_diagonal` say; `train` and the maps do so by themselves.
-
-    Args:
-        b2: decay rate, or the second moment that is fed with `hessian_diag`.
-        every: the diagonal is read on the first of so many steps and ignored on the others.
-
-    Raises:
-        ValueError: b2 is outside [0, 1), `every` is no whole number >= 1, or `update` gets no
-            `hessian_diag`.
-    """
-    second = NuTracker(second_moment_of(b2), None)
-    check_count("every", every)
-    if every > 1 and not keeps_nu(second.rule):
-        raise ValueError(f"every={every}: must be 1 where the second moment keeps no nu of its own")
-    if second.rule.previous and second.rule.first is None:
-        raise ValueError("track_curvature(previous(...)): give previous() what is first")
-
-    def init(params: Any) -> TrackCurvatureState:
-        nu = second.start(gradient_like(params))
-        return TrackCurvatureState(jnp.zeros([], jnp.int32), nu, start_log_decay(second.rule.rate))
-
-    def update(
-        moments: Moments, state: TrackCurvatureState, *, hessian_diag: Any, **_: Any
-    ) -> tuple[Moments, TrackCurvatureState]:
-        diagonal = jax.tree.map(tame, hessian_diag)
-        fed = Moments(diagonal, None, None, None, None, optax.safe_increment(state.updates))
-        seen, nu, log = second.step(fed, None, state.nu, state.nu_log_decay)
-        new = TrackCurvatureState(fed.count, nu, log)
-        due = (moments.count - 1) % every == 0
-        mass, averaged = seen.nu_mass, seen.nu
-        if every > 1:
-            new, averaged = (
-                jax.tree.map(lambda n, old: jnp.where(due, n, old.astype(n.dtype)), *both)
-                for both in ((new, state), (averaged, state.nu))
-            )
-            if mass is not None and second.rule.rate is not None:
-                before = step_at(second.rule.rate, state.nu_log_decay, state.updates).previous_mass
-                mass = jnp.where(due, mass, before)
-        return moments.with_nu(averaged, mass), new
-
-    return MomentsToMoments.from_update(
-        "track_curvature", init, update, extra_args=("hessian_diag",)
-    )
+from adamlab.stages.second_moment import square
 
 
 class WindowState(NamedTuple):

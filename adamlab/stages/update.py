@@ -103,24 +103,20 @@ class AnchorState(NamedTuple):
     start: Any
 
 
-def anchor_to_start(momentum: Any = 0.0) -> DirectionToDirection:
-    """Take the direction as a displacement from the initial parameters, not the current ones.
+def anchor_to_start() -> DirectionToDirection:
+    """Let the direction lead from the initial parameters: `u + theta - theta_0`.
 
-    `theta + (1 - momentum) (theta_0 - u - theta)`: dual averaging (Defazio & Jelassi 2022, MADGRAD,
-    algorithm 1).
+    A whole step then ends in `theta_0 - u`, a shorter one on the way there: dual averaging
+    (Defazio & Jelassi 2022, MADGRAD, algorithm 1).
 
     Raises:
-        ValueError: `momentum` is outside [0, 1), or `update` gets no parameters.
+        ValueError: `update` gets no parameters.
     """
-    momentum = plain_decay("momentum", momentum)
 
     def update(updates: Any, state: AnchorState, params: Any, **_: Any) -> tuple[Any, AnchorState]:
         new = jax.tree.map(
-            lambda u, p, start: (
-                jnp.asarray(1 - momentum, u.dtype) * ((start - p).astype(u.dtype) - u)
-            ),
-            updates, params, state.start,
-        )  # fmt: skip
+            lambda u, p, start: u + (p - start).astype(u.dtype), updates, params, state.start
+        )
         return new, state
 
     return DirectionToDirection.from_update(

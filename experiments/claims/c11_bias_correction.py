@@ -9,7 +9,7 @@ import optax
 
 import adamlab
 from adamlab.problems import digits_mlp
-from adamlab.stages import correct_mu_bias
+from adamlab.stages import track_nu
 from experiments import book
 
 if TYPE_CHECKING:
@@ -25,8 +25,9 @@ LEARNED, GUESSING = 1e-6, float(np.log(10))  # float32 tells no less from none; 
 def half_corrected_adam(learning_rate: Any, b2: Any) -> optax.GradientTransformation:
     """Adam that corrects the first moment and forgets the second."""
     return adamlab.chain(
-        adamlab.track_moments(0.9, b2),
-        correct_mu_bias(),
+        adamlab.track_moments(0.9, None),
+        adamlab.correct_bias(),
+        track_nu(b2),
         adamlab.precondition(),
         adamlab.scale_by_learning_rate(learning_rate),
     )
