@@ -115,13 +115,20 @@ def _list_problems() -> None:
 
 
 def _list_stages() -> None:
-    from adamlab import stages
+    from adamlab import optimizers, stages
 
+    users = optimizers.used_in()
     for door, names in stages.vocabulary().items():
         click.echo(f"stages: {door}")
         for name in names:
             build = getattr(stages, name)
-            _list_entry(name, _first_line(build), _arguments(build))
+            where = [_where(users[name])] if name in users else []
+            _list_entry(name, _first_line(build), _arguments(build), *where)
+
+
+def _where(optimizers: list[str]) -> str:
+    shown = optimizers if len(optimizers) <= 6 else [f"{len(optimizers)} optimizers"]
+    return f"in {', '.join(shown)}"
 
 
 def _list_entry(name: str, *lines: str) -> None:

@@ -101,6 +101,8 @@ def test_list_names_everything(run):
     for name in set(stages.__all__) - unlisted:
         assert (f"  {name} " in vocabulary) == inspect.isfunction(getattr(stages, name)), name
     assert not any(f"  {name} " in vocabulary for name in unlisted)
+    assert "in diffgrad\n" in vocabulary
+    assert "in adahessian, adan, adashift, sophia\n" in vocabulary
     assert "rosenbrock" not in run("list", "optimizers").output
     assert "amsgrad" not in run("list", "problems").output
 

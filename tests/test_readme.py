@@ -59,9 +59,16 @@ def test_the_page_of_disagreements_is_that_of_its_figures(monkeypatch):
     assert which_adam.main(check=True) == 0
 
 
-def test_the_numbers_of_variants_and_laws_are_right():
+def test_the_numbers_of_variants_stages_and_laws_are_right():
     from adamlab import optimizers
+    from adamlab.stages import vocabulary
     from adamlab.testing import LAWS
 
     assert f"holds {len(optimizers.names())} named variants" in TEXT
     assert f"There are {len(LAWS)} laws" in TEXT
+    doors = vocabulary().items()
+    stages = [n for door, names in doors for n in names if "->" in door]
+    users = [len(optimizers.used_in().get(stage, [])) for stage in stages]
+    shared, single = (sum(n > 1 for n in users), users.count(1))
+    said = f"Of {len(stages)} stages {shared} serve two or more variants, {single} are one paper's"
+    assert said in " ".join(TEXT.split())

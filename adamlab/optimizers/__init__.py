@@ -8,7 +8,7 @@ TypeError that names the nearest.
 
 import typing
 
-from adamlab.optimizers._catalogue import example, names, stages_of
+from adamlab.optimizers._catalogue import example, names, stages_of, used_in
 from adamlab.optimizers._finish import Optimizer
 from adamlab.optimizers.adam import (
     adam,
@@ -146,6 +146,7 @@ __all__ = [
     "sophia",
     "stable_adamw",
     "stages_of",
+    "used_in",
     "yogi",
 ]
 

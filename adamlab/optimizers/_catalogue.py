@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,18 @@ def stages_of(name: str) -> tuple[str, ...]:
         ValueError: there is no such optimizer.
     """
     return parts_of(example(name))
+
+
+def used_in() -> dict[str, list[str]]:
+    """The optimizers that have a stage or a part of one, by its name, with their defaults.
+
+    What is there unless something else is said, `squares` and `root`, is in none.
+    """
+    found: dict[str, list[str]] = {}
+    for name in names():
+        for part in dict.fromkeys(re.findall(r"\w+", " ".join(stages_of(name)))):
+            found.setdefault(part, []).append(name)
+    return found
 
 
 def _is_named_optimizer(build: Any) -> bool:
