@@ -27,8 +27,8 @@ def bench(name: str) -> None:
 
     step: one Adam step beside Optax's and fused PyTorch's. variants: every variant's step beside
     Adam's and Optax's. formulations: bytes and time of ways to write it. sweep: runs per second
-    beside loops
-    and a plain vmap. memory: a million runs in one process. compiles: programs per map.
+    beside loops and a plain vmap. memory: a million runs in one process. compiles: programs per
+    map.
     """
     if name == "all":
         for each in BENCHMARKS:  # a process each: what one has started does not help the next
