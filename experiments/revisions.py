@@ -37,7 +37,8 @@ REVISED: dict[str, tuple[str, str]] = {
     "C19": (REVIEW, "an arrival must stay; before, steps in place of an excess; twice the seeds"),
     "C20": (
         REVIEW,
-        "each atom is followed, in place of the largest and the smallest; new check seeds",
+        "thrice the seeds, since a case was open, and new check seeds; before, each atom is followed, "
+        "in place of the largest and the smallest",
     ),
     "C22": (
         REVIEW,
@@ -45,7 +46,8 @@ REVISED: dict[str, tuple[str, str]] = {
     ),
     "C23": (
         REVIEW,
-        "the same margin for yes and no; thrice the seeds; before, the level, full batches, parts",
+        "the same margin for yes and no; six times the seeds, since a case was open, and new check "
+        "seeds; before, the level, full batches, parts",
     ),
     "C24": (
         FULL,
@@ -64,7 +66,11 @@ REVISED: dict[str, tuple[str, str]] = {
         REVIEW,
         "nu begins as in the paper's algorithm; a run that flew away has not converged",
     ),
-    "P03": (REVIEW, "12,000 steps for the slowest rate to arrive; before, four times the seeds"),
+    "P03": (
+        REVIEW,
+        "12,000 steps for the slowest rate to arrive; 16 times the seeds, since a case was open, and "
+        "new check seeds",
+    ),
     "P04": (
         REVIEW,
         "16 networks in place of 16 points of one, new check seeds; before, the paper's statistic, "

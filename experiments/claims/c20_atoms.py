@@ -109,9 +109,9 @@ EXPERIMENT = book.Experiment(
     measure=measure,
     judge=judge,
     draw=draw,
-    settings={"seeds": 128, "rates": 13, "l1": [0, 1e-4, 1e-2], "steps": [100, 1000]},
+    settings={"seeds": 384, "rates": 13, "l1": [0, 1e-4, 1e-2], "steps": [100, 1000]},
     quick={"seeds": 2, "rates": 4, "l1": [0, 1e-2], "steps": [100]},
-    check={"first_seed": 6000},
+    check={"first_seed": 16000},
     caption="How many times longer the most grown atom became and how many times shorter the "
     "most shrunk one, over the rate. The grey lines are a factor of three.",
     symptom="The lengths of the dictionary's columns drift apart during training.",

@@ -150,7 +150,7 @@ EXPERIMENT = book.Experiment(
     judge=judge,
     draw=draw,
     settings={
-        "seeds": 32, "shares": 41, "frozen_steps": 4000, "rates": [1e-3, 3e-3, 1e-2, 3e-2],
+        "seeds": 128, "shares": 41, "frozen_steps": 4000, "rates": [1e-3, 3e-3, 1e-2, 3e-2],
         "steps": 12_000,
         "looks": 48,
     },
@@ -158,7 +158,7 @@ EXPERIMENT = book.Experiment(
         "seeds": 2, "shares": 9, "frozen_steps": 800, "rates": [1e-2, 3e-2], "steps": 100,
         "looks": 8,
     },
-    check={"first_seed": 2000},
+    check={"first_seed": 9000},
     caption="Left and middle: the preconditioned sharpness in units of the threshold while "
     "training, for b1 = 0 and .9. Right: with a fixed preconditioner the loss "
     "shrinks below the threshold and grows above it.",
