@@ -37,8 +37,8 @@ REVISED: dict[str, tuple[str, str]] = {
     "C19": (REVIEW, "an arrival must stay; before, steps in place of an excess; twice the seeds"),
     "C20": (
         REVIEW,
-        "thrice the seeds, since a case was open, and new check seeds; before, each atom is followed, "
-        "in place of the largest and the smallest",
+        "thrice the seeds, since a case was open, and new check seeds; before, each atom is "
+        "followed, in place of the largest and the smallest",
     ),
     "C22": (
         REVIEW,
@@ -68,8 +68,8 @@ REVISED: dict[str, tuple[str, str]] = {
     ),
     "P03": (
         REVIEW,
-        "12,000 steps for the slowest rate to arrive; 16 times the seeds, since a case was open, and "
-        "new check seeds",
+        "12,000 steps for the slowest rate to arrive; 16 times the seeds, since a case was open, "
+        "and new check seeds",
     ),
     "P04": (
         REVIEW,
