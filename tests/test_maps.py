@@ -16,7 +16,15 @@ import pytest
 import xarray as xr
 
 import adamlab as al
-from adamlab.maps import Criteria, Outcome, border, classify, converged_band, typical_outcome
+from adamlab.maps import (
+    Criteria,
+    Outcome,
+    border,
+    classify,
+    converged_band,
+    longest_band,
+    typical_outcome,
+)
 
 C, S, T, O, D, N = (  # noqa: E741
     Outcome.CONVERGED, Outcome.SLOW, Outcome.STALLED, Outcome.OSCILLATING, Outcome.DIVERGED,
@@ -218,6 +226,14 @@ def test_the_band_is_the_longest_converged_stretch():
     named = _map([[C]]).assign_coords(y=["adam"])
     with pytest.raises(ValueError, match="axis='y': must be an axis of numbers"):
         converged_band(named, "y")
+
+
+def test_a_band_by_a_criterion_of_ones_own_is_one_for_each_seed():
+    codes = [[[C, S]], [[C, C]], [[S, C]], [[C, C]]]
+    found = longest_band(_map(codes)["outcome"] == C, "x")
+    np.testing.assert_array_equal(found.low, [[1.0, 10.0]])
+    np.testing.assert_array_equal(found.high, [[10.0, 1e3]])
+    np.testing.assert_allclose(found.decades, [[1.0, 2.0]])
 
 
 def test_a_band_needs_more_than_half_of_the_seeds():

@@ -5,6 +5,7 @@ from adamlab.maps.band import (
     border,
     converged_band,
     is_numeric,
+    longest_band,
     typical_loss,
     typical_outcome,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "converged_band",
     "convergence_map",
     "is_numeric",
+    "longest_band",
     "outcome_of",
     "summarize",
     "typical_loss",

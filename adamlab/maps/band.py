@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class Band(NamedTuple):
-    """Ends of the converged band along an axis, over the map's other axes but the seeds."""
+    """Ends of a band along an axis, for each point of the other axes."""
 
     low: xr.DataArray
-    """The axis's value where the band begins; NaN where nothing converged."""
+    """The axis's value where the band begins; NaN where there is none."""
     high: xr.DataArray
-    """The axis's value where the band ends; NaN where nothing converged."""
+    """The axis's value where the band ends; NaN where there is none."""
     decades: xr.DataArray
-    """log10(high / low); 0 where nothing converged, NaN on an axis that reaches 0 or below."""
+    """log10(high / low); 0 where there is none, NaN on an axis that reaches 0 or below."""
 
 
 def typical_loss(dataset: xr.Dataset) -> xr.DataArray:
@@ -65,16 +65,28 @@ def converged_band(dataset: xr.Dataset, axis: str) -> Band:
     Raises:
         ValueError: the map has no such axis, or it is one of names.
     """
-    converged = _ordered(most_converge(dataset))
-    if axis not in converged.dims:
+    return longest_band(most_converge(dataset), axis)
+
+
+def longest_band(good: xr.DataArray, axis: str) -> Band:
+    """The longest stretch along `axis` on which `good` is true, for each point of its other axes.
+
+    For a criterion of your own, `longest_band(dataset["test_accuracy"] > 0.9, "learning_rate")`
+    say, which then has a band for each seed.
+
+    Raises:
+        ValueError: there is no such axis, or it is one of names.
+    """
+    good = _ordered(good)
+    if axis not in good.dims:
         raise ValueError(
-            f"axis={axis!r}: the map has no such axis; {nearest(axis, map(str, converged.dims))}"
+            f"axis={axis!r}: the map has no such axis; {nearest(axis, map(str, good.dims))}"
         )
-    if not is_numeric(converged[axis]):
+    if not is_numeric(good[axis]):
         raise ValueError(f"axis={axis!r}: must be an axis of numbers, and holds names")
-    converged = converged.transpose(..., axis)
-    values = converged[axis].values
-    flat = converged.values.reshape(-1, len(values))
+    good = good.transpose(..., axis)
+    values = good[axis].values
+    flat = good.values.reshape(-1, len(values))
     ends = np.array([_longest_run(row) for row in flat]).reshape(-1, 2)
     found = ends[:, 0] >= 0
     low = np.where(found, values[ends[:, 0]], np.nan)
@@ -82,7 +94,7 @@ def converged_band(dataset: xr.Dataset, axis: str) -> Band:
     with np.errstate(invalid="ignore", divide="ignore"):
         decades = np.log10(high / low) if values.min() > 0 else np.full(low.shape, np.nan)
     decades = np.where(found, decades, 0.0)
-    template = converged.isel({axis: 0}, drop=True)
+    template = good.isel({axis: 0}, drop=True)
     return Band(*(template.copy(data=v.reshape(template.shape)) for v in (low, high, decades)))
 
 

@@ -119,7 +119,18 @@ def factored(
         return Factors(row, col)
 
     def fold(state: Any, seen: Seen, weight: jax.Array) -> tuple[Any, jax.Array]:
-        return fold_factors(state, square(seen.grad) + jnp.asarray(eps, weight.dtype), weight)
+        squares = squared_magnitude(seen.grad)
+
+        def average(part: jax.Array) -> jax.Array:
+            # The limit and eps after the mean: XLA would keep a copy of what it reduces.
+            mean = squares.mean(_reduced_to(part, squares), keepdims=True)
+            return lerp(part, at_most_tame(mean) + jnp.asarray(eps, mean.dtype), weight)
+
+        new = jax.tree.map(average, state)
+        if not isinstance(new, Factors):
+            return new, new
+        mean = new.row.mean(_reduced_to(new.col, squares), keepdims=True)
+        return new, ratio(new.row, mean) * new.col
 
     return SecondMoment("factored", b2, init, fold)
 
@@ -134,18 +145,9 @@ def factored_axes(
     return pair if min(shape[i] for i in pair) >= min_dim_size else None
 
 
-def fold_factors(state: Any, squares: jax.Array, weight: jax.Array) -> tuple[Any, jax.Array]:
-    """A leaf's new factors (or plain average) and the second moment they stand for."""
-    if not isinstance(state, Factors):
-        new = lerp(state, squares, weight)
-        return new, new
-    over_row, over_col = (
-        tuple(i for i, n in enumerate(part.shape) if n != squares.shape[i]) for part in state
-    )
-    row = lerp(state.row, squares.mean(over_row, keepdims=True), weight)
-    col = lerp(state.col, squares.mean(over_col, keepdims=True), weight)
-    mean = row.mean(over_col, keepdims=True)
-    return Factors(row, col), ratio(row, mean) * col
+def _reduced_to(part: jax.Array, whole: jax.Array) -> tuple[int, ...]:
+    """The axes over which `whole` is reduced to `part`, where they have length 1."""
+    return tuple(i for i, n in enumerate(part.shape) if n != whole.shape[i])
 
 
 def per_axis(b2: DecayRate | None = None) -> SecondMoment:
@@ -172,7 +174,7 @@ def per_axis(b2: DecayRate | None = None) -> SecondMoment:
             least = jnp.minimum(least, part)
         new = square(seen.grad)
         nu = least + new if b2 is None else lerp(least, new, weight)
-        others = [tuple(j for j, n in enumerate(p.shape) if n != shape[j]) for p in state]
-        return tuple(nu.max(over, keepdims=True, initial=0) for over in others), nu
+        maxima = [nu.max(_reduced_to(part, nu), keepdims=True, initial=0) for part in state]
+        return tuple(maxima), nu
 
     return SecondMoment("per_axis", b2, init, fold)
