@@ -84,12 +84,12 @@ def run_command(ids: tuple[str, ...], quick: bool, again: bool) -> None:
     or its settings have changed. Full runs write experiments/results, quick ones
     out/experiments/quick; the datasets are left under out/experiments.
     """
-    from experiments import records
+    from experiments import records, wording
 
     if quick:  # compiling takes longer than so short a run
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FAST_COMPILE}"
     known = records.experiments()
-    ids = tuple(name if name == "all" else name.upper() for name in ids)
+    ids = tuple("all" if name.lower() == "all" else name.upper() for name in ids)
     for name in ids:
         if name not in (*known, "all"):
             raise click.BadParameter(f"{name}: unknown; known: {', '.join(known)}, all")
@@ -113,7 +113,7 @@ def run_command(ids: tuple[str, ...], quick: bool, again: bool) -> None:
         assert record is not None
         verdict = record["verdict"]
         took = "; ".join(filter(None, (f"{record['seconds']:.0f} s", how)))
-        click.echo(f"{name}  {verdict['kind']}: {verdict['sentence']}  ({took})")
+        click.echo(f"{name}  {verdict['kind']}: {wording.in_full(experiment, verdict)}  ({took})")
         for label, number in verdict["numbers"].items():
             click.echo(f"     {label}: {records.shown(number)}")
         click.echo(f"     figure: {records.kept_in(quick) / name}.png")

@@ -10,7 +10,6 @@ import json
 import math
 import pkgutil
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from PIL import Image
 
 from adamlab import provenance, save
 from adamlab.analysis import Interval
-from experiments import claims
+from experiments import book, claims
 from experiments.book import Experiment, Verdict, run, settings_of
 
 if TYPE_CHECKING:
@@ -28,7 +27,8 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "experiments" / "results"
 OUT = ROOT / "out" / "experiments"
 _UNFINISHED = "unfinished"
-_ONLY_READ = {"question", "claim", "symptom", "remedy", "caption"}
+_KEPT = {"verdict", "parts", "settings", "check", "command", "seconds", "fingerprint"}
+_ONLY_READ = {"question", "claim", "asks", "symptom", "remedy", "caption"}
 
 
 def experiments() -> dict[str, Experiment]:
@@ -61,22 +61,50 @@ def kept_in(quick: bool) -> Path:
 
 
 def fingerprint(experiment: Experiment, quick: bool) -> str:
-    """Changes with the experiment's code, its criterion and its settings.
+    """Changes with the experiment's code, its criterion and its settings, and what it shares.
 
-    Not with comments and layout, nor with what is only read: docstrings, the question, the claim
+    Not with comments and layout, nor with what is only read: docstrings, the questions, the claim
     in words, the symptom, the remedy and the caption. A full run's not with what a quick one
-    changes.
+    changes. Of the book the functions and constants count that the experiment uses.
     """
     tree = ast.parse(source_of(experiment).read_text())
     no_matter = _ONLY_READ if quick else _ONLY_READ | {"quick"}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             node.keywords = [word for word in node.keywords if word.arg not in no_matter]
+    code = "".join(map(_bare, [tree, *_shared(tree)]))
+    text = code + json.dumps(settings_of(experiment, quick))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _shared(tree: ast.AST) -> list[ast.stmt]:
+    """What is defined in the book and used in `tree`, in order of its name."""
+    defined: dict[str, ast.stmt] = {}
+    for path in Path(book.__file__).parent.glob("*.py"):
+        for statement in ast.parse(path.read_text()).body:
+            if isinstance(statement, ast.FunctionDef):
+                defined[statement.name] = statement
+            elif isinstance(statement, ast.Assign | ast.AnnAssign):
+                targets = getattr(statement, "targets", [getattr(statement, "target", None)])
+                defined |= {t.id: statement for t in targets if isinstance(t, ast.Name)}
+    used: dict[str, ast.stmt] = {}
+    ahead = [tree]
+    while ahead:
+        for node in ast.walk(ahead.pop()):
+            name = getattr(node, "attr", getattr(node, "id", None))
+            if name in defined and name not in used:
+                used[name] = defined[name]
+                ahead.append(defined[name])
+    return [used[name] for name in sorted(used)]
+
+
+def _bare(tree: ast.AST) -> str:
+    """`tree` as text, without docstrings."""
+    for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and _is_text(body[0]):
             del body[0]
-    text = ast.dump(tree) + json.dumps(settings_of(experiment, quick))
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return ast.dump(tree)
 
 
 def _is_text(statement: ast.stmt) -> bool:
@@ -88,10 +116,10 @@ def load(experiment: Experiment, quick: bool = False) -> dict[str, Any] | None:
     """The record of the last run; None where there is none that can be read."""
     path = kept_in(quick) / f"{experiment.id}.json"
     try:
-        record: dict[str, Any] = json.loads(path.read_text())
+        record = json.loads(path.read_text())
     except (FileNotFoundError, json.JSONDecodeError):
         return None
-    return record
+    return record if isinstance(record, dict) and record.keys() >= _KEPT else None
 
 
 def is_current(experiment: Experiment, record: dict[str, Any] | None, quick: bool = False) -> bool:
@@ -188,7 +216,10 @@ def _plain(verdict: Verdict) -> dict[str, Any]:
         else plain(value)
         for name, value in verdict.numbers.items()
     }
-    return {**asdict(verdict), "numbers": numbers}
+    return {
+        "kind": verdict.kind, "cases": dict(verdict.cases), "remark": verdict.remark,
+        "ruling": verdict.ruling, "numbers": numbers,
+    }  # fmt: skip
 
 
 def shown(number: float | str | dict[str, float | str]) -> str:

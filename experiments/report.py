@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from html import escape
@@ -14,10 +13,11 @@ from typing import Any
 from PIL import Image
 
 from experiments import records
-from experiments.book import Experiment, in_words
+from experiments.book import Experiment, Kind, answered
 from experiments.book.judging import ANSWERS
 from experiments.records import shown
-from experiments.revisions import REVISED
+from experiments.revisions import EARLIER, REVISED
+from experiments.wording import in_few, of_check
 
 PAGE = records.ROOT / "out" / "report.html"
 COLORS = {"supported": "#1b7837", "refuted": "#b2182b", "depends": "#b8860b", "undecided": "#666"}
@@ -26,7 +26,6 @@ KINDS = {
     "supported": "supported", "refuted": "refuted", "depends": "depend on a condition",
     "undecided": "undecided", NOT_RUN: NOT_RUN,
 }  # fmt: skip
-_SHORT = 150
 IMPORTS = """import numpy as np, optax, adamlab.compat
 from adamlab import *
 from adamlab.problems import *"""
@@ -56,7 +55,10 @@ details { margin: .6rem 0; } summary { cursor: pointer; }
 @media print { section { break-inside: avoid-page; } h2 { break-after: avoid; }
   figure { margin: 1rem 0; } img { min-width: 0 !important; }
   body { max-width: none; font-size: 11pt; } a { color: inherit; text-decoration: none; }
-  .verdict { color: #000; border: 1px solid #000; } }
+  .verdict { color: #000; background: none !important; border: 1px solid #000; }
+  .whole { break-inside: avoid; } }
+@media (max-width: 48rem) { figure .wide::before { content: "scroll sideways \2192";
+  color: #555; font-size: .8rem; position: sticky; left: 0; } }
 """
 
 
@@ -78,14 +80,16 @@ def page() -> str:
 <title>What is said about Adam, tested</title><style>{STYLE}</style></head><body>
 <h1>What is said about Adam, tested</h1>
 <p>Each claim below is tested by one experiment: a criterion fixed in code before the full run
-(changes made after results had been seen are stated), a measurement, a verdict, and a check of the
-verdict with other seeds, resolution or precision. "Undecided" means that run and check disagree, or
-that an interval contains the threshold. Intervals are 95 % bootstrap intervals over seeds, a little
-too narrow where there are only eight; lines are medians over seeds, shaded bands go from the lowest
-seed to the highest.</p>
+(changes made after results had been seen, and earlier verdicts, are stated), a measurement, a
+verdict, and a check of the verdict with other seeds, resolution or precision. A case is undecided
+where an interval contains its threshold, or where run and check answer otherwise; a claim with one
+yes and one no depends on the case. Intervals are 95 % bootstrap intervals over seeds. They are too
+narrow where there are only eight, where a claim was looked at again with more seeds, and for many
+cases together, for which nothing is corrected. Lines are medians over seeds, shaded bands go from
+the lowest seed to the highest.</p>
 <p class="small">{_machine(found.values())}</p>
 <h2 id="symptoms">My training fails: where do I look?</h2>
-<div class="wide"><table><tr><th>What you see</th><th>Look at</th><th></th></tr>
+<div class="wide"><table><tr><th>What you see, and where to look</th><th></th></tr>
 {_symptoms(known, found)}</table>
 </div>
 <p>Under each figure stands something to try, as code to run after these imports; define
@@ -111,7 +115,8 @@ def verdict_table() -> str:
         if record is not None:
             verdict = record["verdict"]
             picture = f"[{name}](experiments/results/{name}.png)"
-            cells = (picture, experiment.question, f"**{verdict['kind']}**: {_in_short(record)}")
+            said = f"**{verdict['kind']}**: {in_few(experiment, verdict)}"
+            cells = (picture, experiment.question, said)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)
 
@@ -123,39 +128,10 @@ def _tally(found: Iterable[Mapping[str, Any] | None]) -> str:
     return f"{counts.total()} claims: {', '.join(kinds)}."
 
 
-def _in_short(record: Mapping[str, Any]) -> str:
-    """What a record says in a few words; of a run and a check that disagree in all only that."""
-    own, *_ = str(record["verdict"]["sentence"]).split(" The check, with ")
-    found, check = (record["parts"].get(part) for part in ("run", "check"))
-    if not own.startswith("The run says") or found is None or check is None:
-        return in_few(own)
-    how = in_words(record["check"])
-    return f"{found['kind']} in the run, {check['kind']} in its check, with {how}"
-
-
-def in_few(sentence: str) -> str:
-    """A verdict's sentence; of a long one the first answer of each kind and the others' number."""
-    if len(sentence) <= _SHORT:
-        return sentence
-    kinds = len(ANSWERS.findall(sentence))
-
-    def few(found: re.Match[str]) -> str:
-        word, cases = found["word"], found["cases"].split("; ")
-        if len(cases) <= 2:
-            return found[0]
-        if kinds == 1:
-            return f"{word}, in all {len(cases)} cases"
-        return f"{word}: {cases[0]}; and {len(cases) - 1} more"
-
-    said = ANSWERS.sub(few, sentence)
-    most = 2 * _SHORT
-    return said if len(said) <= most else f"{said[:most].rsplit(';', 1)[0]}; …"
-
-
 def _symptoms(known: Mapping[str, Experiment], found: Mapping[str, Any]) -> str:
     return "".join(
-        f'<tr><td>{escape(e.symptom)}</td><td><a href="#{name}">{name}</a> {escape(e.question)}'
-        f"</td><td>{_badge(found[name])}</td></tr>"
+        f'<tr><td>{escape(e.symptom)}<br><a href="#{name}">{name}</a> {escape(e.question)}</td>'
+        f"<td>{_badge(found[name])}</td></tr>"
         for name, e in known.items()
         if e.symptom
     )
@@ -184,7 +160,12 @@ def _section(experiment: Experiment, record: dict[str, Any] | None) -> str:
     if experiment.id in REVISED:
         when, what = REVISED[experiment.id]
         criterion += f'<p class="small">Changed {when}: {escape(what)}.</p>'
-    remedy = f"<p><b>What to try.</b></p><pre>{escape(experiment.remedy)}</pre>"
+    if experiment.id in EARLIER:
+        before = escape(", ".join(EARLIER[experiment.id]))
+        criterion += f'<p class="small">Earlier verdicts: {before}.</p>'
+    remedy = (
+        f'<div class="whole"><p><b>What to try.</b></p><pre>{escape(experiment.remedy)}</pre></div>'
+    )
     if record is None:
         return f"{head}<p>{_badge(None)}</p>{criterion}{remedy}</section>"
     verdict = record["verdict"]
@@ -192,10 +173,20 @@ def _section(experiment: Experiment, record: dict[str, Any] | None) -> str:
         '<p class="small">This result is from an earlier version of the experiment.</p>'
     )  # fmt: skip
     return (
-        f"{head}<p>{_badge(record)} {escape(verdict['sentence'])}</p>{old}"
+        f"{head}<p>{_badge(record)} {escape(experiment.asks)}</p>{_answers(verdict)}{old}"
         f"{_pictures(experiment)}{remedy}{_numbers(verdict['numbers'])}{criterion}{_check(record)}"
         f"{_reproduce(record)}</section>"
     )
+
+
+def _answers(verdict: Mapping[str, Any]) -> str:
+    """The cases of each answer, a line each, and the remark."""
+    lines = "".join(
+        f"<li><b>{word}:</b> {escape('; '.join(names))}</li>"
+        for word, names in answered(verdict["cases"]).items()
+    )
+    remark = verdict["remark"] and f"<p>{escape(verdict['remark'])}</p>"
+    return (lines and f"<ul>{lines}</ul>") + remark
 
 
 def _pictures(experiment: Experiment) -> str:
@@ -230,15 +221,27 @@ def _numbers(numbers: Mapping[str, Any]) -> str:
 
 
 def _check(record: Mapping[str, Any]) -> str:
-    check = record["parts"].get("check")
+    run, check = (record["parts"].get(part) for part in ("run", "check"))
     if check is None:
         return ""
     return (
-        f"<details open><summary><b>The check</b>, with {escape(in_words(record['check']))}, says "
-        f"{check['kind']}</summary><p>{escape(check['sentence'])}</p>"
-        f"{_apart(record['verdict']['numbers'], check['numbers'])}{_numbers(check['numbers'])}"
-        "</details>"
+        f"<details><summary><b>The check</b>, with {escape(of_check(record))}, says "
+        f"{check['kind']}</summary>{_otherwise(run['cases'], check['cases'])}"
+        f"{_apart(run['numbers'], check['numbers'])}{_numbers(check['numbers'])}</details>"
     )
+
+
+def _otherwise(run: Mapping[str, Kind], check: Mapping[str, Kind]) -> str:
+    """Which cases the check answers otherwise than the run."""
+
+    def word(cases: Mapping[str, Kind], name: str) -> str:
+        return ANSWERS[cases[name]].lower() if name in cases else "not judged"
+
+    differing = [name for name in {**run, **check} if run.get(name) != check.get(name)]
+    if not differing:
+        return "<p>It answers every case as the run does.</p>"
+    pairs = (f"{name} (run: {word(run, name)}, check: {word(check, name)})" for name in differing)
+    return f"<p>It answers otherwise: {escape('; '.join(pairs))}.</p>"
 
 
 def _apart(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:

@@ -11,8 +11,6 @@ pytest.importorskip("experiments", reason="the experiments lie in the checkout a
 import adamlab
 from adamlab.analysis import Interval
 from experiments import book
-from experiments.book.judging import answered
-from experiments.book.laboratory import agreed
 
 
 def test_the_sign_of_an_interval_decides():
@@ -52,10 +50,18 @@ def test_an_open_setting_leaves_a_claim_open_only_where_it_could_tip_it(kinds, e
     assert book.overall(reversed(kinds)) == expected
 
 
-def test_answers_name_where_a_claim_holds():
-    kinds: dict[str, book.Kind] = {"a": "refuted", "b": "supported", "c": "refuted"}
-    assert book.answers(kinds) == "Yes: b. No: a; c"
-    assert book.together(kinds, "Is it?") == ("depends", "Is it? Yes: b. No: a; c.")
+def test_cases_are_gathered_by_their_answer():
+    cases: dict[str, book.Kind] = {"a": "refuted", "b": "supported", "c": "refuted"}
+    assert book.answered(cases) == {"Yes": ["b"], "No": ["a", "c"]}
+    assert book.answered({"d": "depends", "e": "undecided"}) == {
+        "Sometimes": ["d"], "Undecided": ["e"],
+    }  # fmt: skip
+
+
+def test_a_verdict_is_what_its_cases_say_together_or_what_one_rules():
+    assert book.Verdict({"a": "supported", "b": "refuted"}).kind == "depends"
+    assert book.Verdict({"a": "supported", "b": "refuted"}, ruling="refuted").kind == "refuted"
+    assert book.Verdict({}, remark="Nothing could be judged.").kind == "undecided"
 
 
 def _over_rates(losses):
@@ -119,39 +125,33 @@ def test_medians_over_seeds_have_intervals():
     assert book.over_seeds(values.isel(case=1), np.mean).value == pytest.approx(1050)
 
 
-def _verdict(**kinds):
-    kind, sentence = book.together(kinds, "Is it so, at 0.01?")
-    return book.Verdict(kind, f"{sentence} Beside it, 1.5 times.", {"a number": 1.0})
-
-
-def test_what_is_answered_is_read_back():
-    kinds = {
-        "a, 1-b2 = 0.01": "supported",
-        "b (He): c": "refuted",
-        "d": "depends",
-        "e": "undecided",
-    }
-    assert answered(_verdict(**kinds).sentence)[0] == kinds
-    assert answered("An average is not too small.")[0] == {}
-
-
 @pytest.mark.parametrize(
-    ("run", "check", "kind", "said"),
+    ("run", "check", "kind", "cases"),
     [
-        ({"a": "supported", "b": "refuted"}, {"a": "supported", "b": "refuted"}, "depends",
-         "Is it so, at 0.01? Yes: a. No: b. Beside it, 1.5 times."),
+        ({"a": "supported", "b": "refuted"}, {"b": "refuted", "a": "supported"}, "depends",
+         {"a": "supported", "b": "refuted"}),
         ({"a": "supported", "b": "refuted"}, {"a": "supported", "b": "undecided"}, "undecided",
-         "Is it so, at 0.01? Yes: a. Open: b. Beside it, 1.5 times. The check, with first_seed = 9,"
-         " answers otherwise: b (run: no, check: open)."),
+         {"a": "supported", "b": "undecided"}),
         ({"a": "supported", "b": "refuted"}, {"a": "refuted", "b": "supported"}, "undecided",
-         "Is it so, at 0.01? Open: a; b. Beside it, 1.5 times. The check, with first_seed = 9, "
-         "answers otherwise: a (run: yes, check: no); b (run: no, check: yes)."),
+         {"a": "undecided", "b": "undecided"}),
+        ({"a": "supported"}, {"a": "supported", "b": "supported"}, "undecided",
+         {"a": "supported", "b": "undecided"}),
+        ({"a": "supported", "b": "supported"}, {"a": "supported"}, "undecided",
+         {"a": "supported", "b": "undecided"}),
     ],
 )  # fmt: skip
-def test_each_part_must_be_answered_alike_by_run_and_check(run, check, kind, said):
-    found = agreed(_verdict(**run), _verdict(**check), {"first_seed": 9})
-    assert (found.kind, found.sentence) == (kind, said)
-    assert found.numbers == {"a number": 1.0}
+def test_each_case_must_be_answered_alike_by_run_and_check(run, check, kind, cases):
+    first = book.Verdict(run, {"a number": 1.0}, "Beside it, 1.5 times.")
+    found = book.agreed(first, book.Verdict(check, {"a number": 2.0}))
+    assert (found.kind, found.cases) == (kind, cases)
+    assert (found.numbers, found.remark) == (first.numbers, first.remark)
+
+
+def test_a_ruling_stands_where_the_check_rules_so_too():
+    cases: dict[str, book.Kind] = {"a": "supported"}
+    plain, ruled = book.Verdict(cases), book.Verdict(cases, ruling="refuted")
+    assert book.agreed(ruled, ruled).kind == "refuted"
+    assert book.agreed(ruled, plain).kind == book.agreed(plain, ruled).kind == "undecided"
 
 
 def test_a_target_that_is_never_reached_or_left_again_takes_for_ever():

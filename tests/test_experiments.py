@@ -24,10 +24,8 @@ pytest.importorskip("experiments", reason="the experiments lie in the checkout a
 from adamlab import save
 from adamlab.analysis import Interval
 from experiments import __main__ as command_line
-from experiments import records, report
-from experiments.book import Experiment, Lab, Verdict, by_sign, over_seeds, panels, run
-from experiments.book.judging import answered
-from experiments.book.laboratory import agreed
+from experiments import book, records, report, wording
+from experiments.book import Experiment, Lab, Verdict, agreed, by_sign, over_seeds, panels, run
 from experiments.revisions import REVISED
 
 BOOK = records.experiments()
@@ -47,7 +45,7 @@ def test_every_experiment_really_runs(group):
     for name in names:
         record = records.load(BOOK[name], quick=True)
         assert record["verdict"]["kind"] in KINDS, name
-        assert answered(record["verdict"]["sentence"])[0], f"{name}: the criterion was not applied"
+        assert record["verdict"]["cases"], f"{name}: the criterion was not applied"
         assert records.is_current(BOOK[name], record, quick=True)
         kept = records.folder_of(BOOK[name], quick=True)
         assert xr.open_dataset(kept / "dataset.nc", engine="scipy").sizes, name
@@ -60,6 +58,7 @@ def test_an_experiment_is_one_short_question(name):
     assert path.name.startswith(f"{name.lower()}_")
     assert len(path.read_text().splitlines()) <= 175
     assert experiment.question.endswith("?")
+    assert experiment.asks.endswith("?")
     for part in ("claim", "criterion", "symptom", "remedy", "caption"):
         assert len(getattr(experiment, part)) > 15, part
     assert "upported" in experiment.criterion
@@ -106,10 +105,14 @@ def test_what_is_kept_is_of_the_experiment_as_it_is(name):
     if record is None:
         pytest.skip("not run yet")
     assert records.is_current(BOOK[name], record), f"python -m experiments run {name}"
-    found, check = (Verdict(**record["parts"][part]) for part in ("run", "check"))
-    verdict = agreed(found, check, record["check"])
-    assert record["verdict"]["kind"] == verdict.kind
-    assert record["verdict"]["sentence"] == verdict.sentence
+    found, check = (_as_verdict(record["parts"][part]) for part in ("run", "check"))
+    assert _as_verdict(record["verdict"]) == agreed(found, check)
+
+
+def _as_verdict(kept):
+    verdict = Verdict(**{name: value for name, value in kept.items() if name != "kind"})
+    assert kept["kind"] == verdict.kind
+    return verdict
 
 
 def _experiment(**changes):
@@ -123,7 +126,7 @@ def _experiment(**changes):
 
     def judge(dataset):
         middle = over_seeds(dataset["result"].isel(offset=0))
-        return Verdict(by_sign(middle), "The sign of the middle.", {"middle": middle})
+        return Verdict({"the middle": by_sign(middle)}, {"middle": middle})
 
     def draw(dataset):
         figure, (ax,) = panels()
@@ -131,7 +134,8 @@ def _experiment(**changes):
         return figure
 
     plain = Experiment(
-        "X00", "Is it?", "It is.", "Supported if above 0.", measure, judge, draw,
+        "X00", "Is it?", "It is.", "Supported if above 0.", "Is this above 0?",
+        measure, judge, draw,
         settings={"seeds": 8, "offset": 5.0}, quick={"seeds": 2}, check={"first_seed": 100},
         symptom="None.", remedy="none()", caption="A walk.",
     )  # fmt: skip
@@ -144,7 +148,7 @@ def test_a_verdict_whose_check_disagrees_is_undecided(tmp_path):
     _, verdict, parts = run(_experiment(check={"offset": -5.0}), tmp_path / "b")
     assert [parts["run"].kind, parts["check"].kind] == ["supported", "refuted"]
     assert verdict.kind == "undecided"
-    assert "refuted" in verdict.sentence
+    assert verdict.cases == {"the middle": "undecided"}
 
 
 def test_sweeps_are_kept_until_the_code_changes(tmp_path):
@@ -202,7 +206,7 @@ def test_a_record_is_plain_json_whatever_the_numbers(monkeypatch, tmp_path):
     monkeypatch.setattr(records, "RESULTS", tmp_path)
     monkeypatch.setattr(records, "OUT", tmp_path / "out")
     numbers = {"one": np.float32(np.inf), "three": Interval(1.0, -np.inf, np.nan)}
-    records.run_and_keep(_experiment(judge=lambda _: Verdict("depends", "On it.", numbers)))
+    records.run_and_keep(_experiment(judge=lambda _: Verdict({"it": "depends"}, numbers)))
 
     def refuse(constant):
         raise AssertionError(f"{constant} is no JSON")
@@ -254,8 +258,9 @@ def test_the_page_says_where_run_and_check_lie_apart(monkeypatch, tmp_path):
 
 def test_a_damaged_record_counts_as_none(monkeypatch, tmp_path):
     monkeypatch.setattr(records, "RESULTS", tmp_path)
-    (tmp_path / "C01.json").write_text("{")
-    assert records.load(BOOK["C01"]) is None
+    for damaged in ("{", "{}", "[]"):
+        (tmp_path / "C01.json").write_text(damaged)
+        assert records.load(BOOK["C01"]) is None
     listed = CliRunner().invoke(command_line.main, ["list"])
     assert "[not run yet]" in listed.output
 
@@ -273,35 +278,53 @@ def test_a_changed_result_file_changes_the_page(monkeypatch, tmp_path):
     assert f"{name}</a>" in report.page()
     assert "not run" in report.verdict_table()
     record = {
-        "verdict": {"kind": "refuted", "sentence": "Made up.", "numbers": {"a & b": 1.25}},
+        "verdict": {
+            "kind": "refuted", "cases": {"made up": "refuted"}, "remark": "In a test.",
+            "ruling": None, "numbers": {"a & b": 1.25},
+        },
         "parts": {}, "settings": {}, "check": {}, "command": "c", "seconds": 1.0,
         "fingerprint": "x", "versions": {}, "device": "d", "platform": "p", "date": "2026-01-01",
         "commit": "abc",
     }  # fmt: skip
     (tmp_path / f"{name}.json").write_text(json.dumps(record))
     page = report.page()
-    assert "Made up." in page
+    assert "<li><b>No:</b> made up</li></ul><p>In a test.</p>" in page
     assert "a &amp; b" in page
     assert "1.25" in page
     assert "from an earlier version" in page
-    assert "**refuted**: Made up." in report.verdict_table()
+    said = f"**refuted**: {experiment.asks} No: made up. In a test."
+    assert said in report.verdict_table()
     tally = f"{len(BOOK)} claims: 1 refuted, {len(BOOK) - 1} not run."
     assert tally in page
     assert report.verdict_table().startswith(tally)
     assert not records.is_current(experiment, record)
 
 
-def test_of_many_answers_the_readme_has_the_first():
-    long = "; ".join(f"with a rate of 0.0{i}, each at its best rate" for i in range(1, 6))
-    first = "with a rate of 0.01, each at its best rate"
-    assert report.in_few(f"Is it so? Yes: {long}.") == "Is it so? Yes, in all 5 cases."
-    few = f"Is it so? Yes: {first}; and 4 more. No: one; two. Open: {first}; and 4 more."
-    assert report.in_few(f"Is it so? Yes: {long}. No: one; two. Open: {long}.") == few
-    assert report.in_few("Is it so? Yes: a; b; c.") == "Is it so? Yes: a; b; c."
-    other = f"On three things. It shows {long}; {long}."
-    assert report.in_few(other).startswith("On three things. It shows with")
-    assert report.in_few(other).endswith("each at its best rate; …")
-    assert len(report.in_few(other)) <= 303
+def test_a_verdict_in_words():
+    experiment = _experiment(asks="Is it so?")
+    few = {"a": "supported", "b": "refuted", "c": "refuted", "d": "undecided"}
+    said = "Is it so? Yes: a. No: b; c. Undecided: d. As seen."
+    for words in (wording.in_full, wording.in_few):
+        assert words(experiment, {"cases": few, "remark": "As seen."}) == said
+    assert wording.in_full(experiment, {"cases": {}, "remark": "None could."}) == "None could."
+
+
+def test_a_check_in_words():
+    record = {"settings": {"seeds": 8, "steps": 10}, "check": {"first_seed": 1000, "steps": 20}}
+    assert wording.of_check(record) == "seeds 1000 to 1007 and steps = 20"
+
+
+def test_of_many_cases_the_readme_has_the_first():
+    experiment = _experiment(asks="Is it so?")
+    names = [f"with a rate of 0.0{i}, each at its best rate" for i in range(1, 6)]
+    five: dict[str, str] = dict.fromkeys(names, "supported")
+    in_few = partial(wording.in_few, experiment)
+    assert in_few({"cases": five, "remark": ""}) == "Is it so? Yes, in all 5 cases."
+    more = five | {"one": "refuted", "two": "refuted"}
+    few = f"Is it so? Yes: {names[0]}; and 4 more. No: one; two."
+    assert in_few({"cases": more, "remark": ""}) == few
+    assert in_few({"cases": more, "remark": "Short."}) == f"{few} Short."
+    assert in_few({"cases": more, "remark": "Long. " * 60}) == few
 
 
 def test_mistakes_on_the_command_line_are_named():
@@ -339,6 +362,31 @@ def test_all_that_is_kept_of_the_book_is_small():
     assert sum(path.stat().st_size for path in records.RESULTS.iterdir()) < 4e6
 
 
+def test_a_result_is_old_when_what_it_shares_has_changed(monkeypatch, tmp_path):
+    """Functions and constants of the book count where an experiment uses them, and no others."""
+    shared = Path(book.__file__).parent
+    for path in shared.glob("*.py"):
+        (tmp_path / path.name).write_text(path.read_text())
+    monkeypatch.setattr(records.book, "__file__", str(tmp_path / "__init__.py"))
+    before = {name: records.fingerprint(BOOK[name], False) for name in ("C15", "C24")}
+    assert before == {
+        name: records.load(BOOK[name])["fingerprint"] for name in ("C15", "C24")
+    }  # fmt: skip
+
+    def changed(file, old, new):
+        text = (shared / file).read_text()
+        assert old in text
+        (tmp_path / file).write_text(text.replace(old, new))
+        now = [name for name in before if records.fingerprint(BOOK[name], False) != before[name]]
+        (tmp_path / file).write_text(text)
+        return now
+
+    assert changed("subjects.py", "FEW_IMAGES = 128", "FEW_IMAGES = 64") == ["C15"]
+    assert changed("judging.py", "interval.low > above", "interval.low >= above") == ["C15", "C24"]
+    assert changed("judging.py", '"""Refuted for', '"""Here refuted for') == []
+    assert changed("judging.py", "    return self.ruling or", "    return self.ruling  or") == []
+
+
 @pytest.mark.parametrize(
     ("old", "new", "same"),
     [
@@ -348,6 +396,7 @@ def test_all_that_is_kept_of_the_book_is_small():
         ("criterion=", "criterion=1 * ", False),
         ('"first_seed": ', '"first_seed": 1', False),
         ("return book.Verdict(", "return  book.Verdict(1, ", False),
+        ("asks=", 'asks="Well: " + ', True),
     ],
 )
 def test_what_is_only_read_makes_no_result_old(old, new, same, monkeypatch, tmp_path):

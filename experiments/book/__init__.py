@@ -14,24 +14,27 @@ from experiments.book.drawing import draw_heat, draw_lines, panels
 from experiments.book.judging import (
     Kind,
     Verdict,
-    answers,
+    agreed,
+    answered,
     by_sign,
     opposite,
     over_seeds,
     overall,
-    together,
     within,
 )
-from experiments.book.laboratory import Experiment, Lab, in_words, run, settings_of
+from experiments.book.laboratory import FIRST_SEED, SEEDS, Experiment, Lab, run, settings_of
 from experiments.book.subjects import FEW_IMAGES, few_digits, uncorrected_adam
 
 __all__ = [
     "FEW_IMAGES",
+    "FIRST_SEED",
+    "SEEDS",
     "Experiment",
     "Kind",
     "Lab",
     "Verdict",
-    "answers",
+    "agreed",
+    "answered",
     "at_best",
     "at_rates",
     "best_for_others",
@@ -42,7 +45,6 @@ __all__ = [
     "draw_lines",
     "each",
     "few_digits",
-    "in_words",
     "opposite",
     "over_seeds",
     "overall",
@@ -51,7 +53,6 @@ __all__ = [
     "settings_of",
     "side_by_side",
     "steps_to_target",
-    "together",
     "uncorrected_adam",
     "within",
 ]

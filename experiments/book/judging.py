@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,24 +14,28 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Kind = Literal["supported", "refuted", "depends", "undecided"]
-WORDS: dict[Kind, str] = {
-    "supported": "Yes", "refuted": "No", "depends": "In part", "undecided": "Open",
+ANSWERS: dict[Kind, str] = {
+    "supported": "Yes", "refuted": "No", "depends": "Sometimes", "undecided": "Undecided",
 }  # fmt: skip
-ANSWERS = re.compile(
-    rf"(?<=[?.] )(?P<word>{'|'.join(WORDS.values())}): (?P<cases>.+?)(?=\. [A-Z]|\.$)"
-)
-"""The answers of one kind in a sentence that `answers` has written."""
 
 
 @dataclass(frozen=True)
 class Verdict:
     """What the numbers say about a claim."""
 
-    kind: Kind
-    sentence: str
-    """The result in a sentence or two; for "depends" it says on what."""
+    cases: Mapping[str, Kind]
+    """The kind of each case that was judged, by what it is."""
     numbers: Mapping[str, float | Interval] = field(default_factory=dict)
     """The figures behind it, by what they are."""
+    remark: str = ""
+    """What is to be said besides, in whole sentences."""
+    ruling: Kind | None = None
+    """The kind of the whole where one case decides; None for what the cases say together."""
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of the whole."""
+        return self.ruling or overall(self.cases.values())
 
 
 def over_seeds(array: xr.DataArray, statistic: Callable[..., Any] = np.median) -> Interval:
@@ -72,23 +75,15 @@ def overall(kinds: Iterable[Kind]) -> Kind:
     return "depends" if found >= {"supported", "refuted"} or "depends" in found else "undecided"
 
 
-def answers(kinds: Mapping[str, Kind]) -> str:
-    """Where a claim holds, in words: "Yes: a; b. No: c"."""
-    named = {w: [name for name, one in kinds.items() if one == kind] for kind, w in WORDS.items()}
-    return ". ".join(f"{word}: {'; '.join(names)}" for word, names in named.items() if names)
+def answered(cases: Mapping[str, Kind]) -> dict[str, list[str]]:
+    """The cases of each answer that there is: "Yes", "No", "Sometimes" and "Undecided"."""
+    named = {word: [n for n, one in cases.items() if one == kind] for kind, word in ANSWERS.items()}
+    return {word: names for word, names in named.items() if names}
 
 
-def answered(sentence: str) -> tuple[dict[str, Kind], tuple[int, int]]:
-    """The kinds that `answers` has put into a sentence, by what they are of, and where it stands.
-
-    No kinds, and the sentence's end, where there are no such answers in it.
-    """
-    found = list(ANSWERS.finditer(sentence))
-    kind_of = {word: kind for kind, word in WORDS.items()}
-    kinds = {case: kind_of[one["word"]] for one in found for case in one["cases"].split("; ")}
-    return kinds, (found[0].start(), found[-1].end()) if found else (len(sentence),) * 2
-
-
-def together(kinds: Mapping[str, Kind], question: str) -> tuple[Kind, str]:
-    """The overall kind of a claim that was judged in several settings, and its answers in words."""
-    return overall(kinds.values()), f"{question} {answers(kinds)}."
+def agreed(first: Verdict, check: Verdict) -> Verdict:
+    """A run's verdict after its check: a case that the two do not answer alike is undecided."""
+    undecided: dict[str, Kind] = dict.fromkeys([*first.cases, *check.cases], "undecided")
+    alike = {name: kind for name, kind in first.cases.items() if check.cases.get(name) == kind}
+    ruling = first.ruling if first.ruling == check.ruling else "undecided"
+    return replace(first, cases=undecided | alike, ruling=ruling)

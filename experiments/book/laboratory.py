@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
@@ -21,7 +21,7 @@ import numpy as np
 
 import adamlab
 from adamlab.sweeps import OtherSweepError, use_all_cores
-from experiments.book.judging import WORDS, Verdict, answered, answers, overall
+from experiments.book.judging import Verdict, agreed
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -41,6 +41,8 @@ class Experiment:
     """The statement, with its source where it is a paper's."""
     criterion: str
     """Which statistic and which threshold decide, fixed before the full run."""
+    asks: str
+    """The question that each case of the verdict answers."""
     measure: Callable[[Lab], xr.Dataset]
     judge: Callable[[xr.Dataset], Verdict]
     draw: Callable[[xr.Dataset], Figure]
@@ -125,44 +127,9 @@ def run(
         found[part] = experiment.judge(measured)
     assert dataset is not None
     first = found["run"]
-    return dataset, agreed(first, found.get("check", first), experiment.check), found
+    return dataset, agreed(first, found.get("check", first)), found
 
 
 def settings_of(experiment: Experiment, quick: bool) -> dict[str, Any]:
     """The settings of a full or a quick run."""
     return {**experiment.settings, **(experiment.quick if quick else {})}
-
-
-def in_words(changes: Settings) -> str:
-    """What a check changes, for a reader."""
-    return " and ".join(f"{name} = {value}" for name, value in changes.items())
-
-
-def agreed(first: Verdict, check: Verdict, changes: Settings) -> Verdict:
-    """A run's verdict after its check, which stands where both say the same.
-
-    Of a claim with several parts each must: one that the two answer otherwise is open.
-    """
-    kinds, (begin, end) = answered(first.sentence)
-    others, _ = answered(check.sentence)
-    if kinds and kinds.keys() == others.keys():
-        differing = [name for name, kind in kinds.items() if others[name] != kind]
-        if not differing:
-            return first
-        both = kinds | dict.fromkeys(differing, "undecided")
-        pairs = [
-            f"{name} (run: {WORDS[kinds[name]].lower()}, check: {WORDS[others[name]].lower()})"
-            for name in differing
-        ]
-        said = (
-            f"{first.sentence[:begin]}{answers(both)}{first.sentence[end:]} The check, with "
-            f"{in_words(changes)}, answers otherwise: {'; '.join(pairs)}."
-        )
-        return replace(first, kind=overall(both.values()), sentence=said)
-    if first.kind == check.kind:
-        return first
-    said = (
-        f"The run says {first.kind}, its check, with {in_words(changes)}, {check.kind}. "
-        f"The run: {first.sentence} The check: {check.sentence}"
-    )
-    return replace(first, kind="undecided", sentence=said)

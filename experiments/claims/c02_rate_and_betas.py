@@ -64,13 +64,12 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         badly, well = (at.where(part).mean(["1-b1", "1-b2"]) for part in (bad, ~bad))
         gap = book.over_seeds(badly - well)
         numbers[f"share unstable at {rate:g}, badly set"] = book.over_seeds(badly)
-        numbers[f"share unstable at {rate:g}, badly less well set"] = gap
+        numbers[f"share unstable at {rate:g}, badly set minus well set"] = gap
         kinds[f"bad betas at {rate:g}"] = book.by_sign(gap, MORE_OFTEN)
     highest = dataset["highest_rate"].sel({"1-b2": [MOST, SLOWNESS, 1e-4]}, method="nearest")
     for b2, value in zip((f"{1 - MOST:g}", ".999", ".9999"), highest.values, strict=True):
         numbers[f"highest rate that converges (0: none), b2 = {b2}"] = float(np.nan_to_num(value))
-    kind, sentence = book.together(kinds, "Unstable or overshooting?")
-    return book.Verdict(kind, sentence, numbers)
+    return book.Verdict(kinds, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
@@ -95,6 +94,7 @@ EXPERIMENT = book.Experiment(
     id="C02",
     question="Does too large a rate overshoot, and do badly set betas make training unstable?",
     claim="Too large a rate overshoots; badly set b1, b2 make training unstable.",
+    asks="Do these settings make training overshoot or unstable?",
     criterion=f"Digits, 64-32-10, batch 64. Overshooting: late loss at a rate of {LARGE_RATE:g}, "
     f"default betas, more than {OVERSHOT:g} decade above the best rate's. Unstable: neither "
     "converged nor still falling; its share of the runs with b1 > sqrt(b2), b2 from "

@@ -101,14 +101,13 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
             more = book.over_seeds(values.isel(batch_size=0) - values.isel(batch_size=-1))
             numbers[f"{problem}: decades that the smallest batch {way}"] = more
             kinds[f"{problem}: {way}"] = book.by_sign(more, COUNTS)
-        numbers[f"{problem}: that rate"] = float(rate)
+        numbers[f"{problem}: best rate of the largest batch"] = float(rate)
         for place, when in enumerate(("early", "at the end")):
             scale = part["noise"].isel(step=place)
             if np.isfinite(scale).all():  # else too few repeats tell the gradient from its noise
                 name = f"{problem}: noise scale {when}, in examples"
                 numbers[name] = book.over_seeds(scale)
-    kind, sentence = book.together(kinds, "Does the smallest batch do worse than the largest?")
-    return book.Verdict(kind, sentence, numbers)
+    return book.Verdict(kinds, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
@@ -136,6 +135,7 @@ EXPERIMENT = book.Experiment(
     id="C03",
     question="Does too small a batch make Adam bounce and never settle, and a larger one smooth?",
     claim="Too small a batch makes Adam bounce and never settle; a larger one smooths.",
+    asks="Does the smallest batch do worse than the largest?",
     criterion="A noisy quadratic and digits (64-32-10), equal numbers of steps. The smallest batch "
     "less the largest: decades of the late loss's standard deviation (the bounce) and decades of "
     "late loss, both at the largest's best rate, and decades of late loss each at its own best "
@@ -149,8 +149,9 @@ EXPERIMENT = book.Experiment(
     quick={"seeds": 2, "batches": 3, "rates": 3, "sizes": (32,), "steps": 40},
     check={"first_seed": 1000},
     caption="Late loss and its bounce (the late standard deviation) over batch size and "
-    "rate, the darker the better. The titles give the gradient noise scale early and "
-    "at the end; red lines mark those on the axis.",
+    "rate, the darker the better, after equal numbers of steps: a larger batch sees more data. A "
+    "batch of the quadratic is a division of its noise, and may be below 1. The titles give "
+    "the gradient noise scale early and at the end; red lines mark those on the axis.",
     symptom="The loss jumps around a level that it never falls below, however long the training.",
     remedy="supervised(source, model, loss, batch_size=128)  # a larger batch; no rate made "
     "up for it here",

@@ -88,8 +88,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         kinds[f"helped ({case})"] = book.by_sign(gain, GAIN)
         if case.endswith("other starts"):
             numbers[f"share out by 5 restarts: {case}"] = 1 - (1 - float(best.mean())) ** 5
-    kind, sentence = book.together(kinds, "Is Adam held, and is it helped?")
-    return book.Verdict(kind, sentence, numbers)
+    return book.Verdict(kinds, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
@@ -123,6 +122,7 @@ EXPERIMENT = book.Experiment(
     question="Do flat regions and saddles hold Adam, and what helps it out?",
     claim="Flat regions and saddles hold Adam; noise in gradients or parameters, restarts and "
     "other initial points help.",
+    asks="Is Adam held, and is it helped out?",
     criterion="Share of starts that are out after the run. From the saddle's ridge 1e-6 aside and "
     "the plateau at distance 5 (small gradients), and from the ridge itself and distance 8 (no "
     "gradient: 0 and far below eps): held where the 95 % interval of Adam's share lies below 1/2, "
@@ -142,5 +142,5 @@ EXPERIMENT = book.Experiment(
     "hide one another.",
     symptom="The loss does not move from the first step on; the gradients are tiny.",
     remedy="chain(add_noise(1e-6, 0.0, key), adam(1e-2))  # any noise leaves a ridge; off a "
-    "plateau: other starts",
+    "plateau: noise in the parameters, or other starts",
 )

@@ -80,8 +80,9 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     best = book.decades(late.sel(max_norm=[UNCLIPPED, NORM], method="nearest")).min("learning_rate")
     gain = book.over_seeds(best.isel(max_norm=0) - best.isel(max_norm=1))
     numbers["decades of late loss gained by clipping, best rates"] = gain
-    kind, sentence = book.together(kinds, "Does clipping take away a fifth of the jumps?")
-    return book.Verdict(kind, sentence, numbers)
+    untold = [where for where in places if where not in kinds]
+    remark = f"There are no jumps to tame {' or '.join(untold)}." if untold else ""
+    return book.Verdict(kinds, numbers, remark)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
@@ -107,6 +108,7 @@ EXPERIMENT = book.Experiment(
     id="C05",
     question="On a rough loss, does clipping the global norm at 1 tame Adam's jumps?",
     claim="On a rough loss, clipping the global norm at 1.0 tames the jumps of Adam.",
+    asks="Does clipping take away a fifth of the upward jumps?",
     criterion="10-32-1 ReLU network, mean square + mean |sin(output)|, 100 samples, 200 full-batch "
     "steps. Climb: the sum of all upward steps of the loss, in units of the initial loss, at least "
     "0.01. At each of three rates - 1e-4, the best one without clipping (of the least "

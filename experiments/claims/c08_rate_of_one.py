@@ -58,8 +58,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         kinds[f"{LARGE:g} is unstable, {way}"] = book.by_sign(share, 0.5)
         below = book.over_seeds(-above.sel(way=way).mean("width"))
         kinds[f"{SAID:g} is right, {way}"] = book.by_sign(below, -RIGHT)
-    kind, sentence = book.together(kinds, "Which parts of the claim hold?")
-    return book.Verdict(kind, sentence, numbers)
+    return book.Verdict(kinds, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
@@ -84,6 +83,7 @@ EXPERIMENT = book.Experiment(
     id="C08",
     question="Does a rate of 1.0 oscillate or diverge, and is 1e-3 right?",
     claim="A rate of 1.0 oscillates or diverges; 1e-3 is right.",
+    asks="Does this part of the claim hold?",
     criterion="10-h-1 ReLU network, squared error, 100 samples of a linear law, ten epochs, each "
     "in one step or in ten; mean over widths 4, 10 and 64. 1.0 is unstable if the 95 % interval "
     "of the share of runs that oscillate, diverge, break or end above their initial loss lies "

@@ -86,8 +86,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
             ratio = book.over_seeds(found["left"].sel(net=net) / better)
             numbers[f"late loss over the better cure's, {net}, {where}"] = ratio
             kinds[f"{net} {where}"] = book.by_sign(ratio, WORSE)
-    kind, sentence = book.together(kinds, f"Left with {WORSE:g} times the loss?")
-    return book.Verdict(kind, sentence, numbers)
+    return book.Verdict(kinds, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
@@ -121,6 +120,7 @@ EXPERIMENT = book.Experiment(
     "it?",
     claim="A deep plain ReLU net (784-128-128-128-10) learns slowly or not at all: vanishing "
     "gradients; batch norm or residual links cure it.",
+    asks=f"Does the plain net end with at least {WORSE:g} times the loss of the better cure?",
     criterion="The digits, batch 64, Adam: plain, batch norm, residual; the article's net on "
     "digits interpolated to 28x28, 160 steps (7 epochs, not 100), and 20 hidden layers of 32 on "
     "8x8, 320 steps, there plain as He and PyTorch begin it as well. Over seeds the median ratio "

@@ -73,8 +73,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
             numbers[f"share saved from them by clipping, {where}"] = saved
             numbers[f"test accuracy gained by clipping, {where}"] = better
             kinds[where] = book.by_sign(saved, SAVED)
-    kind, sentence = book.together(kinds, "Does clipping save a tenth of the runs from NaN?")
-    return book.Verdict(kind, sentence, numbers)
+    return book.Verdict(kinds, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
@@ -100,6 +99,7 @@ EXPERIMENT = book.Experiment(
     id="C10",
     question="Do exploding gradients end in NaN, and does clipping prevent it?",
     claim="Exploding gradients end in NaN; clipping prevents it.",
+    asks="Does clipping save a tenth of the runs from NaN?",
     criterion="Plain ReLU network of ten layers, 64-16-...-10, on the digits, batches of 64, 150 "
     "steps; gradients explode from an initial gain of 2 (times LeCun's) on, up to 1,000. For each "
     "seed the share of these runs that met NaN or infinity without clipping, less that with the "

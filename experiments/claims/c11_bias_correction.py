@@ -84,10 +84,9 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     }
     kinds = {n: book.within(gap, -GAP, GAP) for n, gap in numbers.items() if "late" in n}
     shown = [numbers[name].value for name, kind in kinds.items() if kind == "refuted"]
-    kind, sentence = book.together(kinds, f"Is the late loss within {GAP} decades of right Adam's?")
     gains = sum(gap < 0 for gap in shown)
-    said = f"{sentence} Of the {len(shown)} that are not, {gains} have a lower loss."
-    return book.Verdict(kind, said, numbers)
+    remark = f"Of the {len(shown)} that are not, {gains} have a lower loss."
+    return book.Verdict(kinds, numbers, remark)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
@@ -113,6 +112,7 @@ EXPERIMENT = book.Experiment(
     id="C11",
     question="Do faults of the bias correction show only early in training?",
     claim="Faults of the bias correction show only early in training.",
+    asks=f"Is the late loss within {GAP} decades of that of correct Adam?",
     criterion="Digits, 64-32-10, b1 = .9; the correction left out, or made of the first moment "
     "alone. Gap: decades of loss above the right form's, seed by seed. Early: at the rate of "
     f"1e-3, where it is widest in the first {EARLY:.0%} of the run; late: over the last quarter, "
@@ -129,7 +129,7 @@ EXPERIMENT = book.Experiment(
     caption="Above, the loss over time at the default b2 and at a longer memory. Below, how "
     "much higher (red) or lower (blue) the late loss is than with the right "
     "correction, over rate and 1-b2; the star marks the defaults.",
-    symptom="The loss jumps in the first steps, and is ahead or behind for a while, or for good.",
+    symptom="The loss leaps in the first steps of a hand-written or differently corrected Adam.",
     remedy="adamlab.chain(track_moments(), correct_bias(), precondition(), "
     "scale_by_learning_rate(1e-3))",
 )

@@ -109,8 +109,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
             kinds[f"{name}, {where}"] = book.by_sign(book.over_seeds(at["gap"]), GAINED)
     for name, at in book.each(gap, "table", "form"):
         numbers[f"best rate, {name}"] = float(book.best_rate(at["gap"]))
-    kind, sentence = book.together(kinds, "Does it bring the loss nearer its minimum?")
-    return book.Verdict(kind, sentence, numbers)
+    return book.Verdict(kinds, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
@@ -131,6 +130,7 @@ EXPERIMENT = book.Experiment(
     id="C13",
     question="Do features of high variance keep Adam from the minimum, and does scaling help?",
     claim="Features with high variance keep Adam from the minimum; standardising them cures it.",
+    asks=f"Does this bring the loss nearer to its minimum, by over {GAINED:g} decades?",
     criterion="Linear models on three real tables in their own units, full batch, 1,000 steps: "
     "softmax regression on wine and breast cancer, whose classes a plane separates, so that the "
     "least loss is 0; least squares on diabetes, whose least is computed. Gap: late loss less "
@@ -149,5 +149,6 @@ EXPERIMENT = book.Experiment(
     "over the rate, for each way to treat the features. 1 is no better than a "
     "constant; below 1e-6 nothing is told apart.",
     symptom="On a table in its own units the loss stays far too high.",
-    remedy="adam(1e-1)  # on standardized(source): (inputs - inputs.mean(0)) / inputs.std(0)",
+    remedy="supervised(standardized(source), model, loss)\n"
+    "# Then search the rate anew: the best ones were .03, 3 and 10 for the three tables.",
 )

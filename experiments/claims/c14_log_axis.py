@@ -71,8 +71,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         numbers[f"accuracy gained by the log axis in {TRIALS} trials, {width} wide"] = gain
         spreads[f"the four rates differ, {width} wide"] = book.by_sign(spread, DIFFERENT)
         axes[f"the log axis finds better, {width} wide"] = book.by_sign(gain, BETTER)
-    kind, sentence = book.together(spreads | axes, "Which parts of the claim hold?")
-    return book.Verdict(kind, sentence, numbers)
+    return book.Verdict(spreads | axes, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
@@ -95,6 +94,7 @@ EXPERIMENT = book.Experiment(
     question="Must the rate be searched on a log axis?",
     claim="The rate must be searched on a log axis: .1, .01, .001 and .0001 give very different "
     "accuracy.",
+    asks="Does this part of the claim hold?",
     criterion="Digits interpolated to 28 x 28, 784-h-10, batch 64, ten epochs, test accuracy at "
     "the end. For each width the greatest less the least accuracy of the four rates (threshold "
     f"{DIFFERENT}), and how much better the best of {TRIALS} rates drawn evenly between .0001 and "

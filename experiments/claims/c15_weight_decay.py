@@ -79,7 +79,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         f"the best L2 tests {GAINED:g} better than none": book.by_sign(gain, GAINED),
         f"L1 with L2 tests {GAINED:g} better than either alone": book.by_sign(more, GAINED),
     }
-    return book.Verdict(*book.together(kinds, f"At a rate of {RATE:g}?"), numbers)
+    return book.Verdict(kinds, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
@@ -114,6 +114,7 @@ EXPERIMENT = book.Experiment(
     question="Does strong decay empty the weights, weak decay overfit, and do L1 and L2 combine?",
     claim="Too strong a weight decay drives the weights to zero, too weak a one overfits; L1 and "
     "L2 can be combined.",
+    asks=f"Does this part of the claim hold at a rate of {RATE:g}?",
     criterion=f"64-128-10 on {book.FEW_IMAGES} standardised 8x8 digits (not 784 inputs: more "
     f"points for the time), a fifth mislabelled so that there is overfitting; Adam at {RATE:g}, "
     "100 epochs of batch 32, penalties on the kernels. Over seeds, 95 % intervals: the share of "

@@ -72,8 +72,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         lost = book.over_seeds(large.sel(kept, method="nearest") - book.at_best(large))
         numbers[f"{name}: decades lost by batch {sizes[-1]} at the rate of {sizes[0]}"] = lost
         kinds[f"{name}: a large batch is slower at a small one's rate"] = book.by_sign(lost, SLOWER)
-    kind, sentence = book.together(kinds, "Which parts of the claim hold?")
-    return book.Verdict(kind, sentence, numbers)
+    return book.Verdict(kinds, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
@@ -101,6 +100,7 @@ EXPERIMENT = book.Experiment(
     id="C16",
     question="Do smaller batches need smaller rates, and are larger ones slower at the same rate?",
     claim="Smaller batches need smaller rates; larger batches are slower unless the rate grows.",
+    asks="Does this part of the claim hold?",
     criterion="Digits, 64-32-10, every batch size trained on the same number of samples, late "
     "loss over 512 train rows. For Adam and for SGD: the exponent of the best rate in the batch "
     f"size (threshold {GROWS}), and the decades of loss that the largest batch loses at the "

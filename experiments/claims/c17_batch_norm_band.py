@@ -9,6 +9,7 @@ import xarray as xr
 
 import adamlab
 from adamlab.analysis import Interval
+from adamlab.maps import longest_band
 from adamlab.problems import cross_entropy, digits, network, rescaled, supervised
 from experiments import book
 
@@ -41,31 +42,17 @@ def measure(lab: book.Lab) -> xr.Dataset:
     return book.side_by_side("variant", maps)
 
 
-def width(good: xr.DataArray) -> xr.DataArray:
-    """The longest stretch of rates that are good, in decades, for each seed and variant."""
-    log = np.log10(good["learning_rate"].values)
-    step = (log[-1] - log[0]) / (len(log) - 1)
-
-    def longest(row: np.ndarray) -> float:
-        edges = np.flatnonzero(np.diff(np.r_[0, row.astype(int), 0]))
-        return float(step * (edges[1::2] - edges[::2]).max(initial=0))
-
-    found: xr.DataArray = xr.apply_ufunc(
-        longest, good, input_core_dims=[["learning_rate"]], vectorize=True
-    )
-    return found
-
-
 def judge(dataset: xr.Dataset) -> book.Verdict:
     """How many decades of rates the two together gain, to converge and to test well."""
     accuracy = dataset["test_accuracy"]
     best = accuracy.median("seed").max("learning_rate")
     widths = {
-        "that converge": width(dataset["late_loss"] <= TARGET),
-        "that test well": width(accuracy >= best - NEAR),
+        "that converge": longest_band(dataset["late_loss"] <= TARGET, "learning_rate").decades,
+        "that test well": longest_band(accuracy >= best - NEAR, "learning_rate").decades,
     }
     kinds: dict[str, book.Kind] = {}
     numbers: dict[str, Interval] = {}
+    alone = []
     for what, wide in widths.items():
         gain = book.over_seeds(wide.sel(variant=TO) - wide.sel(variant=FROM), np.mean)
         kinds[f"rates {what}"] = book.by_sign(gain, WIDER)
@@ -73,8 +60,10 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         for variant in dataset["variant"].values:
             value = book.over_seeds(wide.sel(variant=variant), np.mean)
             numbers[f"decades of rates {what}, {variant}"] = value
-    question = "Do scaling and batch norm widen the band?"
-    return book.Verdict(*book.together(kinds, question), numbers)
+        by_scaling = book.over_seeds(wide.sel(variant="scaled") - wide.sel(variant=FROM), np.mean)
+        numbers[f"decades of rates {what} gained by scaling alone"] = by_scaling
+        alone.append(f"{by_scaling.value:+.2f} for the rates {what}")
+    return book.Verdict(kinds, numbers, f"Scaling alone gains, in decades, {' and '.join(alone)}.")
 
 
 def draw(dataset: xr.Dataset) -> Figure:
@@ -96,6 +85,7 @@ EXPERIMENT = book.Experiment(
     question="Do scaling and batch norm make Adam less sensitive to its rate?",
     claim="Scaling the inputs plus batch norm (BN-784-128-BN-10) makes Adam less sensitive to its "
     "rate.",
+    asks="Do scaling and batch norm widen this band of rates?",
     criterion="784-128-10 on digits interpolated to 28 x 28, batch 64, "
     f"200 steps, raw pixels 0 to 16. For each seed the longest stretch of rates, in decades, (a) "
     f"with a late train loss of at most {TARGET:g}, (b) with a test accuracy within {NEAR:g} of "

@@ -66,8 +66,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
             }
     for case, found in book.each(dataset.sel(l1=JUDGED), "run", "l1", "optimizer"):
         numbers[f"best rate: {case}"] = float(book.best_rate(found["loss"]))
-    question = "Is Adam stuck or unstable where SGD is stable?"
-    return book.Verdict(*book.together(kinds, question), numbers)
+    return book.Verdict(kinds, numbers)
 
 
 def worse(stuck: book.Kind, unstable: book.Kind, sgd_unstable: book.Kind) -> book.Kind:
@@ -97,6 +96,7 @@ EXPERIMENT = book.Experiment(
     question="In dictionary learning, is Adam unstable or stuck where SGD is stable but slower?",
     claim="In dictionary learning Adam is unstable or stuck where SGD at the same rate of .01 is "
     "stable but slower, without and with a penalty of .01 times the sum of absolute codes.",
+    asks="Is Adam stuck or unstable where SGD is stable?",
     criterion="Encoder 10 to 8, dictionary 5 x 8, decoder to 10, 100 Gaussian samples. Eight "
     "settings: 100 and 1000 steps, l1 of 0 and .01, both optimizers at .01 and each at its rate "
     "of least median final loss. Adam is stuck where its final loss lies over .05 decades above "

@@ -67,11 +67,12 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
             gone = (found["dead_codes"] > 0) | (found["down"] > found["up"])
             both = book.over_seeds(found["up"].where(gone, found["down"]))
             kinds[f"{case}, {where}"] = book.by_sign(both, np.log10(FACTOR))
-            numbers[f"decades judged: {case}, {where}"] = both
+            numbers[
+                f"decades of the smaller of both, of growth where a code died: {case}, {where}"
+            ] = both
             for what, name in SHOWN.items():
                 numbers[f"{name}: {case}, {where}"] = book.over_seeds(found[what])
-    question = f"Does one atom grow {FACTOR:g}-fold while another vanishes?"
-    return book.Verdict(*book.together(kinds, question), numbers)
+    return book.Verdict(kinds, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
@@ -100,6 +101,7 @@ EXPERIMENT = book.Experiment(
     question="Do some atoms of a learnt dictionary blow up while others vanish?",
     claim="In dictionary learning with Adam at a rate of .01 some atoms blow up while others "
     "vanish.",
+    asks=f"Does one atom grow {FACTOR:g}-fold while another vanishes?",
     criterion="As C18: 100 and 1000 steps, l1 of 0 and .01, Adam at .01 and at its rate of least "
     "median final loss. For each run the largest growth and the largest shrinkage of an atom's "
     "length, in decades, of which the smaller is judged; where a code is 0 for every sample its "

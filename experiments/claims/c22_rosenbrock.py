@@ -75,8 +75,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         if not name.startswith("Adam"):
             numbers[f"times Adam's steps, {name}"] = ratio = book.over_seeds(own["times"])
             kinds[f"before {name}"] = book.by_sign(ratio, 1.0)
-    kind, sentence = book.together(kinds, "Does Adam arrive first, each at its best rate?")
-    return book.Verdict(kind, sentence, numbers)
+    return book.Verdict(kinds, numbers)
 
 
 def height(x: Any, y: Any) -> Any:
@@ -135,6 +134,7 @@ EXPERIMENT = book.Experiment(
     question="Does Adam run down Rosenbrock's valley and arrive before gradient descent?",
     claim="On Rosenbrock's function Adam runs down the valley and arrives first, SGD follows more "
     "slowly.",
+    asks="Does Adam arrive first, each at its best rate?",
     criterion=f"Steps to a loss of {ARRIVED:g}, kept to in the last quarter, from (-1.2, 1), and "
     f"from starts scattered by {STARTS['scattered starts']:g} around it; Adam, SGD, SGD with "
     "momentum .9, each at its rate of least median steps among those at which the most starts "

@@ -50,10 +50,11 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     }
     kinds = {
         "Adam goes to the wrong half": book.by_sign(adam, 0),
-        "AMSGrad comes near the optimum": book.opposite(book.by_sign(amsgrad, MOST)),
+        "AMSGrad ends in the quarter nearest to the optimum": book.opposite(
+            book.by_sign(amsgrad, MOST)
+        ),
     }
-    question = "With b2 <= .99, each at its best rate?"
-    return book.Verdict(*book.together(kinds, question), numbers)
+    return book.Verdict(kinds, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
@@ -75,6 +76,7 @@ EXPERIMENT = book.Experiment(
     id="C24",
     question="Does Adam fail on a convex problem, and does AMSGrad repair it?",
     claim="Adam fails on some convex problems; AMSGrad repairs it (Reddi, Kale & Kumar 2018).",
+    asks="Does this happen for b2 <= .99, each optimizer at its best rate?",
     criterion="Reddi's stochastic problem, b1 = .9. Place: the mean late loss over all b2 <= "
     ".99, -1 at the best end and +1 at the worst, at the rate of 1e-4 to 3e-2 that is best for "
     "the optimizer, after 1e6 steps. Supported if the 95 % interval over seeds of Adam's place "

@@ -103,11 +103,10 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         "the gradient's average": book.opposite(book.by_sign(mu, 1)),
         "its square's average": book.opposite(book.by_sign(nu, 1)),
     }
-    kind, sentence = book.together(kinds, "Is it too small?")
     agrees = "agrees" if off <= TOLERANCE else "disagrees"
-    steps = f"Over the first {FIRST} steps the uncorrected one is {ratio.value:.1f} times as long"
-    first = f"the very first {agrees} with (1-b1) / sqrt(1-b2) times the rate"
-    return book.Verdict(kind, f"{sentence} {steps}; {first}.", numbers)
+    steps = f"Over the first {FIRST} steps an uncorrected one is {ratio.value:.1f} times as long"
+    first = f"the length of the very first {agrees} with theory, (1-b1) / sqrt(1-b2) times the rate"
+    return book.Verdict(kinds, numbers, f"{steps} as a corrected one; {first}.")
 
 
 def draw(dataset: xr.Dataset) -> Figure:
@@ -139,6 +138,7 @@ EXPERIMENT = book.Experiment(
     id="C26",
     question="Without bias correction, are Adam's first averages too small, and its first steps?",
     claim="Without bias correction the first averages are too small.",
+    asks="Is it too small without bias correction?",
     criterion=f"Digits, 64-32-10, rate 1e-3, b1 = .9, b2 = .999. Over the first {FIRST} steps: "
     "the uncorrected averages as shares of the mean gradient and of its mean square so far. "
     "Supported if the 95 % intervals of both lie below 1, refuted if both lie above; it depends "

@@ -106,13 +106,12 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         numbers[f"steps to arrive at b1 = 0 over those at .9, {where}"] = sooner
         for who, own in power.items():
             numbers[f"exponent of the first steps' shape, {who}, {where}"] = book.over_seeds(own)
-        kinds[f"smoother {name}"] = book.opposite(book.by_sign(jitter, SMOOTHER))
-        kinds[f"sooner {name}"] = book.by_sign(sooner, SOONER)
-        kinds[f"shorter {name}"] = book.opposite(book.by_sign(longer))
-    kind, sentence = book.together(
-        kinds, "What does momentum do, along and across Adam's coordinates?"
-    )
-    return book.Verdict(kind, sentence, numbers)
+        kinds[f"momentum smooths ({name})"] = book.opposite(book.by_sign(jitter, SMOOTHER))
+        kinds[f"momentum arrives sooner ({name})"] = book.by_sign(sooner, SOONER)
+        kinds[f"the denominator shortens steep steps ({name})"] = book.opposite(
+            book.by_sign(longer)
+        )
+    return book.Verdict(kinds, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
@@ -141,6 +140,7 @@ EXPERIMENT = book.Experiment(
     question="What do momentum and the denominator do in a steep-walled, shallow valley?",
     claim="Momentum smooths jitter and carries through shallow valleys; the denominator shortens "
     "steps of large gradients.",
+    asks="Does this hold in a valley along or across Adam's coordinates?",
     criterion=f"Quadratic of two variables, starts around 1, gradient noise {NOISE:g}, its axes "
     f"along or across Adam's coordinates, condition {CONDITION:g}. Adam's b1 = .9 beside 0: the "
     "jitter (squared change from one step to the next over twice the squared step) at the rate "

@@ -83,16 +83,22 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         "the border rises with n": book.by_sign(rise),
     }
     per_decade = np.log10(FUNCTIONS[1] / FUNCTIONS[0])
+    there = dataset["arrived"].sel(b1=usual["b1"]).where(one_minus <= LARGE).mean(["1-b2", "b1"])
+    at_end = {f"n = {n}": book.over_seeds(there.sel(sum=f"n = {n}")) for n in FUNCTIONS}
     numbers = {
         f"share that converges, 1-b2 <= {LARGE:g}": book.over_seeds(large),
+        **{f"share that is at -2, 1-b2 <= {LARGE:g}, {n}": share for n, share in at_end.items()},
         f"share that diverges, 1-b2 >= {SMALL:g}": book.over_seeds(small),
         f"log10 of 1-b2 at the border, n = {FUNCTIONS[0]}": book.over_seeds(few),
         f"log10 of 1-b2 at the border, n = {FUNCTIONS[1]}": book.over_seeds(many),
         "decades of 1-b2 that the border falls": rise,
         "exponent of 1-b2 at the border in n": book.over_seeds((many - few) / per_decade),
     }
-    kind, sentence = book.together(kinds, "Does the diagram look so?")
-    return book.Verdict(kind, sentence, numbers)
+    shares = " and ".join(f"{share.value:.0%} for {n}" for n, share in at_end.items())
+    remark = (
+        f"Of the runs with a large b2 so many are at -2 at the end, not on their way: {shares}."
+    )
+    return book.Verdict(kinds, numbers, remark)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
@@ -121,6 +127,7 @@ EXPERIMENT = book.Experiment(
     claim="On a sum of n functions, one steep, Adam without bias correction and with a rate of "
     "lr_0/sqrt(k) converges for a large b2 and diverges for a small one; the border rises with n "
     "(Zhang, Chen, Shi, Sun & Luo 2022, arXiv 2208.09632).",
+    asks="Does the phase diagram show this?",
     criterion="50,000 steps, n = 10 and 50, lr_0 = 1, k counts steps, from 1 with a = 1 (ours); "
     "nu begins at the largest squared gradient there, as in the paper's algorithm. A run "
     "converges if it ends within 1 of -2, or nearer than the 3 that it began at and with a mean "

@@ -108,9 +108,9 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         numbers[f"trained: sharpness over threshold, {name}"] = at
         kinds[name] = book.within(at, 1 - CLOSE, 1 + CLOSE)
     if any(max(abs(b.low - 1), abs(b.high - 1)) > EXACT for b in border.values()):
-        sentence = "Not even with a fixed preconditioner is it the border."
-        return book.Verdict("refuted", sentence, numbers)
-    return book.Verdict(*book.together(kinds, "Does training rest at the threshold?"), numbers)
+        remark = "Not even with a fixed preconditioner is it the border."
+        return book.Verdict(kinds, numbers, remark, "refuted")
+    return book.Verdict(kinds, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
@@ -139,6 +139,7 @@ EXPERIMENT = book.Experiment(
     question="Does full-batch Adam train where its preconditioned sharpness is 38 over the rate?",
     claim="Training sits where the top eigenvalue of the preconditioned Hessian is "
     "(2 + 2 b1) / ((1 - b1) lr), 38 / lr at b1 = .9 (Cohen et al. 2022, arXiv 2207.14484).",
+    asks=f"Does training rest within {CLOSE:.0%} of the threshold?",
     criterion="(a) Momentum over a fixed preconditioner on a quadratic: for each b1 the border "
     f"between shrinking and growing within {EXACT:.1%} of the threshold. (b) Full-batch Adam, "
     f"b2 = {B2:g}, a 10-64-1 tanh network, mean square on the standardised diabetes table: the "

@@ -100,7 +100,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
             numbers[f"{name}: decades of fall past the peak, one step, {case}"] = decades
             if name == "adam":
                 kinds[f"adam falls past a peak, {case}"] = book.by_sign(decades, FALLS)
-    return book.Verdict(*book.together(kinds, "Which parts of the claim hold?"), numbers)
+    return book.Verdict(kinds, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
@@ -129,6 +129,7 @@ EXPERIMENT = book.Experiment(
     question="Does the best rate grow like sqrt(B) for Adam and B for SGD, and fall past a peak?",
     claim="The best rate grows like sqrt(B) for Adam and like B for SGD (arXiv 2006.09092, "
     "2205.10287); Adam's may fall again past a peak (arXiv 2405.14578).",
+    asks="Does this part of the claim hold?",
     criterion="Noisy quadratic, batches so small that noise rules, equal numbers of samples, as "
     "the rules assume: the 95 % interval of each exponent is to lie within "
     f"{NEAR} of theory. The peak's theory is of one step: best rate of Adam's first step over "

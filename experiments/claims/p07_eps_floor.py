@@ -79,7 +79,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     """Whether runs rebound below the threshold and none does above it."""
     back, shares = rebound(dataset), dataset["eps_share"]
     if (back.isnull() | (shares <= 1)).all():
-        return book.Verdict("undecided", "No run above the threshold converged.")
+        return book.Verdict({}, remark="No run above the threshold converged.")
     borders = dataset.assign(
         safe=shares.where(back < REBOUND, np.inf).min("eps_share"),
         unsafe=shares.where(back >= REBOUND, 0.0).max("eps_share"),
@@ -89,12 +89,12 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         safe, unsafe = book.over_seeds(border["safe"]), book.over_seeds(border["unsafe"])
         numbers[f"least eps without a rebound over the threshold, {b1}"] = safe
         numbers[f"greatest eps with one over the threshold, {b1}"] = unsafe
-        kinds[f"each below at {b1}"] = book.within(safe, 1 - NEAR, np.inf)
-        kinds[f"none above at {b1}"] = book.within(unsafe, 0, 1 + NEAR)
-    kind, sentence = book.together(kinds, "Do runs rebound below the threshold alone?")
-    if "refuted" in (kinds[name] for name in kinds if name.startswith("none above")):
-        kind = "refuted"
-    return book.Verdict(kind, sentence, numbers)
+        kinds[f"every converged run below the threshold rebounds, {b1}"] = book.within(
+            safe, 1 - NEAR, np.inf
+        )
+        kinds[f"no run above it rebounds, {b1}"] = book.within(unsafe, 0, 1 + NEAR)
+    above = [kind for name, kind in kinds.items() if name.startswith("no run above")]
+    return book.Verdict(kinds, numbers, ruling="refuted" if "refuted" in above else None)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
@@ -123,6 +123,7 @@ EXPERIMENT = book.Experiment(
     claim="Adam is stable near a minimum only if eps >= lambda_max(H) lr (1 - b1) / (2 + 2 b1); "
     "below it a run that has converged can rebound (corollary of Cohen et al. 2022, "
     "arXiv 2207.14484).",
+    asks="Is this so?",
     criterion=f"Least squares with {ROWS} rows and 1,000 weights, so that the loss reaches 0; "
     f"full batch, float64, rate {RATE:g}, b2 = {B2:g}, 4,000 steps, b1 = 0 and .9. A run rebounds "
     f"if the worst loss of a twentieth of it, once below {CONVERGED:g} of the first, comes back "
