@@ -50,9 +50,11 @@ _ELSEWHERE = {
 def takes_options(build: Callable[P, R]) -> Callable[P, R]:
     """`build`, which says of an argument that it does not take what it takes instead.
 
-    Its signature stays as it is.
+    So too of None for a decay rate, unless the annotation has it. Its signature stays as it is.
     """
-    known = list(inspect.signature(build).parameters)
+    parameters = inspect.signature(build).parameters
+    known = list(parameters)
+    rates = {name for name, one in parameters.items() if one.annotation == "DecayRate"}
 
     @functools.wraps(build)
     def refusing(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -60,6 +62,12 @@ def takes_options(build: Callable[P, R]) -> Callable[P, R]:
             if name not in known:
                 hint = _hint(name, known)
                 raise TypeError(f"{name}={value!r}: {build.__name__} has no such argument; {hint}")
+        for name, value in [*zip(known, args, strict=False), *kwargs.items()]:
+            if value is None and name in rates:
+                raise TypeError(
+                    f"{name}=None: must be a number in [0, 1), OneMinus or a schedule; what tracks "
+                    "one moment alone is another chain, from track_moments on"
+                )
         return build(*args, **kwargs)
 
     return refusing

@@ -28,6 +28,7 @@ RESULTS = ROOT / "experiments" / "results"
 OUT = ROOT / "out" / "experiments"
 _UNFINISHED = "unfinished"
 _KEPT = {"verdict", "parts", "settings", "check", "command", "seconds", "fingerprint"}
+_SAID = {"kind", "cases", "remark", "ruling", "numbers"}
 _ONLY_READ = {"question", "claim", "asks", "symptom", "remedy", "caption"}
 
 
@@ -119,7 +120,8 @@ def load(experiment: Experiment, quick: bool = False) -> dict[str, Any] | None:
         record = json.loads(path.read_text())
     except (FileNotFoundError, json.JSONDecodeError):
         return None
-    return record if isinstance(record, dict) and record.keys() >= _KEPT else None
+    whole = isinstance(record, dict) and record.keys() >= _KEPT
+    return record if whole and record["verdict"].keys() >= _SAID else None
 
 
 def is_current(experiment: Experiment, record: dict[str, Any] | None, quick: bool = False) -> bool:

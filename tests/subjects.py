@@ -24,14 +24,20 @@ RATES = ("DecayRate", "DecayRate | None")
 def subject(name: str, build: Callable[..., Any] | None = None, **details: Any) -> Subject:
     """A named optimizer, its learning rate, decay rates and eps as hyperparameters.
 
-    Decay rates are given by 1 - b: float32 keeps two digits of 1 - 0.99999.
+    Decay rates are given by 1 - b: float32 keeps two digits of 1 - 0.99999. What is annotated as a
+    plain number takes no schedule.
     """
     build = build or getattr(optimizers, name)
     parameters = inspect.signature(build).parameters
     rates = [n for n, p in parameters.items() if p.annotation in RATES and p.default is not None]
     hyperparameters = {"learning_rate": 1e-3} | {n: COMPLEMENTS[n] for n in rates}
-    if "eps" in parameters and parameters["eps"].annotation == "Any":
-        hyperparameters["eps"] = max(parameters["eps"].default, 1e-8)
+    small = [
+        n for n, p in parameters.items()
+        if n.startswith("eps") and p.annotation in ("Any", "float") and p.default
+    ]  # fmt: skip
+    hyperparameters |= {n: max(parameters[n].default, 1e-8) for n in small}
+    plain = [n for n in small if parameters[n].annotation == "float"]
+    details["unscheduled"] = [*details.get("unscheduled", ()), *plain]
     if "weight_decay" in parameters and parameters["weight_decay"].default:
         hyperparameters["weight_decay"] = 1e-2
 
@@ -65,6 +71,12 @@ def _soon_synced(
     return optimizers.lookahead_adam(learning_rate, b1, b2, eps, sync_period=2)
 
 
+def _soon_full(
+    learning_rate: Any, b1: DecayRate = 0.9, b2: DecayRate = 0.999, eps: Any = 1e-8
+) -> Any:
+    return optimizers.adashift(learning_rate, b1, b2, eps, keep_num=1)
+
+
 def _diagonal(grads: Any, params: Any) -> dict[str, Any]:
     del params
     return {"hessian_diag": jax.tree.map(jnp.abs, grads)}
@@ -76,20 +88,27 @@ DETAILS: dict[str, dict[str, Any]] = {
     "amsgrad": {"bound": ADAMS_BOUND},
     "amsgrad_torch": {"bound": ADAMS_BOUND},
     "adam_atan2": {"bound": 1.27 * 1.5708},
-    "lion": {"bound": 1.0},
     "signum": {"bound": 1.0},
     "adahessian": {"extra_args": _diagonal},
-    "sophia": {"extra_args": _diagonal},
+    "sophia": {"extra_args": _diagonal, "bound": 1.0},
+    "adamax": {"bound": 1.0},
     "adams": {"unscheduled": ["weight_decay"]},
     "adamw_cautious_decay": {"unscheduled": ["weight_decay"]},
     "fadam": {"unscheduled": ["weight_decay"]},
     "prodigy": {"unscheduled": ["b1", "b2"]},
     "dadapt_adam": {"unscheduled": ["b1", "b2"]},
     "msvag": {"unscheduled": ["b"]},
+    "came": {"unscheduled": ["b1", "b3"]},
+    "lion": {"bound": 1.0, "unscheduled": ["b1", "b2"]},
+    "madgrad": {"unscheduled": ["momentum"]},
+    "mars": {"unscheduled": ["b1"]},
+    "simplified_ademamix": {"unscheduled": ["b1"]},
+    "adapnm": {"unscheduled": ["b1"]},
     "adamw_independent": {"build": _peaked},
     "adamc": {"build": _normalized},
     "adamw_stochastic_rounding": {"build": _rounded},
     "lookahead_adam": {"build": _soon_synced},
+    "adashift": {"build": _soon_full, "unscheduled": ["b1"]},
 }
 
 SUBJECTS = {name: subject(name, **DETAILS.get(name, {})) for name in optimizers.names()} | {

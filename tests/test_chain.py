@@ -9,6 +9,7 @@ import optax
 import pytest
 
 import adamlab as al
+from adamlab import stages
 from adamlab.stages import (
     DirectionToDirection,
     GradientToDirection,
@@ -88,6 +89,10 @@ MISFITS = {
         lambda: al.chain(al.track_moments, al.precondition()),
         "stage 1 of the chain, track_moments, is no stage; call it: track_moments(...)",
     ),
+    "a list of stages": (
+        lambda: al.chain([al.track_moments(), al.precondition()]),
+        "stage 1 of the chain, a list, is no stage; unpack it: chain(*stages)",
+    ),
     "something else": (lambda: al.chain(al.track_moments(), 3), "stage 2 of the chain, 3, is no"),
     "nothing": (lambda: al.chain(), "chain() got no stages"),
     "center without mu": (
@@ -110,6 +115,20 @@ MISFITS = {
         lambda: al.adam(1e-3).update(GRADS, optax.EmptyState(), PARAMS),
         "must be what this chain's init returned",
     ),
+    "decay after the learning rate": (
+        lambda: al.chain(al.adam(1e-3), al.add_decayed_weights(0.1)),
+        "add_decayed_weights stands after the learning rate, which is to multiply what it adds",
+    ),
+    "rounding before the learning rate": (
+        lambda: al.chain(
+            al.scale_by_adam(), stages.compensate_rounding(), al.scale_by_learning_rate(1e-3)
+        ),
+        "compensate_rounding stands before the learning rate, but acts on the update",
+    ),
+    "rates left out": (
+        lambda: _step(al.chain(al.track_moments(), stages.to_rate(), stages.sign())),
+        "sign would leave out the rates; use apply_rate() after to_rate()",
+    ),
     "decay without parameters": (
         lambda: _step(al.chain(al.add_independent_decay(0.1)), params=None),
         "params=None: add_independent_decay needs the parameters",
@@ -120,6 +139,22 @@ MISFITS = {
 def _step(tx, params=PARAMS):
     with jax.numpy_dtype_promotion("standard"):
         return tx.update(GRADS, tx.init(PARAMS), params)
+
+
+def test_what_has_no_place_by_the_rate_or_no_rate_goes_anywhere():
+    """A chain without a rate is a part of another; of two rates one on the right side will do."""
+    rate = al.scale_by_learning_rate(1e-3)
+    for built in (
+        [al.scale_by_adam(), al.add_decayed_weights(0.1)],
+        [al.scale_by_adam(), stages.lookahead()],
+        [al.adam(1e-3), stages.clip_direction(1.0)],
+        [al.scale_by_adam(), stages.ema(0.9), rate],
+        [al.adam(1e-3), stages.ema(0.9)],
+        [rate, al.add_decayed_weights(0.1), al.scale_by_learning_rate(1.0)],
+        [rate, stages.compensate_rounding(), al.scale_by_learning_rate(1.0)],
+        [al.adam(1e-3), al.add_independent_decay(0.1), stages.lookahead()],
+    ):
+        al.chain(*built)
 
 
 @pytest.mark.parametrize("name", MISFITS)

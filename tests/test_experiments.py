@@ -240,8 +240,8 @@ def test_the_page_says_how_a_figure_is_read_and_what_to_try_beside_it():
     for name, experiment in BOOK.items():
         section = page.split(f'<section id="{name}">')[1].split("</section>")[0]
         caption = f"<figcaption>{html.escape(experiment.caption)}</figcaption>"
-        remedy = f"</figure><p><b>What to try.</b></p><pre>{html.escape(experiment.remedy)}"
-        assert caption + remedy in section, name
+        remedy = f"<p><b>What to try.</b></p><pre>{html.escape(experiment.remedy)}</pre>"
+        assert f'{caption}</figure><div class="whole">{remedy}</div>' in section, name
 
 
 def test_the_page_says_where_run_and_check_lie_apart(monkeypatch, tmp_path):

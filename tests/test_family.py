@@ -295,6 +295,96 @@ def test_what_another_library_calls_an_argument_is_said():
         torch.adam(learning_rate=0.1)
 
 
+@pytest.mark.parametrize("name", BUILDERS)
+def test_no_decay_rate_is_left_out_by_none(name):
+    """Adam without a moment is another chain; some have an argument for which None is a choice."""
+    build = BUILDERS[name]
+    parameters = inspect.signature(build).parameters
+    given = {n: value for n, value in NEEDED.items() if n in parameters}
+    rates = [n for n, p in parameters.items() if p.annotation == "DecayRate"]
+    for argument in rates:
+        with pytest.raises(TypeError, match=rf"^{argument}=None: must be a number"):
+            build(**{**given, argument: None})
+    if rates[:1] == list(parameters)[1:2]:
+        with pytest.raises(TypeError, match=rf"^{rates[0]}=None:"):
+            build(1e-3, None)
+
+
+@pytest.mark.parametrize(
+    ("package", "name", "message"),
+    [
+        (st, "precondtion", "adamlab.stages has no 'precondtion': did you mean 'precondition'"),
+        (torch, "Adam", "adamlab.compat.torch has no 'Adam': did you mean 'adam'"),
+        (keras, "lambb", "adamlab.compat.keras has no 'lambb': did you mean 'lamb'"),
+        (optax_forms, "prodgy", "adamlab.compat.optax has no 'prodgy': did you mean 'prodigy'"),
+    ],
+)
+def test_a_name_close_to_one_that_there_is_is_said(package, name, message):
+    with pytest.raises(AttributeError, match=message):
+        getattr(package, name)
+
+
+def test_what_is_grouped_is_an_optimizer():
+    for given in ("adam", opt.adam):
+        with pytest.raises(TypeError, match=r"^optimizer=.*: must be a gradient transformation"):
+            opt.group_small_leaves(given)
+
+
+RATES_BY_COMPLEMENT = {
+    "came": ("b3", 1e-5),
+    "simplified_ademamix": ("b1", 1e-4),
+    "madgrad": ("momentum", 1e-4),
+    "mars": ("b1", 1e-3),
+    "adapnm": ("b1", 1e-3),
+    "adanorm": ("r", 1e-3),
+    "lion": ("b1", 1e-3),
+}
+
+
+@pytest.mark.parametrize("name", RATES_BY_COMPLEMENT)
+def test_a_traced_complement_keeps_its_digits(name):
+    """A traced OneMinus gives the updates of a constant one for 100 steps, within 4 ulp."""
+    rate, complement = RATES_BY_COMPLEMENT[name]
+    grads = jax.random.normal(jax.random.key(0), (100, 4, 2))
+
+    def run(value):
+        tx = getattr(opt, name)(1e-3, **{rate: st.OneMinus(value)})
+
+        def step(carry, g):
+            params, state = carry
+            updates, state = tx.update(g, state, params)
+            return (optax.apply_updates(params, updates), state), updates
+
+        start = jnp.ones((4, 2))
+        with jax.numpy_dtype_promotion("standard"):
+            return jax.lax.scan(step, (start, tx.init(start)), grads)[1]
+
+    constant, traced = jax.jit(lambda: run(complement))(), jax.jit(run)(jnp.float32(complement))
+    apart = jnp.abs(constant - traced).max() / jnp.abs(constant).max()
+    assert apart < 4 * jnp.finfo(jnp.float32).eps
+
+
+@pytest.mark.parametrize("power", [-10, -15, -19, -22, -44])
+def test_an_angle_has_a_slope_at_any_size(power):
+    """Those of `atan2(s, 2 s)` by its two arguments, times s: 2/5 and -1/5."""
+    small = jnp.float32(10.0**power)
+    for cast in (jnp.float32, jnp.complex64):
+        moments = st.Moments(
+            {"w": small.astype(cast)}, {"w": small.astype(cast)}, {"w": jnp.float32(4.0)},
+            None, None, jnp.int32(1),
+        )  # fmt: skip
+
+        def angle(factor, moments=moments):
+            grown = jax.tree.map(lambda m: factor * m, moments.mu)
+            tx = st.precondition_atan2(a=1.0, b=float(small))
+            out, _ = tx.update(moments._replace(mu=grown), tx.init({"w": jnp.ones([])}))
+            return jnp.real(out["w"])
+
+        if small > 0:
+            np.testing.assert_allclose(jax.grad(angle)(1.0), 0.4, rtol=1e-5)
+        assert jnp.isfinite(jax.grad(angle)(1.0))
+
+
 def test_only_a_checks_own_name_is_changed():
     with pytest.raises(ValueError, match=r"^b3=2: must be a number"), named(b2="b3"):
         check_number("b2", 2.0, low=0, high=1)
@@ -568,7 +658,7 @@ def test_injected_numbers_change_without_compiling_and_are_kept_wide():
     state.hyperparams["b1"] = jnp.float32(0.5)
     step(params, state)
     np.testing.assert_allclose(np.asarray(first, np.float32), -1e-3, rtol=1e-2)
-    with pytest.raises(TypeError, match="unexpected keyword argument 'lr'"):
+    with pytest.raises(TypeError, match=r"^lr=0.001: adam has .* here it is learning_rate"):
         opt.inject_hyperparams(al.adam)(1e-3, lr=1e-3)
 
 

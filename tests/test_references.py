@@ -135,11 +135,14 @@ VARIANTS = {
     "adagrad": lambda: opt.adagrad(LR, eps=1e-3),
     "madgrad": lambda: opt.madgrad(LR),
     "prodigy": lambda: opt.prodigy(1.0, **WD, initial_distance=1e-3, coefficient=2.0),
-    "prodigy_optax": lambda: opt.prodigy(
-        1.0, **WD, initial_distance=1e-3, coefficient=2.0, correct=True
+    "prodigy_optax": lambda: optax_forms.prodigy(
+        eps=WD["eps"], weight_decay=WD["weight_decay"], betas=(WD["b1"], WD["b2"]),
+        estim_lr0=1e-3, estim_lr_coef=2.0,
     ),
     "dadapt_adam": lambda: opt.dadapt_adam(1.0, **WD, initial_distance=1e-3),
-    "dadapt_adam_optax": lambda: opt.dadapt_adam(1.0, **WD, initial_distance=1e-3, correct=True),
+    "dadapt_adam_optax": lambda: optax_forms.dadapt_adamw(
+        eps=WD["eps"], weight_decay=WD["weight_decay"], betas=(WD["b1"], WD["b2"]), estim_lr0=1e-3,
+    ),
     "schedule_free_adamw": lambda: opt.schedule_free_adamw(LR, **WD),
     "schedule_free_adamw_warmup": lambda: opt.schedule_free_adamw(
         lambda n: LR * jnp.minimum((n + 1.0) / 10, 1.0), **WD
@@ -442,6 +445,25 @@ def test_a_variant_that_is_plain_adam_is_noticed(name, stored, x64):
         if name == "soap":  # it has leaves of its own
             plain = trajectory(VARIANTS[other](), name)
         assert max(distance(plain, stored[entry]) for entry in entries) > 1e-7, other
+
+
+@pytest.mark.parametrize(("name", "where"), TESTED_ELSEWHERE.items())
+def test_what_is_tested_elsewhere_is_there(name, where):
+    """A test of that name, or that names the variant in a file of that name."""
+    own = Path(__file__)
+    if where.startswith("test_avagrad"):
+        assert callable(globals()[where])
+    else:
+        assert f"{name}(" in (own.parent / f"{where}.py").read_text()
+
+
+def test_optaxs_optimistic_adam_extrapolates_nadams_direction(x64):
+    given = {"alpha": 1.5, "beta": 0.5, "b1": 0.8, "b2": 0.95, "eps": 1e-3}
+    ours = trajectory(optax_forms.optimistic_adam_v2(LR, **given))
+    theirs = trajectory(optax.optimistic_adam_v2(LR, **given))
+    assert distance(ours, theirs) <= 1e-12
+    plain = trajectory(opt.optimistic_adam(LR, **given))
+    assert distance(plain, theirs) > 1e-3
 
 
 def test_adam_without_its_bias_correction_is_noticed(stored, x64):

@@ -208,9 +208,13 @@ def test_small_steps_are_lost_without_compensation():
     wanted = 1 - 2000 * rate
     kahan = _drift(stages.chain(al.adam(rate), stages.compensate_rounding()))
     np.testing.assert_allclose(kahan, wanted, atol=2**-8)
-    stochastic = _drift(stages.chain(al.adam(rate), stages.round_stochastically(jax.random.key(0))))
+    np.testing.assert_array_equal(_drift(opt.adamw_kahan(rate, weight_decay=0.0)), kahan)
+    stage = stages.round_stochastically(jax.random.key(0))
+    stochastic = _drift(stages.chain(al.adam(rate), stage))
     assert abs(stochastic.mean() - wanted) < 4 * stochastic.std() / 16
     assert stochastic.std() > 0
+    named = opt.adamw_stochastic_rounding(rate, jax.random.key(0), weight_decay=0.0)
+    np.testing.assert_array_equal(_drift(named), stochastic)
 
 
 def test_kahan_stays_near_its_reference():

@@ -3,6 +3,8 @@
 Nothing here trains. What takes arrays is NumPy in float64; what takes a loss is pure JAX.
 """
 
+import typing
+
 from adamlab.analysis.box_counting import (
     BoxDimension,
     boundary_corners,
@@ -41,3 +43,8 @@ __all__ = [
     "separability",
     "top_eigenvalue",
 ]
+
+if not typing.TYPE_CHECKING:  # which would take any name for one that there is
+    from adamlab._lookup import lookup as _lookup
+
+    __getattr__ = _lookup("adamlab.analysis", __all__)

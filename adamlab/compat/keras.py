@@ -9,6 +9,7 @@ infinite one makes its parameter NaN.
 
 from __future__ import annotations
 
+import typing
 from typing import Any
 
 from adamlab._checks import check_flags, check_number, named
@@ -40,9 +41,22 @@ from adamlab.stages import (
     unrooted,
 )
 
+__all__ = [
+    "adafactor",
+    "adagrad",
+    "adam",
+    "adamax",
+    "adamw",
+    "lamb",
+    "lion",
+    "nadam",
+    "rmsprop",
+    "sgd",
+]
 
-@named(b1="beta_1", b2="beta_2", eps="epsilon")
+
 @takes_options
+@named(b1="beta_1", b2="beta_2", eps="epsilon")
 def adam(
     learning_rate: Any = 1e-3,
     beta_1: Any = 0.9,
@@ -75,8 +89,8 @@ def adamw(
     return adam(learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay)
 
 
-@named(b1="beta_1", b2="beta_2", eps="epsilon")
 @takes_options
+@named(b1="beta_1", b2="beta_2", eps="epsilon")
 def nadam(
     learning_rate: Any = 1e-3,
     beta_1: float = 0.9,
@@ -93,8 +107,8 @@ def nadam(
     )
 
 
-@named(b1="beta_1", b2="beta_2", eps="epsilon")
 @takes_options
+@named(b1="beta_1", b2="beta_2", eps="epsilon")
 def adamax(
     learning_rate: Any = 1e-3,
     beta_1: Any = 0.9,
@@ -111,8 +125,8 @@ def adamax(
     )
 
 
-@named(b1="rho", b2="rho", eps_root="epsilon", decay="momentum")
 @takes_options
+@named(b1="rho", b2="rho", eps_root="epsilon", decay="momentum")
 def rmsprop(
     learning_rate: Any = 1e-3,
     rho: Any = 0.9,
@@ -131,8 +145,8 @@ def rmsprop(
     )
 
 
-@named(initial="initial_accumulator_value", eps_root="epsilon")
 @takes_options
+@named(initial="initial_accumulator_value", eps_root="epsilon")
 def adagrad(
     learning_rate: Any = 1e-3,
     initial_accumulator_value: float = 0.1,
@@ -147,8 +161,8 @@ def adagrad(
     )
 
 
-@named(b1="beta_1", b2="beta_2", eps="epsilon")
 @takes_options
+@named(b1="beta_1", b2="beta_2", eps="epsilon")
 def lion(
     learning_rate: Any = 1e-3,
     beta_1: float = 0.9,
@@ -159,8 +173,8 @@ def lion(
     return plain_lion(learning_rate, beta_1, beta_2, weight_decay=_number(weight_decay))
 
 
-@named(decay="momentum")
 @takes_options
+@named(decay="momentum")
 def sgd(
     learning_rate: Any = 1e-2,
     momentum: Any = 0.0,
@@ -172,8 +186,8 @@ def sgd(
     return chain(*_finish_within_momentum(learning_rate, weight_decay, momentum, nesterov))
 
 
-@named(b1="beta_1", b2="beta_2", eps="epsilon")
 @takes_options
+@named(b1="beta_1", b2="beta_2", eps="epsilon")
 def lamb(
     learning_rate: Any = 1e-3, beta_1: Any = 0.9, beta_2: Any = 0.999, epsilon: Any = 1e-7
 ) -> Optimizer:
@@ -181,8 +195,8 @@ def lamb(
     return plain_lamb(learning_rate, beta_1, beta_2, epsilon)
 
 
-@named(eps="epsilon_1", max_rms="clip_threshold", min_scale="epsilon_2")
 @takes_options
+@named(eps="epsilon_1", max_rms="clip_threshold", min_scale="epsilon_2")
 def adafactor(
     learning_rate: Any = 1e-3,
     beta_2_decay: float = -0.8,
@@ -225,3 +239,9 @@ def _finish_within_momentum(
 
 def _number(weight_decay: Any) -> Any:
     return 0.0 if weight_decay is None else weight_decay
+
+
+if not typing.TYPE_CHECKING:  # which would take any name for one that there is
+    from adamlab._lookup import lookup as _lookup
+
+    __getattr__ = _lookup("adamlab.compat.keras", __all__)

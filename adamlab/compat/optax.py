@@ -1,17 +1,22 @@
 """Optax's optimizers (Optax 0.2.8) where they differ from adamlab's of the same name.
 
 The others agree, apart from Optax's numerical faults: `adamlab.adam`, `adamw`, `amsgrad`,
-`rmsprop`, `sgd`, and `adamlab.optimizers`' `adabelief`, `adagrad`, `adamax`, `ademamix`, `lamb`,
-`lion`, `nadam`, `novograd`, `radam`, `sm3`, `yogi`.
+`rmsprop`, `sgd`, and `adamlab.optimizers`' `acprop`, `adabelief`, `adafactor`, `adagrad`, `adamax`,
+`ademamix`, `adopt`, `lamb`, `lion`, `madgrad`, `nadam`, `novograd`, `radam`, `schedule_free_adamw`,
+`signum`, `simplified_ademamix`, `sm3`, `yogi`. Their arguments may stand in another order: name
+them.
 """
 
 from __future__ import annotations
 
+import typing
 from typing import Any
 
 from adamlab._checks import named
 from adamlab._lookup import takes_options
-from adamlab.optimizers import Optimizer
+from adamlab.compat._pairs import Betas, pair
+from adamlab.optimizers import Optimizer, dadapt_adam
+from adamlab.optimizers import prodigy as authors_prodigy
 from adamlab.optimizers._finish import finish
 from adamlab.stages import (
     DecayRate,
@@ -20,7 +25,9 @@ from adamlab.stages import (
     chain,
     clip_direction,
     correct_bias,
+    extrapolate,
     means,
+    nesterov,
     precondition,
     previous,
     scale_by_learning_rate,
@@ -29,6 +36,14 @@ from adamlab.stages import (
     unrooted,
 )
 from adamlab.stages._decay_rate import plain_decay
+
+__all__ = [
+    "adan",
+    "dadapt_adamw",
+    "optimistic_adam_v2",
+    "prodigy",
+    "sophia",
+]
 
 
 @takes_options
@@ -54,8 +69,72 @@ def adan(
     )
 
 
-@named(floor="eps", bound="clip_threshold", every="update_interval")
+_distance = named(
+    b1="betas[0]", b2="betas[1]", initial_distance="estim_lr0", coefficient="estim_lr_coef"
+)
+
+
 @takes_options
+@_distance
+def prodigy(
+    learning_rate: Any = 1.0,
+    betas: Betas = (0.9, 0.999),
+    eps: float = 1e-8,
+    estim_lr0: float = 1e-6,
+    estim_lr_coef: float = 1.0,
+    weight_decay: float = 0.0,
+) -> Optimizer:
+    """`optax.contrib.prodigy`: bias correction always, which its authors leave off unless told."""
+    return authors_prodigy(
+        learning_rate, *pair("betas", betas), eps, weight_decay=weight_decay,
+        initial_distance=estim_lr0, coefficient=estim_lr_coef, correct=True,
+    )  # fmt: skip
+
+
+@takes_options
+@_distance
+def dadapt_adamw(
+    learning_rate: Any = 1.0,
+    betas: Betas = (0.9, 0.999),
+    eps: float = 1e-8,
+    estim_lr0: float = 1e-6,
+    weight_decay: float = 0.0,
+) -> Optimizer:
+    """`optax.contrib.dadapt_adamw`: bias correction always, as in Optax's `prodigy`."""
+    return dadapt_adam(
+        learning_rate, *pair("betas", betas), eps, weight_decay=weight_decay,
+        initial_distance=estim_lr0, correct=True,
+    )  # fmt: skip
+
+
+@takes_options
+def optimistic_adam_v2(
+    learning_rate: Any,
+    *,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: Any = 1e-8,
+    eps_root: Any = 0.0,
+    mu_dtype: Any = None,
+) -> Optimizer:
+    """`optax.optimistic_adam_v2`: what extrapolates is Nadam's direction.
+
+    With its `nesterov=False`, Adam's, it is `adamlab.optimizers.optimistic_adam`.
+    """
+    return chain(
+        track_moments(b1, b2, mu_dtype=mu_dtype),
+        nesterov(b1),
+        correct_bias(),
+        precondition(eps, eps_root),
+        extrapolate(alpha, beta),
+        scale_by_learning_rate(learning_rate),
+    )
+
+
+@takes_options
+@named(floor="eps", bound="clip_threshold", every="update_interval")
 def sophia(
     learning_rate: Any,
     b1: DecayRate = 0.965,
@@ -79,3 +158,9 @@ def sophia(
         add_decayed_weights(weight_decay),
         scale_by_learning_rate(learning_rate),
     )
+
+
+if not typing.TYPE_CHECKING:  # which would take any name for one that there is
+    from adamlab._lookup import lookup as _lookup
+
+    __getattr__ = _lookup("adamlab.compat.optax", __all__)

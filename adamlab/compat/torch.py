@@ -9,6 +9,7 @@ infinite one makes its parameter NaN.
 
 from __future__ import annotations
 
+import typing
 from typing import Any
 
 import jax
@@ -17,6 +18,7 @@ import optax
 
 from adamlab._checks import check_flags, check_number, named
 from adamlab._lookup import takes_options
+from adamlab.compat._pairs import Betas, pair
 from adamlab.optimizers import Optimizer, nadam_scheduled
 from adamlab.optimizers import sgd as plain_sgd
 from adamlab.optimizers._finish import coupled, decays, finish
@@ -49,20 +51,23 @@ from adamlab.stages import (
 )
 from adamlab.stages.numerics import at_step, ratio
 
-Betas = tuple[Any, Any]
+__all__ = [
+    "adafactor",
+    "adagrad",
+    "adam",
+    "adamax",
+    "adamw",
+    "nadam",
+    "radam",
+    "rmsprop",
+    "sgd",
+]
 
 _named = named(learning_rate="lr", b1="betas[0]", b2="betas[1]")
 
 
-def _pair(name: str, value: Any) -> tuple[Any, Any]:
-    """`value`, refused where it is not a pair."""
-    if not isinstance(value, tuple | list) or len(value) != 2:
-        raise TypeError(f"{name}={value!r}: must be two values, as a tuple")
-    return value[0], value[1]
-
-
-@_named
 @takes_options
+@_named
 def sgd(
     lr: Any = 1e-3,
     momentum: Any = 0.0,
@@ -95,8 +100,8 @@ def sgd(
     )
 
 
-@_named
 @takes_options
+@_named
 def adam(
     lr: Any = 1e-3,
     betas: Betas = (0.9, 0.999),
@@ -110,7 +115,7 @@ def adam(
     check_flags(amsgrad=amsgrad, decoupled_weight_decay=decoupled_weight_decay)
     return chain(
         *coupled(0.0 if decoupled_weight_decay else weight_decay),
-        track_moments(*_pair("betas", betas)),
+        track_moments(*pair("betas", betas)),
         *([amsgrad_max()] if amsgrad else []),
         correct_bias(),
         precondition(eps),
@@ -130,8 +135,8 @@ def adamw(
     return adam(lr, betas, eps, weight_decay, amsgrad, decoupled_weight_decay=True)
 
 
-@_named
 @takes_options
+@_named
 def nadam(
     lr: Any = 2e-3,
     betas: tuple[float, Any] = (0.9, 0.999),
@@ -142,14 +147,14 @@ def nadam(
 ) -> Optimizer:
     """`torch.optim.NAdam`: the momentum warms up as `b1 (1 - 0.96^(t momentum_decay) / 2)`."""
     check_flags(decoupled_weight_decay=decoupled_weight_decay)
-    b1, b2 = _pair("betas", betas)
+    b1, b2 = pair("betas", betas)
     if decoupled_weight_decay:
         return nadam_scheduled(lr, b1, b2, eps, momentum_decay, weight_decay=weight_decay)
     return chain(*coupled(weight_decay), nadam_scheduled(lr, b1, b2, eps, momentum_decay))
 
 
-@_named
 @takes_options
+@_named
 def radam(
     lr: Any = 1e-3,
     betas: Betas = (0.9, 0.999),
@@ -159,7 +164,7 @@ def radam(
 ) -> Optimizer:
     """`torch.optim.RAdam`: eps beside the uncorrected root."""
     check_flags(decoupled_weight_decay=decoupled_weight_decay)
-    b1, b2 = _pair("betas", betas)
+    b1, b2 = pair("betas", betas)
     return chain(
         *coupled(0.0 if decoupled_weight_decay else weight_decay),
         track_moments(b1, b2),
@@ -171,8 +176,8 @@ def radam(
     )
 
 
-@_named
 @takes_options
+@_named
 def adamax(
     lr: Any = 2e-3,
     betas: Betas = (0.9, 0.999),
@@ -180,7 +185,7 @@ def adamax(
     weight_decay: Any = 0.0,
 ) -> Optimizer:
     """`torch.optim.Adamax`: eps is added to the gradient's magnitude, inside the maximum."""
-    b1, b2 = _pair("betas", betas)
+    b1, b2 = pair("betas", betas)
     return chain(
         *coupled(weight_decay),
         track_moments(b1, largest(b2, eps)),
@@ -190,8 +195,8 @@ def adamax(
     )
 
 
-@named(learning_rate="lr", b1="alpha", b2="alpha", decay="momentum")
 @takes_options
+@named(learning_rate="lr", b1="alpha", b2="alpha", decay="momentum")
 def rmsprop(
     lr: Any = 1e-2,
     alpha: Any = 0.99,
@@ -212,8 +217,8 @@ def rmsprop(
     )
 
 
-@named(initial="initial_accumulator_value")
 @takes_options
+@named(initial="initial_accumulator_value")
 def adagrad(
     lr: Any = 1e-2,
     lr_decay: float = 0.0,
@@ -237,8 +242,8 @@ def adagrad(
     )
 
 
-@named(max_rms="d", min_scale="eps[1]")
 @takes_options
+@named(max_rms="d", min_scale="eps[1]")
 def adafactor(
     lr: Any = 1e-2,
     beta2_decay: float = -0.8,
@@ -255,7 +260,7 @@ def adafactor(
     check_number("lr", lr, low=0)
     check_number("beta2_decay", beta2_decay, high=0, open_high=True, scheduled=False)
     check_number("d", d, low=1, scheduled=False)
-    least, min_scale = _pair("eps", eps)
+    least, min_scale = pair("eps", eps)
     if least is not None:
         check_number("eps[0]", least, low=0, scheduled=False)
 
@@ -287,3 +292,9 @@ def _bound_from_below(eps: float | None) -> MomentsToMoments:
         return moments._replace(nu=jax.tree.map(leaf, moments.grad, moments.nu))
 
     return MomentsToMoments.from_function("bound_from_below", bound, needs=("nu",))
+
+
+if not typing.TYPE_CHECKING:  # which would take any name for one that there is
+    from adamlab._lookup import lookup as _lookup
+
+    __getattr__ = _lookup("adamlab.compat.torch", __all__)

@@ -1,5 +1,7 @@
 """Convergence maps: trainings over a grid, the outcome of each, and what the map shows."""
 
+import typing
+
 from adamlab.maps.band import (
     Band,
     border,
@@ -30,3 +32,8 @@ __all__ = [
     "typical_outcome",
     "with_outcomes",
 ]
+
+if not typing.TYPE_CHECKING:  # which would take any name for one that there is
+    from adamlab._lookup import lookup as _lookup
+
+    __getattr__ = _lookup("adamlab.maps", __all__)

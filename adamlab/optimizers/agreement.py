@@ -32,7 +32,7 @@ from adamlab.stages import (
     track_window,
 )
 from adamlab.stages import yogi as yogi_squares
-from adamlab.stages._decay_rate import plain_decay
+from adamlab.stages._decay_rate import complement_of
 
 
 @takes_options
@@ -171,8 +171,8 @@ def _proximal(learning_rate: Any, weight_decay: Any) -> Any:
     return lambda n: _proximal(learning_rate(n), weight_decay)
 
 
-@named(decay="r")
 @takes_options
+@named(decay="r")
 def adanorm(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -201,7 +201,7 @@ def adanorm(
 @takes_options
 def mars(
     learning_rate: Any,
-    b1: float = 0.95,
+    b1: DecayRate = 0.95,
     b2: DecayRate = 0.99,
     gamma: float = 0.025,
     eps: Any = 1e-8,
@@ -214,17 +214,17 @@ def mars(
     Yuan et al. 2024, algorithm 1. The update of the authors' code and of
     `pytorch_optimizer.MARS(mars_type="adamw")`; pass `previous_grad` to `update` for exact MARS.
     """
-    b1 = plain_decay("b1", b1)
+    newest = complement_of("b1", b1)
     check_number("gamma", gamma, scheduled=False)
     return chain(
-        add_gradient_difference(gamma * b1 / (1 - b1)),
+        add_gradient_difference(gamma * (1 - newest) / newest),
         scale_by_adam(b1, b2, eps),
         *finish(learning_rate, weight_decay, mask),
     )
 
 
-@named(length="keep_num")
 @takes_options
+@named(length="keep_num")
 def adashift(
     learning_rate: Any,
     b1: float = 0.9,

@@ -43,8 +43,8 @@ from adamlab.stages._decay_rate import check_decay, plain_decay
 from adamlab.stages.numerics import at_step, step_number
 
 
-@named(rate="b2")
 @takes_options
+@named(rate="b2")
 def novograd(
     learning_rate: Any,
     b1: float = 0.9,
@@ -122,8 +122,8 @@ def relative_rate(learning_rate: Any) -> Callable[[Any], Any]:
     return lambda n: jnp.minimum(at_step(learning_rate, n), step_number(n) ** -0.5)
 
 
-@named(max_rms="clip")
 @takes_options
+@named(max_rms="clip")
 def adafactor(
     learning_rate: Any,
     min_dim_size: int = 128,
@@ -157,13 +157,13 @@ def adafactor(
     )
 
 
-@named(max_rms="clip")
 @takes_options
+@named(max_rms="clip")
 def came(
     learning_rate: Any,
-    b1: float = 0.9,
+    b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    b3: float = 0.9999,
+    b3: DecayRate = 0.9999,
     eps: float = 1e-30,
     eps_confidence: float = 1e-16,
     clip: float = 1.0,
@@ -177,7 +177,6 @@ def came(
     `m = ema(u)`, `m / sqrt(ema_b3((u - m)² + eps))`, both second moments factored over the last two
     axes (Luo et al. 2023, algorithm 2). The update of the authors' `came_pytorch.CAME`.
     """
-    b1, b3 = plain_decay("b1", b1), plain_decay("b3", b3)
     return chain(
         track_moments(None, factored(b2, eps, min_dim_size, last_two)),
         precondition(0.0),
@@ -187,8 +186,8 @@ def came(
     )
 
 
-@named(b1="momentum", eps_root="eps")
 @takes_options
+@named(b1="momentum", eps_root="eps")
 def sm3(
     learning_rate: Any,
     momentum: DecayRate = 0.9,

@@ -26,12 +26,12 @@ from adamlab.stages import (
     track_moments,
     track_weighted_sums,
 )
-from adamlab.stages._decay_rate import plain_decay
+from adamlab.stages._decay_rate import complement_of, plain_decay
 from adamlab.stages.numerics import at_step, step_number
 
 
-@named(decay="momentum")
 @takes_options
+@named(decay="momentum")
 def sgd(
     learning_rate: Any,
     momentum: Any = None,
@@ -50,8 +50,8 @@ def sgd(
     return chain(trace(momentum, nesterov, accumulator_dtype), rate)
 
 
-@named(b1="decay", b2="decay", initial="initial_scale", eps_root="eps", decay="momentum")
 @takes_options
+@named(b1="decay", b2="decay", initial="initial_scale", eps_root="eps", decay="momentum")
 def rmsprop(
     learning_rate: Any,
     decay: DecayRate = 0.9,
@@ -82,8 +82,8 @@ def rmsprop(
     )
 
 
-@named(initial="initial_accumulator_value", eps_root="eps")
 @takes_options
+@named(initial="initial_accumulator_value", eps_root="eps")
 def adagrad(
     learning_rate: Any, initial_accumulator_value: float = 0.1, eps: Any = 1e-7
 ) -> Optimizer:
@@ -102,7 +102,7 @@ def adagrad(
 @takes_options
 def madgrad(
     learning_rate: Any,
-    momentum: float = 0.9,
+    momentum: DecayRate = 0.9,
     eps: float = 1e-6,
     *,
     weight_decay: Any = 0.0,
@@ -124,7 +124,7 @@ def madgrad(
         track_weighted_sums(weight),
         precondition(cube_root(eps)),
         anchor_to_start(),
-        scale_by_learning_rate(1 - plain_decay("momentum", momentum)),
+        scale_by_learning_rate(complement_of("momentum", momentum)),
     )
 
 
@@ -143,8 +143,8 @@ def signum(
 @takes_options
 def lion(
     learning_rate: Any,
-    b1: float = 0.9,
-    b2: float = 0.99,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.99,
     mu_dtype: Any = None,
     *,
     weight_decay: Any = 1e-3,
@@ -158,11 +158,13 @@ def lion(
     Raises:
         ValueError: b1 or b2 is outside [0, 1), or b2 is 0.
     """
-    b1, b2 = plain_decay("b1", b1), plain_decay("b2", b2)
-    check_number("b2", b2, low=0, high=1, open_low=True, open_high=True, scheduled=False)
+    newest = complement_of("b1", b1), complement_of("b2", b2)
+    plain = plain_decay("b2", b2)
+    check_number("b2", plain, low=0, high=1, open_low=True, open_high=True, scheduled=False)
+    of_gradient = (newest[0] - newest[1]) / plain
     return chain(
         track_moments(b2, None, mu_dtype=mu_dtype),
-        mix_gradient(b1 / b2, 1 - b1 / b2),
+        mix_gradient(1 - of_gradient, of_gradient),
         sign(),
         *finish(learning_rate, weight_decay, mask),
     )

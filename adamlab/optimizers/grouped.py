@@ -39,7 +39,12 @@ def group_small_leaves(
     Raises:
         ValueError: `max_size` or `group` is no whole number >= 1; `init` finds a mask; `update`
             gets gradients that are no tree like the parameters.
+        TypeError: `optimizer` is no gradient transformation.
     """
+    if not isinstance(optimizer, optax.GradientTransformation):
+        raise TypeError(
+            f"optimizer={optimizer!r}: must be a gradient transformation, such as adam(1e-3)"
+        )
     check_count("max_size", max_size)
     check_count("group", group)
     inner = optax.with_extra_args_support(optimizer)

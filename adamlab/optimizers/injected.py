@@ -32,7 +32,11 @@ def inject_hyperparams(factory: Callable[..., optax.GradientTransformation]) -> 
 
     @functools.wraps(factory)
     def build(*args: Any, **kwargs: Any) -> Optimizer:
-        bound = signature.bind(*args, **kwargs)
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError:
+            factory(*args, **kwargs)  # which says better what is wrong
+            raise
         bound.apply_defaults()
         static = [
             name for name, value in bound.arguments.items()

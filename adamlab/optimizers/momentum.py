@@ -26,12 +26,12 @@ from adamlab.stages import (
     track_mu,
     track_mu_by_variance,
 )
-from adamlab.stages._decay_rate import plain_decay
+from adamlab.stages._decay_rate import complement_of, plain_decay
 from adamlab.stages.numerics import step_number
 
 
-@named(momentum="b1")
 @takes_options
+@named(momentum="b1")
 def nadam(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -145,11 +145,11 @@ def ademamix(
     )
 
 
-@named(grad_weight="alpha")
 @takes_options
+@named(grad_weight="alpha")
 def simplified_ademamix(
     learning_rate: Any,
-    b1: float = 0.99,
+    b1: DecayRate = 0.99,
     b2: DecayRate = 0.95,
     alpha: float = 0.0,
     eps: Any = 1e-8,
@@ -166,7 +166,7 @@ def simplified_ademamix(
         track_moments(None, b2),
         correct_bias(),
         track_mu(b1),
-        mix_gradient(1 / (1 - plain_decay("b1", b1)), alpha),
+        mix_gradient(1 / complement_of("b1", b1), alpha),
         precondition(eps),
         *finish(learning_rate, weight_decay, mask),
     )
@@ -175,7 +175,7 @@ def simplified_ademamix(
 @takes_options
 def adapnm(
     learning_rate: Any,
-    b1: float = 0.9,
+    b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
     b3: float = 1.0,
     eps: Any = 1e-8,
@@ -189,7 +189,7 @@ def adapnm(
     """
     return chain(
         track_moments(None, b2),
-        positive_negative_momentum(plain_decay("b1", b1), b3),
+        positive_negative_momentum(b1, b3),
         correct_bias(),
         precondition(eps),
         *finish(learning_rate, weight_decay, mask),

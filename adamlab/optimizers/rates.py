@@ -59,8 +59,8 @@ def radam(
     )
 
 
-@named(power="partial")
 @takes_options
+@named(power="partial")
 def padam(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -82,8 +82,8 @@ def padam(
     )
 
 
-@named(b1="b")
 @takes_options
+@named(b1="b")
 def msvag(
     learning_rate: Any, b: DecayRate = 0.9, *, weight_decay: Any = 0.0, mask: Mask = None
 ) -> Optimizer:
@@ -203,8 +203,8 @@ def adamod(
     )
 
 
-@named(max_rms="clip")
 @takes_options
+@named(max_rms="clip")
 def fadam(
     learning_rate: Any,
     b1: DecayRate = 0.9,

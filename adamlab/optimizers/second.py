@@ -81,8 +81,8 @@ def adabelief(
     )
 
 
-@named(initial="initial_accumulator_value")
 @takes_options
+@named(initial="initial_accumulator_value")
 def yogi(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -107,8 +107,8 @@ def yogi(
     )
 
 
-@named(rate="b2")
 @takes_options
+@named(rate="b2")
 def adopt(
     learning_rate: Any,
     b1: DecayRate = 0.9,
@@ -264,8 +264,8 @@ def adahessian(
     )
 
 
-@named(floor="eps", bound="clip")
 @takes_options
+@named(floor="eps", bound="clip")
 def sophia(
     learning_rate: Any,
     b1: DecayRate = 0.965,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable
 
 from adamlab.problems._problem import Problem
@@ -92,3 +93,8 @@ __all__ = [
     "with_outliers",
     "zhang",
 ]
+
+if not typing.TYPE_CHECKING:  # which would take any name for one that there is
+    from adamlab._lookup import lookup as _lookup
+
+    __getattr__ = _lookup("adamlab.problems", __all__)

@@ -1,22 +1,27 @@
 """The stages that optimizers are chained from, grouped by what they take and give."""
 
+import typing
+
 from adamlab.stages._catalogue import vocabulary
 from adamlab.stages._chain import chain
 from adamlab.stages._decay_rate import DecayRate, OneMinus, decay_at
 from adamlab.stages._forms import gradient_like, zeros_like_field
 from adamlab.stages._kinds import (
+    DirectionAfterRate,
+    DirectionBeforeRate,
+    DirectionTimesRate,
     DirectionToDirection,
     GradientToDirection,
     GradientToGradient,
     GradientToMoments,
     MissingArgumentError,
-    Moments,
     MomentsToDirection,
     MomentsToMoments,
     Stage,
     extra_args_of,
     parts_of,
 )
+from adamlab.stages._moments import Moments
 from adamlab.stages.basis import in_basis
 from adamlab.stages.coarse import (
     all_axes,
@@ -128,6 +133,9 @@ from adamlab.stages.update import (
 __all__ = [
     "DecayRate",
     "Denominator",
+    "DirectionAfterRate",
+    "DirectionBeforeRate",
+    "DirectionTimesRate",
     "DirectionToDirection",
     "EightBit",
     "GradientToDirection",
@@ -237,3 +245,8 @@ __all__ = [
     "yogi",
     "zeros_like_field",
 ]
+
+if not typing.TYPE_CHECKING:  # which would take any name for one that there is
+    from adamlab._lookup import lookup as _lookup
+
+    __getattr__ = _lookup("adamlab.stages", __all__)

@@ -21,12 +21,13 @@ from adamlab.stages._kinds import (
     GradientToDirection,
     GradientToGradient,
     Kind,
-    Moments,
+    Side,
     Stage,
     extra_args_of,
     name_of,
     parts_of,
 )
+from adamlab.stages._moments import Moments
 from adamlab.stages.numerics import after
 
 _WHOLE: dict[tuple[Kind, Kind], type[Stage]] = {
@@ -60,10 +61,12 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
 
     Raises:
         TypeError: one of `stages` is no gradient transformation.
-        ValueError: there are no stages, two neighbours do not fit, or the chain starts or ends
-            in moments.
+        ValueError: there are no stages, two neighbours do not fit, the chain starts or ends in
+            moments, or a stage stands on the wrong side of the learning rate.
     """
     takes, gives = _check_kinds(stages)
+    sides = tuple(side for stage in stages for side in getattr(stage.update, "sides", ()))
+    _check_sides(sides)
     extended = [optax.with_extra_args_support(stage) for stage in stages]
 
     def init(params: optax.Params) -> tuple[Any, ...]:
@@ -119,6 +122,7 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
     update.parts = tuple(  # type: ignore[attr-defined]
         part for stage in stages for part in parts_of(stage)
     )
+    update.sides = sides  # type: ignore[attr-defined]
     update.extra_args = tuple(arg for arg in needed if arg != "moments")  # type: ignore[attr-defined]
     if takes is None or gives is None:
         return optax.GradientTransformationExtraArgs(init, update)
@@ -150,6 +154,25 @@ def _takes_direction(stage: optax.GradientTransformation) -> bool:
     return isinstance(stage, Stage) and stage.takes == "direction"
 
 
+def _check_sides(sides: tuple[tuple[str, Side], ...]) -> None:
+    """Where there is a learning rate, refuse what stands on the wrong side of it.
+
+    Of several rates one on the right side will do.
+    """
+    rates = [place for place, (_, side) in enumerate(sides) if side == "at"]
+    for place, (name, side) in enumerate(sides):
+        if side == "before" and rates and place > rates[-1]:
+            raise ValueError(
+                f"{name} stands after the learning rate, which is to multiply what it adds; put it "
+                "before scale_by_learning_rate"
+            )
+        if side == "after" and rates and place < rates[0]:
+            raise ValueError(
+                f"{name} stands before the learning rate, but acts on the update as it is applied; "
+                "put it after scale_by_learning_rate"
+            )
+
+
 def _check_kinds(
     stages: tuple[optax.GradientTransformation, ...],
 ) -> tuple[Kind | None, Kind | None]:
@@ -162,6 +185,8 @@ def _check_kinds(
         if not isinstance(stage, optax.GradientTransformation):
             name = getattr(stage, "__name__", repr(stage))
             hint = f"; call it: {name}(...)" if callable(stage) else ""
+            if isinstance(stage, list | tuple):
+                name, hint = f"a {type(stage).__name__}", "; unpack it: chain(*stages)"
             raise TypeError(f"stage {place} of the chain, {name}, is no stage{hint}")
         here = f"stage {place} of the chain, {name_of(stage)},"
         if not isinstance(stage, Stage):

@@ -114,6 +114,17 @@ def check_constant_decay(name: str, rate: Any) -> None:
     check_decay(name, rate)
 
 
+def complement_of(name: str, rate: Any) -> Scalar:
+    """1 - b for one decay rate, with all its digits where it is given by `OneMinus`.
+
+    Raises:
+        TypeError: it is a schedule.
+        ValueError: a concrete one is outside [0, 1).
+    """
+    check_constant_decay(name, rate)
+    return decay_at(rate, jnp.zeros([], jnp.int32)).complement
+
+
 def plain_decay(name: str, rate: Any) -> Any:
     """A decay rate as one number, for what computes with the number itself.
 

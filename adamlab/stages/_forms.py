@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from adamlab.stages._kinds import Moments
+from adamlab.stages._moments import Moments
 from adamlab.stages.numerics import wide_dtype
 
 

@@ -1,55 +1,18 @@
-"""Moments, the value that travels between stages, and the types of stage by their two doors."""
+"""The types of stage by their two doors, and by their side of the learning rate."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, Self
 
-import jax.numpy as jnp
 import optax
 
+from adamlab.stages._moments import FIELD_HINTS, Moments, require_fields, require_moments
 from adamlab.stages.numerics import cast_like, promoting
 
 Kind = Literal["gradient", "moments", "direction"]
-
-
-class Moments(NamedTuple):
-    """A gradient with its running averages: what `track_moments` hands to the stages after it.
-
-    Each of `grad`, `mu` and `nu` is a tree like the parameters (`nu` may be coarser). The averages
-    are float32 or wider whatever their storage type, so that the stages in between lose nothing.
-    """
-
-    grad: Any
-    """The gradient of this step, in its own dtype."""
-    mu: Any
-    """First moment, or None where none is tracked."""
-    nu: Any
-    """Second moment, or None where none is tracked."""
-    mu_mass: Any
-    """Scalar: what `mu` is still to be divided by, `1 - b1**t` for a constant b1.
-
-    A tree like `mu` where each element has a b1 of its own; None where there is no bias, or none
-    any more.
-    """
-    nu_mass: Any
-    """Scalar: what `nu` is still to be divided by, `1 - b2**t` for a constant b2; or None."""
-    count: Any
-    """Scalar int32 array: the number of this step, from 1."""
-    rate: Any = None
-    """What each element of `mu` is multiplied by, where a stage has put it in `nu`'s place."""
-    mu_gathered: Any = None
-    """The weight that `mu` has gathered, corrected for or not: how young it is."""
-    nu_gathered: Any = None
-    """The weight that `nu` has gathered, corrected for or not."""
-
-    def with_mu(self, mu: Any, mass: Any) -> Self:
-        """These with a newly averaged first moment, which has gathered `mass`."""
-        return self._replace(mu=mu, mu_mass=mass, mu_gathered=mass)
-
-    def with_nu(self, nu: Any, mass: Any) -> Self:
-        """These with a newly averaged second moment, which has gathered `mass`."""
-        return self._replace(nu=nu, nu_mass=mass, nu_gathered=mass)
+Side = Literal["before", "at", "after"]
+"""Where a stage of the direction stands by the learning rate."""
 
 
 class MissingArgumentError(ValueError):
@@ -73,6 +36,7 @@ class Stage(optax.GradientTransformationExtraArgs):
 
     takes: ClassVar[Kind]
     gives: ClassVar[Kind]
+    side: ClassVar[Side | None] = None
 
     @classmethod
     def from_update(
@@ -112,7 +76,7 @@ class Stage(optax.GradientTransformationExtraArgs):
 
         def checked_init(params: Any) -> Any:
             if isinstance(params, Moments):
-                _require_fields(name, params, needs)
+                require_fields(name, params, needs)
             with promoting():
                 state = init(params)
             fields = getattr(state, "_fields", ())
@@ -122,7 +86,11 @@ class Stage(optax.GradientTransformationExtraArgs):
 
         def checked(updates: Any, state: Any, params: Any = None, **given: Any) -> tuple[Any, Any]:
             if cls.takes == "moments":
-                _require_fields(name, require_moments(name, updates), needs)
+                require_fields(name, require_moments(name, updates), needs)
+                if cls.gives == "direction" and "rate" not in needs and updates.rate is not None:
+                    raise ValueError(
+                        f"{name} would leave out the rates; use apply_rate() after to_rate()"
+                    )
             if params is None and "params" in needs:
                 raise ValueError(
                     f"params=None: {name} needs the parameters; pass them to "
@@ -148,6 +116,7 @@ class Stage(optax.GradientTransformationExtraArgs):
         checked.extra_args = extra_args  # type: ignore[attr-defined]
         checked.lagging = lagging  # type: ignore[attr-defined]
         checked.parts = (f"{name}({label})" if label else name,)  # type: ignore[attr-defined]
+        checked.sides = ((name, cls.side),) if cls.side else ()  # type: ignore[attr-defined]
         return cls(checked_init, checked)
 
     @classmethod
@@ -212,33 +181,32 @@ class MomentsToDirection(Stage):
 
 
 class DirectionToDirection(Stage):
-    """Acts on the direction: decay, learning rate, trust ratio."""
+    """Acts on the direction, before the learning rate or after it: clipping, a trust ratio."""
 
     takes, gives = "direction", "direction"
+
+
+class DirectionBeforeRate(DirectionToDirection):
+    """Adds to the direction what the learning rate is still to multiply: decoupled decay."""
+
+    side = "before"
+
+
+class DirectionTimesRate(DirectionToDirection):
+    """Multiplies the direction by the learning rate: it is then the update."""
+
+    side = "at"
+
+
+class DirectionAfterRate(DirectionToDirection):
+    """Acts on the update as it is applied: rounding, slow weights, decay with a rate of its own."""
+
+    side = "after"
 
 
 def name_of(transform: optax.GradientTransformation) -> str:
     """The name of the function that built `transform`."""
     return str(getattr(transform.update, "__qualname__", transform.update)).split(".")[0]
-
-
-def require_moments(stage: str, value: Any) -> Moments:
-    """`value` as the `Moments` that `stage` needs.
-
-    Raises:
-        TypeError: it is something else, or a transform that knows no Moments has changed it.
-    """
-    if not isinstance(value, Moments):
-        raise TypeError(
-            f"{stage} takes the moments that track_moments hands on, but got a "
-            f"{type(value).__name__}; put track_moments() before it"
-        )
-    if not jnp.issubdtype(jnp.asarray(value.count).dtype, jnp.integer):
-        raise TypeError(
-            f"{stage} got moments whose count is no longer an integer: a transform between "
-            "track_moments and precondition acted on all of them; adamlab.chain refuses this"
-        )
-    return value
 
 
 def label_of(part: Any, usual: str) -> str:
@@ -262,22 +230,6 @@ _GIVEN: dict[Kind, str] = {
     "direction": "a direction, a tree like the parameters",
 }
 
-_FIELD_HINTS = {
-    "mu": "the first moment; give track_moments a b1",
-    "nu": "the second moment; give track_moments a b2",
-    "mu_mass": "an uncorrected first moment; put it before the stage that corrects mu",
-    "nu_mass": "an uncorrected second moment; put it before the stage that corrects nu",
-    "mu_gathered": "an average as the first moment; give track_moments a b1",
-    "nu_gathered": "an average as the second moment; give track_moments a b2",
-    "rate": "rates; put to_rate() before it",
-}
-
-
-def _require_fields(name: str, moments: Moments, needs: tuple[str, ...]) -> None:
-    for field in needs:
-        if field in _FIELD_HINTS and getattr(moments, field) is None:
-            raise ValueError(f"{name} needs {_FIELD_HINTS[field]}")
-
 
 def _check_needs(cls: type[Stage], name: str, needs: tuple[str, ...]) -> None:
     if not hasattr(cls, "takes"):
@@ -285,7 +237,7 @@ def _check_needs(cls: type[Stage], name: str, needs: tuple[str, ...]) -> None:
             f"{name}: a {cls.__name__} does not say what it takes and gives; build it with a class "
             "that does, such as MomentsToMoments"
         )
-    known = (*_FIELD_HINTS, "params") if cls.takes == "moments" else ("params",)
+    known = (*FIELD_HINTS, "params") if cls.takes == "moments" else ("params",)
     for need in needs:
         if need not in known:
             raise ValueError(f"{name}: needs={need!r}: must be among {', '.join(known)}")

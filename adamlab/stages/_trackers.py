@@ -11,7 +11,7 @@ import numpy as np
 from adamlab._checks import check_number
 from adamlab.stages._average import Step, fold, step_at
 from adamlab.stages._decay_rate import DecayRate, check_decay
-from adamlab.stages._kinds import Moments
+from adamlab.stages._moments import Moments
 from adamlab.stages.numerics import largest_tame, map_pairs, real_dtype, tame, widen
 from adamlab.stages.second_moment import SecondMoment, Seen
 from adamlab.stages.storage import (

@@ -121,16 +121,17 @@ def factored(
     def fold(state: Any, seen: Seen, weight: jax.Array) -> tuple[Any, jax.Array]:
         squares = squared_magnitude(seen.grad)
 
-        def average(part: jax.Array) -> jax.Array:
+        def average(part: jax.Array, over: tuple[int, ...]) -> jax.Array:
             # The limit and eps after the mean: XLA would keep a copy of what it reduces.
-            mean = squares.mean(_reduced_to(part, squares), keepdims=True)
+            mean = squares.mean(over, keepdims=True)
             return lerp(part, at_most_tame(mean) + jnp.asarray(eps, mean.dtype), weight)
 
-        new = jax.tree.map(average, state)
-        if not isinstance(new, Factors):
+        if not isinstance(state, Factors):
+            new = average(state, ())
             return new, new
-        mean = new.row.mean(_reduced_to(new.col, squares), keepdims=True)
-        return new, ratio(new.row, mean) * new.col
+        over_row, over_col = (_reduced_to(part, squares) for part in state)
+        row, col = average(state.row, over_row), average(state.col, over_col)
+        return Factors(row, col), ratio(row, row.mean(over_col, keepdims=True)) * col
 
     return SecondMoment("factored", b2, init, fold)
 

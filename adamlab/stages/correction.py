@@ -9,7 +9,8 @@ import jax.numpy as jnp
 
 from adamlab._checks import check_number
 from adamlab.stages._forms import zeros_like_field
-from adamlab.stages._kinds import Moments, MomentsToMoments
+from adamlab.stages._kinds import MomentsToMoments
+from adamlab.stages._moments import Moments
 from adamlab.stages.numerics import ratio, squared_magnitude, tame
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -10,14 +11,15 @@ import jax.numpy as jnp
 import optax
 
 from adamlab._checks import check_number
-from adamlab.stages._kinds import DirectionToDirection, Moments
-from adamlab.stages.numerics import at_step, rms, sqrt, tree_mean, widen
+from adamlab.stages._kinds import DirectionAfterRate, DirectionBeforeRate
+from adamlab.stages._moments import Moments
+from adamlab.stages.numerics import at_step, cast_within, rms, sqrt, tree_mean, widen
 
 Mask = Any
 """Which leaves: a tree of booleans like the parameters, a function that makes one, None for all."""
 
 
-def add_decayed_weights(weight_decay: Any, mask: Mask = None) -> DirectionToDirection:
+def add_decayed_weights(weight_decay: Any, mask: Mask = None) -> DirectionBeforeRate:
     """Add `weight_decay` times the parameters to the direction; before the learning rate.
 
     Decoupled decay as PyTorch and Optax count it, `learning_rate * weight_decay` a step
@@ -33,7 +35,7 @@ def add_decayed_weights(weight_decay: Any, mask: Mask = None) -> DirectionToDire
     """
     check_number("weight_decay", weight_decay, low=0)
     check_mask(mask)
-    return DirectionToDirection.from_optax(
+    return DirectionBeforeRate.from_optax(
         "add_decayed_weights", optax.add_decayed_weights(weight_decay, mask)
     )
 
@@ -63,7 +65,7 @@ def add_independent_decay(
     weight_decay: Any,
     multiplier: Callable[[jax.Array], Any] | None = None,
     mask: Mask = None,
-) -> DirectionToDirection:
+) -> DirectionAfterRate:
     """Subtract `weight_decay` times the parameters, whatever the learning rate. Goes after it.
 
     `update - multiplier(t) * weight_decay * params` (Loshchilov & Hutter 2019, algorithm 2,
@@ -90,13 +92,13 @@ def add_independent_decay(
         return decayed, CountState(optax.safe_increment(state.count))
 
     name = "add_independent_decay"
-    decay = DirectionToDirection.from_update(name, start_count, update, needs=("params",))
+    decay = DirectionAfterRate.from_update(name, start_count, update, needs=("params",))
     if mask is None:
         return decay
-    return DirectionToDirection.from_optax(name, optax.masked(decay, mask))
+    return DirectionAfterRate.from_optax(name, optax.masked(decay, mask))
 
 
-def add_cautious_decay(weight_decay: Any) -> DirectionToDirection:
+def add_cautious_decay(weight_decay: Any) -> DirectionBeforeRate:
     """Decay only the weights that the step shrinks anyway: where direction and weight agree.
 
     `u + weight_decay theta` where `u theta > 0` (Chen et al. 2025, algorithm 1); before the
@@ -114,7 +116,7 @@ def add_cautious_decay(weight_decay: Any) -> DirectionToDirection:
     return _with_params("add_cautious_decay", lambda u, params, _: jax.tree.map(decayed, u, params))
 
 
-def add_stable_decay(weight_decay: Any, eps: Any = 1e-8) -> DirectionToDirection:
+def add_stable_decay(weight_decay: Any, eps: Any = 1e-8) -> DirectionBeforeRate:
     """Decay by the step size that the network as a whole gets: `theta / sqrt(mean(nu))`.
 
     The mean is over all elements of all leaves of the corrected second moment (Xie et al. 2020,
@@ -130,14 +132,18 @@ def add_stable_decay(weight_decay: Any, eps: Any = 1e-8) -> DirectionToDirection
     def decay(updates: Any, params: Any, moments: Moments) -> Any:
         size = sqrt(tree_mean(moments.nu)) + at_step(eps, moments.count - 1)
         share = weight_decay / jnp.where(size == 0, 1, size)
-        return jax.tree.map(
-            lambda u, p: u + share.astype(u.dtype) * p.astype(u.dtype), updates, params
-        )
+        return jax.tree.map(partial(_add, share), updates, params)
 
     return _with_params("add_stable_decay", decay, moments=True)
 
 
-def add_preconditioned_decay(weight_decay: Any, max_rms: Any = 1.0) -> DirectionToDirection:
+def _add(share: jax.Array, u: jax.Array, p: jax.Array) -> jax.Array:
+    """`u + share p` in u's dtype; the product alone may not fit into that."""
+    wide, weights = widen(u), widen(p)
+    return cast_within(wide + share.astype(wide.dtype) * weights.astype(wide.dtype), u.dtype)
+
+
+def add_preconditioned_decay(weight_decay: Any, max_rms: Any = 1.0) -> DirectionBeforeRate:
     """Decay by the same rates as the gradient: `weight_decay rate theta`, its RMS clipped.
 
     The natural gradient of an L2 penalty (Hwang 2024, FAdam, algorithm 1, lines 13 and 14). After
@@ -163,7 +169,7 @@ def add_preconditioned_decay(weight_decay: Any, max_rms: Any = 1.0) -> Direction
     return _with_params("add_preconditioned_decay", decay, moments=True)
 
 
-def decay_after_step(weight_decay: Any, learning_rate: Any) -> DirectionToDirection:
+def decay_after_step(weight_decay: Any, learning_rate: Any) -> DirectionAfterRate:
     """Decay the updated parameters: `(theta + update) (1 - learning_rate weight_decay)`.
 
     LaProp's decay (Ziyin et al. 2020, the authors' code); after the learning rate, which it needs
@@ -184,7 +190,7 @@ def decay_after_step(weight_decay: Any, learning_rate: Any) -> DirectionToDirect
         )
         return new, CountState(optax.safe_increment(state.count))
 
-    return DirectionToDirection.from_update(
+    return DirectionAfterRate.from_update(
         "decay_after_step", start_count, update, needs=("params",)
     )
 
@@ -197,13 +203,13 @@ def start_count(params: Any) -> CountState:
 
 def _with_params(
     name: str, function: Callable[[Any, Any, Any], Any], *, moments: bool = False
-) -> DirectionToDirection:
+) -> DirectionBeforeRate:
     def update(
         updates: Any, state: Any, params: Any, moments: Any = None, **_: Any
     ) -> tuple[Any, Any]:
         return function(updates, params, moments), state
 
-    return DirectionToDirection.from_update(
+    return DirectionBeforeRate.from_update(
         name, optax.init_empty_state, update,
         needs=("params",), extra_args=("moments",) if moments else (),
     )  # fmt: skip

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from adamlab._checks import check_number
-from adamlab.stages._kinds import Moments
+from adamlab.stages._moments import Moments
 from adamlab.stages.numerics import at_step, cbrt, rms, sqrt
 
 

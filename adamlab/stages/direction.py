@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from adamlab._checks import check_number
-from adamlab.stages._kinds import Moments, MomentsToDirection, label_of
+from adamlab.stages._kinds import MomentsToDirection, label_of
+from adamlab.stages._moments import Moments
 from adamlab.stages.denominator import denominator_of
-from adamlab.stages.numerics import ratio, sqrt, tame, widen
+from adamlab.stages.numerics import cast_within, ratio, sqrt, tame, widen
 
 
 def precondition(eps: Any = 1e-8, eps_root: Any = 0.0) -> MomentsToDirection:
@@ -32,13 +33,9 @@ def precondition(eps: Any = 1e-8, eps_root: Any = 0.0) -> MomentsToDirection:
     denominator = denominator_of(eps, eps_root)
 
     def over(g: jax.Array, m: jax.Array, size: jax.Array) -> jax.Array:
-        return ratio(m, size.astype(m.dtype)).astype(g.dtype)
+        return cast_within(ratio(m, size.astype(m.dtype)), g.dtype)
 
     def divide(moments: Moments) -> Any:
-        if moments.rate is not None:
-            raise ValueError(
-                "precondition would leave out the rates; use apply_rate() after to_rate()"
-            )
         return jax.tree.map(over, moments.grad, numerator(moments), denominator.of(moments))
 
     return MomentsToDirection.from_function(
@@ -57,9 +54,9 @@ def precondition_atan2(a: Any = 1.27, b: Any = 1.0) -> MomentsToDirection:
 
     def angle(moments: Moments) -> Any:
         return jax.tree.map(
-            lambda g, m, v: (
-                jnp.asarray(a, v.dtype) * _atan2(m, jnp.asarray(b, v.dtype) * sqrt(v))
-            ).astype(g.dtype),
+            lambda g, m, v: cast_within(
+                jnp.asarray(a, v.dtype) * _atan2(m, jnp.asarray(b, v.dtype) * sqrt(v)), g.dtype
+            ),
             moments.grad, numerator(moments), moments.nu,
         )  # fmt: skip
 
@@ -79,7 +76,7 @@ def take_mu() -> MomentsToDirection:
     """The first moment as it is, in the gradient's dtype: momentum without preconditioning."""
 
     def take(moments: Moments) -> Any:
-        return jax.tree.map(lambda g, m: m.astype(g.dtype), moments.grad, moments.mu)
+        return jax.tree.map(lambda g, m: cast_within(m, g.dtype), moments.grad, moments.mu)
 
     return MomentsToDirection.from_function("take_mu", take, needs=("mu",))
 
@@ -92,9 +89,25 @@ def numerator(moments: Moments) -> Any:
 
 
 def _atan2(y: jax.Array, x: jax.Array) -> jax.Array:
-    """atan2 with derivative 0 where both are 0; of complex `y` that of its size, along it."""
+    """atan2; of complex `y` that of its size, along it."""
     if jnp.iscomplexobj(y):
         size = jnp.where(y == 0, 0, jnp.abs(jnp.where(y == 0, 1, y)))
-        return ratio(_atan2(size, x), size) * y
-    nothing = (y == 0) & (x == 0)
-    return jnp.where(nothing, 0, jnp.arctan2(y, jnp.where(nothing, 1, x)))
+        return ratio(_angle(size, x), size) * y
+    return _angle(y, x)
+
+
+@jax.custom_jvp
+def _angle(y: jax.Array, x: jax.Array) -> jax.Array:
+    """atan2, with derivative 0 where both are 0; that forms no `x² + y²`, which would underflow."""
+    return jnp.arctan2(y, jnp.where((y == 0) & (x == 0), 1, x))
+
+
+@_angle.defjvp
+def _angle_jvp(
+    primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    (y, x), (dy, dx) = primals, tangents
+    size = jnp.maximum(jnp.abs(y), jnp.abs(x))
+    a, b = ratio(x, size), ratio(y, size)
+    slope = (a * dy - b * dx) / jnp.where(size == 0, 1, a * a + b * b)
+    return _angle(y, x), jnp.where(size == 0, 0, ratio(slope, size))

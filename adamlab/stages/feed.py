@@ -9,9 +9,10 @@ import jax.numpy as jnp
 
 from adamlab._checks import check_number
 from adamlab.stages._average import fold, start_log_decay, step_at
-from adamlab.stages._decay_rate import DecayRate, check_decay, plain_decay
+from adamlab.stages._decay_rate import DecayRate, check_decay, complement_of
 from adamlab.stages._forms import gradient_like
-from adamlab.stages._kinds import Moments, MomentsToMoments
+from adamlab.stages._kinds import MomentsToMoments
+from adamlab.stages._moments import Moments
 from adamlab.stages.numerics import norm, real_dtype, tame, tree_mean, widen
 
 
@@ -132,7 +133,7 @@ def lengthen_short_gradients(decay: Any = 0.95) -> MomentsToMoments:
     Raises:
         ValueError: `decay` is outside [0, 1).
     """
-    decay = plain_decay("decay", decay)
+    complement = complement_of("decay", decay)
 
     def init(params: Any) -> LengthenShortState:
         norms = jax.tree.map(lambda p: jnp.zeros([], real_dtype(p)), gradient_like(params))
@@ -142,7 +143,7 @@ def lengthen_short_gradients(decay: Any = 0.95) -> MomentsToMoments:
         moments: Moments, state: LengthenShortState, **_: Any
     ) -> tuple[Moments, LengthenShortState]:
         norms = jax.tree.map(norm, moments.grad)
-        average = fold(state.norm, norms, 1 - decay)
+        average = fold(state.norm, norms, complement)
         grad = jax.tree.map(_stretch, moments.grad, norms, average)
         return moments._replace(grad=grad), LengthenShortState(average)
 

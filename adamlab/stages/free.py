@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from adamlab._checks import check_number
-from adamlab.stages._kinds import DirectionToDirection
+from adamlab.stages._kinds import DirectionAfterRate
 from adamlab.stages.numerics import at_step, average_dtype, real_dtype, widen
 
 
@@ -26,7 +26,7 @@ class ScheduleFreeState(NamedTuple):
 
 def schedule_free(
     learning_rate: Any, b1: Any = 0.9, *, weight_lr_power: Any = 2.0
-) -> DirectionToDirection:
+) -> DirectionAfterRate:
     """Let hidden iterates z take the steps, and move the parameters between them and their mean.
 
     With x the mean of the z, each weighted by the largest learning rate so far to the power
@@ -73,4 +73,4 @@ def schedule_free(
         count = optax.safe_increment(state.count)
         return new, ScheduleFreeState(count, z, state.b1, total, most)
 
-    return DirectionToDirection.from_update("schedule_free", init, update, needs=("params",))
+    return DirectionAfterRate.from_update("schedule_free", init, update, needs=("params",))

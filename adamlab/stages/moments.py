@@ -12,7 +12,8 @@ from adamlab._checks import check_count
 from adamlab.stages._average import start_log_decay, step_at
 from adamlab.stages._decay_rate import DecayRate
 from adamlab.stages._forms import gradient_like, same_form
-from adamlab.stages._kinds import GradientToMoments, Moments, MomentsToMoments, label_of
+from adamlab.stages._kinds import GradientToMoments, MomentsToMoments, label_of
+from adamlab.stages._moments import Moments
 from adamlab.stages._trackers import MuTracker, NuTracker
 from adamlab.stages.numerics import after, tame
 from adamlab.stages.second_moment import SecondMoment, keeps_nu, second_moment_of

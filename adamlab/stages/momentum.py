@@ -10,9 +10,10 @@ import jax.numpy as jnp
 
 from adamlab._checks import check_number
 from adamlab.stages._average import fold, start_log_decay, step_at
-from adamlab.stages._decay_rate import DecayRate, check_decay, decay_at
+from adamlab.stages._decay_rate import DecayRate, check_constant_decay, check_decay, decay_at
 from adamlab.stages._forms import gradient_like
-from adamlab.stages._kinds import Moments, MomentsToMoments
+from adamlab.stages._kinds import MomentsToMoments
+from adamlab.stages._moments import Moments
 from adamlab.stages.numerics import at_step, tame, widen
 from adamlab.stages.second_moment import square
 
@@ -159,7 +160,7 @@ class PositiveNegativeState(NamedTuple):
     mu_previous: Any
 
 
-def positive_negative_momentum(b1: float = 0.9, b3: float = 1.0) -> MomentsToMoments:
+def positive_negative_momentum(b1: DecayRate = 0.9, b3: float = 1.0) -> MomentsToMoments:
     """The first moment as a difference of two, each fed with every other gradient.
 
     `mu = ((1 + b3) mu_t - b3 mu_{t-1}) / sqrt((1 + b3)² + b3²)`, where both decay by b1² (Xie et
@@ -168,7 +169,7 @@ def positive_negative_momentum(b1: float = 0.9, b3: float = 1.0) -> MomentsToMom
     Raises:
         ValueError: b1 is outside [0, 1), or b3 is negative.
     """
-    check_number("b1", b1, low=0, high=1, open_high=True, scheduled=False)
+    check_constant_decay("b1", b1)
     check_number("b3", b3, low=0, scheduled=False)
     length = ((1 + b3) ** 2 + b3**2) ** 0.5
 

@@ -15,12 +15,14 @@ from adamlab._checks import check_number
 from adamlab.stages._average import fold
 from adamlab.stages._decay_rate import DecayRate, check_constant_decay, check_decay, decay_at
 from adamlab.stages._forms import zeros_like_field
-from adamlab.stages._kinds import Moments, MomentsToDirection, MomentsToMoments, label_of
+from adamlab.stages._kinds import MomentsToDirection, MomentsToMoments, label_of
+from adamlab.stages._moments import Moments
 from adamlab.stages.denominator import denominator_of
 from adamlab.stages.direction import numerator
 from adamlab.stages.numerics import (
     at_step,
     average_dtype,
+    cast_within,
     sqrt,
     squared_magnitude,
     tree_norm,
@@ -220,8 +222,9 @@ def apply_rate() -> MomentsToDirection:
 
     def apply(moments: Moments) -> Any:
         return jax.tree.map(
-            lambda g, m, r: (r * m).astype(g.dtype), moments.grad, numerator(moments), moments.rate
-        )
+            lambda g, m, r: cast_within(r * m, g.dtype),
+            moments.grad, numerator(moments), moments.rate,
+        )  # fmt: skip
 
     return MomentsToDirection.from_function("apply_rate", apply, needs=("rate",))
 

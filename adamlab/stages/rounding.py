@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab.stages._kinds import DirectionToDirection
+from adamlab.stages._kinds import DirectionAfterRate
 from adamlab.stages.numerics import to_bfloat16, widen
 
 
@@ -22,7 +22,7 @@ class CompensatedState(NamedTuple):
     lost: Any
 
 
-def compensate_rounding() -> DirectionToDirection:
+def compensate_rounding() -> DirectionAfterRate:
     """Kahan summation: what an update loses in rounding is added to the next one.
 
     `u + lost` is what is applied, and what the rounded parameters miss of it is kept (Kahan 1965;
@@ -52,7 +52,7 @@ def compensate_rounding() -> DirectionToDirection:
         )  # fmt: skip
         return wanted, CompensatedState(lost)
 
-    return DirectionToDirection.from_update("compensate_rounding", init, update, needs=("params",))
+    return DirectionAfterRate.from_update("compensate_rounding", init, update, needs=("params",))
 
 
 class StochasticState(NamedTuple):
@@ -62,7 +62,7 @@ class StochasticState(NamedTuple):
     """The key's data, uint32, which every kind of checkpoint takes."""
 
 
-def round_stochastically(key: jax.Array) -> DirectionToDirection:
+def round_stochastically(key: jax.Array) -> DirectionAfterRate:
     """Round the new parameters up or down at random, so that they are right on average.
 
     For bfloat16: the bits below the rounding place get a random number added and are cut off
@@ -105,4 +105,4 @@ def round_stochastically(key: jax.Array) -> DirectionToDirection:
             jax.random.key_data(following)
         )
 
-    return DirectionToDirection.from_update("round_stochastically", init, update, needs=("params",))
+    return DirectionAfterRate.from_update("round_stochastically", init, update, needs=("params",))

@@ -12,7 +12,9 @@ import optax
 
 from adamlab._checks import check_number
 from adamlab.stages._average import fold
-from adamlab.stages._kinds import DirectionToDirection, Moments
+from adamlab.stages._decay_rate import DecayRate, complement_of
+from adamlab.stages._kinds import DirectionToDirection
+from adamlab.stages._moments import Moments
 from adamlab.stages.coarse import AxisPair, factored, factored_axes, last_two
 from adamlab.stages.decay import CountState, start_count
 from adamlab.stages.numerics import (
@@ -158,8 +160,8 @@ class ConfidenceState(NamedTuple):
 
 
 def scale_by_confidence(
-    b1: float = 0.9,
-    b3: float = 0.9999,
+    b1: DecayRate = 0.9,
+    b3: DecayRate = 0.9999,
     eps: float = 1e-16,
     min_dim_size: int = 1,
     axes: AxisPair = last_two,
@@ -173,8 +175,7 @@ def scale_by_confidence(
     Raises:
         ValueError: b1 or b3 is outside [0, 1), or `eps` is negative.
     """
-    check_number("b1", b1, low=0, high=1, open_high=True, scheduled=False)
-    check_number("b3", b3, low=0, high=1, open_high=True, scheduled=False)
+    newest, newest_deviation = complement_of("b1", b1), complement_of("b3", b3)
     deviations = factored(b3, eps, min_dim_size, axes)
 
     def init(params: Any) -> ConfidenceState:
@@ -188,12 +189,12 @@ def scale_by_confidence(
         return factored_axes(p.shape, min_dim_size, axes) is not None
 
     def update(updates: Any, state: ConfidenceState, **_: Any) -> tuple[Any, ConfidenceState]:
-        average = fold(state.ema, updates, 1 - b1)
+        average = fold(state.ema, updates, newest)
 
         def leaf(u: jax.Array, m: jax.Array, old: Any) -> tuple[jax.Array, Any]:
             if not _is_factored(u):
                 return m.astype(u.dtype), old
-            weight = jnp.asarray(1 - b3, real_dtype(u))
+            weight = jnp.asarray(newest_deviation, real_dtype(u))
             residual, size = deviations.fold(old, Seen(widen(u) - m, None, None), weight)
             root = sqrt(size)
             return ratio(m, root).astype(u.dtype), residual

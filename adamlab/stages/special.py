@@ -10,7 +10,8 @@ import optax
 
 from adamlab._checks import check_count, check_number
 from adamlab.stages._decay_rate import OneMinus, plain_decay, refuse_narrow
-from adamlab.stages._kinds import GradientToMoments, Moments
+from adamlab.stages._kinds import GradientToMoments
+from adamlab.stages._moments import Moments
 from adamlab.stages.numerics import at_step, cast_within, real_dtype, tame, widen
 from adamlab.stages.second_moment import square
 

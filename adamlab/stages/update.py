@@ -11,11 +11,11 @@ import optax
 from adamlab._checks import check_count, check_flags, check_number
 from adamlab.stages._average import fold, start_log_decay, step_at
 from adamlab.stages._decay_rate import DecayRate, check_decay, plain_decay
-from adamlab.stages._kinds import DirectionToDirection
+from adamlab.stages._kinds import DirectionAfterRate, DirectionTimesRate, DirectionToDirection
 from adamlab.stages.numerics import cast_like, widen
 
 
-def scale_by_learning_rate(learning_rate: Any, *, flip_sign: bool = True) -> DirectionToDirection:
+def scale_by_learning_rate(learning_rate: Any, *, flip_sign: bool = True) -> DirectionTimesRate:
     """Multiply the direction by minus the learning rate (`optax.scale_by_learning_rate`).
 
     Args:
@@ -26,7 +26,7 @@ def scale_by_learning_rate(learning_rate: Any, *, flip_sign: bool = True) -> Dir
         ValueError: `learning_rate` is negative or not finite.
     """
     check_number("learning_rate", learning_rate, low=0)
-    return DirectionToDirection.from_optax(
+    return DirectionTimesRate.from_optax(
         "scale_by_learning_rate", optax.scale_by_learning_rate(learning_rate, flip_sign=flip_sign)
     )
 
@@ -133,7 +133,7 @@ class AverageParametersState(NamedTuple):
     log_decay: jax.Array | None
 
 
-def average_parameters(decay: DecayRate = 0.999) -> DirectionToDirection:
+def average_parameters(decay: DecayRate = 0.999) -> DirectionAfterRate:
     """Keep an average of the parameters beside them; the updates pass unchanged. It goes last.
 
     `average = ema(theta + update)` from the first parameters on (Polyak & Juditsky 1992; with decay
@@ -160,7 +160,7 @@ def average_parameters(decay: DecayRate = 0.999) -> DirectionToDirection:
         new = AverageParametersState(optax.safe_increment(state.count), average, now.log_decay)
         return updates, new
 
-    return DirectionToDirection.from_update("average_parameters", init, update, needs=("params",))
+    return DirectionAfterRate.from_update("average_parameters", init, update, needs=("params",))
 
 
 class LookaheadState(NamedTuple):
@@ -170,7 +170,7 @@ class LookaheadState(NamedTuple):
     slow: Any
 
 
-def lookahead(sync_period: int = 6, slow_step_size: Any = 0.5) -> DirectionToDirection:
+def lookahead(sync_period: int = 6, slow_step_size: Any = 0.5) -> DirectionAfterRate:
     """Slow weights that every `sync_period` steps move towards the parameters and replace them.
 
     `slow += slow_step_size (theta + update - slow)`, from where the parameters go on (Zhang et al.
@@ -205,4 +205,4 @@ def lookahead(sync_period: int = 6, slow_step_size: Any = 0.5) -> DirectionToDir
         )
         return new, LookaheadState(steps, slow)
 
-    return DirectionToDirection.from_update("lookahead", init, update, needs=("params",))
+    return DirectionAfterRate.from_update("lookahead", init, update, needs=("params",))

@@ -9,6 +9,7 @@ Each law is a function whose docstring is what it asserts; `LAWS` holds them by 
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -99,3 +100,9 @@ def _chosen(laws: Iterable[str]) -> list[Law]:
         if name not in LAWS:
             raise ValueError(f"unknown law {name!r}: {nearest(name, LAWS)}")
     return [LAWS[name] for name in names]
+
+
+if not typing.TYPE_CHECKING:  # which would take any name for one that there is
+    from adamlab._lookup import lookup as _lookup
+
+    __getattr__ = _lookup("adamlab.testing", __all__)

@@ -95,9 +95,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         "exponent of 1-b2 at the border in n": book.over_seeds((many - few) / per_decade),
     }
     shares = " and ".join(f"{share.value:.0%} for {n}" for n, share in at_end.items())
-    remark = (
-        f"Of the runs with a large b2 so many are at -2 at the end, not on their way: {shares}."
-    )
+    remark = f"With a large b2 the share that is at -2 at the end, not on its way, is {shares}."
     return book.Verdict(kinds, numbers, remark)
 
 

@@ -1,0 +1,83 @@
+"""Moments, the value that travels between stages, and what a stage asks of it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Self
+
+import jax.numpy as jnp
+
+FIELD_HINTS = {
+    "mu": "the first moment; give track_moments a b1",
+    "nu": "the second moment; give track_moments a b2",
+    "mu_mass": "an uncorrected first moment; put it before the stage that corrects mu",
+    "nu_mass": "an uncorrected second moment; put it before the stage that corrects nu",
+    "mu_gathered": "an average as the first moment; give track_moments a b1",
+    "nu_gathered": "an average as the second moment; give track_moments a b2",
+    "rate": "rates; put to_rate() before it",
+}
+"""What a field of `Moments` that is None would be, and what to do about it."""
+
+
+class Moments(NamedTuple):
+    """A gradient with its running averages: what `track_moments` hands to the stages after it.
+
+    Each of `grad`, `mu` and `nu` is a tree like the parameters (`nu` may be coarser). The averages
+    are float32 or wider whatever their storage type, so that the stages in between lose nothing.
+    """
+
+    grad: Any
+    """The gradient of this step, in its own dtype."""
+    mu: Any
+    """First moment, or None where none is tracked."""
+    nu: Any
+    """Second moment, or None where none is tracked."""
+    mu_mass: Any
+    """Scalar: what `mu` is still to be divided by, `1 - b1**t` for a constant b1.
+
+    A tree like `mu` where each element has a b1 of its own; None where there is no bias, or none
+    any more.
+    """
+    nu_mass: Any
+    """Scalar: what `nu` is still to be divided by, `1 - b2**t` for a constant b2; or None."""
+    count: Any
+    """Scalar int32 array: the number of this step, from 1."""
+    rate: Any = None
+    """What each element of `mu` is multiplied by, where a stage has put it in `nu`'s place."""
+    mu_gathered: Any = None
+    """The weight that `mu` has gathered, corrected for or not: how young it is."""
+    nu_gathered: Any = None
+    """The weight that `nu` has gathered, corrected for or not."""
+
+    def with_mu(self, mu: Any, mass: Any) -> Self:
+        """These with a newly averaged first moment, which has gathered `mass`."""
+        return self._replace(mu=mu, mu_mass=mass, mu_gathered=mass)
+
+    def with_nu(self, nu: Any, mass: Any) -> Self:
+        """These with a newly averaged second moment, which has gathered `mass`."""
+        return self._replace(nu=nu, nu_mass=mass, nu_gathered=mass)
+
+
+def require_moments(stage: str, value: Any) -> Moments:
+    """`value` as the `Moments` that `stage` needs.
+
+    Raises:
+        TypeError: it is something else, or a transform that knows no Moments has changed it.
+    """
+    if not isinstance(value, Moments):
+        raise TypeError(
+            f"{stage} takes the moments that track_moments hands on, but got a "
+            f"{type(value).__name__}; put track_moments() before it"
+        )
+    if not jnp.issubdtype(jnp.asarray(value.count).dtype, jnp.integer):
+        raise TypeError(
+            f"{stage} got moments whose count is no longer an integer: a transform between "
+            "track_moments and precondition acted on all of them; adamlab.chain refuses this"
+        )
+    return value
+
+
+def require_fields(name: str, moments: Moments, needs: tuple[str, ...]) -> None:
+    """Refuse moments that lack what the stage called `name` needs."""
+    for field in needs:
+        if field in FIELD_HINTS and getattr(moments, field) is None:
+            raise ValueError(f"{name} needs {FIELD_HINTS[field]}")
