@@ -10,10 +10,14 @@ from experiments.report import verdict_table
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "experiments" / "benchmarks" / "results"
+VARIANTS = ROOT / "experiments" / "benchmarks" / "variants.md"
 
 
 def write(*, check: bool = False) -> bool:
-    """Put the measured blocks into the README; whether it held them already.
+    """Put the measured blocks into the README, and the variants' table beside the benchmarks.
+
+    Returns:
+        Whether both held them already.
 
     Raises:
         ValueError: the README lacks a block's markers.
@@ -26,9 +30,43 @@ def write(*, check: bool = False) -> bool:
             raise ValueError(f"README.md must hold {begin!r} and {end!r} once each")
         before, rest = new.split(begin)
         new = f"{before}{begin}\n\n{content()}\n\n{end}{rest.split(end)[1]}"
-    if new != text and not check:
-        path.write_text(new)
-    return new == text
+    pages = {path: new, VARIANTS: variants_page()}
+    current = all(page.exists() and page.read_text() == now for page, now in pages.items())
+    if not check:
+        for page, now in pages.items():
+            page.write_text(now)
+    return current
+
+
+def variants_page() -> str:
+    """Every variant's step beside Adam's and Optax's, as a page in Markdown."""
+    about = _load("variants")
+    lines = [
+        "# The variants' steps",
+        "",
+        "Time of a jitted step over Adam's, and over that of the same in Optax with its 95 % "
+        "interval; bytes for each parameter: those that the step accesses by XLA's count (and "
+        "Optax's), those of its temporary buffers, those of the state.",
+        "",
+        "| optimizer | time / Adam's | time / Optax's | bytes | Optax's | temporary | state |",
+        "|--|--:|--:|--:|--:|--:|--:|",
+    ]
+    for name, row in about["figures"]["variants"].items():
+        beside, optax_bytes = "", ""
+        if "times_optax" in row:
+            low, high = row["times_optax_from"], row["times_optax_to"]
+            beside = f"{row['times_optax']:.2f} [{low:.2f}, {high:.2f}]"
+            optax_bytes = f"{row['optax_bytes']:.1f}"
+        lines.append(
+            f"| {name} | {row['times_adam']:.2f} | {beside} | {row['bytes']:.1f} | {optax_bytes} | "
+            f"{row['temporary']:.1f} | {row['state']:.2f} |"
+        )
+    return "\n".join([
+        *lines, "",
+        f"Measured on {about['date'][:10]} on {about['machine']}, JAX {about['versions']['jax']}, "
+        f"Optax {about['versions']['optax']}, with `{about['command']}`; written by `make readme`.",
+        "",
+    ])  # fmt: skip
 
 
 def figures() -> str:
@@ -124,7 +162,8 @@ def _variants() -> str:
     more = [name for name, row in shared.items() if row["bytes"] > row["optax_bytes"] + 1]
     belief, adopt = found["adabelief"], found["adopt"]
     return (
-        f"For the {len(shared)} variants that Optax also has, a step takes {ratios[0]:.2f} to "
+        f"For the {len(shared)} variants that Optax also has ([all variants]"
+        f"({VARIANTS.relative_to(ROOT)})), a step takes {ratios[0]:.2f} to "
         f"{ratios[-1]:.2f} times as long as Optax's (median {ratios[len(ratios) // 2]:.2f}). Above "
         f"1.02: {', '.join(slower) or 'none'} (with the whole 95 % interval above it: "
         f"{', '.join(surely) or 'none'}); accessing more bytes: {', '.join(more) or 'none'}. "

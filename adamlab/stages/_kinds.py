@@ -136,7 +136,9 @@ class Stage(optax.GradientTransformationExtraArgs):
         return cls.from_update(name, optax.init_empty_state, update, needs=needs, label=label)
 
     @classmethod
-    def from_optax(cls, name: str, transform: optax.GradientTransformation) -> Self:
+    def from_optax(
+        cls, name: str, transform: optax.GradientTransformation, needs: tuple[str, ...] = ()
+    ) -> Self:
         """The same transformation as a stage called `name`, which keeps the updates' dtypes."""
         extended = optax.with_extra_args_support(transform)
 
@@ -144,7 +146,7 @@ class Stage(optax.GradientTransformationExtraArgs):
             new, state = extended.update(updates, old, params, **extra_args)
             return cast_like(new, updates), state
 
-        return cls.from_update(name, extended.init, update)
+        return cls.from_update(name, extended.init, update, needs=needs)
 
 
 class GradientToGradient(Stage):

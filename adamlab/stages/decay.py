@@ -36,7 +36,7 @@ def add_decayed_weights(weight_decay: Any, mask: Mask = None) -> DirectionBefore
     check_number("weight_decay", weight_decay, low=0)
     check_mask(mask)
     return DirectionBeforeRate.from_optax(
-        "add_decayed_weights", optax.add_decayed_weights(weight_decay, mask)
+        "add_decayed_weights", optax.add_decayed_weights(weight_decay, mask), needs=("params",)
     )
 
 

@@ -105,8 +105,8 @@ def root_or_eps(eps: Any = 1e-6) -> Denominator:
     return _of_nu("root_or_eps", lambda v, least: jnp.maximum(sqrt(v), least), eps)
 
 
-def unrooted(eps: Any = 0.0, *, floor: Any = 0.0, gamma: Any = 1.0) -> Denominator:
-    """`max(gamma nu, floor) + eps`: no root, for a `nu` that is no square.
+def unrooted(eps: Any = 0.0, *, floor: Any = None, gamma: Any = 1.0) -> Denominator:
+    """`gamma nu + eps`, or `max(gamma nu, floor) + eps`: no root, for a `nu` that is no square.
 
     Adamax's (Kingma & Ba 2015, algorithm 2) and, with `gamma` and `floor`, Sophia's (Liu et al.
     2023, algorithm 3, line 13).
@@ -114,8 +114,11 @@ def unrooted(eps: Any = 0.0, *, floor: Any = 0.0, gamma: Any = 1.0) -> Denominat
     Raises:
         ValueError: eps, floor or gamma is negative or not finite.
     """
-    for name, value in (("eps", eps), ("floor", floor), ("gamma", gamma)):
+    for name, value in (("eps", eps), ("gamma", gamma)):
         check_number(name, value, low=0)
+    if floor is None:
+        return _of_nu("unrooted", lambda v, eps, gamma: gamma * v + eps, eps, gamma)
+    check_number("floor", floor, low=0)
 
     def size(v: jax.Array, eps: Any, floor: Any, gamma: Any) -> jax.Array:
         return jnp.maximum(gamma * v, floor) + eps

@@ -200,7 +200,9 @@ def add_l2(weight_decay: Any) -> GradientToGradient:
         ValueError: `weight_decay` is negative or not finite.
     """
     check_number("weight_decay", weight_decay, low=0)
-    return GradientToGradient.from_optax("add_l2", optax.add_decayed_weights(weight_decay))
+    return GradientToGradient.from_optax(
+        "add_l2", optax.add_decayed_weights(weight_decay), needs=("params",)
+    )
 
 
 def centralize() -> GradientToGradient:

@@ -174,7 +174,8 @@ def track_nu(
         b2: decay rate, or another second moment.
         nu_dtype: as `track_moments` has it.
         of: the extra argument whose square is averaged; None for the gradient.
-        every: what is averaged is read on the first of so many steps and ignored on the others.
+        every: what is averaged is read on the first of so many steps and ignored on the others; a
+            schedule of b2 then counts the readings.
 
     Raises:
         ValueError: b2 is outside [0, 1), `every` is no whole number >= 1, or `update` gets no

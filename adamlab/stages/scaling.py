@@ -267,10 +267,16 @@ def _projected(
 def _scale_and_norm(x: jax.Array, low: float, high: float) -> tuple[jax.Array, jax.Array]:
     """One of two scales and the norm of `x` over it: of 2^128 (float64: 2^1024) to these powers.
 
-    The lower one unless its norm saturates. The largest magnitude for a scale would cost a copy.
+    The lower one unless its norm saturates; only then is `x` read again. The largest magnitude for
+    a scale would cost a copy.
     """
     wide = widen(x)
     small, large = (2.0 ** (power * jnp.finfo(wide.dtype).maxexp) for power in (low, high))
-    near, far = norm(wide / small), norm(wide / large)
+
+    near = norm(wide / small)
     saturated = near > float(jnp.finfo(wide.dtype).max) ** 0.5 / 2
-    return jnp.where(saturated, large, small).astype(near.dtype), jnp.where(saturated, far, near)
+    return jax.lax.cond(
+        saturated,
+        lambda: (jnp.asarray(large, near.dtype), norm(wide / large)),
+        lambda: (jnp.asarray(small, near.dtype), near),
+    )

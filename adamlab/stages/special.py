@@ -31,7 +31,8 @@ def track_window(b1: float = 0.9, length: int = 10) -> GradientToMoments:
 
     `mu` is the mean of `g_{t-i}` for i < length with weights b1^i, `grad` is `g_{t-length}`: a
     second moment tracked after it is independent of `mu` (Zhou et al. 2019, AdaShift, algorithm
-    2). Until there is such a gradient, `mu` is zero and nothing moves; `count` counts from there.
+    2). Until there is such a gradient, `mu` is zero and nothing moves; `count` counts from there,
+    and so do the schedules of the stages that read it.
 
     Args:
         b1: weight of each gradient beside the next; in [0, 1].
