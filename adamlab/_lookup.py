@@ -65,8 +65,8 @@ def takes_options(build: Callable[P, R]) -> Callable[P, R]:
         for name, value in [*zip(known, args, strict=False), *kwargs.items()]:
             if value is None and name in rates:
                 raise TypeError(
-                    f"{name}=None: must be a number in [0, 1), OneMinus or a schedule; what tracks "
-                    "one moment alone is another chain, from track_moments on"
+                    f"{name}=None: must be a number in [0, 1); what tracks one moment alone is "
+                    "another chain, from track_moments on"
                 )
         return build(*args, **kwargs)
 

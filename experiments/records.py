@@ -66,7 +66,7 @@ def fingerprint(experiment: Experiment, quick: bool) -> str:
 
     Not with comments and layout, nor with what is only read: docstrings, the questions, the claim
     in words, the symptom, the remedy and the caption. A full run's not with what a quick one
-    changes. Of the book the functions and constants count that the experiment uses.
+    changes. What it uses of the book counts as well.
     """
     tree = ast.parse(source_of(experiment).read_text())
     no_matter = _ONLY_READ if quick else _ONLY_READ | {"quick"}
@@ -79,23 +79,29 @@ def fingerprint(experiment: Experiment, quick: bool) -> str:
 
 
 def _shared(tree: ast.AST) -> list[ast.stmt]:
-    """What is defined in the book and used in `tree`, in order of its name."""
+    """What `tree` uses of the book, and what that uses there, in order of its name.
+
+    But for `Experiment`, the form that an experiment is written in.
+    """
     defined: dict[str, ast.stmt] = {}
     for path in Path(book.__file__).parent.glob("*.py"):
         for statement in ast.parse(path.read_text()).body:
-            if isinstance(statement, ast.FunctionDef):
+            if isinstance(statement, ast.FunctionDef | ast.ClassDef):
                 defined[statement.name] = statement
             elif isinstance(statement, ast.Assign | ast.AnnAssign):
-                targets = getattr(statement, "targets", [getattr(statement, "target", None)])
-                defined |= {t.id: statement for t in targets if isinstance(t, ast.Name)}
+                names = (node for node in ast.walk(statement) if isinstance(node, ast.Name))
+                defined |= {n.id: statement for n in names if isinstance(n.ctx, ast.Store)}
+    del defined["Experiment"]
+    ahead = [
+        node.attr for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and getattr(node.value, "id", None) == "book"
+    ]  # fmt: skip
     used: dict[str, ast.stmt] = {}
-    ahead = [tree]
     while ahead:
-        for node in ast.walk(ahead.pop()):
-            name = getattr(node, "attr", getattr(node, "id", None))
-            if name in defined and name not in used:
-                used[name] = defined[name]
-                ahead.append(defined[name])
+        name = ahead.pop()
+        if name in defined and name not in used:
+            used[name] = defined[name]
+            ahead += [n.id for n in ast.walk(used[name]) if isinstance(n, ast.Name)]
     return [used[name] for name in sorted(used)]
 
 

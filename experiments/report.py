@@ -57,7 +57,7 @@ details { margin: .6rem 0; } summary { cursor: pointer; }
   body { max-width: none; font-size: 11pt; } a { color: inherit; text-decoration: none; }
   .verdict { color: #000; background: none !important; border: 1px solid #000; }
   .whole { break-inside: avoid; } }
-@media (max-width: 48rem) { figure .wide::before { content: "scroll sideways \2192";
+@media (max-width: 48rem) { figure .wide::before { content: "scroll sideways \\2192";
   color: #555; font-size: .8rem; position: sticky; left: 0; } }
 """
 
@@ -226,22 +226,26 @@ def _check(record: Mapping[str, Any]) -> str:
         return ""
     return (
         f"<details><summary><b>The check</b>, with {escape(of_check(record))}, says "
-        f"{check['kind']}</summary>{_otherwise(run['cases'], check['cases'])}"
+        f"{check['kind']}</summary>{_otherwise(run, check)}"
         f"{_apart(run['numbers'], check['numbers'])}{_numbers(check['numbers'])}</details>"
     )
 
 
-def _otherwise(run: Mapping[str, Kind], check: Mapping[str, Kind]) -> str:
-    """Which cases the check answers otherwise than the run."""
+def _otherwise(run: Mapping[str, Any], check: Mapping[str, Any]) -> str:
+    """Which cases the check answers otherwise than the run, and what it says besides."""
+    ours, theirs = run["cases"], check["cases"]
 
     def word(cases: Mapping[str, Kind], name: str) -> str:
         return ANSWERS[cases[name]].lower() if name in cases else "not judged"
 
-    differing = [name for name in {**run, **check} if run.get(name) != check.get(name)]
-    if not differing:
-        return "<p>It answers every case as the run does.</p>"
-    pairs = (f"{name} (run: {word(run, name)}, check: {word(check, name)})" for name in differing)
-    return f"<p>It answers otherwise: {escape('; '.join(pairs))}.</p>"
+    pairs = [
+        f"{name} (run: {word(ours, name)}, check: {word(theirs, name)})"
+        for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)
+    ]  # fmt: skip
+    if run["ruling"] != check["ruling"]:
+        pairs.append(f"the whole (run: {run['kind']}, check: {check['kind']})")
+    said = f"It answers otherwise: {'; '.join(pairs)}." if pairs else "It answers as the run does."
+    return f"<p>{escape(said)} {escape(check['remark'])}</p>"
 
 
 def _apart(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:

@@ -37,7 +37,11 @@ REVISED: dict[str, tuple[str, str]] = {
         "all begin as the same function; scaling alone is judged too; four times the seeds",
     ),
     "C15": (REVIEW, "the labels say by how much; before, 128 images, a margin and more seeds"),
-    "C17": (FULL, "a gain must exceed .2 decades; twice the seeds; 784 inputs in place of 64"),
+    "C17": (
+        FULL,
+        "a band reaches from its first rate to its last, a grid step less than before; before, a "
+        "gain must exceed .2 decades; twice the seeds; 784 inputs in place of 64",
+    ),
     "C18": (FULL, "best rates by the median over seeds; twice the seeds"),
     "C19": (REVIEW, "an arrival must stay; before, steps in place of an excess; twice the seeds"),
     "C20": (

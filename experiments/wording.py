@@ -20,9 +20,9 @@ def in_full(experiment: Experiment, verdict: Mapping[str, Any]) -> str:
 def in_few(experiment: Experiment, verdict: Mapping[str, Any]) -> str:
     """As `in_full`; of a long one the first case of each answer and the others' number."""
     whole = in_full(experiment, verdict)
-    if len(whole) <= _SHORT:
-        return whole
     answers = answered(verdict["cases"])
+    if len(whole) <= _SHORT or not answers:
+        return whole
     cases = len(verdict["cases"])
     if len(answers) == 1 and cases > 2:
         said = [f"{word}, in all {cases} cases." for word in answers]

@@ -363,7 +363,7 @@ def test_all_that_is_kept_of_the_book_is_small():
 
 
 def test_a_result_is_old_when_what_it_shares_has_changed(monkeypatch, tmp_path):
-    """Functions and constants of the book count where an experiment uses them, and no others."""
+    """What an experiment uses of the book counts, and what that uses there, and nothing else."""
     shared = Path(book.__file__).parent
     for path in shared.glob("*.py"):
         (tmp_path / path.name).write_text(path.read_text())
@@ -384,7 +384,12 @@ def test_a_result_is_old_when_what_it_shares_has_changed(monkeypatch, tmp_path):
     assert changed("subjects.py", "FEW_IMAGES = 128", "FEW_IMAGES = 64") == ["C15"]
     assert changed("judging.py", "interval.low > above", "interval.low >= above") == ["C15", "C24"]
     assert changed("judging.py", '"""Refuted for', '"""Here refuted for') == []
-    assert changed("judging.py", "    return self.ruling or", "    return self.ruling  or") == []
+    assert changed("judging.py", "return self.ruling or", "return None or") == ["C15", "C24"]
+    assert changed("laboratory.py", "+ self.settings.get(", "- self.settings.get(") == [
+        "C15",
+        "C24",
+    ]
+    assert changed("laboratory.py", "first = found[", "one = found[") == []
 
 
 @pytest.mark.parametrize(

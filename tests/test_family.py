@@ -295,13 +295,25 @@ def test_what_another_library_calls_an_argument_is_said():
         torch.adam(learning_rate=0.1)
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+def _rates(build):
+    parameters = inspect.signature(build).parameters
+    return [n for n, p in parameters.items() if p.annotation == "DecayRate"]
+
+
+@pytest.mark.parametrize("betas", [(None, 0.999), (0.9, None)])
+def test_neither_of_two_rates_is_left_out_by_none(betas):
+    place = betas.index(None)
+    with pytest.raises(TypeError, match=rf"^betas\[{place}\]=None: must be a number"):
+        torch.adam(betas=betas)
+
+
+@pytest.mark.parametrize("name", [name for name, build in BUILDERS.items() if _rates(build)])
 def test_no_decay_rate_is_left_out_by_none(name):
     """Adam without a moment is another chain; some have an argument for which None is a choice."""
     build = BUILDERS[name]
     parameters = inspect.signature(build).parameters
     given = {n: value for n, value in NEEDED.items() if n in parameters}
-    rates = [n for n, p in parameters.items() if p.annotation == "DecayRate"]
+    rates = _rates(build)
     for argument in rates:
         with pytest.raises(TypeError, match=rf"^{argument}=None: must be a number"):
             build(**{**given, argument: None})
@@ -335,9 +347,6 @@ RATES_BY_COMPLEMENT = {
     "simplified_ademamix": ("b1", 1e-4),
     "madgrad": ("momentum", 1e-4),
     "mars": ("b1", 1e-3),
-    "adapnm": ("b1", 1e-3),
-    "adanorm": ("r", 1e-3),
-    "lion": ("b1", 1e-3),
 }
 
 
@@ -364,9 +373,17 @@ def test_a_traced_complement_keeps_its_digits(name):
     assert apart < 4 * jnp.finfo(jnp.float32).eps
 
 
+@pytest.mark.parametrize("b2", [0.1, 0.4, 0.99])
+def test_lion_without_momentum_rests_where_the_gradient_is_zero(b2):
+    tx, params = opt.lion(1e-3, b1=0.0, b2=b2), jnp.ones(2)
+    _, state = tx.update(jnp.array([1.0, -2.0]), tx.init(params), params)
+    update, _ = tx.update(jnp.zeros(2), state, jnp.zeros(2))
+    np.testing.assert_array_equal(update, 0.0)
+
+
 @pytest.mark.parametrize("power", [-10, -15, -19, -22, -44])
 def test_an_angle_has_a_slope_at_any_size(power):
-    """Those of `atan2(s, 2 s)` by its two arguments, times s: 2/5 and -1/5."""
+    """That of `atan2(s, 2 s)` by its first argument, times s: 2/5."""
     small = jnp.float32(10.0**power)
     for cast in (jnp.float32, jnp.complex64):
         moments = st.Moments(

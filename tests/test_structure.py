@@ -77,6 +77,16 @@ def test_importing_adamlab_leaves_jax_unstarted():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_building_an_optimizer_leaves_jax_unstarted():
+    """But for the one that asks for a random key, which starts it."""
+    code = (
+        "import jax; from adamlab import optimizers;"
+        "[optimizers.example(name) for name in optimizers.names() if 'stochastic' not in name];"
+        "jax.config.update('jax_num_cpu_devices', 3); assert jax.device_count() == 3"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_a_sweep_uses_every_core_or_says_how():
     code = (
         "import os, sys, warnings, jax, adamlab\n"

@@ -20,6 +20,7 @@ from adamlab.optimizers import lion as plain_lion
 from adamlab.optimizers._finish import decays, finish
 from adamlab.optimizers.blocks import growing_memory, relative_rate
 from adamlab.stages import (
+    DecayRate,
     DirectionToDirection,
     amsgrad_max,
     center_nu,
@@ -59,8 +60,8 @@ __all__ = [
 @named(b1="beta_1", b2="beta_2", eps="epsilon")
 def adam(
     learning_rate: Any = 1e-3,
-    beta_1: Any = 0.9,
-    beta_2: Any = 0.999,
+    beta_1: DecayRate = 0.9,
+    beta_2: DecayRate = 0.999,
     epsilon: Any = 1e-7,
     amsgrad: bool = False,
     weight_decay: float | None = None,
@@ -80,8 +81,8 @@ def adam(
 def adamw(
     learning_rate: Any = 1e-3,
     weight_decay: float | None = 4e-3,
-    beta_1: Any = 0.9,
-    beta_2: Any = 0.999,
+    beta_1: DecayRate = 0.9,
+    beta_2: DecayRate = 0.999,
     epsilon: Any = 1e-7,
     amsgrad: bool = False,
 ) -> Optimizer:
@@ -94,7 +95,7 @@ def adamw(
 def nadam(
     learning_rate: Any = 1e-3,
     beta_1: float = 0.9,
-    beta_2: Any = 0.999,
+    beta_2: DecayRate = 0.999,
     epsilon: Any = 1e-7,
     weight_decay: float | None = None,
 ) -> Optimizer:
@@ -111,8 +112,8 @@ def nadam(
 @named(b1="beta_1", b2="beta_2", eps="epsilon")
 def adamax(
     learning_rate: Any = 1e-3,
-    beta_1: Any = 0.9,
-    beta_2: Any = 0.999,
+    beta_1: DecayRate = 0.9,
+    beta_2: DecayRate = 0.999,
     epsilon: Any = 1e-7,
     weight_decay: float | None = None,
 ) -> Optimizer:

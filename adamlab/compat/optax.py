@@ -14,7 +14,7 @@ from typing import Any
 
 from adamlab._checks import named
 from adamlab._lookup import takes_options
-from adamlab.compat._pairs import Betas, pair
+from adamlab.compat._pairs import Betas, rates
 from adamlab.optimizers import Optimizer, dadapt_adam
 from adamlab.optimizers import prodigy as authors_prodigy
 from adamlab.optimizers._finish import finish
@@ -79,6 +79,7 @@ _distance = named(
 def prodigy(
     learning_rate: Any = 1.0,
     betas: Betas = (0.9, 0.999),
+    *,
     eps: float = 1e-8,
     estim_lr0: float = 1e-6,
     estim_lr_coef: float = 1.0,
@@ -86,7 +87,7 @@ def prodigy(
 ) -> Optimizer:
     """`optax.contrib.prodigy`: bias correction always, which its authors leave off unless told."""
     return authors_prodigy(
-        learning_rate, *pair("betas", betas), eps, weight_decay=weight_decay,
+        learning_rate, *rates("betas", betas), eps, weight_decay=weight_decay,
         initial_distance=estim_lr0, coefficient=estim_lr_coef, correct=True,
     )  # fmt: skip
 
@@ -102,7 +103,7 @@ def dadapt_adamw(
 ) -> Optimizer:
     """`optax.contrib.dadapt_adamw`: bias correction always, as in Optax's `prodigy`."""
     return dadapt_adam(
-        learning_rate, *pair("betas", betas), eps, weight_decay=weight_decay,
+        learning_rate, *rates("betas", betas), eps, weight_decay=weight_decay,
         initial_distance=estim_lr0, correct=True,
     )  # fmt: skip
 

@@ -18,7 +18,7 @@ import optax
 
 from adamlab._checks import check_flags, check_number, named
 from adamlab._lookup import takes_options
-from adamlab.compat._pairs import Betas, pair
+from adamlab.compat._pairs import Betas, pair, rates
 from adamlab.optimizers import Optimizer, nadam_scheduled
 from adamlab.optimizers import sgd as plain_sgd
 from adamlab.optimizers._finish import coupled, decays, finish
@@ -115,7 +115,7 @@ def adam(
     check_flags(amsgrad=amsgrad, decoupled_weight_decay=decoupled_weight_decay)
     return chain(
         *coupled(0.0 if decoupled_weight_decay else weight_decay),
-        track_moments(*pair("betas", betas)),
+        track_moments(*rates("betas", betas)),
         *([amsgrad_max()] if amsgrad else []),
         correct_bias(),
         precondition(eps),
@@ -147,7 +147,7 @@ def nadam(
 ) -> Optimizer:
     """`torch.optim.NAdam`: the momentum warms up as `b1 (1 - 0.96^(t momentum_decay) / 2)`."""
     check_flags(decoupled_weight_decay=decoupled_weight_decay)
-    b1, b2 = pair("betas", betas)
+    b1, b2 = rates("betas", betas)
     if decoupled_weight_decay:
         return nadam_scheduled(lr, b1, b2, eps, momentum_decay, weight_decay=weight_decay)
     return chain(*coupled(weight_decay), nadam_scheduled(lr, b1, b2, eps, momentum_decay))
@@ -164,7 +164,7 @@ def radam(
 ) -> Optimizer:
     """`torch.optim.RAdam`: eps beside the uncorrected root."""
     check_flags(decoupled_weight_decay=decoupled_weight_decay)
-    b1, b2 = pair("betas", betas)
+    b1, b2 = rates("betas", betas)
     return chain(
         *coupled(0.0 if decoupled_weight_decay else weight_decay),
         track_moments(b1, b2),
@@ -185,7 +185,7 @@ def adamax(
     weight_decay: Any = 0.0,
 ) -> Optimizer:
     """`torch.optim.Adamax`: eps is added to the gradient's magnitude, inside the maximum."""
-    b1, b2 = pair("betas", betas)
+    b1, b2 = rates("betas", betas)
     return chain(
         *coupled(weight_decay),
         track_moments(b1, largest(b2, eps)),

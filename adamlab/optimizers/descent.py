@@ -158,13 +158,12 @@ def lion(
     Raises:
         ValueError: b1 or b2 is outside [0, 1), or b2 is 0.
     """
-    newest = complement_of("b1", b1), complement_of("b2", b2)
-    plain = plain_decay("b2", b2)
-    check_number("b2", plain, low=0, high=1, open_low=True, open_high=True, scheduled=False)
-    of_gradient = (newest[0] - newest[1]) / plain
+    fast, slow = plain_decay("b1", b1), plain_decay("b2", b2)
+    check_number("b2", slow, low=0, high=1, open_low=True, open_high=True, scheduled=False)
+    of_gradient = (complement_of("b1", b1) - complement_of("b2", b2)) / slow
     return chain(
         track_moments(b2, None, mu_dtype=mu_dtype),
-        mix_gradient(1 - of_gradient, of_gradient),
+        mix_gradient(fast / slow, of_gradient),
         sign(),
         *finish(learning_rate, weight_decay, mask),
     )

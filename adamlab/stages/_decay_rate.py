@@ -73,7 +73,7 @@ def check_decay(name: str, rate: Any) -> None:
     check_number(name, rate, low=0, high=1, open_high=True)
 
 
-def decay_at(rate: DecayRate, steps_done: jax.Array) -> Decay:
+def decay_at(rate: DecayRate, steps_done: jax.Array | np.integer) -> Decay:
     """`rate` at a step, in Python floats where it is a Python number: float32 would round 1 - b.
 
     Raises:
@@ -122,7 +122,7 @@ def complement_of(name: str, rate: Any) -> Scalar:
         ValueError: a concrete one is outside [0, 1).
     """
     check_constant_decay(name, rate)
-    return decay_at(rate, jnp.zeros([], jnp.int32)).complement
+    return decay_at(rate, np.int32(0)).complement  # an array of JAX would start it
 
 
 def plain_decay(name: str, rate: Any) -> Any:

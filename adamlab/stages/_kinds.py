@@ -183,13 +183,13 @@ class MomentsToDirection(Stage):
 
 
 class DirectionToDirection(Stage):
-    """Acts on the direction, before the learning rate or after it: clipping, a trust ratio."""
+    """Acts on the direction, before the learning rate or after it: clipping, momentum."""
 
     takes, gives = "direction", "direction"
 
 
 class DirectionBeforeRate(DirectionToDirection):
-    """Adds to the direction what the learning rate is still to multiply: decoupled decay."""
+    """Makes of the direction what the learning rate is still to multiply: decay, a trust ratio."""
 
     side = "before"
 

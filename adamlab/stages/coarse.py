@@ -95,7 +95,8 @@ def factored(
 ) -> SecondMoment:
     """A second moment of rank one: the means of g² over each of two axes.
 
-    `nu = row col / mean(row)`, with `g² + eps` averaged (Shazeer & Stern 2018, algorithm 2).
+    `nu = row col / mean(row)`, with `g² + eps` averaged (Shazeer & Stern 2018, algorithm 2). The
+    means are cut off, not the squares: an infinite gradient counts as a row of the largest.
     A leaf of one axis, or with either of the two shorter than `min_dim_size`, keeps the whole.
 
     Args:

@@ -86,9 +86,7 @@ def add_independent_decay(
         updates: Any, state: CountState, params: Any, **_: Any
     ) -> tuple[optax.Updates, CountState]:
         share = weight_decay if multiplier is None else multiplier(state.count) * weight_decay
-        decayed = jax.tree.map(
-            lambda u, p: u - jnp.asarray(share, u.dtype) * p.astype(u.dtype), updates, params
-        )
+        decayed = jax.tree.map(partial(_add, -jnp.asarray(share)), updates, params)
         return decayed, CountState(optax.safe_increment(state.count))
 
     name = "add_independent_decay"
@@ -110,8 +108,8 @@ def add_cautious_decay(weight_decay: Any) -> DirectionBeforeRate:
     check_number("weight_decay", weight_decay, low=0, scheduled=False)
 
     def decayed(u: jax.Array, p: jax.Array) -> jax.Array:
-        agree = jnp.real(u * jnp.conj(p.astype(u.dtype))) > 0
-        return u + jnp.where(agree, jnp.asarray(weight_decay, u.dtype) * p.astype(u.dtype), 0)
+        agree = jnp.real(widen(u) * jnp.conj(widen(p))) > 0
+        return jnp.where(agree, _add(jnp.asarray(weight_decay), u, p), u)
 
     return _with_params("add_cautious_decay", lambda u, params, _: jax.tree.map(decayed, u, params))
 
@@ -159,7 +157,7 @@ def add_preconditioned_decay(weight_decay: Any, max_rms: Any = 1.0) -> Direction
     def leaf(u: jax.Array, p: jax.Array, rate: jax.Array) -> jax.Array:
         pull = widen(p) * rate
         pull = pull / jnp.maximum(rms(pull) / max_rms, 1)
-        return u + jnp.asarray(weight_decay, u.dtype) * pull.astype(u.dtype)
+        return _add(jnp.asarray(weight_decay), u, pull)
 
     def decay(updates: Any, params: Any, moments: Moments) -> Any:
         if moments.rate is None:
@@ -184,10 +182,8 @@ def decay_after_step(weight_decay: Any, learning_rate: Any) -> DirectionAfterRat
     def update(
         updates: Any, state: CountState, *, params: Any, **_: Any
     ) -> tuple[optax.Updates, CountState]:
-        share = at_step(learning_rate, state.count) * weight_decay
-        new = jax.tree.map(
-            lambda u, p: u - jnp.asarray(share, u.dtype) * (p.astype(u.dtype) + u), updates, params
-        )
+        share = jnp.asarray(at_step(learning_rate, state.count) * weight_decay)
+        new = jax.tree.map(lambda u, p: _add(-share, u, widen(p) + widen(u)), updates, params)
         return new, CountState(optax.safe_increment(state.count))
 
     return DirectionAfterRate.from_update(

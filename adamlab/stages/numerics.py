@@ -186,7 +186,7 @@ def real_dtype(x: Any) -> Any:
     return jnp.finfo(wide_dtype(x)).dtype
 
 
-def at_step(value: Any, steps_done: jax.Array) -> Any:
+def at_step(value: Any, steps_done: jax.Array | np.integer) -> Any:
     """A hyperparameter's value at a step, whether a constant or a schedule.
 
     Raises:

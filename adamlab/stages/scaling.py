@@ -13,12 +13,13 @@ import optax
 from adamlab._checks import check_number
 from adamlab.stages._average import fold
 from adamlab.stages._decay_rate import DecayRate, complement_of
-from adamlab.stages._kinds import DirectionToDirection
+from adamlab.stages._kinds import DirectionBeforeRate, DirectionToDirection
 from adamlab.stages._moments import Moments
 from adamlab.stages.coarse import AxisPair, factored, factored_axes, last_two
 from adamlab.stages.decay import CountState, start_count
 from adamlab.stages.numerics import (
     at_step,
+    cast_within,
     map_pairs,
     norm,
     ratio,
@@ -90,7 +91,7 @@ def scale_by_param_block_rms(min_scale: Any = 1e-3) -> DirectionToDirection:
 
     def leaf(u: jax.Array, p: jax.Array) -> jax.Array:
         size = jnp.maximum(rms(p), min_scale).astype(real_dtype(u))
-        return (widen(u) * size).astype(u.dtype)
+        return cast_within(widen(u) * size, u.dtype)
 
     def update(updates: Any, state: Any, params: Any, **_: Any) -> tuple[Any, Any]:
         return jax.tree.map(leaf, updates, params), state
@@ -100,7 +101,7 @@ def scale_by_param_block_rms(min_scale: Any = 1e-3) -> DirectionToDirection:
     )
 
 
-def scale_by_trust_ratio() -> DirectionToDirection:
+def scale_by_trust_ratio() -> DirectionBeforeRate:
     """Give a leaf's direction the length of its parameters: `u |theta| / |u|`.
 
     You et al. 2020, LAMB, algorithm 2, line 11 (`optax.scale_by_trust_ratio`). Where either length
@@ -121,7 +122,7 @@ def scale_by_trust_ratio() -> DirectionToDirection:
     def update(updates: Any, state: Any, params: Any, **_: Any) -> tuple[Any, Any]:
         return jax.tree.map(leaf, updates, params), state
 
-    return DirectionToDirection.from_update(
+    return DirectionBeforeRate.from_update(
         "scale_by_trust_ratio", optax.init_empty_state, update, needs=("params",)
     )
 
@@ -193,11 +194,11 @@ def scale_by_confidence(
 
         def leaf(u: jax.Array, m: jax.Array, old: Any) -> tuple[jax.Array, Any]:
             if not _is_factored(u):
-                return m.astype(u.dtype), old
+                return cast_within(m, u.dtype), old
             weight = jnp.asarray(newest_deviation, real_dtype(u))
             residual, size = deviations.fold(old, Seen(widen(u) - m, None, None), weight)
             root = sqrt(size)
-            return ratio(m, root).astype(u.dtype), residual
+            return cast_within(ratio(m, root), u.dtype), residual
 
         residual = unpack(state.residual, updates)
         new, residuals = map_pairs(leaf, updates, average, residual)
@@ -208,7 +209,7 @@ def scale_by_confidence(
 
 def project_radially(
     delta: Any = 0.1, wd_ratio: Any = 0.1, weight_decay: Any = 0.0, eps: Any = 1e-8
-) -> DirectionToDirection:
+) -> DirectionBeforeRate:
     """Take off the part of the direction that only changes the length of scale-free weights.
 
     Where every channel's (or else the whole leaf's) gradient is nearly orthogonal to its weights,
@@ -235,7 +236,7 @@ def project_radially(
     ) -> tuple[Any, Any]:
         return jax.tree.map(leaf, updates, params, moments.grad), state
 
-    return DirectionToDirection.from_update(
+    return DirectionBeforeRate.from_update(
         "project_radially", optax.init_empty_state, update,
         needs=("params",), extra_args=("moments",),
     )  # fmt: skip
