@@ -85,6 +85,12 @@ def test_the_best_rate_is_that_of_the_least_median_and_broken_runs_count_as_infi
     np.testing.assert_array_equal(book.at_best(both), [[1, 2, 90], [1, 2, 90]])
 
 
+def test_a_best_value_at_an_end_is_said_to_be_there():
+    tried = np.geomspace(1e-3, 1, 4)
+    ends = [", the least tried", "", "", ", the greatest tried"]
+    assert [book.at_end(float(np.float32(value)), tried) for value in tried] == ends
+
+
 def test_a_dataset_at_the_claims_rate_and_at_the_best():
     losses = _over_rates([[3, 3], [2, 2], [1, 1]])
     found = book.at_rates(losses.to_dataset(name="loss"), 0.11, losses)

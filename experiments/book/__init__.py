@@ -2,6 +2,7 @@
 
 from experiments.book.arranging import (
     at_best,
+    at_end,
     at_rates,
     best_for_others,
     best_rate,
@@ -36,6 +37,7 @@ __all__ = [
     "agreed",
     "answered",
     "at_best",
+    "at_end",
     "at_rates",
     "best_for_others",
     "best_rate",

@@ -42,6 +42,16 @@ def best_rate(losses: xr.DataArray) -> xr.DataArray:
     return whole.median("seed").idxmin("learning_rate")
 
 
+def at_end(chosen: float, tried: np.ndarray) -> str:
+    """What to say of a value that is the least or the greatest of those tried: it may not be best.
+
+    An end of a name, such as ", the least tried"; nothing for a value within.
+    """
+    if np.isclose(chosen, tried.min()):
+        return ", the least tried"
+    return ", the greatest tried" if np.isclose(chosen, tried.max()) else ""
+
+
 def at_best(losses: xr.DataArray) -> xr.DataArray:
     """The losses of all seeds at their `best_rate`."""
     return losses.sel(learning_rate=best_rate(losses)).drop_vars("learning_rate")

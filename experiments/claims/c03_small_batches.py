@@ -101,7 +101,8 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
             more = book.over_seeds(values.isel(batch_size=0) - values.isel(batch_size=-1))
             numbers[f"{problem}: decades that the smallest batch {way}"] = more
             kinds[f"{problem}: {way}"] = book.by_sign(more, COUNTS)
-        numbers[f"{problem}: best rate of the largest batch"] = float(rate)
+        end = book.at_end(float(rate), late["learning_rate"].values)
+        numbers[f"{problem}: best rate of the largest batch{end}"] = float(rate)
         for place, when in enumerate(("early", "at the end")):
             scale = part["noise"].isel(step=place)
             if np.isfinite(scale).all():  # else too few repeats tell the gradient from its noise

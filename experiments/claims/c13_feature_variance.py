@@ -108,7 +108,8 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         for name, at in book.each(judged, "table", "form"):
             kinds[f"{name}, {where}"] = book.by_sign(book.over_seeds(at["gap"]), GAINED)
     for name, at in book.each(gap, "table", "form"):
-        numbers[f"best rate, {name}"] = float(book.best_rate(at["gap"]))
+        best = float(book.best_rate(at["gap"]))
+        numbers[f"best rate, {name}{book.at_end(best, at['learning_rate'].values)}"] = best
     return book.Verdict(kinds, numbers)
 
 

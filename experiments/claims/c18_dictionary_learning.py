@@ -65,7 +65,8 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
                 f"decades of mse above PCA, SGD: {case}, {where}": book.over_seeds(sgd["mse"]),
             }
     for case, found in book.each(dataset.sel(l1=JUDGED), "run", "l1", "optimizer"):
-        numbers[f"best rate: {case}"] = float(book.best_rate(found["loss"]))
+        best = float(book.best_rate(found["loss"]))
+        numbers[f"best rate: {case}{book.at_end(best, found['learning_rate'].values)}"] = best
     return book.Verdict(kinds, numbers)
 
 

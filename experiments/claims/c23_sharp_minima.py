@@ -88,7 +88,11 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
             numbers[f"decades that Adam is sharper by, {where}"] = sharper
             numbers[f"test accuracy that Adam lacks, {where}"] = worse
             for name, part in book.each(found, "optimizer"):
-                numbers[f"{name}'s rate, {where}"] = float(part["rate"])
+                there = dataset.sel(batch=batch, optimizer=name)
+                tried = there["rate"].where(there["step"].notnull().all("seed"), drop=True)
+                rate = float(part["rate"])
+                end = book.at_end(rate, tried.values).replace("tried", "that brings every seed")
+                numbers[f"{name}'s rate, {where}{end}"] = rate
     return book.Verdict(kinds, numbers)
 
 
