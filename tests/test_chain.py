@@ -117,7 +117,7 @@ MISFITS = {
     ),
     "decay after the learning rate": (
         lambda: al.chain(al.adam(1e-3), al.add_decayed_weights(0.1)),
-        "add_decayed_weights stands after the learning rate, which is to multiply what it adds",
+        "add_decayed_weights stands after the learning rate, which is to multiply what it gives",
     ),
     "rounding before the learning rate": (
         lambda: al.chain(

@@ -163,8 +163,8 @@ def _check_sides(sides: tuple[tuple[str, Side], ...]) -> None:
     for place, (name, side) in enumerate(sides):
         if side == "before" and rates and place > rates[-1]:
             raise ValueError(
-                f"{name} stands after the learning rate, which is to multiply what it adds; put it "
-                "before scale_by_learning_rate"
+                f"{name} stands after the learning rate, which is to multiply what it gives; put "
+                "it before scale_by_learning_rate"
             )
         if side == "after" and rates and place < rates[0]:
             raise ValueError(
