@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from experiments.benchmarks.variants import COLUMNS, cells
 from experiments.report import verdict_table
 
 ROOT = Path(__file__).parents[1]
@@ -48,19 +49,10 @@ def variants_page() -> str:
         "interval; bytes for each parameter: those that the step accesses by XLA's count (and "
         "Optax's), those of its temporary buffers, those of the state.",
         "",
-        "| optimizer | time / Adam's | time / Optax's | bytes | Optax's | temporary | state |",
-        "|--|--:|--:|--:|--:|--:|--:|",
+        f"| {' | '.join(COLUMNS)} |",
+        "|--" + "|--:" * (len(COLUMNS) - 1) + "|",
+        *(f"| {' | '.join(row)} |" for row in cells(about["figures"]["variants"])),
     ]
-    for name, row in about["figures"]["variants"].items():
-        beside, optax_bytes = "", ""
-        if "times_optax" in row:
-            low, high = row["times_optax_from"], row["times_optax_to"]
-            beside = f"{row['times_optax']:.2f} [{low:.2f}, {high:.2f}]"
-            optax_bytes = f"{row['optax_bytes']:.1f}"
-        lines.append(
-            f"| {name} | {row['times_adam']:.2f} | {beside} | {row['bytes']:.1f} | {optax_bytes} | "
-            f"{row['temporary']:.1f} | {row['state']:.2f} |"
-        )
     return "\n".join([
         *lines, "",
         f"Measured on {about['date'][:10]} on {about['machine']}, JAX {about['versions']['jax']}, "

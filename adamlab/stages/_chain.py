@@ -160,13 +160,15 @@ def _check_sides(sides: tuple[tuple[str, Side], ...]) -> None:
     Of several rates one on the right side will do.
     """
     rates = [place for place, (_, side) in enumerate(sides) if side == "at"]
+    if not rates:
+        return
     for place, (name, side) in enumerate(sides):
-        if side == "before" and rates and place > rates[-1]:
+        if side == "before" and place > rates[-1]:
             raise ValueError(
                 f"{name} stands after the learning rate, which is to multiply what it gives; put "
                 "it before scale_by_learning_rate"
             )
-        if side == "after" and rates and place < rates[0]:
+        if side == "after" and place < rates[0]:
             raise ValueError(
                 f"{name} stands before the learning rate, but acts on the update as it is applied; "
                 "put it after scale_by_learning_rate"

@@ -30,7 +30,7 @@ def add_decayed_weights(weight_decay: Any, mask: Mask = None) -> DirectionBefore
         mask: a tree of booleans like the parameters, or a function that makes one.
 
     Raises:
-        ValueError: `weight_decay` is negative or not finite.
+        ValueError: `weight_decay` is negative or not finite, or `update` gets no parameters.
         TypeError: `mask` holds something other than True and False.
     """
     check_number("weight_decay", weight_decay, low=0)

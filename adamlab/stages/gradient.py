@@ -197,7 +197,7 @@ def add_l2(weight_decay: Any) -> GradientToGradient:
     decoupled decay avoids (Loshchilov & Hutter 2019, algorithm 2, line 6).
 
     Raises:
-        ValueError: `weight_decay` is negative or not finite.
+        ValueError: `weight_decay` is negative or not finite, or `update` gets no parameters.
     """
     check_number("weight_decay", weight_decay, low=0)
     return GradientToGradient.from_optax(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -23,6 +23,9 @@ PARAMETERS = LEAVES * SHAPE[0] * SHAPE[1]
 # Beside Optax more placements of the arrays are looked at: the ratios there are near one.
 PLACEMENTS, BESIDE_OPTAX, ROUNDS, CONTROLS = 3, 11, 21, 8
 RATE = 1e-3
+COLUMNS = [
+    "optimizer", "time / Adam's", "time / Optax's", "bytes", "Optax's", "temporary", "state",
+]  # fmt: skip
 
 FOR_BFLOAT16 = ("adamw_kahan", "adamw_stochastic_rounding")
 
@@ -78,21 +81,7 @@ def main() -> None:
         f"{' and '.join(FOR_BFLOAT16)}, and Adam beside them), median of {PLACEMENTS} placements, "
         f"of {BESIDE_OPTAX} beside Optax with the 95 % interval of it"
     )
-    table(
-        ["optimizer", "time / Adam's", "time / Optax's", "bytes", "Optax's", "temporary", "state"],
-        [
-            [
-                name, f"{row['times_adam']:.2f}",
-                "{times_optax:.2f} [{times_optax_from:.2f}, {times_optax_to:.2f}]".format(**row)
-                if "times_optax" in row
-                else "",
-                f"{row['bytes']:.1f}",
-                f"{row['optax_bytes']:.1f}" if "optax_bytes" in row else "",
-                f"{row['temporary']:.1f}", f"{row['state']:.2f}",
-            ]
-            for name, row in figures.items()
-        ],
-    )  # fmt: skip
+    table(COLUMNS, cells(figures))
     ratios = [row["times_optax"] for row in figures.values() if "times_optax" in row]
     print(f"median over the {len(ratios)} that Optax has: {statistics.median(ratios):.2f}")
     # What the measure says of two equal programs: how far to trust the others.
@@ -101,6 +90,22 @@ def main() -> None:
     print(f"Optax's Adam beside itself: {min(control):.2f} to {max(control):.2f}")
     kept = {"variants": figures, "control": control}
     keep("variants", "python -m experiments bench variants", kept)
+
+
+def cells(figures: Mapping[str, Any]) -> list[list[str]]:
+    """The figures as text, a row for each optimizer in `COLUMNS`."""
+    return [
+        [
+            name, f"{row['times_adam']:.2f}",
+            "{times_optax:.2f} [{times_optax_from:.2f}, {times_optax_to:.2f}]".format(**row)
+            if "times_optax" in row
+            else "",
+            f"{row['bytes']:.1f}",
+            f"{row['optax_bytes']:.1f}" if "optax_bytes" in row else "",
+            f"{row['temporary']:.1f}", f"{row['state']:.2f}",
+        ]
+        for name, row in figures.items()
+    ]  # fmt: skip
 
 
 def _ratios(ours: Compiled, theirs: Compiled, placements: int) -> list[float]:

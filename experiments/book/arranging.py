@@ -42,14 +42,14 @@ def best_rate(losses: xr.DataArray) -> xr.DataArray:
     return whole.median("seed").idxmin("learning_rate")
 
 
-def at_end(chosen: float, tried: np.ndarray) -> str:
-    """What to say of a value that is the least or the greatest of those tried: it may not be best.
+def at_end(chosen: float, among: np.ndarray, which: str = "tried") -> str:
+    """What to say of a value that is the least or the greatest `among` some: it may not be best.
 
     An end of a name, such as ", the least tried"; nothing for a value within.
     """
-    if np.isclose(chosen, tried.min()):
-        return ", the least tried"
-    return ", the greatest tried" if np.isclose(chosen, tried.max()) else ""
+    if np.isclose(chosen, among.min()):
+        return f", the least {which}"
+    return f", the greatest {which}" if np.isclose(chosen, among.max()) else ""
 
 
 def at_best(losses: xr.DataArray) -> xr.DataArray:

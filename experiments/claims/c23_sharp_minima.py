@@ -91,7 +91,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
                 there = dataset.sel(batch=batch, optimizer=name)
                 tried = there["rate"].where(there["step"].notnull().all("seed"), drop=True)
                 rate = float(part["rate"])
-                end = book.at_end(rate, tried.values).replace("tried", "that brings every seed")
+                end = book.at_end(rate, tried.values, "that brings every seed")
                 numbers[f"{name}'s rate, {where}{end}"] = rate
     return book.Verdict(kinds, numbers)
 
