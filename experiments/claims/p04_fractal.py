@@ -142,7 +142,7 @@ def draw(dataset: xr.Dataset) -> Figure:
         here = dataset.sel(case=[f"{net}, {name}" for net in NETS])
         for ax, net, image in zip(maps, NETS, here["converges"], strict=True):
             ax.imshow(image.T, extent=(LOW, HIGH, LOW, HIGH), **style)
-            ax.set(title=f"{net}, {name}", xlabel="log10 rate, layer 0", ylabel="log10 rate, layer 1")
+            ax.set(title=f"{net}, {name}", xlabel="log10 rate of layer 0", ylabel="of layer 1")
         inside.imshow(here["enlarged"][0].T, **style)
         inside.set(title=f"tanh, {name}, {NEARER**2} times enlarged", xticks=[], yticks=[])
         found = here["slopes"].median(["zoom", "size"])
