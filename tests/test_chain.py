@@ -5,6 +5,7 @@ from __future__ import annotations
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 
@@ -115,6 +116,50 @@ MISFITS = {
         lambda: al.adam(1e-3).update(GRADS, optax.EmptyState(), PARAMS),
         "must be what this chain's init returned",
     ),
+    "the state of another chain": (
+        lambda: al.adam(1e-3).update(GRADS, al.adamw(1e-3).init(PARAMS), PARAMS),
+        "the state is a tuple of 3: it must be what this chain's init returned",
+    ),
+    "the state of other parameters": (
+        lambda: al.adam(1e-3).update(GRADS, al.adam(1e-3).init({"v": jnp.ones(3)}), PARAMS),
+        "not what init returns for these parameters: at [0].mu['b'] it has nothing, where init "
+        "gives shape (2,)",
+    ),
+    "the state of parameters of another shape": (
+        lambda: al.adam(1e-3).update(
+            GRADS, al.adam(1e-3).init({**PARAMS, "b": jnp.ones(4)}), PARAMS
+        ),
+        "at [0].mu['b'] it has shape (4,), where init gives shape (2,)",
+    ),
+    "the state of Optax's": (
+        lambda: al.adam(1e-3).update(GRADS, optax.adam(1e-3).init(PARAMS), PARAMS),
+        "not what init returns for these parameters",
+    ),
+    "init without parameters": (lambda: al.adam(1e-3).init(None), "params=None: init needs"),
+    "a schedule without a number": (
+        lambda: _step(al.adam(lambda step: None)),
+        "gave None: it must give one number for a step",
+    ),
+    "a decay rate without a number": (
+        lambda: _step(al.adam(1e-3, b1=lambda step: None)),
+        "gave None: it must give one number for a step",
+    ),
+    "a schedule of several numbers": (
+        lambda: _step(al.adamw(1e-3, weight_decay=lambda step: jnp.ones(3))),
+        "gave the shape (3,): it must give one number for a step",
+    ),
+    "a mask of other parameters": (
+        lambda: _step(al.adamw(1e-3, mask={"v": True})),
+        "mask={'v': True}: must have the parameters' tree",
+    ),
+    "a function to a mask of other parameters": (
+        lambda: _step(al.chain(al.add_independent_decay(0.1, mask=lambda p: {"v": True}))),
+        "mask={'v': True}: must have the parameters' tree",
+    ),
+    "a mask of arrays": (
+        lambda: al.adamw(1e-3, mask={"w": np.ones(3, bool)}),
+        "must be a tree of True and False like the parameters",
+    ),
     "decay after the learning rate": (
         lambda: al.chain(al.adam(1e-3), al.add_decayed_weights(0.1)),
         "add_decayed_weights stands after the learning rate, which is to multiply what it gives",
@@ -160,9 +205,10 @@ def test_what_has_no_place_by_the_rate_or_no_rate_goes_anywhere():
 @pytest.mark.parametrize("name", MISFITS)
 def test_a_misfit_is_a_sentence(name):
     build, message = MISFITS[name]
-    with pytest.raises((ValueError, TypeError)) as caught:
+    with pytest.raises((ValueError, TypeError, AttributeError)) as caught:
         build()
-    assert message in str(caught.value)
+    told = [str(caught.value), *getattr(caught.value, "__notes__", ())]
+    assert any(message in line for line in told)
 
 
 def test_a_chain_knows_its_own_kind():

@@ -40,6 +40,8 @@ _UNTOLD = (
     "like them; state must be what this chain's init has returned"
 )
 
+_OTHER_STATE = "the state is not what init returns for these parameters"
+
 _PHRASE: dict[Kind | None, str] = {
     "gradient": "a gradient",
     "moments": "moments",
@@ -70,6 +72,8 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
     extended = [optax.with_extra_args_support(stage) for stage in stages]
 
     def init(params: optax.Params) -> tuple[Any, ...]:
+        if params is None:
+            raise ValueError("params=None: init needs the parameters, a tree of arrays")
         params = jax.tree.map(jnp.asarray, params)
         refuse_integers("parameter", params)
         states, value = [], params
@@ -88,9 +92,10 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
         updates: optax.Updates, state: Any, params: optax.Params | None = None, **extra_args: Any
     ) -> tuple[optax.Updates, Any]:
         if not isinstance(state, tuple) or len(state) != len(extended):
+            found = f"a tuple of {len(state)}" if isinstance(state, tuple) else repr(state)
             raise ValueError(
-                f"state={state!r}: must be what this chain's init returned, one state for each of "
-                f"its {len(extended)} stages"
+                f"the state is {found}: it must be what this chain's init returned, one state for "
+                f"each of its {len(extended)} stages"
             )
         if params is not None:
             check_same_form(updates, params)
@@ -109,8 +114,11 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
             try:
                 updates, new = stage.update(updates, old, params, **given)
             except (AttributeError, TypeError, ValueError) as error:
-                if params is None and _UNTOLD not in getattr(error, "__notes__", ()):
+                told = getattr(error, "__notes__", ())
+                if params is None and _UNTOLD not in told:
                     error.add_note(_UNTOLD)
+                elif not any(note.startswith(_OTHER_STATE) for note in told):
+                    _tell_other_state(error, init, state, params)
                 raise
             states.append(new)
         if params is None:
@@ -127,6 +135,19 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
     if takes is None or gives is None:
         return optax.GradientTransformationExtraArgs(init, update)
     return _WHOLE[takes, gives](init, update)
+
+
+def _tell_other_state(error: Exception, init: Any, state: Any, params: Any) -> None:
+    """Note where the state is not of the form that these parameters ask for, if so."""
+    asked, found = (
+        {jax.tree_util.keystr(path): jnp.shape(x) for path, x in jax.tree.leaves_with_path(tree)}
+        for tree in (jax.eval_shape(init, params), state)
+    )
+    for path in dict.fromkeys([*asked, *found]):
+        if asked.get(path) != found.get(path):
+            there, right = (f"shape {x[path]}" if path in x else "nothing" for x in (found, asked))
+            error.add_note(f"{_OTHER_STATE}: at {path} it has {there}, where init gives {right}")
+            return
 
 
 def _lagging_last(

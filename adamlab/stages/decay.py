@@ -4,19 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from adamlab._checks import check_number
-from adamlab.stages._kinds import DirectionAfterRate, DirectionBeforeRate
+from adamlab.stages._kinds import (
+    DirectionAfterRate,
+    DirectionBeforeRate,
+    DirectionToDirection,
+    name_of,
+)
 from adamlab.stages._moments import Moments
-from adamlab.stages.numerics import at_step, cast_within, rms, sqrt, tree_mean, widen
+from adamlab.stages.numerics import (
+    at_step,
+    cast_within,
+    checked_schedule,
+    rms,
+    sqrt,
+    tree_mean,
+    widen,
+)
 
 Mask = Any
 """Which leaves: a tree of booleans like the parameters, a function that makes one, None for all."""
+StageT = TypeVar("StageT", bound=DirectionToDirection)
 
 
 def add_decayed_weights(weight_decay: Any, mask: Mask = None) -> DirectionBeforeRate:
@@ -34,25 +49,47 @@ def add_decayed_weights(weight_decay: Any, mask: Mask = None) -> DirectionBefore
         TypeError: `mask` holds something other than True and False.
     """
     check_number("weight_decay", weight_decay, low=0)
-    check_mask(mask)
-    return DirectionBeforeRate.from_optax(
-        "add_decayed_weights", optax.add_decayed_weights(weight_decay, mask), needs=("params",)
-    )
+    decay = optax.add_decayed_weights(checked_schedule(weight_decay))
+    return _where(mask, DirectionBeforeRate.from_optax(
+        "add_decayed_weights", decay, needs=("params",)
+    ))  # fmt: skip
 
 
-def check_mask(mask: Mask) -> None:
-    """Refuse a mask that is neither a function nor a tree of True and False."""
-    wrong = [] if callable(mask) else [x for x in jax.tree.leaves(mask) if not is_flag(x)]
-    if wrong:
-        raise TypeError(
-            f"mask={mask!r}: must be a tree of True and False like the parameters, or a function "
-            f"from them to one, but holds {wrong[0]!r}"
-        )
+def _where(mask: Mask, stage: StageT) -> StageT:
+    """The stage for the leaves that `mask` chooses.
+
+    Raises:
+        TypeError: `mask` holds something other than True and False.
+    """
+    if mask is None:
+        return stage
+    if not callable(mask):
+        _check_flags(mask)
+
+    def chosen(params: Any) -> Any:
+        """The mask, which Optax asks for at each step."""
+        flags = mask(params) if callable(mask) else mask
+        _check_flags(flags)
+        try:
+            jax.tree.map(lambda *_: None, flags, params)
+        except ValueError as error:
+            raise ValueError(
+                f"mask={flags!r}: must have the parameters' tree, {jax.tree.structure(params)}"
+            ) from error
+        return flags
+
+    return type(stage).from_optax(name_of(stage), optax.masked(stage, chosen))
 
 
-def is_flag(x: Any) -> bool:
-    """Whether `x` is True or False, NumPy's and JAX's included."""
-    return isinstance(x, bool) or str(getattr(x, "dtype", "")) == "bool"
+def _check_flags(mask: Any) -> None:
+    """Refuse a mask that is no tree of True and False."""
+    for flag in jax.tree.leaves(mask):
+        single = isinstance(flag, bool) or str(getattr(flag, "dtype", "")) == "bool"
+        if not single or np.ndim(flag):
+            raise TypeError(
+                f"mask={mask!r}: must be a tree of True and False like the parameters, or a "
+                f"function from them to one, but holds {flag!r}"
+            )
 
 
 class CountState(NamedTuple):
@@ -89,11 +126,9 @@ def add_independent_decay(
         decayed = jax.tree.map(partial(_add, -jnp.asarray(share)), updates, params)
         return decayed, CountState(optax.safe_increment(state.count))
 
-    name = "add_independent_decay"
-    decay = DirectionAfterRate.from_update(name, start_count, update, needs=("params",))
-    if mask is None:
-        return decay
-    return DirectionAfterRate.from_optax(name, optax.masked(decay, mask))
+    return _where(mask, DirectionAfterRate.from_update(
+        "add_independent_decay", start_count, update, needs=("params",)
+    ))  # fmt: skip
 
 
 def add_cautious_decay(weight_decay: Any) -> DirectionBeforeRate:

@@ -12,6 +12,7 @@ from adamlab._checks import check_number
 from adamlab.stages._forms import like_gradients
 from adamlab.stages._kinds import GradientToGradient
 from adamlab.stages.numerics import (
+    checked_schedule,
     norm,
     scale_and_norm,
     sqrt,
@@ -201,7 +202,7 @@ def add_l2(weight_decay: Any) -> GradientToGradient:
     """
     check_number("weight_decay", weight_decay, low=0)
     return GradientToGradient.from_optax(
-        "add_l2", optax.add_decayed_weights(weight_decay), needs=("params",)
+        "add_l2", optax.add_decayed_weights(checked_schedule(weight_decay)), needs=("params",)
     )
 
 

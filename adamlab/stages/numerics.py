@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import jax
@@ -190,15 +190,29 @@ def at_step(value: Any, steps_done: jax.Array | np.integer) -> Any:
     """A hyperparameter's value at a step, whether a constant or a schedule.
 
     Raises:
-        TypeError: what was taken for a schedule builds a stage or a part of one.
+        TypeError: what was taken for a schedule gives no number, but a part of a stage, say.
+        ValueError: it gives several.
     """
     if not callable(value):
         return value
     now = value(steps_done)
+    name = getattr(value, "__name__", repr(value))
     if isinstance(now, tuple) and any(callable(part) for part in now):
-        name = getattr(value, "__name__", repr(value))
         raise TypeError(f"{name} was taken for a schedule, but gives no number: call it, {name}()")
+    given = jax.tree.leaves(now)
+    if len(given) != 1 or not (hasattr(given[0], "dtype") or isinstance(given[0], float | int)):
+        raise TypeError(f"the schedule {name} gave {now!r}: it must give one number for a step")
+    if np.ndim(given[0]):
+        raise ValueError(
+            f"the schedule {name} gave the shape {np.shape(given[0])}: it must give one number for "
+            "a step"
+        )
     return now
+
+
+def checked_schedule(value: Any) -> Any:
+    """A schedule whose numbers are checked as `at_step` does; a constant as it is."""
+    return partial(at_step, value) if callable(value) else value
 
 
 def tree_mean(tree: Any) -> jax.Array:

@@ -12,7 +12,7 @@ from adamlab._checks import check_count, check_flags, check_number
 from adamlab.stages._average import fold, start_log_decay, step_at
 from adamlab.stages._decay_rate import DecayRate, check_decay, plain_decay
 from adamlab.stages._kinds import DirectionAfterRate, DirectionTimesRate, DirectionToDirection
-from adamlab.stages.numerics import cast_like, widen
+from adamlab.stages.numerics import cast_like, checked_schedule, widen
 
 
 def scale_by_learning_rate(learning_rate: Any, *, flip_sign: bool = True) -> DirectionTimesRate:
@@ -27,7 +27,8 @@ def scale_by_learning_rate(learning_rate: Any, *, flip_sign: bool = True) -> Dir
     """
     check_number("learning_rate", learning_rate, low=0)
     return DirectionTimesRate.from_optax(
-        "scale_by_learning_rate", optax.scale_by_learning_rate(learning_rate, flip_sign=flip_sign)
+        "scale_by_learning_rate",
+        optax.scale_by_learning_rate(checked_schedule(learning_rate), flip_sign=flip_sign),
     )
 
 
