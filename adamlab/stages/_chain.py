@@ -115,8 +115,9 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
                 updates, new = stage.update(updates, old, params, **given)
             except (AttributeError, TypeError, ValueError) as error:
                 told = getattr(error, "__notes__", ())
-                if params is None and _UNTOLD not in told:
-                    error.add_note(_UNTOLD)
+                if params is None:
+                    if _UNTOLD not in told:
+                        error.add_note(_UNTOLD)
                 elif not any(note.startswith(_OTHER_STATE) for note in told):
                     _tell_other_state(error, init, state, params)
                 raise
