@@ -85,8 +85,8 @@ verdict, and a check of the verdict with other seeds, resolution or precision. A
 where an interval contains its threshold, or where run and check answer otherwise; a claim with one
 yes and one no depends on the case. Intervals are 95 % bootstrap intervals over seeds. They are too
 narrow where there are only eight, where a claim was looked at again with more seeds, and for many
-cases together, for which nothing is corrected. Lines are medians over seeds, shaded bands go from
-the lowest seed to the highest.</p>
+cases together, for which nothing is corrected. Lines are medians over seeds, shaded bands hold the
+middle half of them.</p>
 <p class="small">{_machine(found.values())}</p>
 <h2 id="symptoms">My training fails: where do I look?</h2>
 <div class="wide"><table><tr><th>What you see, and where to look</th><th></th></tr>
@@ -173,16 +173,17 @@ def _section(experiment: Experiment, record: dict[str, Any] | None) -> str:
         '<p class="small">This result is from an earlier version of the experiment.</p>'
     )  # fmt: skip
     return (
-        f"{head}<p>{_badge(record)} {escape(experiment.asks)}</p>{_answers(verdict)}{old}"
+        f"{head}<p>{_badge(record)} {escape(experiment.asks)}</p>{_answers(record)}{old}"
         f"{_pictures(experiment)}{remedy}{_numbers(verdict['numbers'])}{criterion}{_check(record)}"
         f"{_reproduce(record)}</section>"
     )
 
 
-def _answers(verdict: Mapping[str, Any]) -> str:
-    """The cases of each answer, a line each, and the remark."""
+def _answers(record: Mapping[str, Any]) -> str:
+    """The cases of each answer, a line each, with what run and check differ in, and the remark."""
+    verdict, apart = record["verdict"], _apart_in(record)
     lines = "".join(
-        f"<li><b>{word}:</b> {escape('; '.join(names))}</li>"
+        f"<li><b>{word}:</b> {escape('; '.join(n + apart.get(n, '') for n in names))}</li>"
         for word, names in answered(verdict["cases"]).items()
     )
     remark = verdict["remark"] and f"<p>{escape(verdict['remark'])}</p>"
@@ -226,22 +227,29 @@ def _check(record: Mapping[str, Any]) -> str:
         return ""
     return (
         f"<details><summary><b>The check</b>, with {escape(of_check(record))}, says "
-        f"{check['kind']}</summary>{_otherwise(run, check)}"
+        f"{check['kind']}</summary>{_otherwise(record)}"
         f"{_apart(run['numbers'], check['numbers'])}{_numbers(check['numbers'])}</details>"
     )
 
 
-def _otherwise(run: Mapping[str, Any], check: Mapping[str, Any]) -> str:
-    """Which cases the check answers otherwise than the run, and what it says besides."""
-    ours, theirs = run["cases"], check["cases"]
+def _apart_in(record: Mapping[str, Any]) -> dict[str, str]:
+    """The cases that the check answers otherwise than the run, each with what the two answer."""
+    parts = record["parts"]
+    ours, theirs = (parts.get(part, parts["run"])["cases"] for part in ("run", "check"))
 
     def word(cases: Mapping[str, Kind], name: str) -> str:
         return ANSWERS[cases[name]].lower() if name in cases else "not judged"
 
-    pairs = [
-        f"{name} (run: {word(ours, name)}, check: {word(theirs, name)})"
+    return {
+        name: f" (run: {word(ours, name)}, check: {word(theirs, name)})"
         for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)
-    ]  # fmt: skip
+    }  # fmt: skip
+
+
+def _otherwise(record: Mapping[str, Any]) -> str:
+    """Which cases the check answers otherwise than the run, and what it says besides."""
+    run, check = record["parts"]["run"], record["parts"]["check"]
+    pairs = [name + how for name, how in _apart_in(record).items()]
     if run["ruling"] != check["ruling"]:
         pairs.append(f"the whole (run: {run['kind']}, check: {check['kind']})")
     said = f"It answers otherwise: {'; '.join(pairs)}." if pairs else "It answers as the run does."

@@ -25,7 +25,8 @@ REVISED: dict[str, tuple[str, str]] = {
     "C09": (FULL, "late loss instead of steps to a target; depth 20 and other initializers added"),
     "C11": (
         REVIEW,
-        "no floor for the loss; twice the steps, so that late is late; early gaps are told alone",
+        "rates from 1e-4 to 1e-1, since best ones lay at the ends of those tried; before, no floor "
+        "for the loss; twice the steps, so that late is late; early gaps are told alone",
     ),
     "C12": (
         REVIEW,
@@ -59,8 +60,8 @@ REVISED: dict[str, tuple[str, str]] = {
         "seeds; before, the level, full batches, parts",
     ),
     "C24": (
-        FULL,
-        "a million steps, best rates; each part judged alone; two, six, four and at last twelve "
+        REVIEW,
+        "rates up to 1, since Adam's best was the greatest tried; before, a million steps, best rates; each part judged alone; two, six, four and at last twelve "
         "times the seeds",
     ),
     "C25": (
@@ -105,6 +106,7 @@ EARLIER: dict[str, tuple[str, ...]] = {
     "C05": ("depends (16 seeds)",),
     "C06": ("undecided (8 seeds)", "depends (8)", "depends (32)"),
     "C07": ("undecided (32 seeds)",),
+    "C11": ("depends (8 seeds)",),
     "C12": ("depends (8 seeds)", "undecided (8)"),
     "C13": ("supported (8 seeds)", "depends (8)"),
     "C15": ("depends (8 seeds)", "undecided (24)"),
@@ -113,7 +115,7 @@ EARLIER: dict[str, tuple[str, ...]] = {
     "C19": ("undecided (16 seeds)",),
     "C20": ("undecided (12 seeds)", "undecided (32)", "refuted (128)", "undecided (128)"),
     "C23": ("depends (16 seeds)", "undecided (16)", "undecided (48)"),
-    "C24": ("depends (8 seeds)", "undecided (16)", "undecided (32)"),
+    "C24": ("depends (8 seeds)", "undecided (16)", "undecided (32)", "supported (96)"),
     "C25": ("undecided (8 seeds)", "undecided (24)", "undecided (72)"),
     "C26": ("depends (16 seeds)",),
     "C27": ("depends (8 seeds)", "undecided (8)", "undecided (32)"),

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
+STYLES = ("-", "--", "-.", ":")
+
 
 def panels(columns: int = 1, rows: int = 1) -> tuple[Figure, list[Any]]:
     """A figure of `columns` x `rows` panels in the book's size, and its axes in a flat list."""
@@ -22,12 +24,19 @@ def panels(columns: int = 1, rows: int = 1) -> tuple[Figure, list[Any]]:
 
 
 def draw_lines(ax: Any, array: xr.DataArray, along: str, *, log: str = "x", **style: Any) -> None:
-    """The median over seeds along an axis, with a band from the least to the greatest seed."""
+    """The median over seeds along an axis, with a band that holds the middle half of them.
+
+    Each line of a panel has another style unless told, so that they are told apart without colours
+    and where they coincide.
+    """
     array = array.where(np.isfinite(array))
     middle = array.median("seed") if "seed" in array.dims else array
+    style = {"linestyle": STYLES[len(ax.lines) % len(STYLES)], **style}
     (line,) = ax.plot(array[along], middle, **style)
     if "seed" in array.dims:
-        low, high = array.min("seed"), array.max("seed")
+        some = array.notnull().any("seed")
+        ends = array.where(some, 0).quantile([0.25, 0.75], "seed").where(some)
+        low, high = ends.transpose("quantile", ...)
         ax.fill_between(array[along], low, high, color=line.get_color(), alpha=0.15, linewidth=0)
     ax.set_xlabel(along)
     for axis in log:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MODEL = network((64, 32, 10))
-DEFAULT, PROBLEMS = 1e-3, ("quadratic", "digits")
+DEFAULT, PROBLEMS, TIMES = 1e-3, ("quadratic", "digits"), ("early", "at the end")
 COUNTS = 0.1
 """Decades that count."""
 
@@ -103,7 +103,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
             kinds[f"{problem}: {way}"] = book.by_sign(more, COUNTS)
         end = book.at_end(float(rate), late["learning_rate"].values)
         numbers[f"{problem}: best rate of the largest batch{end}"] = float(rate)
-        for place, when in enumerate(("early", "at the end")):
+        for place, when in enumerate(TIMES):
             scale = part["noise"].isel(step=place)
             if np.isfinite(scale).all():  # else too few repeats tell the gradient from its noise
                 name = f"{problem}: noise scale {when}, in examples"
@@ -115,20 +115,21 @@ def draw(dataset: xr.Dataset) -> Figure:
     """Late loss and bounce over batch size x rate, with the noise scale, a row a problem."""
     figure, axes = book.panels(2, 2)
     for row, problem in zip((axes[:2], axes[2:]), PROBLEMS, strict=True):
-        part = part_of(dataset, problem).median("seed")
+        own = part_of(dataset, problem)
+        judged = float(book.best_rate(own["late"].isel(batch_size=-1, drop=True)))
+        part = own.median("seed")
         for ax, name, what in zip(row, ("late", "bounce"), ("late loss", "bounce"), strict=True):
             known = part[name].where(np.isfinite(part[name])).rename(f"{what} [decades]")
             low, high = known.quantile([0, 0.9]).values
             book.draw_heat(ax, known, "batch_size", "learning_rate", vmin=low, vmax=high)
             edges = cell_edges(known["batch_size"].values)[0]
-            for scale, style in zip(part["noise"].values, (":", "-"), strict=True):
+            for scale, when, style in zip(part["noise"].values, TIMES, (":", "-"), strict=True):
                 if edges[0] < scale < edges[-1]:
-                    ax.axvline(scale, color="red", linestyle=style)
-            scales = " and ".join(
-                f"{scale:.3g}" if np.isfinite(scale) else "unresolved"
-                for scale in part["noise"].values
-            )
-            ax.set_title(f"{problem}: {what}; noise scale {scales}", fontsize=10)
+                    label = f"noise scale {when}"
+                    ax.axvline(scale, color="red", linestyle=style, label=label)
+            ax.axhline(judged, color="white", linestyle="--", label="judged rate")
+            ax.set_title(f"{problem}: {what}")
+        row[0].legend(fontsize="small", facecolor="silver")
     return figure
 
 
@@ -151,8 +152,9 @@ EXPERIMENT = book.Experiment(
     check={"first_seed": 1000},
     caption="Late loss and its bounce (the late standard deviation) over batch size and "
     "rate, the darker the better, after equal numbers of steps: a larger batch sees more data. A "
-    "batch of the quadratic is a division of its noise, and may be below 1. The titles give "
-    "the gradient noise scale early and at the end; red lines mark those on the axis.",
+    "batch of the quadratic is a division of its noise, and may be below 1. Red: "
+    "the gradient noise scale, where it is on the axis. Dashed: the best rate of the largest "
+    "batch, at which the two ends are compared.",
     symptom="The loss jumps around a level that it never falls below, however long the training.",
     remedy="supervised(source, model, loss, batch_size=128)  # a larger batch; no rate made "
     "up for it here",

@@ -99,11 +99,12 @@ def draw(dataset: xr.Dataset) -> Figure:
         book.each(share, "problem"), axes[:2], axes[2:], strict=True
     ):
         for (start, part), line in zip(book.each(here, "start"), ("-", "--"), strict=True):
-            for who, color in (("Adam", "C0"), ("SGD .9", "C1")):
-                style = {"label": f"{who}, {start}", "color": color, "linestyle": line}
-                book.draw_lines(above, part[who], "learning_rate", **style)
+            for who, color, width in (("Adam", "C0", 4), ("SGD .9", "C1", 1.5)):
+                style: dict[str, Any] = {"color": color, "linestyle": line, "linewidth": width}
+                label = f"{who}, {start}"
+                book.draw_lines(above, part[who], "learning_rate", label=label, **style)
         above.axvline(RATE, color="k", linestyle=":")
-        above.set(title=f"{name}, no remedy", ylim=(-0.05, 1.35))
+        above.set(title=f"{name}, no remedy", ylim=(-0.05, 1.35), yticks=np.linspace(0, 1, 6))
         above.legend(fontsize=7, loc="upper left", ncols=2)
         flat = here.sel(start="no gradient").sel(learning_rate=RATE, method="nearest")
         for (remedy, part), line in zip(book.each(flat, "remedy"), ("-", "--", ":"), strict=True):
@@ -141,6 +142,6 @@ EXPERIMENT = book.Experiment(
     "there is no gradient, over the strength of each remedy. Lines that coincide "
     "hide one another.",
     symptom="The loss does not move from the first step on; the gradients are tiny.",
-    remedy="chain(add_noise(1e-6, 0.0, key), adam(1e-2))  # any noise leaves a ridge; off a "
-    "plateau: noise in the parameters, or other starts",
+    remedy="chain(add_noise(1e-6, 0.0, key), adam(1e-2))  # any noise leaves a ridge\n"
+    "optax.chain(adam(1e-2), optax.add_noise(1e-2, 0.0, key))  # off a plateau; or other starts",
 )

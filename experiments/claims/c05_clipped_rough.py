@@ -89,13 +89,15 @@ def draw(dataset: xr.Dataset) -> Figure:
     """Climb and late loss over the rate, with and without clipping."""
     figure, axes = book.panels(2)
     least = dataset["late_loss"].sel(max_norm=UNCLIPPED).min("learning_rate")
+    best = float(book.best_rate(dataset["late_loss"].sel(max_norm=UNCLIPPED)))
     shown = (dataset["climb"], dataset["late_loss"] / least)
     for ax, array in zip(axes, shown, strict=True):
         for norm in (UNCLIPPED, 100, NORM, 0.01):
             label = "no clipping" if norm == UNCLIPPED else f"norm at most {norm:g}"
             part = array.sel(max_norm=norm, method="nearest")
             book.draw_lines(ax, part, "learning_rate", log="x", label=label)
-        ax.axvline(RATE, color="grey", linestyle=":")
+        for rate, line in ((RATE, ":"), (best, "--"), (TOO_FAST * best, "-.")):
+            ax.axvline(rate, color="grey", linestyle=line)
     axes[0].set_yscale("symlog", linthresh=LEAST)
     axes[0].axhline(LEAST, color="grey", linewidth=0.8)
     axes[0].set(title="sum of upward steps", ylabel="climb / initial loss", ylim=(0, None))
@@ -123,8 +125,8 @@ EXPERIMENT = book.Experiment(
     quick={"seeds": 2, "rates": 6, "norms": 3},
     check={"first_seed": 1000},
     caption="How much the loss climbs in all, and where it ends, over the rate, for four "
-    "limits on the gradient's norm; the lines nearly coincide. Dotted: the claim's "
-    "rate. Grey: the least climb that counts.",
+    "limits on the gradient's norm; the lines nearly coincide. Grey: the claim's "
+    "rate (dotted), the best (dashed), ten times it; and the least climb that counts.",
     symptom="The loss falls, then leaps up for some steps, again and again.",
     remedy="adam(rate / 10)  # clipping barely shortens Adam's steps: it divides by the "
     "gradient's size anyway",

@@ -99,6 +99,7 @@ def draw(dataset: xr.Dataset) -> Figure:
         ]
         ax.set_xticks(places, named)
         ax.set(title=where, xlabel="share of wrong labels (rate)", ylim=(0, 1.3))
+        ax.set_yticks(np.linspace(0, 1, 6))
     axes[0].set_ylabel("share of runs")
     axes[0].legend(fontsize="small", ncols=2, loc="upper center")
     for value in noise:
@@ -130,9 +131,9 @@ EXPERIMENT = book.Experiment(
     quick={"seeds": 2, "rates": 4, "stride": 2, "steps": 100},
     check={"first_seed": 6000},
     caption="What becomes of the runs as labels get wrong, at 1e-3 and at each share's best "
-    "rate (below its bar; hatched: the runs that fluctuate late, converged or not), "
-    "and the accuracy on clean test rows over the rate.",
+    "rate, which is written below its bar. Hatched: the runs that fluctuate late, converged or "
+    "not. Right: the accuracy on clean test rows over the rate.",
     symptom="The train loss stops well above zero, though most of the data is learnt fast.",
-    remedy="# nothing in Adam: a longer training learns the wrong labels by heart.\n"
-    "# Judge by the test loss, and stop when it rises.",
+    remedy='convergence_map(problem, adam, {"learning_rate": [1e-3]}, steps=300)["test_loss"]\n'
+    "# Nothing in Adam: a longer training learns the wrong labels by heart. Stop where this rises.",
 )

@@ -71,9 +71,9 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
             numbers[f"share of the test loss saved, {name}, {where}"] = saved
             kinds[f"{name}, {where}"] = book.by_sign(saved, HELPED)
             widest = by_noise.median("seed")
-            numbers[f"deviation that saves most, {name}, {where}"] = float(
-                widest.idxmax("input_noise")
-            )
+            most = float(widest.idxmax("input_noise"))
+            end = book.at_end(most, widest["input_noise"].values)
+            numbers[f"deviation that saves most, {name}, {where}{end}"] = most
     return book.Verdict(kinds, numbers)
 
 
@@ -85,8 +85,9 @@ def draw(dataset: xr.Dataset) -> Figure:
             part = gain.sel(data=name, input_noise=slice(1e-9, None))
             book.draw_lines(ax, part, "input_noise", log="x", label=name)
         ax.axhline(0, color="grey", linewidth=0.8)
+        ax.axhline(HELPED, color="grey", linestyle="--")
         ax.axvline(NOISE, color="grey", linestyle=":")
-        ax.set(title=where, ylim=(-1, 0.6), xlabel="deviation of the noise on inputs")
+        ax.set(title=where, ylim=(-0.3, 0.3), xlabel="deviation of the noise on inputs")
     axes[0].set_ylabel("share of the test loss saved")
     axes[0].legend(fontsize="small", loc="lower left")
     return figure
@@ -111,8 +112,10 @@ EXPERIMENT = book.Experiment(
     quick={"seeds": 2, "rates": 4, "noises": 3},
     check={"first_seed": 3000},
     caption="The share of the noise-free test loss that noise on the inputs saves (above 0) "
-    "or costs, over its standard deviation; dotted: the claim's 0.1.",
+    "or costs, over its standard deviation; dotted: the claim's 0.1; dashed: what "
+    "counts as help.",
     symptom="With a few dozen rows, the train loss falls while the test loss rises.",
-    remedy="# none of this noise: it gained nothing in any case.\n"
-    "# To be sure for your data, search input_noise of with_input_noise(problem), 0 included.",
+    remedy="with_input_noise(supervised(source, model, loss))\n"
+    "# 0.1 gained less than a hundredth in every case; a real table gained more from larger noise. "
+    "Search input_noise, 0 included.",
 )

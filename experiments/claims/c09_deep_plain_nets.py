@@ -96,19 +96,21 @@ def draw(dataset: xr.Dataset) -> Figure:
         size, kind = net.split(": ")
         sizes.setdefault(size, []).append(kind)
     figure, (*axes, start) = book.panels(len(sizes) + 1)
-    for ax, (size, kinds) in zip(axes, sizes.items(), strict=True):
+    for number, (ax, (size, kinds)) in enumerate(zip(axes, sizes.items(), strict=True)):
         for kind in kinds:
             late = dataset["late_loss"].sel(net=f"{size}: {kind}")
-            style = ":" if kind in OTHERS else "-"
-            book.draw_lines(ax, late, "learning_rate", log="xy", label=kind, linestyle=style)
+            book.draw_lines(ax, late, "learning_rate", log="xy", label=kind)
         ax.axvline(RATE, color="gray", linestyle="--")
         ax.axhline(LEARNT, color="gray", linestyle="--")
         ax.set(title=f"late loss, hidden layers: {size}")
         slopes = dataset["gradients"].sel(net=[f"{size}: {kind}" for kind in kinds])
-        start.plot(kinds, slopes.median("seed"), "o", label=size)
+        aside = np.arange(len(kinds)) + 0.15 * number
+        start.plot(aside, slopes.median("seed"), "os"[number % 2], label=size)
+        start.set_xticks(np.arange(len(kinds)), kinds)
+    axes[0].set_ylabel("late train loss")
     figure.legend(*axes[-1].get_legend_handles_labels(), loc="outside lower center", ncols=6)
     start.axhline(1, color="gray", linestyle="--")
-    start.set(title="gradient at the start, first over last layer", yscale="log")
+    start.set(title="gradient at the start", yscale="log", ylabel="first over last layer")
     start.tick_params(axis="x", rotation=30)
     start.legend(fontsize=7)
     return figure

@@ -159,5 +159,5 @@ EXPERIMENT = book.Experiment(
     "those above the least that a linear model has, and Huber's loss, whose cost is "
     "another, is shown in the test alone.",
     symptom="The cost stays high where some targets are far off; rare classes are never predicted.",
-    remedy="supervised(source, model, huber)  # for outliers; imbalance is not cured by the rate",
+    remedy="supervised(source, model, huber)  # outliers in regression; no rate cures imbalance",
 )

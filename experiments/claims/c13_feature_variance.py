@@ -121,7 +121,7 @@ def draw(dataset: xr.Dataset) -> Figure:
             book.draw_lines(ax, at["gap"], "learning_rate", log="xy", label=form)
         ax.axvline(RATE, color="grey", linestyle=":")
         ax.axhline(1, color="grey", linewidth=0.8)
-        ax.set(title=table, ylim=(LEAST / 2, 1e6))
+        ax.set(title=table, ylim=(LEAST / 2, None))
     axes[0].set_ylabel("gap to the minimum (1: the best constant)")
     axes[0].legend(fontsize="small", title="features", loc="lower left")
     return figure
@@ -151,5 +151,5 @@ EXPERIMENT = book.Experiment(
     "constant; below 1e-6 nothing is told apart.",
     symptom="On a table in its own units the loss stays far too high.",
     remedy="supervised(standardized(source), model, loss)\n"
-    "# Then search the rate anew: the best ones were .03, 3 and 10 for the three tables.",
+    "# Then search the rate anew: the best were 3 (wine), 10 (breast cancer) and .03 (diabetes).",
 )

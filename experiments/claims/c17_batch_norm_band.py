@@ -74,9 +74,9 @@ def draw(dataset: xr.Dataset) -> Figure:
         book.draw_lines(loss, part["late_loss"], "learning_rate", log="xy", label=variant)
         book.draw_lines(accuracy, part["test_accuracy"], "learning_rate")
     loss.axhline(TARGET, color="gray", linestyle=":")
-    loss.set(title="late train loss (dotted: converged)", ylim=(1e-4, 1e2))
+    loss.set(title="dotted: converged", ylabel="late train loss", ylim=(1e-3, 1e1))
     loss.legend(loc="upper center", fontsize=7, ncols=2)
-    accuracy.set(title="test accuracy", ylim=(0, 1.02))
+    accuracy.set(title="on the test rows", ylabel="accuracy", ylim=(0.7, 1))
     return figure
 
 

@@ -88,21 +88,26 @@ def draw(dataset: xr.Dataset) -> Figure:
     figure, (left, right) = book.panels(2)
     right.remove()
     surface = figure.add_subplot(right.get_subplotspec(), projection="3d")
-    for name, own in book.each(dataset, "optimizer"):
-        steps = own["steps"].sel(scatter="scattered starts")
-        steps = steps.where((steps < np.inf).all("seed"))
-        book.draw_lines(left, steps, "learning_rate", log="xy", label=name, marker=".")
+    for color, (name, own) in enumerate(book.each(dataset, "optimizer")):
+        for start, line in zip(STARTS, ("--", "-"), strict=True):
+            steps = own["steps"].sel(scatter=start)
+            steps = steps.where((steps < np.inf).all("seed"))
+            book.draw_lines(
+                left, steps, "learning_rate", log="xy", label=f"{name}, {start}", marker=".",
+                color=f"C{color}", linestyle=line,
+            )  # fmt: skip
         x, y = own["path"].values.T
         inside = (np.abs(x) <= X.max()) & (y >= Y.min()) & (y <= Y.max())
         shown = (np.where(inside, place, np.nan) for place in (x, y, height(x, y) + 0.1))
-        first = name == "Adam"  # above the others, which it follows closely
-        surface.plot(*shown, linewidth=2 if first else 1, zorder=6 if first else 5)
+        # Adam below the others, which follow it closely.
+        style = {"linewidth": 3} if name == "Adam" else {"linewidth": 1.2, "linestyle": "--"}
+        surface.plot(*shown, zorder=5 + color, **style)
     surface.plot_surface(X, Y, height(X, Y), cmap="Greys_r", alpha=0.5, linewidth=0, rcount=80)
-    surface.plot([1], [1], [-0.9], "k*", markersize=10, zorder=7)
+    surface.plot([1], [1], [-0.9], "k*", markersize=10, zorder=9)
     surface.set(title="paths at the best rates, log10 height", xlabel="x", ylabel="y")
     surface.view_init(elev=52, azim=-70)
     left.set_ylabel("steps")
-    left.set_title(f"steps to a loss of {ARRIVED:g}, where all scattered starts arrive", size=10)
+    left.set_title(f"steps to a loss of {ARRIVED:g}, where all starts arrive", size=10)
     left.legend(fontsize=8)
     return figure
 
@@ -147,7 +152,7 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 8, "rates": 31, "steps": 20_000, "path": 6000},
     quick={"seeds": 2, "rates": 7, "steps": 2000, "path": 200},
     check={"first_seed": 1000},
-    caption="Left: steps to arrive over the rate, where all scattered starts arrive and "
+    caption="Left: steps to arrive over the rate, where all starts of a kind arrive and "
     "stay. Right: the surface with a path at each optimizer's best rate from the "
     "usual start (star: the minimum); below, the same from above as an animation.",
     symptom="The loss falls at once, then crawls: the path follows a curved valley.",

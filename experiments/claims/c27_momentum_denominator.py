@@ -126,9 +126,9 @@ def draw(dataset: xr.Dataset) -> Figure:
         book.draw_lines(left, jitter, "1-b1", log="xy", **style)
         book.draw_lines(middle, at_best(here["steps"]), "1-b1", log="xy", **style)
         book.draw_lines(right, own["shape"], "condition", log="xy", **style)
-    left.set_title(f"jitter, rate {RATE:g}, condition {CONDITION:g}")
-    middle.set_title(f"steps to a loss of {ARRIVED:g}, best rate")
-    right.set_title(f"steep over shallow, first {FIRST} steps")
+    left.set(title=f"rate {RATE:g}, condition {CONDITION:g}", ylabel="jitter")
+    middle.set(title="best rate, same condition", ylabel=f"steps to a loss of {ARRIVED:g}")
+    right.set(title=f"first {FIRST} steps", ylabel="length across over along the valley")
     for ax in (left, middle):
         ax.axvline(MOMENTUM, color="k", linestyle=":")
     left.legend(fontsize=8)

@@ -108,7 +108,7 @@ EXPERIMENT = book.Experiment(
     claim="f_t(x) = 1010 x every 101st step, else -10 x, on [-1, 1], betas (.9, .99): Adam goes to "
     "+1, AMSGrad to the optimum -1; so too with 1010 drawn with probability .01 (Reddi, Kale & "
     "Kumar 2018, section 5).",
-    asks="Do the optimizers go to these ends?",
+    asks="Do the optimizers end within .5 of these ends?",
     criterion="Both without bias correction, as in the paper. Two million steps from 0, rates of "
     ".002 and .004, constant or falling like 1/sqrt(t) to them. Late x: the mean over the last "
     "quarter and over the rates. In each of the eight cases (slopes in turn or drawn, two "

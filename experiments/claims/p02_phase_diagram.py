@@ -106,10 +106,10 @@ def draw(dataset: xr.Dataset) -> Figure:
     for ax, name in zip(axes, dataset["sum"].values, strict=True):
         part = state.sel(sum=name).transpose("1-b2", "b1")
         mesh = ax.pcolormesh(
-            part["b1"], part["1-b2"], part, vmin=0, vmax=2, cmap="RdYlBu", rasterized=True
+            part["b1"], part["1-b2"], part, vmin=0, vmax=2, cmap="cividis", rasterized=True
         )
-        ax.axhline(1e-3, color="black", linestyle=":", label="the defaults, .9 and .999")
-        ax.plot(0.9, 1e-3, "o", color="black")
+        ax.axhline(1e-3, color="red", linestyle=":", label="the defaults, .9 and .999")
+        ax.plot(0.9, 1e-3, "o", color="red")
         ax.set(title=name, yscale="log", xlabel="b1", ylabel="1-b2")
         ax.invert_yaxis()
     axes[0].legend(loc="lower left", fontsize="small")
@@ -142,7 +142,7 @@ EXPERIMENT = book.Experiment(
     quick={"seeds": 2, "b2s": 6, "b1s": 3, "steps": 2_000},
     check={"first_seed": 1000},
     caption="What became of the runs over b1 and 1-b2, for sums of 10 and of 50 functions: "
-    "blue ends at the optimum, yellow is on its way, red has gone away.",
+    "yellow ends at the optimum, grey is on its way, dark has gone away; between, seeds differ.",
     symptom="The loss runs away, sooner the more batches an epoch has: b2 must be closer to 1.",
     remedy="adam(1e-3, b2=1 - 1 / steps_per_epoch**2)  # b2 that remembers more than an epoch",
 )

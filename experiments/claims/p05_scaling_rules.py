@@ -111,12 +111,13 @@ def draw(dataset: xr.Dataset) -> Figure:
         book.draw_lines(axes[0], best, "batch_size", log="xy", marker="o", label=name)
         sizes, middle = best["batch_size"].values, best.median("seed").values
         line = middle[0] * (sizes / sizes[0]) ** theory
-        axes[0].plot(sizes, line, "--", color="grey", label=f"B**{theory:g}")
+        style = {"color": "black", "linewidth": 0.8, "label": f"B**{theory:g}"}
+        axes[0].plot(sizes, line, "--" if theory < 1 else ":", **style)
     axes[0].set(title="trained on equal samples", ylabel="best rate")
     for ax, name in zip(axes[1:], OPTIMIZERS, strict=True):
         for case in CASES:
             best = dataset["one_step"].sel(optimizer=name, case=case)
-            book.draw_lines(ax, best / best.median("seed").max(), "B", log="xy", label=case)
+            book.draw_lines(ax, best / best.max("B"), "B", log="xy", label=case)
         ax.set(title=f"one step of {name}", xlabel="batch_size", ylabel="best rate / its greatest")
         ax.set_ylim(5e-3, 3)
     axes[0].legend(fontsize="small")
@@ -144,8 +145,9 @@ EXPERIMENT = book.Experiment(
     quick={"seeds": 2, "rates": 5, "samples": 16, "octaves": 3, "sizes": 4},
     check={"first_seed": 2000},
     caption="Left: the best rate of whole trainings over the batch size, beside the theory's "
-    "powers. Middle and right: the best rate of one step, over a far wider range, "
-    "for noise that is independent and for noise that follows the curvature.",
+    "powers; a batch is a division of the noise, and may be below 1. Middle and right: the best "
+    "rate of one step, over a far wider range, for noise that is independent, and that follows "
+    "the curvature.",
     symptom="A rate that was best for one batch size is poor at another.",
     remedy="adam(1e-3 * (batch_size / 64) ** 0.5)  # up to the noise scale; search it again beyond",
 )
