@@ -61,8 +61,8 @@ REVISED: dict[str, tuple[str, str]] = {
     ),
     "C24": (
         REVIEW,
-        "rates up to 1, since Adam's best was the greatest tried; before, a million steps, best rates; each part judged alone; two, six, four and at last twelve "
-        "times the seeds",
+        "rates up to 1, since Adam's best was the greatest tried; before, a million steps, best "
+        "rates; each part judged alone; two, six, four and at last twelve times the seeds",
     ),
     "C25": (
         REVIEW,

@@ -473,7 +473,9 @@ def test_a_bias_is_corrected_once():
             (correct_bias, to_rate, lambda: scale_rate(1.0), apply_rate),
             "scale_rate needs an uncorrected first moment",
         ),
-        ((to_rate, correct_bias, apply_rate), "corrected after rates were made of it"),
+        ((to_rate, correct_bias, apply_rate), "correct_bias changes nu after rates were made"),
+        ((to_rate, amsgrad_max, apply_rate), "amsgrad_max changes nu after rates were made of it"),
+        ((to_rate, center_nu, apply_rate), "center_nu changes nu after rates were made of it"),
         ((to_rate, rectify_rate, precondition), "precondition would leave out the rates"),
     ],
 )

@@ -110,6 +110,8 @@ class Stage(optax.GradientTransformationExtraArgs):
                     f"{name} is a {cls.__name__} and gave a {type(value).__name__}: "
                     f"it must give {_GIVEN[cls.gives]}"
                 )
+            if isinstance(value, Moments) and isinstance(updates, Moments):
+                _check_rate(name, updates, value)
             return value, new
 
         checked.__qualname__ = name
@@ -243,6 +245,12 @@ def _check_needs(cls: type[Stage], name: str, needs: tuple[str, ...]) -> None:
     for need in needs:
         if need not in known:
             raise ValueError(f"{name}: needs={need!r}: must be among {', '.join(known)}")
+
+
+def _check_rate(name: str, before: Moments, after: Moments) -> None:
+    """Refuse a change of the second moment that the rates made of it would not follow."""
+    if before.rate is not None and after.rate is before.rate and after.nu is not before.nu:
+        raise ValueError(f"{name} changes nu after rates were made of it; put it before to_rate()")
 
 
 def _missing_extra(name: str, extra: str) -> str:

@@ -21,17 +21,9 @@ def correct_bias() -> MomentsToMoments:
     algorithm 1, lines 7 and 8). An average that is corrected already stays as it is, and one that
     is tracked after this keeps its bias: to correct `nu` alone is
     `track_moments(None, b2), correct_bias(), track_mu(b1)`.
-
-    Raises:
-        ValueError: rates have been made of the uncorrected `nu` already.
     """
 
     def correct(moments: Moments) -> Moments:
-        if moments.rate is not None and moments.nu_mass is not None:
-            raise ValueError(
-                "the bias of nu is corrected after rates were made of it; put the correction "
-                "before to_rate()"
-            )
         mu = _divided(moments.mu, moments.mu_mass)
         nu = _divided(moments.nu, moments.nu_mass)
         return moments._replace(mu=mu, nu=nu, mu_mass=None, nu_mass=None)
