@@ -1,4 +1,4 @@
-"""Named optimizers: each is one expression over stages, with Optax's argument names.
+"""Named optimizers: each is one expression over stages, its arguments in the field's names.
 
 `learning_rate` may be a number, a traced scalar or a schedule of the number of steps done; so may
 `eps`, `eps_root` and `weight_decay` of Adam and its nearest. `b1` and `b2` may be `OneMinus`
