@@ -679,6 +679,41 @@ def test_injected_numbers_change_without_compiling_and_are_kept_wide():
         opt.inject_hyperparams(al.adam)(1e-3, lr=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("build", "name"),
+    [(al.adam, "b1"), (al.adamw, "b2"), (opt.adabelief, "b2"), (opt.radam, "b2"), (opt.adan, "b3"),
+     (opt.ademamix, "b3"), (opt.lion, "b1")],
+)  # fmt: skip
+def test_an_injected_decay_rate_may_change(build, name):
+    """A mean is corrected by the weight that it has gathered, not as if b had been so always.
+
+    Lion, which takes no schedule of it, is as Optax's function has it.
+    """
+    rate = optax.linear_schedule(0.5, 0.99, 10)
+    grads = jax.random.normal(jax.random.key(0), (12, 3))
+
+    def updates(tx):
+        return jax.lax.scan(lambda s, g: tx.update(g, s, g)[::-1], tx.init(grads[0]), grads)[1]
+
+    injected = updates(opt.inject_hyperparams(build)(1e-2, **{name: rate}))
+    if build is opt.lion:
+        expected = updates(optax.inject_hyperparams(build)(1e-2, **{name: rate}))
+    else:
+        expected = updates(build(1e-2, **{name: rate}))
+    np.testing.assert_allclose(injected, expected, rtol=1e-5, atol=1e-8)
+
+
+def test_an_injected_decay_rate_that_is_replaced_keeps_the_step():
+    """With equal gradients Adam's step is the learning rate, whatever the decay rates were."""
+    tx = opt.inject_hyperparams(al.adam)(1e-2, b2=0.9)
+    state = tx.init(jnp.ones(2))
+    for step in range(40):
+        if step == 20:
+            state.hyperparams["b2"] = jnp.float32(0.999)
+        update, state = tx.update(jnp.ones(2), state)
+    np.testing.assert_allclose(update, -1e-2, rtol=1e-5)
+
+
 def test_rectification_holds_for_b2_near_one(x64):
     """rho is a small difference of large numbers; float32 must still tell 4.9 from 5.1."""
     from decimal import Decimal, getcontext

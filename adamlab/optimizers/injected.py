@@ -18,7 +18,9 @@ def inject_hyperparams(factory: Callable[..., optax.GradientTransformation]) -> 
 
     What is no hyperparameter needs no marking: whole numbers that count something, dtypes, flags,
     masks and other functions that are no schedule stay as they are given. The numbers are kept in
-    float32 or wider, whatever the parameters are: bfloat16 has no 0.999.
+    float32 or wider, whatever the parameters are: bfloat16 has no 0.999. Decay rates may change as
+    well: averages are corrected by the weight gathered, where the optimizer takes a schedule of
+    them. Optax's own function hands each on as if it had been so from the start.
 
     Args:
         factory: a function that builds a transformation, such as `adamlab.adam`.
@@ -42,10 +44,35 @@ def inject_hyperparams(factory: Callable[..., optax.GradientTransformation]) -> 
             name for name, value in bound.arguments.items()
             if _is_choice(signature.parameters[name], value)
         ]  # fmt: skip
-        injected = optax.inject_hyperparams(factory, static, average_dtype())
+        changing = [name for name in bound.arguments if _may_change(factory, bound, name)]
+
+        @functools.wraps(factory)
+        def at_present(**now: Any) -> optax.GradientTransformation:
+            rates = {n: _always(now[n]) for n in changing if hasattr(now[n], "dtype")}
+            return factory(**now | rates)
+
+        injected = optax.inject_hyperparams(at_present, static, average_dtype())
         return injected(*args, **kwargs)
 
     return build
+
+
+def _may_change(factory: Callable[..., Any], bound: inspect.BoundArguments, name: str) -> bool:
+    """Whether an argument is a decay rate of which the optimizer takes a schedule."""
+    value, parameter = bound.arguments[name], bound.signature.parameters[name]
+    if "DecayRate" not in str(parameter.annotation) or value is None:
+        return False
+    other = inspect.BoundArguments(bound.signature, {**bound.arguments, name: _always(0.5)})
+    try:
+        factory(*other.args, **other.kwargs)
+    except TypeError:
+        return False
+    return True
+
+
+def _always(value: Any) -> Callable[[Any], Any]:
+    """A schedule of one value, which is that of this step only."""
+    return lambda _: value
 
 
 def _is_choice(parameter: inspect.Parameter, value: Any) -> bool:
