@@ -164,6 +164,53 @@ MISFITS = {
         lambda: al.chain(al.adam(1e-3), al.add_decayed_weights(0.1)),
         "add_decayed_weights stands after the learning rate, which is to multiply what it gives",
     ),
+    "two learning rates": (
+        lambda: al.chain(al.adam(1e-2), al.scale_by_learning_rate(1.0)),
+        "2 learning rates, each with a minus, make the chain climb",
+    ),
+    "an anchor after the learning rate": (
+        lambda: al.chain(al.adam(1e-2), stages.anchor_to_start()),
+        "anchor_to_start stands after the learning rate",
+    ),
+    "a mixture corrected": (
+        lambda: al.chain(
+            al.track_moments(), stages.mix_slow_average(), al.correct_bias(), al.precondition()
+        ),
+        "correct_bias stands after mix_slow_average, which makes of mu what no mass corrects",
+    ),
+    "one's own mixture corrected": (
+        lambda: al.chain(
+            al.track_moments(),
+            stages.change_mu("mine", jnp.add),
+            stages.nesterov(0.9),
+            al.precondition(),
+        ),
+        "nesterov stands after mine",
+    ),
+    "averages of another shape": (
+        lambda: _step(_making(lambda m: m._replace(mu=jax.tree.map(jnp.sum, m.mu)))),
+        "mine gave a mu of shape () for a gradient of (2,): must be the same",
+    ),
+    "a second moment without an axis": (
+        lambda: _step(_making(lambda m: m._replace(nu=jax.tree.map(lambda v: v.mean(0), m.nu)))),
+        "mine gave a nu of shape () for a gradient of (2,): must be the same, or 1 on some axes",
+    ),
+    "a decay rate of one's own second moment": (
+        lambda: al.track_moments(b2=stages.squares(0.9)._replace(rate=1.5)),
+        "b2=1.5: must be",
+    ),
+    "a decay rate that a schedule gives": (
+        lambda: _step(al.adam(1e-3, b2=lambda step: 1.5)),
+        "a schedule's decay rate=1.5: must be",
+    ),
+    "complex gradients of real parameters": (
+        lambda: al.adam(1e-3).update(
+            jax.tree.map(lambda g: g.astype(jnp.complex64), GRADS),
+            al.adam(1e-3).init(PARAMS),
+            PARAMS,
+        ),
+        "the gradient at ['b'] is complex, the parameter real",
+    ),
     "rounding before the learning rate": (
         lambda: al.chain(
             al.scale_by_adam(), stages.compensate_rounding(), al.scale_by_learning_rate(1e-3)
@@ -181,6 +228,12 @@ MISFITS = {
 }
 
 
+def _making(change):
+    """A chain with a stage of one's own."""
+    mine = MomentsToMoments.from_function("mine", change)
+    return al.chain(al.track_moments(), mine, al.precondition())
+
+
 def _step(tx, params=PARAMS):
     with jax.numpy_dtype_promotion("standard"):
         return tx.update(GRADS, tx.init(PARAMS), params)
@@ -195,8 +248,9 @@ def test_what_has_no_place_by_the_rate_or_no_rate_goes_anywhere():
         [al.adam(1e-3), stages.clip_direction(1.0)],
         [al.scale_by_adam(), stages.ema(0.9), rate],
         [al.adam(1e-3), stages.ema(0.9)],
-        [rate, al.add_decayed_weights(0.1), al.scale_by_learning_rate(1.0)],
-        [rate, stages.compensate_rounding(), al.scale_by_learning_rate(1.0)],
+        [rate, al.add_decayed_weights(0.1), al.scale_by_learning_rate(1.0, flip_sign=False)],
+        [rate, stages.compensate_rounding(), al.scale_by_learning_rate(1.0, flip_sign=False)],
+        [rate, rate, rate],
         [al.adam(1e-3), al.add_independent_decay(0.1), stages.lookahead()],
     ):
         al.chain(*built)

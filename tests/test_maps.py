@@ -216,6 +216,8 @@ def test_the_band_is_the_longest_converged_stretch():
     np.testing.assert_array_equal(found.low, [10.0, 1e4])
     np.testing.assert_array_equal(found.high, [100.0, 1e4])
     np.testing.assert_allclose(found.decades, [1.0, 0.0])
+    second = converged_band(_map([[C], [S], [C], [C]]), "x")
+    np.testing.assert_array_equal([second.low[0], second.high[0]], [100.0, 1e3])
     nothing = converged_band(_map([[S], [D]]), "x")
     assert np.isnan(nothing.low).all()
     assert (nothing.decades == 0).all()

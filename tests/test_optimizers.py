@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -200,6 +202,42 @@ def test_nan_is_not_hidden():
     assert jnp.isnan(updates)
     updates, _ = tx.update(jnp.float32(1.0), state)
     assert jnp.isnan(updates)
+
+
+# Where they are not Adam's, as the papers or their authors' code have them.
+DEFAULTS = {
+    "acprop": {"eps": 1e-16}, "adabelief": {"eps": 1e-16},
+    "adabound": {"final_rate": 0.1, "gamma": 1e-3}, "adai": {"b0": 0.1, "b2": 0.99, "eps": 1e-3},
+    "adam_atan2": {"a": 1.27, "b": 1.0}, "adam_epsilon_hat": {"eps": 1e-7}, "adamod": {"b3": 0.999},
+    "adamp": {"delta": 0.1, "wd_ratio": 0.1}, "adan": {"b1": 0.98, "b2": 0.92, "b3": 0.99},
+    "adanorm": {"b2": 0.99, "r": 0.95}, "adapnm": {"b3": 1.0}, "adashift": {"keep_num": 10},
+    "ademamix": {"b3": 0.9999, "alpha": 5.0}, "adopt": {"b2": 0.9999, "eps": 1e-6},
+    "ano": {"b1": 0.92, "b2": 0.99}, "avagrad": {"eps": 0.1},
+    "came": {"b3": 0.9999, "eps": 1e-30, "eps_confidence": 1e-16, "clip": 1.0},
+    "lamb": {"eps": 1e-6}, "laprop": {"eps": 1e-15}, "lion": {"b2": 0.99},
+    "lookahead_adam": {"sync_period": 6, "slow_step_size": 0.5},
+    "madgrad": {"momentum": 0.9, "eps": 1e-6}, "mars": {"b1": 0.95, "b2": 0.99, "gamma": 0.025},
+    "nadam_scheduled": {"momentum_decay": 4e-3}, "novograd": {"b2": 0.25, "eps": 1e-6},
+    "padam": {"partial": 0.25}, "qhadam": {"b1": 0.995, "v1": 0.7, "v2": 1.0},
+    "radam": {"threshold": 5.0}, "simplified_ademamix": {"b1": 0.99, "b2": 0.95, "alpha": 0.0},
+    "soap": {"b1": 0.95, "b2": 0.95, "precondition_frequency": 10},
+    "sophia": {"b1": 0.965, "b2": 0.99, "eps": 1e-12, "gamma": 0.01, "every": 10},
+    "stable_adamw": {"b2": 0.99, "eps": 1e-6}, "yogi": {"eps": 1e-3},
+    "adafactor": {"b1": None, "decay_rate": 0.8, "eps": 1e-30, "clip": 1.0, "min_dim_size": 128},
+    "adagrad": {"initial_accumulator_value": 0.1, "eps": 1e-7}, "ranger": {"b1": 0.95, "eps": 1e-6},
+    "fadam": {"eps_gradient": 0.01, "clip": 1.0}, "prodigy": {"initial_distance": 1e-6},
+    "dadapt_adam": {"initial_distance": 1e-6}, "amsbound": {"final_rate": 0.1, "gamma": 1e-3},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", optimizers.names())
+def test_the_defaults_are_those_of_the_source(name):
+    """The trajectories are of arguments that are given, so that none would tell."""
+    expected = {"b1": 0.9, "b2": 0.999, "eps": 1e-8} | DEFAULTS.get(name, {})
+    parameters = inspect.signature(getattr(optimizers, name)).parameters
+    for argument, value in expected.items():
+        if argument in parameters or argument in DEFAULTS.get(name, {}):
+            assert parameters[argument].default == value, argument
 
 
 def test_argument_names_are_optaxs():

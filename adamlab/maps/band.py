@@ -32,7 +32,7 @@ def typical_loss(dataset: xr.Dataset) -> xr.DataArray:
     """
     done = outcome_of(dataset) >= 0
     late = dataset["late_loss"]
-    broken = (dataset["outcome"] == Outcome.NON_FINITE) | ~np.isfinite(late)
+    broken = dataset["outcome"] == Outcome.NON_FINITE
     late = late.where(~broken | ~done, np.inf)
     return late.median(SEED) if SEED in late.dims else late
 

@@ -171,7 +171,8 @@ def scale_by_amsgrad(
 ) -> Optimizer:
     """AMSGrad's direction in Optax's order: bias correction, then the running maximum.
 
-    Reddi, Kale & Kumar 2018, algorithm 2. The update of `optax.scale_by_amsgrad`.
+    Reddi, Kale & Kumar 2018, algorithm 2, with Adam's bias correction, which that leaves out. The
+    update of `optax.scale_by_amsgrad`.
     """
     return chain(
         track_moments(b1, b2, mu_dtype=mu_dtype, nu_dtype=nu_dtype),
@@ -195,7 +196,8 @@ def amsgrad(
     """AMSGrad in Optax's order: the maximum of the bias-corrected second moment.
 
     `theta -= learning_rate mu_hat / (sqrt(nu_max) + eps)` with `nu_max = max(nu_max, nu_hat)`
-    (Reddi, Kale & Kumar 2018, algorithm 2). The update of `optax.amsgrad`.
+    (Reddi, Kale & Kumar 2018, algorithm 2, and Adam's bias correction). The update of
+    `optax.amsgrad`.
     """
     return chain(
         scale_by_amsgrad(b1, b2, eps, eps_root, mu_dtype, nu_dtype=nu_dtype),

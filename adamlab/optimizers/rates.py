@@ -70,8 +70,9 @@ def padam(
 ) -> Optimizer:
     """Partially adaptive Adam: `mu / (sqrt(nu) + eps)^(2 partial)`, with Adam's step size.
 
-    `learning_rate sqrt(1 - b2^t) / (1 - b1^t)` times that (Chen et al. 2018, equation 3.1). The
-    update of `pytorch_optimizer.PAdam`; at `partial=1/2` it is Adam in the epsilon-hat form.
+    `learning_rate sqrt(1 - b2^t) / (1 - b1^t)` times that (Chen et al. 2018, equation 3.1, but
+    for its maximum over time). The update of `pytorch_optimizer.PAdam`; at `partial=1/2` it is Adam
+    in the epsilon-hat form.
     """
     return chain(
         track_moments(b1, b2),

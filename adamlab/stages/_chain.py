@@ -64,9 +64,11 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
     Raises:
         TypeError: one of `stages` is no gradient transformation.
         ValueError: there are no stages, two neighbours do not fit, the chain starts or ends in
-            moments, or a stage stands on the wrong side of the learning rate.
+            moments, a stage stands on the wrong side of the learning rate, two rates turn the
+            descent into a climb, or a bias is corrected of what is no average any more.
     """
     takes, gives = _check_kinds(stages)
+    _check_bias(stages)
     sides = tuple(side for stage in stages for side in getattr(stage.update, "sides", ()))
     _check_sides(sides)
     extended = [optax.with_extra_args_support(stage) for stage in stages]
@@ -181,9 +183,15 @@ def _check_sides(sides: tuple[tuple[str, Side], ...]) -> None:
 
     Of several rates one on the right side will do.
     """
-    rates = [place for place, (_, side) in enumerate(sides) if side == "at"]
+    rates = [place for place, (_, side) in enumerate(sides) if side in ("at", "descent")]
     if not rates:
         return
+    turns = sum(side == "descent" for _, side in sides)
+    if turns and turns % 2 == 0:
+        raise ValueError(
+            f"{turns} learning rates, each with a minus, make the chain climb; of all but one "
+            "say scale_by_learning_rate(..., flip_sign=False)"
+        )
     for place, (name, side) in enumerate(sides):
         if side == "before" and place > rates[-1]:
             raise ValueError(
@@ -195,6 +203,25 @@ def _check_sides(sides: tuple[tuple[str, Side], ...]) -> None:
                 f"{name} stands before the learning rate, but acts on the update as it is applied; "
                 "put it after scale_by_learning_rate"
             )
+
+
+def _check_bias(stages: tuple[optax.GradientTransformation, ...]) -> None:
+    """Refuse a correction of `mu` behind what was mixed into it, unless one stands before as well.
+
+    The mass is that of the average alone.
+    """
+    mixture, corrected = "", False
+    for stage in stages:
+        bias = getattr(stage.update, "bias", None)
+        if bias == "corrects":
+            if mixture:
+                raise ValueError(
+                    f"{name_of(stage)} stands after {mixture}, which makes of mu what no mass "
+                    f"corrects; put it before {mixture}"
+                )
+            corrected = True
+        elif bias == "mixes" and not corrected:
+            mixture = mixture or name_of(stage)
 
 
 def _check_kinds(

@@ -78,8 +78,11 @@ def decay_at(rate: DecayRate, steps_done: jax.Array | np.integer) -> Decay:
 
     Raises:
         TypeError: it is a decay rate in bfloat16 or float16, which hold no rate near 1.
+        ValueError: a schedule gives a Python number outside [0, 1).
     """
     given = at_step(rate, steps_done)
+    if callable(rate) and isinstance(given, float | int):  # an array in a trace cannot be read
+        check_decay("a schedule's decay rate", given)
     is_complement = isinstance(given, OneMinus)
     value = given.value if isinstance(given, OneMinus) else given
     refuse_narrow("a decay rate", given)

@@ -42,7 +42,7 @@ def refuse_integers(what: str, tree: Any) -> None:
 
 
 def check_same_form(updates: Any, params: Any) -> None:
-    """Refuse gradients whose tree or shapes are not the parameters'."""
+    """Refuse gradients whose tree or shapes are not the parameters', and complex ones of reals."""
     ours: Any = jax.tree.structure(updates)
     theirs: Any = jax.tree.structure(params)
     if ours != theirs:
@@ -51,14 +51,16 @@ def check_same_form(updates: Any, params: Any) -> None:
             f"{theirs}: they must be the same; were the gradients taken with "
             "respect to these parameters?"
         )
-    pairs = zip(jax.tree.leaves(updates), jax.tree.leaves(params), strict=True)
-    for place, (g, p) in enumerate(pairs):
+    pairs = zip(jax.tree.leaves_with_path(updates), jax.tree.leaves(params), strict=True)
+    for (path, g), p in pairs:
+        here = f"the gradient at {jax.tree_util.keystr(path) or 'the top'}"
         if jnp.shape(g) != jnp.shape(p):
-            path, _ = jax.tree_util.tree_leaves_with_path(updates)[place]
             raise ValueError(
-                f"the gradient at {jax.tree_util.keystr(path) or 'the top'} has shape "
-                f"{jnp.shape(g)}, the parameter {jnp.shape(p)}: they must be the same"
+                f"{here} has shape {jnp.shape(g)}, the parameter {jnp.shape(p)}: they must be the "
+                "same"
             )
+        if jnp.iscomplexobj(g) and not jnp.iscomplexobj(p):
+            raise TypeError(f"{here} is complex, the parameter real: they must be alike")
 
 
 def same_form(value: Any, updates: Any) -> bool:

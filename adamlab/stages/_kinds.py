@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, Literal, Self
 
+import jax
 import optax
 
 from adamlab.stages._moments import FIELD_HINTS, Moments, require_fields, require_moments
 from adamlab.stages.numerics import cast_like, promoting
 
 Kind = Literal["gradient", "moments", "direction"]
-Side = Literal["before", "at", "after"]
-"""Where a stage of the direction stands by the learning rate."""
+Side = Literal["before", "at", "descent", "after"]
+"""Where a stage of the direction stands by the learning rate; `descent` is one that turns round."""
+Bias = Literal["corrects", "mixes"]
+"""What a stage has to do with the bias of mu: it corrects it, or mixes in what no mass corrects."""
 
 
 class MissingArgumentError(ValueError):
@@ -49,6 +53,8 @@ class Stage(optax.GradientTransformationExtraArgs):
         extra_args: tuple[str, ...] = (),
         lagging: tuple[str, ...] = (),
         label: str = "",
+        bias: Bias | None = None,
+        side: Side | None = None,
     ) -> Self:
         """A stage called `name` from its two pure functions. Its state keeps its dtypes.
 
@@ -67,6 +73,9 @@ class Stage(optax.GradientTransformationExtraArgs):
             lagging: the fields of the state that it hands on as they were: a chain has XLA write
                 them after the states behind it, for which it would else keep a copy.
             label: what the stage was built with, for `parts_of`.
+            bias: what it has to do with the bias of `mu`, which a chain then has corrected before
+                anything is mixed into it.
+            side: where it stands by the learning rate; None for the side of its class.
 
         Raises:
             TypeError: the class is `Stage` itself.
@@ -110,15 +119,19 @@ class Stage(optax.GradientTransformationExtraArgs):
                     f"{name} is a {cls.__name__} and gave a {type(value).__name__}: "
                     f"it must give {_GIVEN[cls.gives]}"
                 )
-            if isinstance(value, Moments) and isinstance(updates, Moments):
-                _check_rate(name, updates, value)
+            if isinstance(value, Moments):
+                _check_shapes(name, value)
+                if isinstance(updates, Moments):
+                    _check_rate(name, updates, value)
             return value, new
 
         checked.__qualname__ = name
         checked.extra_args = extra_args  # type: ignore[attr-defined]
         checked.lagging = lagging  # type: ignore[attr-defined]
         checked.parts = (f"{name}({label})" if label else name,)  # type: ignore[attr-defined]
-        checked.sides = ((name, cls.side),) if cls.side else ()  # type: ignore[attr-defined]
+        side = side or cls.side
+        checked.sides = ((name, side),) if side else ()  # type: ignore[attr-defined]
+        checked.bias = bias  # type: ignore[attr-defined]
         return cls(checked_init, checked)
 
     @classmethod
@@ -129,17 +142,24 @@ class Stage(optax.GradientTransformationExtraArgs):
         *,
         needs: tuple[str, ...] = (),
         label: str = "",
+        bias: Bias | None = None,
     ) -> Self:
         """A stage without state, called `name`, from a pure function of what flows through it."""
 
         def update(flowing: Any, state: Any, /, **_: Any) -> tuple[Any, Any]:
             return function(flowing), state
 
-        return cls.from_update(name, optax.init_empty_state, update, needs=needs, label=label)
+        return cls.from_update(
+            name, optax.init_empty_state, update, needs=needs, label=label, bias=bias
+        )
 
     @classmethod
     def from_optax(
-        cls, name: str, transform: optax.GradientTransformation, needs: tuple[str, ...] = ()
+        cls,
+        name: str,
+        transform: optax.GradientTransformation,
+        needs: tuple[str, ...] = (),
+        side: Side | None = None,
     ) -> Self:
         """The same transformation as a stage called `name`, which keeps the updates' dtypes."""
         extended = optax.with_extra_args_support(transform)
@@ -148,7 +168,7 @@ class Stage(optax.GradientTransformationExtraArgs):
             new, state = extended.update(updates, old, params, **extra_args)
             return cast_like(new, updates), state
 
-        return cls.from_update(name, extended.init, update, needs=needs)
+        return cls.from_update(name, extended.init, update, needs=needs, side=side)
 
 
 class GradientToGradient(Stage):
@@ -245,6 +265,24 @@ def _check_needs(cls: type[Stage], name: str, needs: tuple[str, ...]) -> None:
     for need in needs:
         if need not in known:
             raise ValueError(f"{name}: needs={need!r}: must be among {', '.join(known)}")
+
+
+def _check_shapes(name: str, moments: Moments) -> None:
+    """Refuse averages of other shapes than the gradient's; `nu` and `rate` may broadcast to it."""
+
+    def leaf(field: str, g: Any, x: Any) -> None:
+        coarse = field != "mu" and len(x.shape) == len(g.shape)
+        fits = all(n in (1, m) for n, m in zip(x.shape, g.shape, strict=True)) if coarse else False
+        if x.shape != g.shape and not fits:
+            allowed = "the same" if field == "mu" else "the same, or 1 on some axes"
+            raise ValueError(
+                f"{name} gave a {field} of shape {x.shape} for a gradient of {g.shape}: must be "
+                f"{allowed}"
+            )
+
+    for field in ("mu", "nu", "rate"):
+        if (tree := getattr(moments, field)) is not None:
+            jax.tree.map(partial(leaf, field), moments.grad, tree)
 
 
 def _check_rate(name: str, before: Moments, after: Moments) -> None:

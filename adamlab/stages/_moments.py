@@ -48,6 +48,11 @@ class Moments(NamedTuple):
     nu_gathered: Any = None
     """The weight that `nu` has gathered, corrected for or not."""
 
+    @property
+    def steps_done(self) -> Any:
+        """The number of steps before this one: what a schedule is called with."""
+        return self.count - 1
+
     def with_mu(self, mu: Any, mass: Any) -> Self:
         """These with a newly averaged first moment, which has gathered `mass`."""
         return self._replace(mu=mu, mu_mass=mass, mu_gathered=mass)

@@ -48,7 +48,7 @@ class MuTracker:
 
     def step(self, moments: Moments, before: Any, log: Any) -> tuple[Moments, Any, Any]:
         """The moments with `mu`, the new state and the sum of logs."""
-        now = step_at(self.rate, log, moments.count - 1)
+        now = step_at(self.rate, log, moments.steps_done)
         mu = fold(before, jax.tree.map(tame, moments.grad), now.weight)
         kept = pack(store(mu, self.storage, signed=True), moments.grad)
         return moments.with_mu(mu, now.mass), kept, now.log_decay
@@ -60,6 +60,8 @@ class NuTracker:
     def __init__(self, rule: SecondMoment, storage: Storage):
         """Check the arguments of `track_nu`."""
         check_storage("nu_dtype", storage, real=True)
+        if rule.rate is not None:
+            check_decay("b2", rule.rate)
         self.rule, self.storage = rule, storage
 
     def start(self, params: Any) -> Any:
@@ -73,7 +75,7 @@ class NuTracker:
         self, moments: Moments, before: Any, stored: Any, log: Any
     ) -> tuple[Moments, Any, Any]:
         """The moments with `nu`, the new state and the sum of logs."""
-        steps_done = moments.count - 1
+        steps_done = moments.steps_done
         now = Step(0.0, None, None, None)
         if self.rule.rate is not None:
             now = step_at(self.rule.rate, log, steps_done)

@@ -28,7 +28,7 @@ def correct_bias() -> MomentsToMoments:
         nu = _divided(moments.nu, moments.nu_mass)
         return moments._replace(mu=mu, nu=nu, mu_mass=None, nu_mass=None)
 
-    return MomentsToMoments.from_function("correct_bias", correct)
+    return MomentsToMoments.from_function("correct_bias", correct, bias="corrects")
 
 
 def _divided(average: Any, mass: Any) -> Any:
@@ -68,8 +68,9 @@ def amsgrad_max() -> MomentsToMoments:
 def center_nu() -> MomentsToMoments:
     """Subtract the squared mean from the second moment: `nu - mu²`, the running variance.
 
-    Before `drop_mu` it makes centred RMSProp (Graves 2013, equations 38 to 41). Rounding below zero
-    is cut off.
+    Before `drop_mu` it makes centred RMSProp (Graves 2013, equations 38 to 41). For moments
+    averaged alike, by one decay rate and uncorrected: of others the difference is no variance and
+    may be below zero, which is cut off.
     """
 
     def center(moments: Moments) -> Moments:
@@ -113,7 +114,7 @@ def cross_correct(eps: float = 1e-8) -> MomentsToMoments:
         )
 
     return MomentsToMoments.from_function(
-        "cross_correct", correct, needs=("mu", "nu", "mu_mass", "nu_mass")
+        "cross_correct", correct, needs=("mu", "nu", "mu_mass", "nu_mass"), bias="corrects"
     )
 
 

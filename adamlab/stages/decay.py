@@ -163,7 +163,7 @@ def add_stable_decay(weight_decay: Any, eps: Any = 1e-8) -> DirectionBeforeRate:
     check_number("eps", eps, low=0)
 
     def decay(updates: Any, params: Any, moments: Moments) -> Any:
-        size = sqrt(tree_mean(moments.nu)) + at_step(eps, moments.count - 1)
+        size = sqrt(tree_mean(moments.nu)) + at_step(eps, moments.steps_done)
         share = weight_decay / jnp.where(size == 0, 1, size)
         return jax.tree.map(partial(_add, share), updates, params)
 

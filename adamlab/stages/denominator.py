@@ -68,7 +68,7 @@ def epsilon_hat(eps: Any = 1e-7, eps_root: Any = 0.0) -> Denominator:
     check_number("eps_root", eps_root, low=0)
 
     def of(moments: Moments) -> Any:
-        now = at_step(eps, moments.count - 1)
+        now = at_step(eps, moments.steps_done)
         if moments.nu_gathered is not None:
             now = now / jnp.sqrt(moments.nu_gathered)
         return _each(moments, _root, now, eps_root)
@@ -165,5 +165,5 @@ def _of_nu(name: str, size: Callable[..., jax.Array], *values: Any) -> Denominat
 
 def _each(moments: Moments, size: Callable[..., jax.Array], *values: Any) -> Any:
     """`size(v, *values)` of each leaf of `nu`, with the values of this step in its dtype."""
-    now = [at_step(value, moments.count - 1) for value in values]
+    now = [at_step(value, moments.steps_done) for value in values]
     return jax.tree.map(lambda v: size(v, *(jnp.asarray(x, v.dtype) for x in now)), moments.nu)

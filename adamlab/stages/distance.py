@@ -58,7 +58,7 @@ def scale_by_prodigy(
 
     `d = max(d, coefficient r / |s|_1)` with `r = b3 r + d² rate / d_0 <g, theta_0 - theta>` and
     `s = b3 s + d² rate / d_0 g`; Adam's moments of `d g`, `mu / (sqrt(nu) + d eps)` times
-    `d rate` with the d of before (Mishchenko & Defazio 2023, algorithm 4).
+    `d rate`, but for `d eps` with the d of before (Mishchenko & Defazio 2023, algorithm 4).
 
     Args:
         learning_rate: a factor of the distance, a number or a schedule.

@@ -49,7 +49,7 @@ def add_difference(b2: DecayRate = 0.92, gain: Any = None) -> MomentsToMoments:
     def update(
         moments: Moments, state: AddDifferenceState, **_: Any
     ) -> tuple[Moments, AddDifferenceState]:
-        now = step_at(b2, state.difference_log_decay, moments.count - 1)
+        now = step_at(b2, state.difference_log_decay, moments.steps_done)
         factor = 1 - now.weight if gain is None else gain
         change = jax.tree.map(
             # The state may be wider, and infinity there is none of the gradient's.
@@ -72,7 +72,7 @@ def add_difference(b2: DecayRate = 0.92, gain: Any = None) -> MomentsToMoments:
         new = AddDifferenceState(moments.grad, difference, now.log_decay)
         return moments._replace(mu=mu, grad=grad), new
 
-    return MomentsToMoments.from_update("add_difference", init, update, needs=("mu",))
+    return MomentsToMoments.from_update("add_difference", init, update, needs=("mu",), bias="mixes")
 
 
 class TrackMuByVarianceState(NamedTuple):

@@ -120,6 +120,15 @@ def _within_range(updates: Any, *averages: Any) -> Any:
     return jax.tree.map(leaf, updates, *(unpack(a, updates) for a in averages if a is not None))
 
 
+def _refuse_second(stage: str, which: str, rate: str, there: Any) -> None:
+    """Refuse to average anew what has been averaged: the first average would be lost."""
+    if there is not None:
+        raise ValueError(
+            f"{stage} finds a {which} moment averaged already, which would be lost; give the "
+            f"tracker before it {rate}=None"
+        )
+
+
 class TrackMuState(NamedTuple):
     """State of `track_mu`."""
 
@@ -133,7 +142,7 @@ def track_mu(b1: DecayRate = 0.9, *, mu_dtype: Storage = None) -> MomentsToMomen
     For variants whose first and second moment are fed with different gradients.
 
     Raises:
-        ValueError: b1 is outside [0, 1).
+        ValueError: b1 is outside [0, 1), or there is a first moment already.
     """
     first = MuTracker(b1, mu_dtype, 0.0)
 
@@ -141,6 +150,7 @@ def track_mu(b1: DecayRate = 0.9, *, mu_dtype: Storage = None) -> MomentsToMomen
         return TrackMuState(first.start(gradient_like(params)), start_log_decay(b1))
 
     def update(moments: Moments, state: TrackMuState, **_: Any) -> tuple[Moments, TrackMuState]:
+        _refuse_second("track_mu", "first", "b1", moments.mu)
         before = first.read(state.mu, moments.grad)
         moments, mu, log = first.step(moments, before, state.mu_log_decay)
         return moments, TrackMuState(mu, log)
@@ -178,8 +188,8 @@ def track_nu(
             schedule of b2 then counts the readings.
 
     Raises:
-        ValueError: b2 is outside [0, 1), `every` is no whole number >= 1, or `update` gets no
-            argument called `of`.
+        ValueError: b2 is outside [0, 1), `every` is no whole number >= 1, there is a second moment
+            already, or `update` gets no argument called `of`.
     """
     second = NuTracker(second_moment_of(b2), nu_dtype)
     rule = second.rule
@@ -193,19 +203,20 @@ def track_nu(
         return TrackNuState(second.start(gradient_like(params)), start_log_decay(rule.rate))
 
     def update(moments: Moments, state: TrackNuState, **given: Any) -> tuple[Moments, TrackNuState]:
+        _refuse_second("track_nu", "second", "b2", moments.nu)
         fed = moments
         if of is not None:
             seen = jax.tree.map(tame, given[of])
             fed = Moments(seen, None, None, None, None, moments.count)
         if every > 1:
-            fed = fed._replace(count=(moments.count - 1) // every + 1)
+            fed = fed._replace(count=moments.steps_done // every + 1)
         log = state.nu_log_decay
         if log is not None:  # a window that fills hands on zeros, and counts from 1 after it
             log = jnp.where(fed.count > 1, log, 0)
         fed, nu, log = second.step(fed, None, state.nu, log)
         new = TrackNuState(nu, log)
         if every > 1:
-            due = (moments.count - 1) % every == 0
+            due = moments.steps_done % every == 0
             before = None
             if fed.nu_mass is not None and rule.rate is not None:
                 before = step_at(rule.rate, state.nu_log_decay, fed.count).previous_mass

@@ -21,7 +21,8 @@ from adamlab.stages.second_moment import square
 def change_mu(name: str, function: Callable[[jax.Array, jax.Array], jax.Array]) -> MomentsToMoments:
     """Your own stage, called `name`: each leaf's `mu` becomes `function(mu, gradient)`.
 
-    The gradient comes in `mu`'s dtype, float32 or wider, and cut off where its squares would
+    It goes behind the bias correction, if any: what `function` adds to the average has no bias. The
+    gradient comes in `mu`'s dtype, float32 or wider, and cut off where its squares would
     overflow, so that a step stays finite whatever the gradient.
 
     Raises:
@@ -39,7 +40,7 @@ def change_mu(name: str, function: Callable[[jax.Array, jax.Array], jax.Array]) 
     def change(moments: Moments) -> Moments:
         return moments._replace(mu=jax.tree.map(each, moments.mu, moments.grad))
 
-    return MomentsToMoments.from_function(name, change, needs=("mu",))
+    return MomentsToMoments.from_function(name, change, needs=("mu",), bias="mixes")
 
 
 class NesterovState(NamedTuple):
@@ -48,7 +49,7 @@ class NesterovState(NamedTuple):
     momentum_log: jax.Array | None
 
 
-def nesterov(momentum: DecayRate = 0.9) -> MomentsToMoments:
+def nesterov(momentum: DecayRate) -> MomentsToMoments:
     """Look one step ahead: mix the first moment, corrected for the next step, with the gradient.
 
     `mu = m_{t+1} mu / (1 - m_1 ... m_{t+1}) + (1 - m_t) g / (1 - m_1 ... m_t)` with the momentum
@@ -65,7 +66,7 @@ def nesterov(momentum: DecayRate = 0.9) -> MomentsToMoments:
         return NesterovState(start_log_decay(momentum))
 
     def update(moments: Moments, state: NesterovState, **_: Any) -> tuple[Moments, NesterovState]:
-        now = step_at(momentum, state.momentum_log, moments.count - 1)
+        now = step_at(momentum, state.momentum_log, moments.steps_done)
         ahead = step_at(momentum, now.log_decay, moments.count)
 
         def mix(m: jax.Array, g: jax.Array) -> jax.Array:
@@ -76,7 +77,9 @@ def nesterov(momentum: DecayRate = 0.9) -> MomentsToMoments:
         mu = jax.tree.map(mix, moments.mu, moments.grad)
         return moments._replace(mu=mu, mu_mass=None), NesterovState(now.log_decay)
 
-    return MomentsToMoments.from_update("nesterov", init, update, needs=("mu", "mu_mass"))
+    return MomentsToMoments.from_update(
+        "nesterov", init, update, needs=("mu", "mu_mass"), bias="corrects"
+    )
 
 
 def mix_gradient(
@@ -111,7 +114,7 @@ def mix_gradient(
         )
         return moments._replace(mu=mu, nu=nu)
 
-    return MomentsToMoments.from_function("mix_gradient", both, needs=("mu",))
+    return MomentsToMoments.from_function("mix_gradient", both, needs=("mu",), bias="mixes")
 
 
 def _is(weight: Any, number: float) -> bool:
@@ -144,13 +147,15 @@ def mix_slow_average(b3: DecayRate = 0.9999, alpha: Any = 5.0) -> MomentsToMomen
     def update(
         moments: Moments, state: MixSlowAverageState, **_: Any
     ) -> tuple[Moments, MixSlowAverageState]:
-        weight = decay_at(b3, moments.count - 1).complement
+        weight = decay_at(b3, moments.steps_done).complement
         slow = fold(state.mu_slow, jax.tree.map(tame, moments.grad), weight)
-        share = at_step(alpha, moments.count - 1)
+        share = at_step(alpha, moments.steps_done)
         mu = jax.tree.map(lambda m, s: m + jnp.asarray(share, m.dtype) * s, moments.mu, slow)
         return moments._replace(mu=mu), MixSlowAverageState(slow)
 
-    return MomentsToMoments.from_update("mix_slow_average", init, update, needs=("mu",))
+    return MomentsToMoments.from_update(
+        "mix_slow_average", init, update, needs=("mu",), bias="mixes"
+    )
 
 
 class PositiveNegativeState(NamedTuple):
@@ -180,7 +185,7 @@ def positive_negative_momentum(b1: DecayRate = 0.9, b3: float = 1.0) -> MomentsT
     def update(
         moments: Moments, state: PositiveNegativeState, **_: Any
     ) -> tuple[Moments, PositiveNegativeState]:
-        now = step_at(b1, None, moments.count - 1)
+        now = step_at(b1, None, moments.steps_done)
         new = fold(
             state.mu_previous, jax.tree.map(tame, moments.grad), now.weight * (2 - now.weight)
         )  # 1 - b1²
@@ -222,7 +227,8 @@ def friction() -> MomentsToMoments:
 def cautious_mask(floor: Any = 1e-3) -> MomentsToMoments:
     """Keep the elements of `mu` with the gradient's sign, scaled up to make up for the others.
 
-    `mu mask / max(mean(mask), floor)` with the mean over the leaf (Liang et al. 2024, algorithm 1).
+    `mu mask / max(mean(mask), floor)` with the mean over the leaf (Liang et al. 2024, algorithm 1,
+    with the floor of the code in timm in place of the paper's + 1).
 
     Raises:
         ValueError: `floor` is no number in (0, 1].

@@ -74,7 +74,7 @@ def to_variance_rate(b: DecayRate = 0.9) -> MomentsToMoments:
     return MomentsToMoments.from_function("to_variance_rate", rate, needs=needs)
 
 
-def rectify_rate(b2: DecayRate = 0.999, threshold: float = 5.0) -> MomentsToMoments:
+def rectify_rate(b2: DecayRate, threshold: float = 5.0) -> MomentsToMoments:
     """Damp the rate while the second moment rests on few gradients; at first make it 1.
 
     With `rho_inf = 2 / (1 - b2) - 1` and `rho = rho_inf - 2 t b2^t / (1 - b2^t)` the rate is
@@ -88,7 +88,7 @@ def rectify_rate(b2: DecayRate = 0.999, threshold: float = 5.0) -> MomentsToMome
     check_number("threshold", threshold, low=4, open_low=True, scheduled=False)
 
     def rectify(moments: Moments) -> Moments:
-        decay = decay_at(b2, moments.count - 1)
+        decay = decay_at(b2, moments.steps_done)
         log = jnp.asarray(-decay.log, average_dtype())  # -log b2
         rest = jnp.asarray(2 / decay.complement - 1, average_dtype())
         # The two large terms of rho cancel for a young average; with y = t log(1/b2) their
@@ -132,7 +132,7 @@ def scale_rate(learning_rate: Any) -> MomentsToMoments:
     check_number("learning_rate", learning_rate, low=0)
 
     def scale(moments: Moments) -> Moments:
-        rate_now = at_step(learning_rate, moments.count - 1)
+        rate_now = at_step(learning_rate, moments.steps_done)
         factor = rate_now * jnp.sqrt(moments.nu_mass) / moments.mu_mass
         rate = jax.tree.map(lambda r: factor.astype(r.dtype) * r, moments.rate)
         return moments._replace(rate=rate, mu_mass=None, nu_mass=None)
@@ -159,7 +159,7 @@ def bound_rate(final_rate: Any = 0.1, gamma: Any = 1e-3) -> MomentsToMoments:
 
     def bound(moments: Moments) -> Moments:
         time = jnp.asarray(gamma, average_dtype()) * moments.count.astype(average_dtype())
-        end = jnp.asarray(at_step(final_rate, moments.count - 1), average_dtype())
+        end = jnp.asarray(at_step(final_rate, moments.steps_done), average_dtype())
         low, high = end * (1 - 1 / (time + 1)), end * (1 + 1 / time)
         rate = jax.tree.map(
             lambda r: jnp.clip(r, low.astype(r.dtype), high.astype(r.dtype)), moments.rate
@@ -187,7 +187,7 @@ def limit_rate(b3: DecayRate = 0.999) -> MomentsToMoments:
         return LimitRateState(zeros_like_field("rate", params))
 
     def update(moments: Moments, state: LimitRateState, **_: Any) -> tuple[Moments, LimitRateState]:
-        weight = decay_at(b3, moments.count - 1).complement
+        weight = decay_at(b3, moments.steps_done).complement
         average = fold(state.rate, moments.rate, weight)
         rate = jax.tree.map(jnp.minimum, moments.rate, average)
         return moments._replace(rate=rate), LimitRateState(average)

@@ -145,7 +145,7 @@ def scale_by_gradient_rms(eps: Any = 1e-8) -> DirectionToDirection:
         return (widen(u) / jnp.maximum(rms(quotient), 1)).astype(u.dtype)
 
     def update(updates: Any, state: Any, *, moments: Moments, **_: Any) -> tuple[Any, Any]:
-        now = partial(leaf, floor=at_step(eps, moments.count - 1))
+        now = partial(leaf, floor=at_step(eps, moments.steps_done))
         return jax.tree.map(now, updates, moments.grad, moments.nu), state
 
     return DirectionToDirection.from_update(
@@ -166,7 +166,7 @@ def scale_by_confidence(
     eps: float = 1e-16,
     min_dim_size: int = 1,
     axes: AxisPair = last_two,
-) -> DirectionToDirection:
+) -> DirectionBeforeRate:
     """The direction's average divided by the root of its mean squared deviation, kept factored.
 
     `m = ema(u)`, `m / sqrt(ema_b3((u - m)² + eps))` for leaves of two axes or more, `m` for the
@@ -204,7 +204,7 @@ def scale_by_confidence(
         new, residuals = map_pairs(leaf, updates, average, residual)
         return new, ConfidenceState(average, pack(residuals, updates))
 
-    return DirectionToDirection.from_update("scale_by_confidence", init, update)
+    return DirectionBeforeRate.from_update("scale_by_confidence", init, update)
 
 
 def project_radially(

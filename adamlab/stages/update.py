@@ -11,7 +11,12 @@ import optax
 from adamlab._checks import check_count, check_flags, check_number
 from adamlab.stages._average import fold, start_log_decay, step_at
 from adamlab.stages._decay_rate import DecayRate, check_decay, plain_decay
-from adamlab.stages._kinds import DirectionAfterRate, DirectionTimesRate, DirectionToDirection
+from adamlab.stages._kinds import (
+    DirectionAfterRate,
+    DirectionBeforeRate,
+    DirectionTimesRate,
+    DirectionToDirection,
+)
 from adamlab.stages.numerics import cast_like, checked_schedule, widen
 
 
@@ -29,6 +34,7 @@ def scale_by_learning_rate(learning_rate: Any, *, flip_sign: bool = True) -> Dir
     return DirectionTimesRate.from_optax(
         "scale_by_learning_rate",
         optax.scale_by_learning_rate(checked_schedule(learning_rate), flip_sign=flip_sign),
+        side="descent" if flip_sign else "at",
     )
 
 
@@ -104,7 +110,7 @@ class AnchorState(NamedTuple):
     start: Any
 
 
-def anchor_to_start() -> DirectionToDirection:
+def anchor_to_start() -> DirectionBeforeRate:
     """Let the direction lead from the initial parameters: `u + theta - theta_0`.
 
     A whole step then ends in `theta_0 - u`, a shorter one on the way there: dual averaging
@@ -120,7 +126,7 @@ def anchor_to_start() -> DirectionToDirection:
         )
         return new, state
 
-    return DirectionToDirection.from_update(
+    return DirectionBeforeRate.from_update(
         "anchor_to_start", lambda params: AnchorState(jax.tree.map(jnp.array, params)), update,
         needs=("params",),
     )  # fmt: skip
