@@ -25,8 +25,9 @@ REVISED: dict[str, tuple[str, str]] = {
     "C09": (FULL, "late loss instead of steps to a target; depth 20 and other initializers added"),
     "C11": (
         REVIEW,
-        "rates from 1e-4 to 1e-1, since best ones lay at the ends of those tried; before, no floor "
-        "for the loss; twice the steps, so that late is late; early gaps are told alone",
+        "rates from 1e-4 to .3, since best ones lay at the ends of those tried, three times the "
+        "seeds and new ones for the check; before, no floor for the loss; twice the steps, so that "
+        "late is late; early gaps are told alone",
     ),
     "C12": (
         REVIEW,
@@ -106,7 +107,7 @@ EARLIER: dict[str, tuple[str, ...]] = {
     "C05": ("depends (16 seeds)",),
     "C06": ("undecided (8 seeds)", "depends (8)", "depends (32)"),
     "C07": ("undecided (32 seeds)",),
-    "C11": ("depends (8 seeds)",),
+    "C11": ("depends (8 seeds)", "depends (8)"),
     "C12": ("depends (8 seeds)", "undecided (8)"),
     "C13": ("supported (8 seeds)", "depends (8)"),
     "C15": ("depends (8 seeds)", "undecided (24)"),

@@ -43,7 +43,7 @@ FORMS = {
 def measure(lab: book.Lab) -> xr.Dataset:
     """The loss over time, rate x 1-b2, for each form."""
     axes = {
-        "learning_rate": np.geomspace(1e-4, 1e-1, lab["rates"]),
+        "learning_rate": np.geomspace(1e-4, 10**-0.5, lab["rates"]),
         "1-b2": np.geomspace(1e-5, 1e-1, lab["b2s"]),
     }
     maps = {
@@ -127,9 +127,9 @@ EXPERIMENT = book.Experiment(
     measure=measure,
     judge=judge,
     draw=draw,
-    settings={"seeds": 8, "rates": 10, "b2s": 5, "steps": 4000, "checkpoints": 100},
+    settings={"seeds": 24, "rates": 8, "b2s": 5, "steps": 4000, "checkpoints": 100},
     quick={"seeds": 2, "rates": 4, "b2s": 2, "steps": 60, "checkpoints": 30},
-    check={"first_seed": 1000},
+    check={"first_seed": 2000},
     caption="Above, the loss over time at the default b2 and at a longer memory. Below, how "
     "many decades of loss each fault adds, over 1-b2; within the grey band it is gone.",
     symptom="The loss leaps in the first steps of a hand-written or differently corrected Adam.",
