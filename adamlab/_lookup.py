@@ -60,7 +60,7 @@ def takes_options(build: Callable[P, R]) -> Callable[P, R]:
     def refusing(*args: P.args, **kwargs: P.kwargs) -> R:
         for name, value in kwargs.items():
             if name not in known:
-                hint = _hint(name, known)
+                hint = what_instead(name, known)
                 raise TypeError(f"{name}={value!r}: {build.__name__} has no such argument; {hint}")
         for name, value in [*zip(known, args, strict=False), *kwargs.items()]:
             if value is None and name in rates:
@@ -73,7 +73,8 @@ def takes_options(build: Callable[P, R]) -> Callable[P, R]:
     return refusing
 
 
-def _hint(name: str, known: Sequence[str]) -> str:
+def what_instead(name: str, known: Sequence[str]) -> str:
+    """The end of a message about an argument `name` that is not among `known`."""
     ours = _ELSEWHERE.get(name, ())
     if not ours or not set(ours) <= set(known):
         return nearest(name, known)

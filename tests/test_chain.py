@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import adamlab as al
-from adamlab import stages
+from adamlab import optimizers, stages, testing
 from adamlab.stages import (
     DirectionToDirection,
     GradientToDirection,
@@ -93,6 +93,30 @@ MISFITS = {
     "a list of stages": (
         lambda: al.chain([al.track_moments(), al.precondition()]),
         "stage 1 of the chain, a list, is no stage; unpack it: chain(*stages)",
+    ),
+    "Optax's MultiSteps": (
+        lambda: al.chain(optax.MultiSteps(al.adam(1e-3), 2)),
+        "is no stage; give the chain its .gradient_transformation()",
+    ),
+    "a second moment that is an optimizer": (
+        lambda: al.track_moments(b2=optimizers.yogi(0.9)),
+        "b2 is a whole optimizer: must be",
+    ),
+    "a stage named by its function": (
+        lambda: stages.change_mu(jnp.add, "mine"),
+        "must be a string, which comes first",
+    ),
+    "an average lost": (
+        lambda: _step(al.chain(al.track_moments(), stages.track_nu(0.9), al.precondition())),
+        "track_nu finds a second moment averaged already, which would be lost",
+    ),
+    "the laws of a stage": (
+        lambda: testing.check_laws(al.track_moments()),
+        "track_moments takes or gives moments",
+    ),
+    "a map's axis by another library's name": (
+        lambda: al.convergence_map(al.rosenbrock(), al.adam, {"lr": [1e-3]}, steps=8),
+        "has it; here it is learning_rate",
     ),
     "something else": (lambda: al.chain(al.track_moments(), 3), "stage 2 of the chain, 3, is no"),
     "nothing": (lambda: al.chain(), "chain() got no stages"),

@@ -236,6 +236,8 @@ def _check_kinds(
         if not isinstance(stage, optax.GradientTransformation):
             name = getattr(stage, "__name__", repr(stage))
             hint = f"; call it: {name}(...)" if callable(stage) else ""
+            if hasattr(stage, "gradient_transformation"):
+                hint = "; give the chain its .gradient_transformation()"
             if isinstance(stage, list | tuple):
                 name, hint = f"a {type(stage).__name__}", "; unpack it: chain(*stages)"
             raise TypeError(f"stage {place} of the chain, {name}, is no stage{hint}")

@@ -81,6 +81,8 @@ class Stage(optax.GradientTransformationExtraArgs):
             TypeError: the class is `Stage` itself.
             ValueError: `needs` holds a name that is unknown; `init` finds that `lagging` does.
         """
+        if not isinstance(name, str):
+            raise TypeError(f"name={name!r}: must be a string, which comes first")
         _check_needs(cls, name, needs)
 
         def checked_init(params: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from adamlab._checks import check_number
 from adamlab.stages._decay_rate import DecayRate, OneMinus, check_decay, decay_at
@@ -50,7 +51,16 @@ class SecondMoment(NamedTuple):
 
 
 def second_moment_of(b2: DecayRate | SecondMoment) -> SecondMoment:
-    """`b2` itself, or the mean of squares that it is the decay rate of."""
+    """`b2` itself, or the mean of squares that it is the decay rate of.
+
+    Raises:
+        TypeError: it is an optimizer.
+    """
+    if isinstance(b2, optax.GradientTransformation):
+        raise TypeError(
+            "b2 is a whole optimizer: must be a number in [0, 1) or a second moment of "
+            "adamlab.stages, such as yogi(0.999)"
+        )
     return b2 if isinstance(b2, SecondMoment) else squares(b2)
 
 
@@ -85,7 +95,8 @@ def deviations(b2: DecayRate, eps: float = 1e-16, *, from_previous: bool = False
     def fold(nu: jax.Array, seen: Seen, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
         center = seen.previous_mu if from_previous else seen.mu
         if center is None:
-            raise ValueError("deviations() needs the first moment; give track_moments a b1")
+            where = "; of the step before track_moments alone has it" if from_previous else ""
+            raise ValueError(f"deviations() needs the first moment; give track_moments a b1{where}")
         # eps inside the average: as the last operation it would make XLA compute nu twice over.
         source = square(seen.grad - center) + jnp.asarray(eps, nu.dtype) / weight
         new = lerp(nu, source, weight)

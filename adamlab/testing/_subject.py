@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from adamlab._checks import check_number, nearest
+from adamlab.stages import parts_of
 from adamlab.testing._law import Broken
 from adamlab.testing._trees import (
     EXAMPLE_DTYPES,
@@ -217,6 +218,11 @@ def as_subject(subject: Any, details: Mapping[str, Any]) -> Subject:
             raise TypeError(
                 "hyperparameters need a factory, a function from them to the transformation, but "
                 "got the transformation itself"
+            )
+        if "moments" in (getattr(subject, "takes", None), getattr(subject, "gives", None)):
+            raise TypeError(
+                f"{parts_of(subject)[0]} takes or gives moments: the laws are of whole optimizers; "
+                "give them a chain that it is a stage of"
             )
         return Subject(lambda: subject, **details)
     if callable(subject):

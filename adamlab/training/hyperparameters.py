@@ -10,7 +10,7 @@ from typing import Any
 
 import optax
 
-from adamlab._checks import nearest
+from adamlab._lookup import what_instead
 from adamlab.problems import Problem
 from adamlab.stages import OneMinus
 
@@ -63,7 +63,7 @@ def split_hyperparameters(
                 )
             for_optimizer[plain] = value if name == plain else _complement(optimizer, value)
         else:
-            hint = nearest(name, [*named, *problem.hyperparameters])
+            hint = what_instead(name, [*named, *problem.hyperparameters])
             raise ValueError(
                 f"hyperparameter {name!r}: neither the optimizer {builder} nor the problem "
                 f"{problem.name} has it; {hint}"
