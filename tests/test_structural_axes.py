@@ -39,6 +39,7 @@ def test_a_map_over_optimizers_is_their_maps(maps):
     assert whole["outcome"].dims == ("optimizer", "learning_rate", "seed")
     assert list(whole["optimizer"].values) == ["adam", "amsgrad", "nadam"]
     assert whole.attrs["compiles"] == 3
+    assert isinstance(whole.attrs["run_seconds"], float)
     assert whole.attrs["optimizer"] == {"adam": "adam", "amsgrad": "amsgrad", "nadam": "nadam"}
     assert whole.attrs["steps"] == 40
     alone = al.convergence_map(problem, al.amsgrad, AXES, seeds=2, steps=40)

@@ -28,6 +28,7 @@ from hypothesis import strategies as st
 from sweep_functions import nan_where_negative, product, walk
 
 import adamlab as al
+from adamlab.sweeps.outputs import not_computed
 from adamlab.sweeps.plan import cut
 from adamlab.sweeps.provenance import commit_of
 from adamlab.sweeps.store import Store
@@ -428,6 +429,16 @@ def test_a_finished_sweep_is_not_computed_again(tmp_path, monkeypatch):
     again = al.sweep(product, axes, store=tmp_path / "s", resume=True)
     _same(again, first)
     assert again.attrs["run_seconds"] < 1
+
+
+@pytest.mark.parametrize(
+    ("dtype", "fill"),
+    [(np.float32, np.nan), (np.complex64, np.nan), (np.int32, -1), (np.uint8, 0), (bool, False)],
+)
+def test_what_is_not_computed_is_no_result_where_the_type_has_such_a_value(dtype, fill):
+    value = not_computed(dtype)
+    assert value.dtype == dtype
+    np.testing.assert_array_equal(value, np.asarray(fill, dtype))
 
 
 def test_missing_differs_from_not_finite(tmp_path):
