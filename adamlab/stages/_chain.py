@@ -61,6 +61,9 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
     keeps its blocks. The stages after `precondition` are given the moments that it saw, as the
     extra argument `moments`.
 
+    The learning rate is checked too, for what stands before it and behind: adamlab's own. Optax's,
+    and what stands in an `optax.masked`, are taken where they are; decays have a mask of their own.
+
     Raises:
         TypeError: one of `stages` is no gradient transformation.
         ValueError: there are no stages, two neighbours do not fit, the chain starts or ends in
