@@ -213,11 +213,11 @@ MISFITS = {
     ),
     "averages of another shape": (
         lambda: _step(_making(lambda m: m._replace(mu=jax.tree.map(jnp.sum, m.mu)))),
-        "mine gave a mu of shape () for a gradient of (2,): must be the same",
+        "mine gave a mu of shape () where the gradient's is (2,): must be the same",
     ),
     "a second moment without an axis": (
         lambda: _step(_making(lambda m: m._replace(nu=jax.tree.map(lambda v: v.mean(0), m.nu)))),
-        "mine gave a nu of shape () for a gradient of (2,): must be the same, or 1 on some axes",
+        "mine gave a nu of shape () where the gradient's is (2,): must be the same, or 1 on some",
     ),
     "a decay rate of one's own second moment": (
         lambda: al.track_moments(b2=stages.squares(0.9)._replace(rate=1.5)),

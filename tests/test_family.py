@@ -189,7 +189,7 @@ def test_a_missing_extra_argument_is_named():
 
 def test_missing_moments_are_named():
     for stage, lacks in [
-        (st.nesterov(), "nesterov needs the first moment; give track_moments a b1"),
+        (st.nesterov(0.9), "nesterov needs the first moment; give track_moments a b1"),
         (st.apply_rate(), r"apply_rate needs rates; put to_rate\(\) before it"),
     ]:
         tail = [] if stage.gives == "direction" else [st.precondition()]
@@ -198,7 +198,7 @@ def test_missing_moments_are_named():
             _update(tx)
     with pytest.raises(ValueError, match="nesterov needs an uncorrected first moment"):
         _update(al.chain(
-            st.track_moments(), st.nesterov(), st.nesterov(), st.precondition()))  # fmt: skip
+            st.track_moments(), st.nesterov(0.9), st.nesterov(0.9), st.precondition()))  # fmt: skip
     with pytest.raises(ValueError, match=r"deviations\(\) needs the first moment"):
         _update(al.chain(st.track_moments(None, st.deviations(0.9)), st.precondition()))
     with pytest.raises(ValueError, match="keeps no nu of its own to look back to"):

@@ -121,10 +121,9 @@ class Stage(optax.GradientTransformationExtraArgs):
                     f"{name} is a {cls.__name__} and gave a {type(value).__name__}: "
                     f"it must give {_GIVEN[cls.gives]}"
                 )
-            if isinstance(value, Moments):
-                _check_shapes(name, value)
-                if isinstance(updates, Moments):
-                    _check_rate(name, updates, value)
+            if isinstance(value, Moments) and isinstance(updates, Moments):
+                _check_shapes(name, updates, value)
+                _check_rate(name, updates, value)
             return value, new
 
         checked.__qualname__ = name
@@ -269,22 +268,23 @@ def _check_needs(cls: type[Stage], name: str, needs: tuple[str, ...]) -> None:
             raise ValueError(f"{name}: needs={need!r}: must be among {', '.join(known)}")
 
 
-def _check_shapes(name: str, moments: Moments) -> None:
-    """Refuse averages of other shapes than the gradient's; `nu` and `rate` may broadcast to it."""
+def _check_shapes(name: str, before: Moments, after: Moments) -> None:
+    """Refuse averages of other shapes than before; `nu` and `rate` may broadcast to them."""
+    like = before.grad if before.mu is None else before.mu
 
-    def leaf(field: str, g: Any, x: Any) -> None:
-        coarse = field != "mu" and len(x.shape) == len(g.shape)
-        fits = all(n in (1, m) for n, m in zip(x.shape, g.shape, strict=True)) if coarse else False
-        if x.shape != g.shape and not fits:
+    def leaf(field: str, m: Any, x: Any) -> None:
+        coarse = field != "mu" and len(x.shape) == len(m.shape)
+        fits = coarse and all(n in (1, k) for n, k in zip(x.shape, m.shape, strict=True))
+        if x.shape != m.shape and not fits:
             allowed = "the same" if field == "mu" else "the same, or 1 on some axes"
             raise ValueError(
-                f"{name} gave a {field} of shape {x.shape} for a gradient of {g.shape}: must be "
-                f"{allowed}"
+                f"{name} gave a {field} of shape {x.shape} where the gradient's is {m.shape}: must "
+                f"be {allowed}"
             )
 
     for field in ("mu", "nu", "rate"):
-        if (tree := getattr(moments, field)) is not None:
-            jax.tree.map(partial(leaf, field), moments.grad, tree)
+        if (tree := getattr(after, field)) is not None:
+            jax.tree.map(partial(leaf, field), like, tree)
 
 
 def _check_rate(name: str, before: Moments, after: Moments) -> None:
