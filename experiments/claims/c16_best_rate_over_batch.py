@@ -116,7 +116,8 @@ EXPERIMENT = book.Experiment(
     quick={"seeds": 2, "rates": 4, "sizes": (64, 128), "epochs": 1},
     check={"first_seed": 1000},
     caption="Above, the late loss over the rate after equal numbers of samples, for each "
-    "batch size. Below, the best rate over the batch size beside the theory's power.",
+    "batch size. Below, the best rate over the batch size beside the theory's power, "
+    "which P05 meets where the noise rules.",
     symptom="A larger batch gives smoother but slower training, epoch by epoch.",
     remedy="adam(1e-3 * (batch_size / 64) ** 0.5)  # while small; beyond, and for sgd, search it",
 )
