@@ -235,7 +235,9 @@ def _check(record: Mapping[str, Any]) -> str:
 def _apart_in(record: Mapping[str, Any]) -> dict[str, str]:
     """The cases that the check answers otherwise than the run, each with what the two answer."""
     parts = record["parts"]
-    ours, theirs = (parts.get(part, parts["run"])["cases"] for part in ("run", "check"))
+    if "check" not in parts:
+        return {}
+    ours, theirs = (parts[part]["cases"] for part in ("run", "check"))
 
     def word(cases: Mapping[str, Kind], name: str) -> str:
         return ANSWERS[cases[name]].lower() if name in cases else "not judged"

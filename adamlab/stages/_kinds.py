@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, ClassVar, Literal, Self
 
-import jax
 import optax
 
-from adamlab.stages._moments import FIELD_HINTS, Moments, require_fields, require_moments
+from adamlab.stages._moments import (
+    FIELD_HINTS,
+    Moments,
+    check_change,
+    require_fields,
+    require_moments,
+)
 from adamlab.stages.numerics import cast_like, promoting
 
 Kind = Literal["gradient", "moments", "direction"]
@@ -122,8 +126,7 @@ class Stage(optax.GradientTransformationExtraArgs):
                     f"it must give {_GIVEN[cls.gives]}"
                 )
             if isinstance(value, Moments) and isinstance(updates, Moments):
-                _check_shapes(name, updates, value)
-                _check_rate(name, updates, value)
+                check_change(name, updates, value)
             return value, new
 
         checked.__qualname__ = name
@@ -266,31 +269,6 @@ def _check_needs(cls: type[Stage], name: str, needs: tuple[str, ...]) -> None:
     for need in needs:
         if need not in known:
             raise ValueError(f"{name}: needs={need!r}: must be among {', '.join(known)}")
-
-
-def _check_shapes(name: str, before: Moments, after: Moments) -> None:
-    """Refuse averages of other shapes than before; `nu` and `rate` may broadcast to them."""
-    like = before.grad if before.mu is None else before.mu
-
-    def leaf(field: str, m: Any, x: Any) -> None:
-        coarse = field != "mu" and len(x.shape) == len(m.shape)
-        fits = coarse and all(n in (1, k) for n, k in zip(x.shape, m.shape, strict=True))
-        if x.shape != m.shape and not fits:
-            allowed = "the same" if field == "mu" else "the same, or 1 on some axes"
-            raise ValueError(
-                f"{name} gave a {field} of shape {x.shape} where the gradient's is {m.shape}: must "
-                f"be {allowed}"
-            )
-
-    for field in ("mu", "nu", "rate"):
-        if (tree := getattr(after, field)) is not None:
-            jax.tree.map(partial(leaf, field), like, tree)
-
-
-def _check_rate(name: str, before: Moments, after: Moments) -> None:
-    """Refuse a change of the second moment that the rates made of it would not follow."""
-    if before.rate is not None and after.rate is before.rate and after.nu is not before.nu:
-        raise ValueError(f"{name} changes nu after rates were made of it; put it before to_rate()")
 
 
 def _missing_extra(name: str, extra: str) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple, Self
 
+import jax
 import jax.numpy as jnp
 
 FIELD_HINTS = {
@@ -86,3 +88,27 @@ def require_fields(name: str, moments: Moments, needs: tuple[str, ...]) -> None:
     for field in needs:
         if field in FIELD_HINTS and getattr(moments, field) is None:
             raise ValueError(f"{name} needs {FIELD_HINTS[field]}")
+
+
+def check_change(name: str, before: Moments, after: Moments) -> None:
+    """Refuse moments of other shapes, and a `nu` that the rates made of it do not follow.
+
+    `nu` and `rate` may broadcast to the gradient's shape.
+    """
+    like = before.grad if before.mu is None else before.mu
+
+    def leaf(field: str, m: Any, x: Any) -> None:
+        coarse = field != "mu" and len(x.shape) == len(m.shape)
+        fits = coarse and all(n in (1, k) for n, k in zip(x.shape, m.shape, strict=True))
+        if x.shape != m.shape and not fits:
+            allowed = "the same" if field == "mu" else "the same, or 1 on some axes"
+            raise ValueError(
+                f"{name} gave a {field} of shape {x.shape} where the gradient's is {m.shape}: must "
+                f"be {allowed}"
+            )
+
+    for field in ("mu", "nu", "rate"):
+        if (tree := getattr(after, field)) is not None:
+            jax.tree.map(partial(leaf, field), like, tree)
+    if before.rate is not None and after.rate is before.rate and after.nu is not before.nu:
+        raise ValueError(f"{name} changes nu after rates were made of it; put it before to_rate()")
