@@ -17,12 +17,14 @@ from adamlab.stages._forms import (
     refuse_integers,
 )
 from adamlab.stages._kinds import (
+    About,
     DirectionToDirection,
     GradientToDirection,
     GradientToGradient,
     Kind,
     Side,
     Stage,
+    about,
     extra_args_of,
     name_of,
     parts_of,
@@ -72,7 +74,7 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
     """
     takes, gives = _check_kinds(stages)
     _check_bias(stages)
-    sides = tuple(side for stage in stages for side in getattr(stage.update, "sides", ()))
+    sides = tuple(side for stage in stages for side in about(stage).sides)
     _check_sides(sides)
     extended = [optax.with_extra_args_support(stage) for stage in stages]
 
@@ -133,11 +135,11 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
 
     needed = dict.fromkeys(arg for stage in stages for arg in extra_args_of(stage))
     trees = [arg for arg in needed if arg not in ("value", "moments")]
-    update.parts = tuple(  # type: ignore[attr-defined]
-        part for stage in stages for part in parts_of(stage)
+    update.about = About(  # type: ignore[attr-defined]
+        parts=tuple(part for stage in stages for part in parts_of(stage)),
+        extra_args=tuple(arg for arg in needed if arg != "moments"),
+        sides=sides,
     )
-    update.sides = sides  # type: ignore[attr-defined]
-    update.extra_args = tuple(arg for arg in needed if arg != "moments")  # type: ignore[attr-defined]
     if takes is None or gives is None:
         return optax.GradientTransformationExtraArgs(init, update)
     return _WHOLE[takes, gives](init, update)
@@ -162,7 +164,7 @@ def _lagging_last(
     """The new states, with what a stage has handed on as it was written after those behind it."""
     near = partial(is_like, params=like)
     for place, stage in enumerate(stages):
-        lagging = getattr(stage.update, "lagging", ())
+        lagging = about(stage).lagging
         behind = jax.tree.leaves(states[place + 1 :], is_leaf=near) if lagging else []
         read = [part for part in behind if near(part)]
         for field in lagging:
@@ -215,7 +217,7 @@ def _check_bias(stages: tuple[optax.GradientTransformation, ...]) -> None:
     """
     mixture, corrected = "", False
     for stage in stages:
-        bias = getattr(stage.update, "bias", None)
+        bias = about(stage).bias
         if bias == "corrects":
             if mixture:
                 raise ValueError(

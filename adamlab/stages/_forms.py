@@ -31,12 +31,17 @@ def zeros_like_field(field: str, params: Any) -> Any:
     return jax.tree.map(zeros, params, params)
 
 
+def _place(path: Any) -> str:
+    """Where in a tree a leaf is, in words."""
+    return jax.tree_util.keystr(path) or "the top"
+
+
 def refuse_integers(what: str, tree: Any) -> None:
     """Refuse a tree with leaves that are no floating arrays."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if not jnp.issubdtype(leaf.dtype, jnp.inexact):
             raise TypeError(
-                f"the {what} at {jax.tree_util.keystr(path) or 'the top'} is {leaf.dtype}: must "
+                f"the {what} at {_place(path)} is {leaf.dtype}: must "
                 "be real or complex floating; leave it out with optax.masked or optax.partition"
             )
 
@@ -53,14 +58,15 @@ def check_same_form(updates: Any, params: Any) -> None:
         )
     pairs = zip(jax.tree.leaves_with_path(updates), jax.tree.leaves(params), strict=True)
     for (path, g), p in pairs:
-        here = f"the gradient at {jax.tree_util.keystr(path) or 'the top'}"
         if jnp.shape(g) != jnp.shape(p):
             raise ValueError(
-                f"{here} has shape {jnp.shape(g)}, the parameter {jnp.shape(p)}: they must be the "
-                "same"
+                f"the gradient at {_place(path)} has shape {jnp.shape(g)}, the parameter "
+                f"{jnp.shape(p)}: they must be the same"
             )
         if jnp.iscomplexobj(g) and not jnp.iscomplexobj(p):
-            raise TypeError(f"{here} is complex, the parameter real: they must be alike")
+            raise TypeError(
+                f"the gradient at {_place(path)} is complex, the parameter real: they must be alike"
+            )
 
 
 def same_form(value: Any, updates: Any) -> bool:
@@ -99,7 +105,7 @@ def refuse_foreign(grads: Any, updates: Any) -> None:
     ):
         if jnp.shape(g) != jnp.shape(u):
             raise ValueError(
-                f"the gradient at {jax.tree_util.keystr(path) or 'the top'} has shape "
+                f"the gradient at {_place(path)} has shape "
                 f"{jnp.shape(g)}, the update made of it {jnp.shape(u)}: the gradients must match "
                 "the parameters that init was given"
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import optax
 
@@ -34,6 +34,18 @@ class MissingArgumentError(ValueError):
     def __reduce__(self) -> tuple[Any, ...]:
         """For pickle, which would build it from its text: it may come from another process."""
         return type(self), (self.stage, self.name)
+
+
+class About(NamedTuple):
+    """What a stage says of itself to the chain that it stands in: `about` of its `update`."""
+
+    parts: tuple[str, ...]
+    """The names of the stages that it is made of, in order."""
+    extra_args: tuple[str, ...] = ()
+    lagging: tuple[str, ...] = ()
+    sides: tuple[tuple[str, Side], ...] = ()
+    """Those of its parts that have a side of the learning rate, in order, each with its side."""
+    bias: Bias | None = None
 
 
 class Stage(optax.GradientTransformationExtraArgs):
@@ -130,12 +142,11 @@ class Stage(optax.GradientTransformationExtraArgs):
             return value, new
 
         checked.__qualname__ = name
-        checked.extra_args = extra_args  # type: ignore[attr-defined]
-        checked.lagging = lagging  # type: ignore[attr-defined]
-        checked.parts = (f"{name}({label})" if label else name,)  # type: ignore[attr-defined]
         side = side or cls.side
-        checked.sides = ((name, side),) if side else ()  # type: ignore[attr-defined]
-        checked.bias = bias  # type: ignore[attr-defined]
+        checked.about = About(  # type: ignore[attr-defined]
+            parts=(f"{name}({label})" if label else name,), extra_args=extra_args, lagging=lagging,
+            sides=((name, side),) if side else (), bias=bias,
+        )  # fmt: skip
         return cls(checked_init, checked)
 
     @classmethod
@@ -237,6 +248,12 @@ def name_of(transform: optax.GradientTransformation) -> str:
     return str(getattr(transform.update, "__qualname__", transform.update)).split(".")[0]
 
 
+def about(transform: optax.GradientTransformation) -> About:
+    """What `transform` says of itself; of another library's only the name is known."""
+    own: About | None = getattr(transform.update, "about", None)
+    return About((name_of(transform),)) if own is None else own
+
+
 def label_of(part: Any, usual: str) -> str:
     """What a stage built with `part` is labelled; nothing where it is the usual one, or none."""
     return "" if part is None or part.name == usual else str(part.name)
@@ -244,12 +261,12 @@ def label_of(part: Any, usual: str) -> str:
 
 def parts_of(transform: optax.GradientTransformation) -> tuple[str, ...]:
     """The names of the stages that `transform` is chained from, in order."""
-    return tuple(getattr(transform.update, "parts", (name_of(transform),)))
+    return about(transform).parts
 
 
 def extra_args_of(transform: optax.GradientTransformation) -> tuple[str, ...]:
     """The extra arguments that `transform` says it cannot do without."""
-    return tuple(getattr(transform.update, "extra_args", ()))
+    return about(transform).extra_args
 
 
 _GIVEN: dict[Kind, str] = {

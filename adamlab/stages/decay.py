@@ -68,8 +68,10 @@ def _where(mask: Mask, stage: StageT) -> StageT:
 
     def chosen(params: Any) -> Any:
         """The mask, which Optax asks for at each step."""
-        flags = mask(params) if callable(mask) else mask
-        _check_flags(flags)
+        flags = mask
+        if callable(mask):
+            flags = mask(params)
+            _check_flags(flags)
         try:
             jax.tree.map(lambda *_: None, flags, params)
         except ValueError as error:
