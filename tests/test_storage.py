@@ -117,6 +117,54 @@ def test_bfloat16_moments_keep_their_dtype_and_the_way(mu, nu):
     assert 1e-5 < np.linalg.norm(near - exact) / np.linalg.norm(exact) < 0.02
 
 
+STORED = {
+    "amsgrad": ("nu_max", {"nu_dtype"}),
+    "amsgrad_torch": ("nu_max", {"nu_dtype"}),
+    "ademamix": ("mu_slow", {"mu_dtype"}),
+    "nadam": ("mu", {"mu_dtype", "nu_dtype"}),
+    "optimistic_adam": ("nu", {"mu_dtype", "nu_dtype"}),
+    "adopt": ("ema", {"mu_dtype"}),
+    "signum": ("mu", {"mu_dtype"}),
+    "sophia": ("mu", {"mu_dtype"}),
+}
+
+
+@pytest.mark.parametrize("storage", [jnp.bfloat16, EightBit()], ids=["bfloat16", "8 bits"])
+@pytest.mark.parametrize("name", STORED)
+def test_whatever_a_variant_averages_can_be_kept_small(name, storage):
+    field, options = STORED[name]
+    build, start, grads = getattr(opt, name), jnp.zeros(SIZE), _gradients(60)
+    extra = (lambda g: {"hessian_diag": jnp.abs(g)}) if name == "sophia" else lambda g: {}
+
+    def run(tx):
+        def step(carry, g):
+            params, state = carry
+            updates, state = tx.update(g, state, params, **extra(g))
+            return (optax.apply_updates(params, updates), state), None
+
+        return jax.jit(lambda c: jax.lax.scan(step, c, grads)[0])((start, tx.init(start)))
+
+    exact, _ = run(build(1e-2))
+    near, state = run(build(1e-2, **dict.fromkeys(options, storage)))
+    kept = jax.tree.leaves(optax.tree.get_all_with_path(state, field)[0][1])[0]
+    assert kept.dtype == (jnp.uint8 if isinstance(storage, EightBit) else jnp.bfloat16)
+    apart = np.linalg.norm(near - exact) / np.linalg.norm(exact)
+    assert 1e-6 < apart < (0.01 if storage == jnp.bfloat16 else 0.1)
+
+
+def test_a_slow_average_in_bfloat16_moves():
+    """To the nearest it would stand still: a step of 1e-4 is below half a unit."""
+    tx = al.chain(
+        stages.track_moments(0.9, None),
+        stages.mix_slow_average(0.9999, 1.0, mu_dtype=jnp.bfloat16),
+        stages.take_mu(),
+    )
+    state = tx.init(jnp.zeros(64))
+    state, _ = jax.lax.scan(lambda s, _: (tx.update(jnp.ones(64), s)[1], None), state, length=5000)
+    slow = optax.tree.get(state, "mu_slow").astype(jnp.float32)
+    np.testing.assert_allclose(slow, 1 - 0.9999**5000, rtol=0.02)
+
+
 @pytest.mark.parametrize("b2", [0.99, 0.999, 0.9999])
 def test_a_bfloat16_second_moment_decays(b2):
     """To the nearest it would stay at 1 for ever: the step is below half a unit."""

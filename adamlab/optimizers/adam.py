@@ -177,7 +177,7 @@ def scale_by_amsgrad(
     return chain(
         track_moments(b1, b2, mu_dtype=mu_dtype, nu_dtype=nu_dtype),
         correct_bias(),
-        amsgrad_max(),
+        amsgrad_max(nu_dtype=nu_dtype),
         precondition(eps, eps_root),
     )
 
@@ -225,7 +225,7 @@ def amsgrad_torch(
     """
     return chain(
         track_moments(b1, b2, mu_dtype=mu_dtype, nu_dtype=nu_dtype),
-        amsgrad_max(),
+        amsgrad_max(nu_dtype=nu_dtype),
         correct_bias(),
         precondition(eps, eps_root),
         scale_by_learning_rate(learning_rate),

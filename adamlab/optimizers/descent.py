@@ -130,14 +130,23 @@ def madgrad(
 
 @takes_options
 def signum(
-    learning_rate: Any, b1: Any = 0.9, *, weight_decay: Any = 0.0, mask: Mask = None
+    learning_rate: Any,
+    b1: Any = 0.9,
+    *,
+    mu_dtype: Any = None,
+    weight_decay: Any = 0.0,
+    mask: Mask = None,
 ) -> Optimizer:
     """The sign of the momentum: `sign(mu)`.
 
     Bernstein et al. 2018, algorithm 1. The update of `optax.signum`; with decay that of
     `pytorch_optimizer.Tiger` (Su 2023).
     """
-    return chain(track_moments(b1, None), sign(), *finish(learning_rate, weight_decay, mask))
+    return chain(
+        track_moments(b1, None, mu_dtype=mu_dtype),
+        sign(),
+        *finish(learning_rate, weight_decay, mask),
+    )
 
 
 @takes_options

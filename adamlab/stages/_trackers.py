@@ -18,10 +18,8 @@ from adamlab.stages.storage import (
     Storage,
     check_same_field,
     check_storage,
-    pack,
-    restore,
-    store,
-    unpack,
+    keep,
+    recall,
 )
 
 
@@ -39,18 +37,17 @@ class MuTracker:
         """The state at the start."""
         check_same_field("mu_dtype", self.storage, params)
         mu = jax.tree.map(lambda p: jnp.full_like(p, self.initial), params)
-        return pack(store(mu, self.storage, signed=True), params)
+        return keep(mu, self.storage, params, signed=True)
 
     def read(self, stored: Any, updates: Any) -> Any:
         """The state as arrays in float32 or wider."""
-        mu = restore(unpack(stored, updates), self.storage, lambda: updates, signed=True)
-        return jax.tree.map(widen, mu)
+        return recall(stored, self.storage, updates, lambda: updates, signed=True)
 
     def step(self, moments: Moments, before: Any, log: Any) -> tuple[Moments, Any, Any]:
         """The moments with `mu`, the new state and the sum of logs."""
         now = step_at(self.rate, log, moments.steps_done)
         mu = fold(before, jax.tree.map(tame, moments.grad), now.weight)
-        kept = pack(store(mu, self.storage, signed=True), moments.grad)
+        kept = keep(mu, self.storage, moments.grad, signed=True)
         return moments.with_mu(mu, now.mass), kept, now.log_decay
 
 
@@ -66,7 +63,7 @@ class NuTracker:
 
     def start(self, params: Any) -> Any:
         """The state at the start."""
-        return pack(store(self._start_wide(params), self.storage, signed=self.rule.signed), params)
+        return keep(self._start_wide(params), self.storage, params, signed=self.rule.signed)
 
     def _start_wide(self, params: Any) -> Any:
         return jax.tree.map(widen, jax.tree.map(self.rule.init, params))
@@ -79,12 +76,11 @@ class NuTracker:
         now = Step(0.0, None, None, None)
         if self.rule.rate is not None:
             now = step_at(self.rule.rate, log, steps_done)
-        read = restore(
-            unpack(stored, moments.grad), self.storage,
+        wide = recall(
+            stored, self.storage, moments.grad,
             lambda: jax.eval_shape(self._start_wide, moments.grad),
             signed=self.rule.signed,
         )  # fmt: skip
-        wide = jax.tree.map(widen, read)
 
         def fold_leaf(g: jax.Array, m: Any, m_before: Any, old: Any) -> tuple[Any, jax.Array]:
             if float(jnp.finfo(g.dtype).max) < largest_tame(g):  # float16: as mu has infinity
@@ -95,8 +91,7 @@ class NuTracker:
             return self.rule.fold(old, Seen(g, m, m_before), weight)
 
         new, nu = map_pairs(fold_leaf, moments.grad, moments.mu, before, wide)
-        kept = store(new, self.storage, signed=self.rule.signed, count=moments.count)
-        kept = pack(kept, moments.grad)
+        kept = keep(new, self.storage, moments.grad, signed=self.rule.signed, count=moments.count)
         mass = now.mass
         if self.rule.previous:
             moments = _look_back(moments._replace(nu=nu), self.rule.first)

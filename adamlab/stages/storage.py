@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from adamlab._checks import check_count
-from adamlab.stages.numerics import cast_within, ratio, to_bfloat16
+from adamlab.stages.numerics import cast_within, ratio, to_bfloat16, widen
 
 
 class QuantizedBlocks(NamedTuple):
@@ -155,6 +155,18 @@ def restore(tree: Any, storage: Storage, like: Callable[[], Any], *, signed: boo
         return flat[: shape.size].reshape(shape.shape)
 
     return jax.tree.map(read, like(), tree)
+
+
+def keep(tree: Any, storage: Storage, like: Any, *, signed: bool, count: Any = None) -> Any:
+    """A tree of averages as a state holds it; `like` is a tree like the parameters."""
+    return pack(store(tree, storage, signed=signed, count=count), like)
+
+
+def recall(
+    kept: Any, storage: Storage, like: Any, shapes: Callable[[], Any], *, signed: bool
+) -> Any:
+    """What `keep` made, as arrays in float32 or wider; `shapes()` has the shape of each."""
+    return jax.tree.map(widen, restore(unpack(kept, like), storage, shapes, signed=signed))
 
 
 # A magnitude in [0, 1] is coded by its decade and its place in it. The decade down from 1 is cut

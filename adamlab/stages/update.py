@@ -18,6 +18,7 @@ from adamlab.stages._kinds import (
     DirectionToDirection,
 )
 from adamlab.stages.numerics import cast_like, checked_schedule, widen
+from adamlab.stages.storage import Storage, check_same_field, check_storage, keep, recall
 
 
 def scale_by_learning_rate(learning_rate: Any, *, flip_sign: bool = True) -> DirectionTimesRate:
@@ -61,27 +62,35 @@ class EmaState(NamedTuple):
     log_decay: jax.Array | None
 
 
-def ema(b1: DecayRate = 0.9, *, correct: bool = False, dtype: Any = None) -> DirectionToDirection:
+def ema(
+    b1: DecayRate = 0.9, *, correct: bool = False, dtype: Storage = None
+) -> DirectionToDirection:
     """The direction's exponential average, from zero: momentum after preconditioning.
 
     Args:
         b1: its decay rate.
         correct: whether it is divided by the weight it has gathered.
-        dtype: its storage type; None for the parameters' own.
+        dtype: its storage, as `track_moments` has that of `mu`.
 
     Raises:
         ValueError: b1 is outside [0, 1).
+        TypeError: `dtype` is no storage, or `init` finds parameters that are complex where it is
+            not, or the reverse.
     """
     check_decay("b1", b1)
+    check_storage("dtype", dtype)
 
     def init(params: Any) -> EmaState:
-        average = optax.tree.zeros_like(params, dtype=dtype)
+        check_same_field("dtype", dtype, params)
+        average = keep(optax.tree.zeros_like(params), dtype, params, signed=True)
         return EmaState(jnp.zeros([], jnp.int32), average, start_log_decay(b1))
 
     def update(updates: Any, state: EmaState, **_: Any) -> tuple[Any, EmaState]:
         now = step_at(b1, state.log_decay, state.count)
-        average = fold(state.ema, updates, now.weight)
-        new = EmaState(optax.safe_increment(state.count), average, now.log_decay)
+        before = recall(state.ema, dtype, updates, lambda: updates, signed=True)
+        average = fold(before, updates, now.weight)
+        kept = keep(average, dtype, updates, signed=True)
+        new = EmaState(optax.safe_increment(state.count), kept, now.log_decay)
         if correct:
             average = jax.tree.map(lambda x: x / now.mass.astype(x.dtype), average)
         return cast_like(average, updates), new
