@@ -19,6 +19,11 @@ def is_concrete(value: Any) -> bool:
     return not callable(value) and not isinstance(value, jax.core.Tracer)
 
 
+def is_constant(value: Any, number: float) -> bool:
+    """Whether a hyperparameter is that Python number; an array or a schedule may be another."""
+    return isinstance(value, int | float) and value == number
+
+
 @contextmanager
 def named(**public: str) -> Iterator[None]:
     """Let a failing check name the argument as the caller knows it: `b2` as `b3` by `b2="b3"`.

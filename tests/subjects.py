@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import typing
 from collections.abc import Callable
 from typing import Any
 
@@ -11,32 +12,33 @@ import jax.numpy as jnp
 
 import adamlab as al
 from adamlab import optimizers
-from adamlab.stages import DecayRate
+from adamlab.optimizers._signature import is_decay_rate, takes_functions
+from adamlab.stages import ConstantDecay, DecayRate
 from adamlab.testing import Subject
 
 # The longest step of an average over a root mean square, by Cauchy and Schwarz over all gradients.
 ADAMS_BOUND = (0.1 / 1e-3**0.5) / (1 - 0.9**2 / 0.999) ** 0.5
 COMPLEMENTS = {"b": 0.1, "b1": 0.1, "b2": 1e-3, "b3": 1e-2, "decay": 0.1, "momentum": 0.1}
 KEY = jax.random.key(0)
-RATES = ("DecayRate", "DecayRate | None")
 
 
 def subject(name: str, build: Callable[..., Any] | None = None, **details: Any) -> Subject:
     """A named optimizer, its learning rate, decay rates and eps as hyperparameters.
 
     Decay rates are given by 1 - b: float32 keeps two digits of 1 - 0.99999. What is annotated as a
-    plain number takes no schedule.
+    plain number or a constant takes no schedule.
     """
     build = build or getattr(optimizers, name)
-    parameters = inspect.signature(build).parameters
-    rates = [n for n, p in parameters.items() if p.annotation in RATES and p.default is not None]
+    parameters, hints = inspect.signature(build).parameters, typing.get_type_hints(build)
+    rates = [n for n, p in parameters.items() if is_decay_rate(hints[n]) and p.default is not None]
     hyperparameters = {"learning_rate": 1e-3} | {n: COMPLEMENTS[n] for n in rates}
     small = [
         n for n, p in parameters.items()
-        if n.startswith("eps") and p.annotation in ("Any", "float") and p.default
+        if n.startswith("eps") and hints[n] in (Any, float) and p.default
     ]  # fmt: skip
     hyperparameters |= {n: max(parameters[n].default, 1e-8) for n in small}
-    plain = [n for n in small if parameters[n].annotation == "float"]
+    plain = [n for n in small if hints[n] is float]
+    plain += [n for n in rates if not takes_functions(hints[n])]
     details["unscheduled"] = [*details.get("unscheduled", ()), *plain]
     if "weight_decay" in parameters and parameters["weight_decay"].default:
         hyperparameters["weight_decay"] = 1e-2
@@ -72,7 +74,7 @@ def _soon_synced(
 
 
 def _soon_full(
-    learning_rate: Any, b1: DecayRate = 0.9, b2: DecayRate = 0.999, eps: Any = 1e-8
+    learning_rate: Any, b1: ConstantDecay = 0.9, b2: DecayRate = 0.999, eps: Any = 1e-8
 ) -> Any:
     return optimizers.adashift(learning_rate, b1, b2, eps, keep_num=1)
 
@@ -95,20 +97,12 @@ DETAILS: dict[str, dict[str, Any]] = {
     "adams": {"unscheduled": ["weight_decay"]},
     "adamw_cautious_decay": {"unscheduled": ["weight_decay"]},
     "fadam": {"unscheduled": ["weight_decay"]},
-    "prodigy": {"unscheduled": ["b1", "b2"]},
-    "dadapt_adam": {"unscheduled": ["b1", "b2"]},
-    "msvag": {"unscheduled": ["b"]},
-    "came": {"unscheduled": ["b1", "b3"]},
-    "lion": {"bound": 1.0, "unscheduled": ["b1", "b2"]},
-    "madgrad": {"unscheduled": ["momentum"]},
-    "mars": {"unscheduled": ["b1"]},
-    "simplified_ademamix": {"unscheduled": ["b1"]},
-    "adapnm": {"unscheduled": ["b1"]},
+    "lion": {"bound": 1.0},
     "adamw_independent": {"build": _peaked},
     "adamc": {"build": _normalized},
     "adamw_stochastic_rounding": {"build": _rounded},
     "lookahead_adam": {"build": _soon_synced},
-    "adashift": {"build": _soon_full, "unscheduled": ["b1"]},
+    "adashift": {"build": _soon_full},
 }
 
 SUBJECTS = {name: subject(name, **DETAILS.get(name, {})) for name in optimizers.names()} | {

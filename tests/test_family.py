@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import pickle
 import re
+import typing
 from functools import partial
 
 import chex
@@ -21,6 +22,7 @@ from adamlab import stages as st
 from adamlab._checks import check_number, named
 from adamlab.compat import keras, torch
 from adamlab.compat import optax as optax_forms
+from adamlab.optimizers._signature import is_decay_rate, takes_functions
 from adamlab.stages.numerics import after, norm
 
 pytestmark = pytest.mark.rounding
@@ -296,8 +298,28 @@ def test_what_another_library_calls_an_argument_is_said():
 
 
 def _rates(build):
-    parameters = inspect.signature(build).parameters
-    return [n for n, p in parameters.items() if p.annotation == "DecayRate"]
+    parameters, hints = inspect.signature(build).parameters, typing.get_type_hints(build)
+    return [n for n in parameters if hints[n] in (st.DecayRate, st.ConstantDecay)]
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_decay_rates_type_says_what_it_takes(name):
+    """Each takes a complement, and a schedule where its type does; none hides behind a number."""
+    build = BUILDERS[name]
+    parameters, hints = inspect.signature(build).parameters, typing.get_type_hints(build)
+    given = {n: value for n, value in NEEDED.items() if n in parameters}
+    called_so = {"b", "b1", "b2", "b3", "momentum", "dampening"} & set(parameters)
+    for argument in called_so | {n for n in parameters if is_decay_rate(hints[n])}:
+        if not is_decay_rate(hints[argument]):
+            with pytest.raises(TypeError, match=rf"{argument}=OneMinus"):
+                build(**given, **{argument: st.OneMinus(0.1)})
+            continue
+        build(**given, **{argument: st.OneMinus(0.1)})
+        if takes_functions(hints[argument]):
+            build(**given, **{argument: lambda n: 0.9})
+        else:
+            with pytest.raises(TypeError, match=rf"^{argument}=<function .*, not a schedule"):
+                build(**given, **{argument: lambda n: 0.9})
 
 
 @pytest.mark.parametrize("betas", [(None, 0.999), (0.9, None)])
@@ -712,6 +734,31 @@ def test_an_injected_decay_rate_that_is_replaced_keeps_the_step():
             state.hyperparams["b2"] = jnp.float32(0.999)
         update, state = tx.update(jnp.ones(2), state)
     np.testing.assert_allclose(update, -1e-2, rtol=1e-5)
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_a_factory_of_ones_own_is_injected_by_its_types(as_text):
+    def mine(learning_rate, b1, mask):
+        return al.chain(
+            st.track_moments(b1, 0.5),
+            st.correct_bias(),
+            st.precondition(),
+            st.add_decayed_weights(0.1, mask),
+            al.scale_by_learning_rate(learning_rate),
+        )
+
+    types = {"learning_rate": typing.Any, "b1": st.DecayRate, "mask": st.Mask}
+    text = {"learning_rate": "typing.Any", "b1": "st.DecayRate", "mask": "st.Mask"}
+    mine.__annotations__ = text if as_text else types
+    tx = opt.inject_hyperparams(mine)(1e-2, 0.5, lambda params: {"w": True, "b": False})
+    params = {"w": jnp.ones(2), "b": jnp.ones(2)}
+    state = tx.init(params)
+    assert set(state.hyperparams) == {"learning_rate", "b1"}
+    for b1 in (0.5, 0.5, 0.99):
+        state.hyperparams["b1"] = jnp.float32(b1)
+        updates, state = tx.update({"w": jnp.ones(2), "b": jnp.ones(2)}, state, params)
+        np.testing.assert_allclose(updates["w"], -1.1e-2, rtol=1e-5)
+        np.testing.assert_allclose(updates["b"], -1e-2, rtol=1e-5)
 
 
 def test_rectification_holds_for_b2_near_one(x64):

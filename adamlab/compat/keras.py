@@ -12,14 +12,15 @@ from __future__ import annotations
 import typing
 from typing import Any
 
-from adamlab._checks import check_flags, check_number, named
-from adamlab._lookup import takes_options
+from adamlab._checks import check_flags, check_number, is_constant, named
 from adamlab.optimizers import Optimizer, nadam_scheduled
 from adamlab.optimizers import lamb as plain_lamb
 from adamlab.optimizers import lion as plain_lion
-from adamlab.optimizers._finish import decays, finish
+from adamlab.optimizers._finish import finish
+from adamlab.optimizers._signature import takes_options
 from adamlab.optimizers.blocks import growing_memory, relative_rate
 from adamlab.stages import (
+    ConstantDecay,
     DecayRate,
     DirectionToDirection,
     amsgrad_max,
@@ -131,7 +132,7 @@ def adamax(
 def rmsprop(
     learning_rate: Any = 1e-3,
     rho: Any = 0.9,
-    momentum: Any = 0.0,
+    momentum: ConstantDecay = 0.0,
     epsilon: Any = 1e-7,
     centered: bool = False,
     weight_decay: float | None = None,
@@ -178,7 +179,7 @@ def lion(
 @named(decay="momentum")
 def sgd(
     learning_rate: Any = 1e-2,
-    momentum: Any = 0.0,
+    momentum: ConstantDecay = 0.0,
     nesterov: bool = False,
     weight_decay: float | None = None,
 ) -> Optimizer:
@@ -228,7 +229,7 @@ def _finish_within_momentum(
 ) -> tuple[DirectionToDirection, ...]:
     """Decay, learning rate and the momentum of both; refused where there is decay and momentum."""
     stages = finish(learning_rate, _number(weight_decay))
-    if not decays(momentum):
+    if is_constant(momentum, 0):
         return stages
     if len(stages) > 1:
         raise ValueError(

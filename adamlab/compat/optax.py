@@ -13,12 +13,13 @@ import typing
 from typing import Any
 
 from adamlab._checks import named
-from adamlab._lookup import takes_options
 from adamlab.compat._pairs import Betas, rates
 from adamlab.optimizers import Optimizer, dadapt_adam
 from adamlab.optimizers import prodigy as authors_prodigy
 from adamlab.optimizers._finish import finish
+from adamlab.optimizers._signature import takes_options
 from adamlab.stages import (
+    ConstantDecay,
     DecayRate,
     add_decayed_weights,
     add_difference,
@@ -28,6 +29,7 @@ from adamlab.stages import (
     extrapolate,
     means,
     nesterov,
+    plain_decay,
     precondition,
     previous,
     scale_by_learning_rate,
@@ -35,7 +37,6 @@ from adamlab.stages import (
     track_nu,
     unrooted,
 )
-from adamlab.stages._decay_rate import plain_decay
 
 __all__ = [
     "adan",
@@ -50,18 +51,18 @@ __all__ = [
 def adan(
     learning_rate: Any,
     b1: DecayRate = 0.98,
-    b2: float = 0.92,
+    b2: ConstantDecay = 0.92,
     b3: DecayRate = 0.99,
     eps: Any = 1e-8,
     eps_root: Any = 1e-8,
     weight_decay: Any = 0.0,
 ) -> Optimizer:
     """`optax.adan`: 1 - b2 where the paper and its code have b2, and decay that is not proximal."""
-    b2 = plain_decay("b2", b2)
+    rate = plain_decay("b2", b2)
     return chain(
         track_moments(b1, None),
         correct_bias(),
-        add_difference(b2, gain=1 - b2),
+        add_difference(rate, gain=1 - rate),
         named(b2="b3")(track_nu)(b3),
         correct_bias(),
         precondition(eps, eps_root),

@@ -16,14 +16,15 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab._checks import check_flags, check_number, named
-from adamlab._lookup import takes_options
+from adamlab._checks import check_flags, check_number, is_constant, named
 from adamlab.compat._pairs import Betas, pair, rates
 from adamlab.optimizers import Optimizer, nadam_scheduled
 from adamlab.optimizers import sgd as plain_sgd
-from adamlab.optimizers._finish import coupled, decays, finish
+from adamlab.optimizers._finish import coupled, finish
+from adamlab.optimizers._signature import takes_options
 from adamlab.optimizers.blocks import growing_memory, relative_rate
 from adamlab.stages import (
+    ConstantDecay,
     Moments,
     MomentsToMoments,
     add_independent_decay,
@@ -70,7 +71,7 @@ _named = named(learning_rate="lr", b1="betas[0]", b2="betas[1]")
 @_named
 def sgd(
     lr: Any = 1e-3,
-    momentum: Any = 0.0,
+    momentum: ConstantDecay = 0.0,
     dampening: Any = 0.0,
     weight_decay: Any = 0.0,
     nesterov: bool = False,
@@ -82,12 +83,12 @@ def sgd(
     """
     check_flags(nesterov=nesterov)
     check_number("dampening", dampening, low=0, high=1, scheduled=False)
-    if nesterov and (not decays(momentum) or decays(dampening)):
+    if nesterov and (is_constant(momentum, 0) or not is_constant(dampening, 0)):
         raise ValueError(
             "nesterov=True: needs a momentum above 0 and no dampening, got "
             f"momentum={momentum!r}, dampening={dampening!r}"
         )
-    if not decays(momentum):
+    if is_constant(momentum, 0):
         return chain(*coupled(weight_decay), plain_sgd(lr))
 
     def damped(steps_done: Any) -> Any:
@@ -95,7 +96,7 @@ def sgd(
 
     return chain(
         *coupled(weight_decay),
-        *([optax.scale_by_schedule(damped)] if decays(dampening) else []),
+        *([] if is_constant(dampening, 0) else [optax.scale_by_schedule(damped)]),
         plain_sgd(lr, momentum, nesterov),
     )
 
@@ -202,7 +203,7 @@ def rmsprop(
     alpha: Any = 0.99,
     eps: Any = 1e-8,
     weight_decay: Any = 0.0,
-    momentum: Any = 0.0,
+    momentum: ConstantDecay = 0.0,
     centered: bool = False,
 ) -> Optimizer:
     """`torch.optim.RMSprop`: eps beside the root; the momentum before the learning rate."""
@@ -212,7 +213,7 @@ def rmsprop(
         track_moments(alpha if centered else None, squares(alpha)),
         *([center_nu(), drop_mu()] if centered else []),
         precondition(eps),
-        *([trace(momentum)] if decays(momentum) else []),
+        *([] if is_constant(momentum, 0) else [trace(momentum)]),
         scale_by_learning_rate(lr),
     )
 
@@ -227,7 +228,6 @@ def adagrad(
     eps: Any = 1e-10,
 ) -> Optimizer:
     """`torch.optim.Adagrad`: eps beside the root, the sum from 0, `lr / (1 + (t - 1) lr_decay)`."""
-
     check_number("lr", lr, low=0)
     check_number("lr_decay", lr_decay, low=0, scheduled=False)
 
@@ -238,7 +238,7 @@ def adagrad(
         *coupled(weight_decay),
         track_moments(None, sums(initial_accumulator_value)),
         precondition(eps),
-        scale_by_learning_rate(rate if decays(lr_decay) else lr),
+        scale_by_learning_rate(lr if is_constant(lr_decay, 0) else rate),
     )
 
 
@@ -274,7 +274,7 @@ def adafactor(
         clip_by_block_rms(d),
         scale_by_learning_rate(relative_rate(lr)),
         scale_by_param_block_rms(min_scale),
-        *([add_independent_decay(weight_decay, share)] if decays(weight_decay) else []),
+        *([] if is_constant(weight_decay, 0) else [add_independent_decay(weight_decay, share)]),
     )
 
 

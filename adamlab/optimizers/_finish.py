@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import optax
 
+from adamlab._checks import is_constant
 from adamlab.stages import (
     DirectionToDirection,
     GradientToGradient,
@@ -26,14 +27,11 @@ def finish(
     Without decay no parameters need to be passed to `update`.
     """
     rate = scale_by_learning_rate(learning_rate)
-    return (add_decayed_weights(weight_decay, mask), rate) if decays(weight_decay) else (rate,)
+    if is_constant(weight_decay, 0):
+        return (rate,)
+    return add_decayed_weights(weight_decay, mask), rate
 
 
 def coupled(weight_decay: Any) -> tuple[GradientToGradient, ...]:
     """The decay that is added to the gradient, where there is any; it goes first."""
-    return (add_l2(weight_decay),) if decays(weight_decay) else ()
-
-
-def decays(weight_decay: Any) -> bool:
-    """Whether there is any decay: all but the number 0."""
-    return not (isinstance(weight_decay, int | float) and weight_decay == 0)
+    return () if is_constant(weight_decay, 0) else (add_l2(weight_decay),)

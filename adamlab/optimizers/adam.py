@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from adamlab._lookup import takes_options
 from adamlab.optimizers._finish import Optimizer, finish
+from adamlab.optimizers._signature import takes_options
 from adamlab.stages import (
     DecayRate,
     Mask,

@@ -8,10 +8,11 @@ from typing import Any
 import jax.numpy as jnp
 
 from adamlab._checks import check_number, named
-from adamlab._lookup import takes_options
 from adamlab.optimizers._finish import Optimizer, finish
+from adamlab.optimizers._signature import takes_options
 from adamlab.optimizers.adam import scale_by_adam
 from adamlab.stages import (
+    ConstantDecay,
     DecayRate,
     Mask,
     add_difference,
@@ -21,6 +22,7 @@ from adamlab.stages import (
     cautious_mask,
     chain,
     change_mu,
+    complement_of,
     correct_bias,
     epsilon_hat,
     friction,
@@ -32,7 +34,6 @@ from adamlab.stages import (
     track_window,
 )
 from adamlab.stages import yogi as yogi_squares
-from adamlab.stages._decay_rate import complement_of
 
 
 @takes_options
@@ -201,7 +202,7 @@ def adanorm(
 @takes_options
 def mars(
     learning_rate: Any,
-    b1: DecayRate = 0.95,
+    b1: ConstantDecay = 0.95,
     b2: DecayRate = 0.99,
     gamma: float = 0.025,
     eps: Any = 1e-8,
@@ -227,7 +228,7 @@ def mars(
 @named(length="keep_num")
 def adashift(
     learning_rate: Any,
-    b1: float = 0.9,
+    b1: ConstantDecay = 0.9,
     b2: DecayRate = 0.999,
     eps: Any = 1e-8,
     keep_num: int = 10,

@@ -7,11 +7,12 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from adamlab._checks import check_count, check_number, named
-from adamlab._lookup import takes_options
-from adamlab.optimizers._finish import Optimizer, decays, finish
+from adamlab._checks import check_number, is_constant, named
+from adamlab.optimizers._finish import Optimizer, finish
+from adamlab.optimizers._signature import takes_options
 from adamlab.optimizers.adam import scale_by_adam
 from adamlab.stages import (
+    ConstantDecay,
     DecayRate,
     Mask,
     OneMinus,
@@ -30,6 +31,7 @@ from adamlab.stages import (
     last_two,
     per_axis,
     per_row,
+    plain_decay,
     precondition,
     project_radially,
     scale_by_confidence,
@@ -39,7 +41,6 @@ from adamlab.stages import (
     trace,
     track_moments,
 )
-from adamlab.stages._decay_rate import check_decay, plain_decay
 from adamlab.stages.numerics import at_step, step_number
 
 
@@ -47,7 +48,7 @@ from adamlab.stages.numerics import at_step, step_number
 @named(rate="b2")
 def novograd(
     learning_rate: Any,
-    b1: float = 0.9,
+    b1: ConstantDecay = 0.9,
     b2: DecayRate = 0.25,
     eps: Any = 1e-6,
     *,
@@ -152,7 +153,7 @@ def adafactor(
         scale_by_learning_rate(learning_rate, flip_sign=False),
         scale_by_param_block_rms(min_scale),
         *([] if b1 is None else [ema(b1)]),
-        *([add_decayed_weights(weight_decay, mask)] if decays(weight_decay) else []),
+        *([] if is_constant(weight_decay, 0) else [add_decayed_weights(weight_decay, mask)]),
         scale_by_learning_rate(1.0),
     )
 
@@ -161,9 +162,9 @@ def adafactor(
 @named(max_rms="clip")
 def came(
     learning_rate: Any,
-    b1: DecayRate = 0.9,
+    b1: ConstantDecay = 0.9,
     b2: DecayRate = 0.999,
-    b3: DecayRate = 0.9999,
+    b3: ConstantDecay = 0.9999,
     eps: float = 1e-30,
     eps_confidence: float = 1e-16,
     clip: float = 1.0,
@@ -258,17 +259,16 @@ def soap(
         precondition_frequency: steps between two changes of the basis.
         max_precond_dim: the longest side of a leaf that is turned.
     """
-    check_decay("b2", b2)
-    if shampoo_beta is not None:
-        check_decay("shampoo_beta", shampoo_beta)
-    check_count("precondition_frequency", precondition_frequency)
-    check_count("max_precond_dim", max_precond_dim)
+    of_basis = "b2" if shampoo_beta is None else "shampoo_beta"
+    run_in_basis = named(decay=of_basis, every="precondition_frequency", max_dim="max_precond_dim")(
+        in_basis
+    )
 
     def rate_of_decay(steps_done: Any) -> Any:
         return jnp.where(steps_done == 0, 0, at_step(learning_rate, steps_done))
 
     return chain(
-        in_basis(
+        run_in_basis(
             track_moments(b1, b2),
             correct_bias(),
             precondition(epsilon_hat(eps)),
@@ -277,5 +277,5 @@ def soap(
             max_dim=max_precond_dim,
         ),
         scale_by_learning_rate(learning_rate),
-        *([decay_after_step(weight_decay, rate_of_decay)] if decays(weight_decay) else []),
+        *([] if is_constant(weight_decay, 0) else [decay_after_step(weight_decay, rate_of_decay)]),
     )

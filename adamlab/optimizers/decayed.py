@@ -7,8 +7,8 @@ from typing import Any
 import jax
 
 from adamlab._checks import check_number
-from adamlab._lookup import takes_options
 from adamlab.optimizers._finish import Optimizer
+from adamlab.optimizers._signature import takes_options
 from adamlab.optimizers.adam import adam, scale_by_adam
 from adamlab.stages import (
     DecayRate,

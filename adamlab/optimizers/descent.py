@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from adamlab._checks import check_flags, check_number, named
-from adamlab._lookup import takes_options
 from adamlab.optimizers._finish import Optimizer, coupled, finish
+from adamlab.optimizers._signature import takes_options
 from adamlab.stages import (
+    ConstantDecay,
     DecayRate,
     Mask,
     anchor_to_start,
     center_nu,
     chain,
+    complement_of,
     correct_bias,
     cube_root,
     drop_mu,
     mix_gradient,
+    plain_decay,
     precondition,
     scale_by_learning_rate,
     sign,
@@ -26,7 +29,6 @@ from adamlab.stages import (
     track_moments,
     track_weighted_sums,
 )
-from adamlab.stages._decay_rate import complement_of, plain_decay
 from adamlab.stages.numerics import at_step, step_number
 
 
@@ -34,7 +36,7 @@ from adamlab.stages.numerics import at_step, step_number
 @named(decay="momentum")
 def sgd(
     learning_rate: Any,
-    momentum: Any = None,
+    momentum: ConstantDecay | None = None,
     nesterov: bool = False,
     accumulator_dtype: Any = None,
 ) -> Optimizer:
@@ -59,7 +61,7 @@ def rmsprop(
     initial_scale: float = 0.0,
     eps_in_sqrt: bool = True,
     centered: bool = False,
-    momentum: Any = None,
+    momentum: ConstantDecay | None = None,
     nesterov: bool = False,
     bias_correction: bool = False,
 ) -> Optimizer:
@@ -102,7 +104,7 @@ def adagrad(
 @takes_options
 def madgrad(
     learning_rate: Any,
-    momentum: DecayRate = 0.9,
+    momentum: ConstantDecay = 0.9,
     eps: float = 1e-6,
     *,
     weight_decay: Any = 0.0,
@@ -131,7 +133,7 @@ def madgrad(
 @takes_options
 def signum(
     learning_rate: Any,
-    b1: Any = 0.9,
+    b1: DecayRate = 0.9,
     *,
     mu_dtype: Any = None,
     weight_decay: Any = 0.0,
@@ -152,8 +154,8 @@ def signum(
 @takes_options
 def lion(
     learning_rate: Any,
-    b1: DecayRate = 0.9,
-    b2: DecayRate = 0.99,
+    b1: ConstantDecay = 0.9,
+    b2: ConstantDecay = 0.99,
     mu_dtype: Any = None,
     *,
     weight_decay: Any = 1e-3,

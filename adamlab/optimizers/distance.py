@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from adamlab._lookup import takes_options
 from adamlab.optimizers._finish import Optimizer
+from adamlab.optimizers._signature import takes_options
 from adamlab.stages import (
-    DecayRate,
+    ConstantDecay,
     chain,
     scale_by_dadapt,
     scale_by_learning_rate,
@@ -18,8 +18,8 @@ from adamlab.stages import (
 @takes_options
 def prodigy(
     learning_rate: Any = 1.0,
-    b1: DecayRate = 0.9,
-    b2: DecayRate = 0.999,
+    b1: ConstantDecay = 0.9,
+    b2: ConstantDecay = 0.999,
     eps: float = 1e-8,
     *,
     weight_decay: float = 0.0,
@@ -44,8 +44,8 @@ def prodigy(
 @takes_options
 def dadapt_adam(
     learning_rate: Any = 1.0,
-    b1: DecayRate = 0.9,
-    b2: DecayRate = 0.999,
+    b1: ConstantDecay = 0.9,
+    b2: ConstantDecay = 0.999,
     eps: float = 1e-8,
     *,
     weight_decay: float = 0.0,

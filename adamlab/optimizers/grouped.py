@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import optax
 
 from adamlab._checks import check_count
-from adamlab._lookup import takes_options
 from adamlab.optimizers._finish import Optimizer
+from adamlab.optimizers._signature import takes_options
 from adamlab.stages._forms import check_same_form, same_form
 from adamlab.stages.numerics import cast_like
 

@@ -10,6 +10,7 @@ from typing import Any
 import optax
 
 from adamlab.optimizers._finish import Optimizer
+from adamlab.optimizers._signature import hints_of, is_decay_rate, takes_functions
 from adamlab.stages.numerics import average_dtype
 
 
@@ -23,14 +24,16 @@ def inject_hyperparams(factory: Callable[..., optax.GradientTransformation]) -> 
     them. Optax's own function hands each on as if it had been so from the start.
 
     Args:
-        factory: a function that builds a transformation, such as `adamlab.adam`.
+        factory: a function that builds a transformation, such as `adamlab.adam`. In your own the
+            annotations tell: `stages.DecayRate`, `stages.Mask` or another type of function; a
+            function for any other argument is taken for a schedule.
 
     Returns:
         A function of the same arguments. Its transformation's state has the values by name as
         `hyperparams`; one that is no schedule may be replaced there between two steps, without
         compiling anew.
     """
-    signature = inspect.signature(factory)
+    signature, hints = inspect.signature(factory), hints_of(factory)
 
     @functools.wraps(factory)
     def build(*args: Any, **kwargs: Any) -> Optimizer:
@@ -40,11 +43,15 @@ def inject_hyperparams(factory: Callable[..., optax.GradientTransformation]) -> 
             factory(*args, **kwargs)  # which says better what is wrong
             raise
         bound.apply_defaults()
+        given = bound.arguments
         static = [
-            name for name, value in bound.arguments.items()
-            if _is_choice(signature.parameters[name], value)
+            name for name, value in given.items()
+            if _is_choice(hints.get(name), signature.parameters[name], value)
         ]  # fmt: skip
-        changing = [name for name in bound.arguments if _may_change(factory, bound, name)]
+        changing = [
+            name for name, value in given.items()
+            if value is not None and is_decay_rate(hints.get(name)) and takes_functions(hints[name])
+        ]  # fmt: skip
 
         @functools.wraps(factory)
         def at_present(**now: Any) -> optax.GradientTransformation:
@@ -57,28 +64,15 @@ def inject_hyperparams(factory: Callable[..., optax.GradientTransformation]) -> 
     return build
 
 
-def _may_change(factory: Callable[..., Any], bound: inspect.BoundArguments, name: str) -> bool:
-    """Whether an argument is a decay rate of which the optimizer takes a schedule."""
-    value, parameter = bound.arguments[name], bound.signature.parameters[name]
-    if "DecayRate" not in str(parameter.annotation) or value is None:
-        return False
-    other = inspect.BoundArguments(bound.signature, {**bound.arguments, name: _always(0.5)})
-    try:
-        factory(*other.args, **other.kwargs)
-    except TypeError:
-        return False
-    return True
-
-
 def _always(value: Any) -> Callable[[Any], Any]:
     """A schedule of one value, which is that of this step only."""
     return lambda _: value
 
 
-def _is_choice(parameter: inspect.Parameter, value: Any) -> bool:
+def _is_choice(hint: Any, parameter: inspect.Parameter, value: Any) -> bool:
     """Whether an argument chooses a form, and is no value to compute with."""
     if isinstance(value, type):  # a dtype
         return True
     if callable(value):
-        return any(word in str(parameter.annotation) for word in ("Callable", "Mask"))
+        return takes_functions(hint) and not is_decay_rate(hint)
     return isinstance(value, int) and isinstance(parameter.default, int)

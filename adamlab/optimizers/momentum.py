@@ -5,20 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from adamlab._checks import check_number, named
-from adamlab._lookup import takes_options
 from adamlab.optimizers._finish import Optimizer, finish
+from adamlab.optimizers._signature import takes_options
 from adamlab.optimizers.adam import scale_by_adam
 from adamlab.stages import (
+    ConstantDecay,
     DecayRate,
     Mask,
     OneMinus,
     chain,
+    complement_of,
     correct_bias,
     cross_correct,
     extrapolate,
     mix_gradient,
     mix_slow_average,
     nesterov,
+    plain_decay,
     positive_negative_momentum,
     precondition,
     take_mu,
@@ -26,7 +29,6 @@ from adamlab.stages import (
     track_mu,
     track_mu_by_variance,
 )
-from adamlab.stages._decay_rate import complement_of, plain_decay
 from adamlab.stages.numerics import step_number
 
 
@@ -60,7 +62,7 @@ def nadam(
 @takes_options
 def nadam_scheduled(
     learning_rate: Any,
-    b1: float = 0.9,
+    b1: ConstantDecay = 0.9,
     b2: DecayRate = 0.999,
     eps: Any = 1e-8,
     momentum_decay: float = 4e-3,
@@ -73,12 +75,12 @@ def nadam_scheduled(
     Dozat 2016, algorithm 8 and section 3.2. The update of `torch.optim.NAdam`, whose decay is an L2
     penalty unless told otherwise; with `momentum_decay=1` that of `keras.optimizers.Nadam`.
     """
-    b1 = plain_decay("b1", b1)
+    rate = plain_decay("b1", b1)
     check_number("momentum_decay", momentum_decay, low=0, scheduled=False)
 
     def momentum(steps_done: Any) -> OneMinus:
         t = step_number(steps_done)
-        return OneMinus(1 - b1 * (1 - 0.5 * 0.96 ** (t * momentum_decay)))
+        return OneMinus(1 - rate * (1 - 0.5 * 0.96 ** (t * momentum_decay)))
 
     return chain(
         track_moments(b1, b2),
@@ -153,7 +155,7 @@ def ademamix(
 @named(grad_weight="alpha")
 def simplified_ademamix(
     learning_rate: Any,
-    b1: DecayRate = 0.99,
+    b1: ConstantDecay = 0.99,
     b2: DecayRate = 0.95,
     alpha: float = 0.0,
     eps: Any = 1e-8,
@@ -179,7 +181,7 @@ def simplified_ademamix(
 @takes_options
 def adapnm(
     learning_rate: Any,
-    b1: DecayRate = 0.9,
+    b1: ConstantDecay = 0.9,
     b2: DecayRate = 0.999,
     b3: float = 1.0,
     eps: Any = 1e-8,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from adamlab._checks import named
-from adamlab._lookup import takes_options
 from adamlab.optimizers._finish import Optimizer, finish
+from adamlab.optimizers._signature import takes_options
 from adamlab.stages import (
+    ConstantDecay,
     DecayRate,
     Mask,
     add_preconditioned_decay,
@@ -86,7 +87,7 @@ def padam(
 @takes_options
 @named(b1="b")
 def msvag(
-    learning_rate: Any, b: DecayRate = 0.9, *, weight_decay: Any = 0.0, mask: Mask = None
+    learning_rate: Any, b: ConstantDecay = 0.9, *, weight_decay: Any = 0.0, mask: Mask = None
 ) -> Optimizer:
     """Momentum damped by its own variance: `mu_hat³ / (mu_hat² + rho s)`.
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from adamlab._checks import check_flags, named
-from adamlab._lookup import takes_options
-from adamlab.optimizers._finish import Optimizer, decays, finish
+from adamlab._checks import check_flags, is_constant, named
+from adamlab.optimizers._finish import Optimizer, finish
+from adamlab.optimizers._signature import takes_options
 from adamlab.stages import (
     DecayRate,
     Mask,
@@ -183,7 +183,7 @@ def laprop(
         precondition(eps),
         ema(b1, correct=True),
         scale_by_learning_rate(learning_rate),
-        *([decay_after_step(weight_decay, learning_rate)] if decays(weight_decay) else []),
+        *([] if is_constant(weight_decay, 0) else [decay_after_step(weight_decay, learning_rate)]),
     )
 
 

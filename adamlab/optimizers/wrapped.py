@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from adamlab._checks import check_count
-from adamlab._lookup import takes_options
 from adamlab.optimizers._finish import Optimizer, finish
+from adamlab.optimizers._signature import takes_options
 from adamlab.optimizers.adam import adam, adamw
 from adamlab.optimizers.rates import radam
 from adamlab.stages import (
+    ConstantDecay,
     DecayRate,
     EightBit,
     Mask,
@@ -17,18 +18,18 @@ from adamlab.stages import (
     compensate_rounding,
     correct_bias,
     lookahead,
+    plain_decay,
     precondition,
     round_stochastically,
     schedule_free,
     track_moments,
 )
-from adamlab.stages._decay_rate import plain_decay
 
 
 @takes_options
 def schedule_free_adamw(
     learning_rate: Any,
-    b1: float = 0.9,
+    b1: ConstantDecay = 0.9,
     b2: DecayRate = 0.999,
     eps: Any = 1e-8,
     *,

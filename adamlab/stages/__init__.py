@@ -4,7 +4,14 @@ import typing
 
 from adamlab.stages._catalogue import vocabulary
 from adamlab.stages._chain import chain
-from adamlab.stages._decay_rate import DecayRate, OneMinus, decay_at
+from adamlab.stages._decay_rate import (
+    ConstantDecay,
+    DecayRate,
+    OneMinus,
+    complement_of,
+    decay_at,
+    plain_decay,
+)
 from adamlab.stages._forms import gradient_like, zeros_like_field
 from adamlab.stages._kinds import (
     DirectionAfterRate,
@@ -131,6 +138,7 @@ from adamlab.stages.update import (
 )
 
 __all__ = [
+    "ConstantDecay",
     "DecayRate",
     "Denominator",
     "DirectionAfterRate",
@@ -177,6 +185,7 @@ __all__ = [
     "clip_by_global_norm",
     "clip_direction",
     "compensate_rounding",
+    "complement_of",
     "correct_bias",
     "cross_correct",
     "cube_root",
@@ -207,6 +216,7 @@ __all__ = [
     "parts_of",
     "per_axis",
     "per_row",
+    "plain_decay",
     "positive_negative_momentum",
     "precondition",
     "precondition_atan2",

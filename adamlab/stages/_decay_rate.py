@@ -31,11 +31,11 @@ class OneMinus:
     value: Any
 
 
-DecayRate = Scalar | OneMinus | Callable[[jax.Array], Any]
-"""A decay rate: a number in [0, 1), an `OneMinus`, or a schedule that gives either.
+ConstantDecay = Scalar | OneMinus
+"""A decay rate that stays the same: a number in [0, 1) or an `OneMinus`."""
 
-A schedule is called with the number of steps already done.
-"""
+DecayRate = ConstantDecay | Callable[[jax.Array], Any]
+"""A decay rate: a `ConstantDecay`, or a schedule that gives one for the number of steps done."""
 
 
 class Decay(NamedTuple):

@@ -29,7 +29,7 @@ from adamlab.stages.numerics import (
     widen,
 )
 
-Mask = Any
+Mask = Callable[[Any], Any] | Any
 """Which leaves: a tree of booleans like the parameters, a function that makes one, None for all."""
 StageT = TypeVar("StageT", bound=DirectionToDirection)
 

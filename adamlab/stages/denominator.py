@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adamlab._checks import check_number
+from adamlab._checks import check_number, is_constant
 from adamlab.stages._moments import Moments
 from adamlab.stages.numerics import at_step, cbrt, rms, sqrt
 
@@ -34,7 +34,7 @@ def denominator_of(eps: Any, eps_root: Any) -> Denominator:
     """
     if not isinstance(eps, Denominator):
         return root(eps, eps_root)
-    if not isinstance(eps_root, int | float) or eps_root != 0:
+    if not is_constant(eps_root, 0):
         raise ValueError(f"eps_root={eps_root!r}: must be left out beside {eps.name}(...)")
     return eps
 

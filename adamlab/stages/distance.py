@@ -14,7 +14,13 @@ import optax
 
 from adamlab._checks import check_number
 from adamlab.stages._average import fold, step_at
-from adamlab.stages._decay_rate import Decay, DecayRate, check_constant_decay, decay_at
+from adamlab.stages._decay_rate import (
+    ConstantDecay,
+    Decay,
+    DecayRate,
+    check_constant_decay,
+    decay_at,
+)
 from adamlab.stages._kinds import GradientToDirection
 from adamlab.stages.numerics import (
     after,
@@ -44,8 +50,8 @@ class DistanceState(NamedTuple):
 
 def scale_by_prodigy(
     learning_rate: Any = 1.0,
-    b1: DecayRate = 0.9,
-    b2: DecayRate = 0.999,
+    b1: ConstantDecay = 0.9,
+    b2: ConstantDecay = 0.999,
     eps: float = 1e-8,
     *,
     b3: float | None = None,
@@ -112,8 +118,8 @@ def scale_by_prodigy(
 
 def scale_by_dadapt(
     learning_rate: Any = 1.0,
-    b1: DecayRate = 0.9,
-    b2: DecayRate = 0.999,
+    b1: ConstantDecay = 0.9,
+    b2: ConstantDecay = 0.999,
     eps: float = 1e-8,
     *,
     initial_distance: float = 1e-6,

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from adamlab._checks import check_number
 from adamlab.stages._average import fold, start_log_decay, step_at
-from adamlab.stages._decay_rate import DecayRate, check_decay, complement_of
+from adamlab.stages._decay_rate import ConstantDecay, DecayRate, check_decay, complement_of
 from adamlab.stages._forms import gradient_like
 from adamlab.stages._kinds import MomentsToMoments
 from adamlab.stages._moments import Moments
@@ -124,7 +124,7 @@ class LengthenShortState(NamedTuple):
     norm: Any
 
 
-def lengthen_short_gradients(decay: Any = 0.95) -> MomentsToMoments:
+def lengthen_short_gradients(decay: ConstantDecay = 0.95) -> MomentsToMoments:
     """Stretch a leaf's gradient to its average norm where it is shorter.
 
     `g e / |g|` where `e`, the average of |g|, is larger (Dubey et al. 2022, AdaNorm, algorithm 1).

@@ -8,9 +8,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adamlab._checks import check_number
+from adamlab._checks import check_number, is_constant
 from adamlab.stages._average import fold, start_log_decay, step_at
-from adamlab.stages._decay_rate import DecayRate, check_constant_decay, check_decay, decay_at
+from adamlab.stages._decay_rate import (
+    ConstantDecay,
+    DecayRate,
+    check_constant_decay,
+    check_decay,
+    decay_at,
+)
 from adamlab.stages._forms import gradient_like
 from adamlab.stages._kinds import MomentsToMoments
 from adamlab.stages._moments import Moments
@@ -108,7 +114,7 @@ def mix_gradient(
     def both(moments: Moments) -> Moments:
         grads = moments.grad
         mu = jax.tree.map(lambda m, g: mix(m, tame(g), mu_weight, grad_weight), moments.mu, grads)
-        if moments.nu is None or (_is(nu_weight, 1) and _is(square_weight, 0)):
+        if moments.nu is None or (is_constant(nu_weight, 1) and is_constant(square_weight, 0)):
             return moments._replace(mu=mu)
         nu = jax.tree.map(
             lambda v, g: mix(v, square(widen(g)), nu_weight, square_weight), moments.nu, grads
@@ -116,11 +122,6 @@ def mix_gradient(
         return moments._replace(mu=mu, nu=nu)
 
     return MomentsToMoments.from_function("mix_gradient", both, needs=("mu",), bias="mixes")
-
-
-def _is(weight: Any, number: float) -> bool:
-    """Whether a weight is that constant."""
-    return isinstance(weight, int | float) and weight == number
 
 
 class MixSlowAverageState(NamedTuple):
@@ -181,7 +182,7 @@ class PositiveNegativeState(NamedTuple):
     mu_previous: Any
 
 
-def positive_negative_momentum(b1: DecayRate = 0.9, b3: float = 1.0) -> MomentsToMoments:
+def positive_negative_momentum(b1: ConstantDecay = 0.9, b3: float = 1.0) -> MomentsToMoments:
     """The first moment as a difference of two, each fed with every other gradient.
 
     `mu = ((1 + b3) mu_t - b3 mu_{t-1}) / sqrt((1 + b3)² + b3²)`, where both decay by b1² (Xie et

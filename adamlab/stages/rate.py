@@ -13,7 +13,13 @@ import jax.numpy as jnp
 
 from adamlab._checks import check_number
 from adamlab.stages._average import fold
-from adamlab.stages._decay_rate import DecayRate, check_constant_decay, check_decay, decay_at
+from adamlab.stages._decay_rate import (
+    ConstantDecay,
+    DecayRate,
+    check_constant_decay,
+    check_decay,
+    decay_at,
+)
 from adamlab.stages._forms import zeros_like_field
 from adamlab.stages._kinds import MomentsToDirection, MomentsToMoments, label_of
 from adamlab.stages._moments import Moments
@@ -44,7 +50,7 @@ def to_rate(eps: Any = 1e-8, eps_root: Any = 0.0) -> MomentsToMoments:
     )
 
 
-def to_variance_rate(b: DecayRate = 0.9) -> MomentsToMoments:
+def to_variance_rate(b: ConstantDecay = 0.9) -> MomentsToMoments:
     """The share of the first moment that is no noise: `mu² / (mu² + rho s)`.
 
     `s = (nu - mu²) / (1 - rho)` estimates the gradient's variance and `rho s` that of `mu`, both
@@ -160,7 +166,8 @@ def bound_rate(final_rate: Any = 0.1, gamma: Any = 1e-3) -> MomentsToMoments:
     def bound(moments: Moments) -> Moments:
         time = jnp.asarray(gamma, average_dtype()) * moments.count.astype(average_dtype())
         end = jnp.asarray(at_step(final_rate, moments.steps_done), average_dtype())
-        low, high = end * (1 - 1 / (time + 1)), end * (1 + 1 / time)
+        # 1 - 1 / (1 + x) would lose the digits of a small x.
+        low, high = end * (time / (time + 1)), end * ((time + 1) / time)
         rate = jax.tree.map(
             lambda r: jnp.clip(r, low.astype(r.dtype), high.astype(r.dtype)), moments.rate
         )

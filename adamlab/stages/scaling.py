@@ -12,7 +12,7 @@ import optax
 
 from adamlab._checks import check_number
 from adamlab.stages._average import fold
-from adamlab.stages._decay_rate import DecayRate, complement_of
+from adamlab.stages._decay_rate import ConstantDecay, complement_of
 from adamlab.stages._kinds import DirectionBeforeRate, DirectionToDirection
 from adamlab.stages._moments import Moments
 from adamlab.stages.coarse import AxisPair, factored, factored_axes, last_two
@@ -161,8 +161,8 @@ class ConfidenceState(NamedTuple):
 
 
 def scale_by_confidence(
-    b1: DecayRate = 0.9,
-    b3: DecayRate = 0.9999,
+    b1: ConstantDecay = 0.9,
+    b3: ConstantDecay = 0.9999,
     eps: float = 1e-16,
     min_dim_size: int = 1,
     axes: AxisPair = last_two,

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from adamlab._checks import check_count, check_number
-from adamlab.stages._decay_rate import OneMinus, plain_decay, refuse_narrow
+from adamlab.stages._decay_rate import ConstantDecay, OneMinus, plain_decay, refuse_narrow
 from adamlab.stages._kinds import GradientToMoments
 from adamlab.stages._moments import Moments
 from adamlab.stages.numerics import at_step, cast_within, real_dtype, tame, widen
@@ -26,7 +26,7 @@ class WindowState(NamedTuple):
     """Each leaf with an axis of `length + 1` in front: the last gradients, in a ring."""
 
 
-def track_window(b1: float = 0.9, length: int = 10) -> GradientToMoments:
+def track_window(b1: ConstantDecay = 0.9, length: int = 10) -> GradientToMoments:
     """Average the last `length` gradients, and hand on the one before them as the gradient.
 
     `mu` is the mean of `g_{t-i}` for i < length with weights b1^i, `grad` is `g_{t-length}`: a

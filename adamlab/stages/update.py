@@ -10,7 +10,7 @@ import optax
 
 from adamlab._checks import check_count, check_flags, check_number
 from adamlab.stages._average import fold, start_log_decay, step_at
-from adamlab.stages._decay_rate import DecayRate, check_decay, plain_decay
+from adamlab.stages._decay_rate import ConstantDecay, DecayRate, check_decay, plain_decay
 from adamlab.stages._kinds import (
     DirectionAfterRate,
     DirectionBeforeRate,
@@ -40,7 +40,7 @@ def scale_by_learning_rate(learning_rate: Any, *, flip_sign: bool = True) -> Dir
 
 
 def trace(
-    decay: Any, nesterov: bool = False, accumulator_dtype: Any = None
+    decay: ConstantDecay, nesterov: bool = False, accumulator_dtype: Any = None
 ) -> DirectionToDirection:
     """Heavy-ball momentum: a running sum `m = g + decay * m` (`optax.trace`).
 
