@@ -42,8 +42,13 @@ _ELSEWHERE = {
 """What other libraries call the arguments that an optimizer takes here."""
 
 
+_STORAGE = ("mu_dtype", "nu_dtype", "accumulator_dtype", "state_dtype")
+
+
 def what_instead(name: str, known: Sequence[str]) -> str:
     """The end of a message about an argument `name` that is not among `known`."""
+    if name in _STORAGE:
+        return "stages.store_state(optimizer, mu=jnp.bfloat16) stores a part of its state so"
     ours = _ELSEWHERE.get(name, ())
     if not ours or not set(ours) <= set(known):
         return nearest(name, known)

@@ -106,11 +106,20 @@ def test_the_tests_above_notice_what_is_not_turned(x64, monkeypatch):
         test_what_is_linear_is_the_same_in_any_basis("track_moments", float, x64)
 
 
+@pytest.mark.parametrize("within", [True, False])
 @pytest.mark.parametrize("storage", [jnp.bfloat16, st.EightBit(16, 0)])
-def test_a_small_first_moment_is_turned_in_its_storage(storage):
+def test_a_small_first_moment_is_turned_in_its_storage(storage, within):
     grads, params = _trees(12), jax.tree.map(lambda x: x[0], _trees(1, 1))
-    small = [st.track_moments(0.9, None, mu_dtype=storage), st.take_mu()]
-    turned = _updates(st.in_basis(*small, **OFTEN), grads, params)
+    plain = st.chain(st.track_moments(0.9, None), st.take_mu())
+    if within:
+        tx = st.in_basis(st.store_state(plain, mu=storage), **OFTEN)
+    else:
+        tx = st.store_state(st.in_basis(plain, **OFTEN), mu=storage)
+    if within and isinstance(storage, st.EightBit):
+        with pytest.raises(ValueError, match=r"8 bits cannot be turned; put store_state around it"):
+            tx.init(params)
+        return
+    turned = _updates(tx, grads, params)
     wide = st.chain(*LINEAR["track_moments"]())
     plain = _updates(wide, jax.tree.map(lambda g: g[1:], grads), params)
     _near(jax.tree.map(lambda u: u[1:], turned), plain, 0.05)

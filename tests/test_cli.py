@@ -85,7 +85,6 @@ def test_list_names_everything(run):
     vocabulary = run("list", "stages").output
     assert vocabulary in text
     unlisted = {
-        "chain",
         "parts_of",
         "vocabulary",
         "all_axes",

@@ -256,7 +256,7 @@ BUILDERS = {name: getattr(opt, name) for name in opt.names()} | {
 }
 NEEDED = {"learning_rate": 1e-3, "normalized": True, "key": jax.random.key(0), "peak": 1e-3}
 NO_NUMBERS = {
-    "mask", "mu_dtype", "nu_dtype", "accumulator_dtype", "axes", "reduce", "normalized", "key"
+    "mask", "axes", "reduce", "normalized", "key"
 }  # fmt: skip
 
 
@@ -511,8 +511,8 @@ def test_masked_gradients_say_how_extra_arguments_are_masked_too():
     "build",
     [
         opt.adamw_8bit,
-        partial(opt.adam, nu_dtype=jnp.bfloat16),
-        partial(opt.adam, nu_dtype="float32"),
+        lambda rate: st.store_state(opt.adam(rate), nu=jnp.bfloat16),
+        lambda rate: st.store_state(opt.adam(rate), nu="float32"),
     ],
 )
 def test_narrow_averages_of_huge_gradients_make_no_step_longer(build, x64):
@@ -662,9 +662,9 @@ def test_whole_numbers_as_hyperparameters_are_static():
 INJECTED = {
     "adafactor": {}, "adahessian": {"every": 2}, "adamw_8bit": {"min_size": 1}, "came": {},
     "adashift": {"keep_num": 3, "reduce": jnp.max}, "lookahead_adam": {"sync_period": 2},
-    "ranger": {}, "soap": {}, "sophia": {}, "adam": {"mu_dtype": jnp.bfloat16},
+    "ranger": {}, "soap": {}, "sophia": {},
     "adam_mini": {"axes": st.all_axes},
-    "adamw": {"mask": lambda p: jax.tree.map(lambda x: x.ndim > 1, p), "nu_dtype": jnp.bfloat16},
+    "adamw": {"mask": lambda p: jax.tree.map(lambda x: x.ndim > 1, p)},
 }  # fmt: skip
 
 

@@ -344,8 +344,7 @@ def test_a_map_holds_every_statistic_and_what_determined_it(small_map):
     assert about["steps"] == 200
     assert about["compiles"] == 1
     assert about["fixed"] == {
-        "b1": 0.5, "condition": 100.0, "eps": 1e-8, "eps_root": 0.0, "mu_dtype": None,
-        "nu_dtype": None, "start": 1.0,
+        "b1": 0.5, "condition": 100.0, "eps": 1e-8, "eps_root": 0.0, "start": 1.0,
     }  # fmt: skip
     assert small_map["outcome"].attrs["oscillating"] == O
 

@@ -17,8 +17,8 @@ from references import fixture
 import adamlab as al
 from adamlab import optimizers as opt
 from adamlab import stages
-from adamlab.stages import EightBit
-from adamlab.stages.storage import QuantizedBlocks, restore, store
+from adamlab.stages import EightBit, store_state
+from adamlab.stages.storage import QuantizedBlocks, _quantized, _restored
 
 pytestmark = pytest.mark.rounding
 
@@ -48,15 +48,18 @@ def _gradients(steps, size=SIZE):
     return jnp.asarray((mean + draw.normal(size=(steps, size))) * scale, jnp.float32)
 
 
+def _there_and_back(x, storage, second=False):
+    return np.asarray(_restored(_quantized(x, storage, second), storage, second))
+
+
 @pytest.mark.parametrize("signed", [True, False])
 def test_the_codes_are_the_nearest(signed):
     x = jax.random.normal(jax.random.key(0), (3, 4096))
     x = x if signed else x**2
-    kept = store(x, EightBit(), signed=signed)
+    kept = _quantized(x, EightBit(), not signed)
     assert isinstance(kept, QuantizedBlocks)
-    assert kept.codes.shape == (48, 256)
-    assert kept.codes.dtype == jnp.uint8
-    back = np.asarray(restore(kept, EightBit(), lambda: x, signed=signed)).reshape(48, 256)
+    assert (kept.codes.shape, kept.codes.dtype) == (x.shape, jnp.uint8)
+    back = _there_and_back(x, EightBit(), not signed).reshape(48, 256)
     blocks = np.asarray(x).reshape(48, 256)
     scale = np.abs(blocks).max(1, keepdims=True)
     np.testing.assert_array_equal(np.asarray(kept.scale), scale)
@@ -68,15 +71,13 @@ def test_the_codes_are_the_nearest(signed):
 def test_small_magnitudes_keep_their_size():
     """The map's point: an element a thousand times smaller than its block's largest is not lost."""
     x = jnp.concatenate([jnp.ones(1), jnp.full(4095, 1e-3)])
-    back = restore(store(x, EightBit(4096), signed=True), EightBit(4096), lambda: x, signed=True)
-    np.testing.assert_allclose(np.asarray(back)[1:], 1e-3, rtol=0.1)
+    np.testing.assert_allclose(_there_and_back(x, EightBit(4096))[1:], 1e-3, rtol=0.1)
 
 
 @given(st.lists(st.floats(0, 2.0**100, width=32), min_size=1, max_size=40))
 def test_a_second_moment_is_never_rounded_to_zero(values):
     x = jnp.asarray(values, jnp.float32)
-    storage = EightBit(16, 0)
-    back = np.asarray(restore(store(x, storage, signed=False), storage, lambda: x, signed=False))
+    back = _there_and_back(x, EightBit(16, 0), second=True)
     assert back.shape == x.shape
     normal = np.asarray(x) > 1e-30
     assert (back[normal] > 0).all()
@@ -99,64 +100,72 @@ def test_eight_bits_step_nearly_as_float32_does():
     grads = _gradients(100)
     start = jnp.zeros(SIZE)
     exact, _ = _run(al.adam(1e-2), start, grads)
-    near, _ = _run(al.adam(1e-2, mu_dtype=EightBit(), nu_dtype=EightBit()), start, grads)
+    near, _ = _run(store_state(al.adam(1e-2), mu=EightBit(), nu=EightBit()), start, grads)
     apart = np.linalg.norm(near - exact) / np.linalg.norm(exact)
     assert 1e-4 < apart < 0.05
 
 
-@pytest.mark.parametrize(
-    ("mu", "nu"), [(jnp.bfloat16, None), (None, jnp.bfloat16), (jnp.bfloat16,) * 2]
-)
-def test_bfloat16_moments_keep_their_dtype_and_the_way(mu, nu):
+@pytest.mark.parametrize("small", [{"mu"}, {"nu"}, {"mu", "nu"}])
+@pytest.mark.parametrize("adam", [al.adam, optax.adam])
+def test_bfloat16_moments_keep_their_dtype_and_the_way(adam, small):
     grads, start = _gradients(300), jnp.zeros(SIZE)
-    tx = al.adam(1e-2, mu_dtype=mu, nu_dtype=nu)
-    near, state = _run(tx, start, grads)
-    assert optax.tree.get(state, "mu").dtype == (mu or jnp.float32)
-    assert optax.tree.get(state, "nu").dtype == (nu or jnp.float32)
+    near, state = _run(store_state(adam(1e-2), **dict.fromkeys(small, jnp.bfloat16)), start, grads)
+    for name in ("mu", "nu"):
+        kept = jnp.bfloat16 if name in small else jnp.float32
+        assert optax.tree.get(state, name).dtype == kept
     exact, _ = _run(al.adam(1e-2), start, grads)
     assert 1e-5 < np.linalg.norm(near - exact) / np.linalg.norm(exact) < 0.02
 
 
 STORED = {
-    "amsgrad": ("nu_max", {"nu_dtype"}),
-    "amsgrad_torch": ("nu_max", {"nu_dtype"}),
-    "ademamix": ("mu_slow", {"mu_dtype"}),
-    "nadam": ("mu", {"mu_dtype", "nu_dtype"}),
-    "optimistic_adam": ("nu", {"mu_dtype", "nu_dtype"}),
-    "adopt": ("ema", {"mu_dtype"}),
-    "signum": ("mu", {"mu_dtype"}),
-    "sophia": ("mu", {"mu_dtype"}),
+    "amsgrad": ["mu", "nu", "nu_max"],
+    "ademamix": ["mu", "mu_slow"],
+    "adan": ["difference", "nu"],
+    "adopt": ["ema", "nu"],
+    "adam_mini": ["mu", "nu"],
+    "adapnm": ["mu", "mu_previous"],
+    "signum": ["mu"],
+    "sophia": ["mu", "nu"],
+    "soap": ["mu", "nu"],
+    "lookahead_adam": ["mu", "nu"],
 }
 
 
 @pytest.mark.parametrize("storage", [jnp.bfloat16, EightBit()], ids=["bfloat16", "8 bits"])
 @pytest.mark.parametrize("name", STORED)
-def test_whatever_a_variant_averages_can_be_kept_small(name, storage):
-    field, options = STORED[name]
-    build, start, grads = getattr(opt, name), jnp.zeros(SIZE), _gradients(60)
-    extra = (lambda g: {"hessian_diag": jnp.abs(g)}) if name == "sophia" else lambda g: {}
+def test_whatever_a_variant_averages_can_be_stored_small(name, storage):
+    fields, build = STORED[name], getattr(opt, name)
+    start = {"w": jnp.ones((64, 128)), "b": jnp.ones(5)}
+    draws = _gradients(40, 64 * 128 + 5)
+    grads = {"w": draws[:, 5:].reshape(-1, 64, 128), "b": draws[:, :5]}
 
     def run(tx):
         def step(carry, g):
             params, state = carry
-            updates, state = tx.update(g, state, params, **extra(g))
+            curvature = {"hessian_diag": jax.tree.map(jnp.abs, g)} if name == "sophia" else {}
+            updates, state = tx.update(g, state, params, **curvature)
             return (optax.apply_updates(params, updates), state), None
 
         return jax.jit(lambda c: jax.lax.scan(step, c, grads)[0])((start, tx.init(start)))
 
-    exact, _ = run(build(1e-2))
-    near, state = run(build(1e-2, **dict.fromkeys(options, storage)))
-    kept = jax.tree.leaves(optax.tree.get_all_with_path(state, field)[0][1])[0]
-    assert kept.dtype == (jnp.uint8 if isinstance(storage, EightBit) else jnp.bfloat16)
-    apart = np.linalg.norm(near - exact) / np.linalg.norm(exact)
-    assert 1e-6 < apart < (0.01 if storage == jnp.bfloat16 else 0.1)
+    exact, full = run(build(1e-2))
+    near, state = run(store_state(build(1e-2), **dict.fromkeys(fields, storage)))
+    for field in fields:
+        found = optax.tree.get_all_with_path(state, field)
+        large = [x for x in jax.tree.leaves([tree for _, tree in found]) if x.size > 4096]
+        assert {x.dtype for x in large} <= {jnp.dtype(jnp.uint8), jnp.dtype(jnp.bfloat16)}
+    if name != "adam_mini":  # whose nu is a number for a row, too few to be coded
+        assert _bytes(state) < 0.9 * _bytes(full)
+    moved = np.linalg.norm(exact["w"] - start["w"])
+    apart = np.linalg.norm(near["w"] - exact["w"]) / moved
+    assert 1e-6 < apart < (0.02 if storage == jnp.bfloat16 else 0.2)
 
 
 def test_a_slow_average_in_bfloat16_moves():
     """To the nearest it would stand still: a step of 1e-4 is below half a unit."""
     tx = al.chain(
         stages.track_moments(0.9, None),
-        stages.mix_slow_average(0.9999, 1.0, mu_dtype=jnp.bfloat16),
+        store_state(stages.mix_slow_average(0.9999, 1.0), mu_slow=jnp.bfloat16),
         stages.take_mu(),
     )
     state = tx.init(jnp.zeros(64))
@@ -165,18 +174,59 @@ def test_a_slow_average_in_bfloat16_moves():
     np.testing.assert_allclose(slow, 1 - 0.9999**5000, rtol=0.02)
 
 
+def test_what_is_stored_is_a_field_by_its_name():
+    params = jnp.ones(3)
+    with pytest.raises(ValueError, match=r"numu: the state has no such field; did you mean 'nu'\?"):
+        store_state(al.adam(1e-3), numu=jnp.bfloat16).init(params)
+    with pytest.raises(ValueError, match=r"count: the state has no such field; known: mu, nu"):
+        store_state(al.adam(1e-3), count=jnp.bfloat16).init(params)
+    with pytest.raises(ValueError, match=r"name a field and its storage, such as mu=jnp\.b"):
+        store_state(al.adam(1e-3))
+    with pytest.raises(TypeError, match=r"transform=.*must be a gradient transformation"):
+        store_state(al.adam, mu=jnp.bfloat16)
+    with pytest.raises(TypeError, match=r"mu_dtype=.*: adam has no such argument; stages.store_st"):
+        al.adam(1e-3, mu_dtype=jnp.bfloat16)
+
+
+def test_a_stage_stays_the_stage_that_it_is():
+    stored = store_state(stages.track_moments(), nu=jnp.bfloat16)
+    assert isinstance(stored, stages.GradientToMoments)
+    tx = al.chain(stored, stages.correct_bias(), stages.precondition())
+    assert stages.parts_of(tx) == ("track_moments", "correct_bias", "precondition")
+    with pytest.raises(ValueError, match="takes moments, but the chain is fed with gradients"):
+        al.chain(store_state(stages.amsgrad_max(), nu_max=jnp.bfloat16), stages.precondition())
+    curved = store_state(opt.sophia(1e-3), mu=jnp.bfloat16)
+    assert stages.extra_args_of(curved) == ("hessian_diag",)
+
+
+def test_a_mask_around_or_within_leaves_the_rest_alone():
+    params = {"w": jnp.ones((64, 80)), "b": jnp.ones(5000)}
+    mask = {"w": True, "b": False}
+    small = {"mu": EightBit(), "nu": EightBit()}
+    around = optax.masked(store_state(al.adam(1e-3), **small), mask)
+    within = store_state(optax.masked(al.adam(1e-3), mask), **small)
+    for tx in (around, within):
+        state = tx.init(params)
+        for _ in range(2):
+            updates, state = tx.update(params, state, params)
+        np.testing.assert_allclose(updates["w"], -1e-3, rtol=0.02)
+        np.testing.assert_array_equal(updates["b"], params["b"])
+        assert _bytes(state) == 2 * 64 * 80 + 2 * 4 * 64 * 80 // 256
+
+
 @pytest.mark.parametrize("b2", [0.99, 0.999, 0.9999])
 def test_a_bfloat16_second_moment_decays(b2):
     """To the nearest it would stay at 1 for ever: the step is below half a unit."""
-    tx = stages.track_moments(None, b2, nu_dtype=jnp.bfloat16)
-    state = tx.init(jnp.zeros(64))._replace(nu=jnp.ones(64, jnp.bfloat16))
+    tx = store_state(stages.track_moments(None, b2), nu=jnp.bfloat16)
+    state = optax.tree.set(tx.init(jnp.zeros(64)), nu=jnp.ones(64, jnp.bfloat16))
     steps = round(1 / (1 - b2))
 
     def step(state, _):
         return tx.update(jnp.zeros(64), state)[1], None
 
     state, _ = jax.lax.scan(step, state, length=steps)
-    np.testing.assert_allclose(np.asarray(state.nu, np.float32), b2**steps, rtol=0.05)
+    nu = np.asarray(optax.tree.get(state, "nu"), np.float32)
+    np.testing.assert_allclose(nu, b2**steps, rtol=0.05)
 
 
 def test_bfloat16_parameters_keep_a_float32_second_moment():
@@ -187,18 +237,21 @@ def test_bfloat16_parameters_keep_a_float32_second_moment():
 
 @pytest.mark.parametrize("storage", [jnp.int8, "what", 7])
 def test_a_storage_that_is_none_is_refused(storage):
-    with pytest.raises(TypeError, match=r"nu_dtype=.*: must be None, a floating dtype or EightBit"):
-        stages.track_moments(nu_dtype=storage)
-    with pytest.raises(ValueError, match=r"mu_dtype.block=0: must be a whole number >= 1"):
-        stages.track_moments(mu_dtype=EightBit(0))
+    with pytest.raises(TypeError, match=r"nu=.*: must be a floating dtype or EightBit"):
+        store_state(stages.track_moments(), nu=storage)
+    with pytest.raises(ValueError, match=r"^block=0: must be a whole number >= 1"):
+        EightBit(0)
+    with pytest.raises(ValueError, match=r"^min_size=-1: must be a whole number >= 0"):
+        opt.adamw_8bit(1e-3, min_size=-1)
 
 
-@pytest.mark.parametrize("storage", [EightBit(64, 0), jnp.bfloat16])
+@pytest.mark.parametrize("storage", [EightBit(64, 0, signed=True), jnp.bfloat16])
 def test_a_second_moment_that_may_be_negative_keeps_its_sign(storage):
     grads = _gradients(200, 256)
     means = {}
     for name, kept in {"exact": None, "near": storage}.items():
-        tx = stages.track_moments(None, stages.means(0.99), nu_dtype=kept)
+        tx = stages.track_moments(None, stages.means(0.99))
+        tx = tx if kept is None else store_state(tx, nu=kept)
 
         def step(state, g, tx=tx):
             moments, state = tx.update(g, state)
@@ -214,16 +267,20 @@ def test_a_second_moment_that_may_be_negative_keeps_its_sign(storage):
 
 def test_a_first_moment_keeps_both_parts_of_a_complex_number():
     params = jnp.ones(3, jnp.complex64)
-    real = al.adam(1e-3, mu_dtype=jnp.bfloat16)
-    message = r"mu_dtype=bfloat16: a parameter is complex64, so it must be None, a complex dtype or"
+    adam = al.adam(1e-3)
+    message = (
+        r"mu=bfloat16: in the state it is complex64, so its storage must be a complex dtype or"
+    )
     with pytest.raises(TypeError, match=message):
-        real.init(params)
-    with pytest.raises(TypeError, match=r"mu_dtype=complex64: a parameter is float32, .* a real d"):
-        al.adam(1e-3, mu_dtype=jnp.complex64).init({"w": jnp.ones(3)})
-    with pytest.raises(TypeError, match=r"nu_dtype=.*complex64.*: must be None, a floating dtype"):
-        al.adam(1e-3, nu_dtype=jnp.complex64)
-    for storage in (None, jnp.complex64, EightBit(2, 0)):
-        tx = al.adam(1e-3, mu_dtype=storage)
+        store_state(adam, mu=jnp.bfloat16).init(params)
+    with pytest.raises(
+        TypeError, match=r"mu=complex64: in the state it is float32, .* a real dtype"
+    ):
+        store_state(adam, mu=jnp.complex64).init({"w": jnp.ones(3)})
+    with pytest.raises(TypeError, match=r"nu=.*complex64.*: must be a floating dtype"):
+        store_state(adam, nu=jnp.complex64)
+    for storage in (jnp.complex64, EightBit(2, 0)):
+        tx = store_state(adam, mu=storage)
         updates, _ = tx.update(1j * params, tx.init(params))
         np.testing.assert_allclose(updates, -1e-3j, rtol=1e-5)
 
@@ -325,23 +382,23 @@ def test_stochastic_rounding_leaves_float32_alone():
 
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.float8_e4m3fn])
 def test_a_second_moment_needs_the_range_of_float32(dtype):
-    with pytest.raises(TypeError, match=r"nu_dtype=float.*: squares of usual gradients vanish"):
-        al.adam(1e-3, nu_dtype=dtype)
+    with pytest.raises(TypeError, match=r"nu=float.*: squares of usual gradients vanish"):
+        store_state(al.adam(1e-3), nu=dtype)
 
 
 def test_a_narrow_first_moment_comes_back_from_a_large_gradient():
-    tx, params = al.adam(1.0, mu_dtype=jnp.float16), jnp.ones(2)
+    tx, params = store_state(al.adam(1.0), mu=jnp.float16), jnp.ones(2)
     state = tx.init(params)
     for size in (1e6, 1.0, 1.0):
         update, state = tx.update(jnp.full(2, size), state, params)
         assert jnp.isfinite(update).all()
 
 
-@pytest.mark.parametrize("moment", ["mu_dtype", "nu_dtype"])
+@pytest.mark.parametrize("moment", ["mu", "nu"])
 @pytest.mark.parametrize("storage", [jnp.bfloat16, jnp.float32, EightBit(min_size=0)])
 def test_moments_narrower_than_float64_parameters_need_no_promotion(moment, storage):
     with jax.enable_x64(True):
-        tx, params = al.adam(1e-2, **{moment: storage}), jnp.ones(300)
+        tx, params = store_state(al.adam(1e-2), **{moment: storage}), jnp.ones(300)
         state = tx.init(params)
         update, new = tx.update(params, state, params)
         assert update.dtype == np.float64

@@ -119,14 +119,13 @@ def optimistic_adam_v2(
     b2: DecayRate = 0.999,
     eps: Any = 1e-8,
     eps_root: Any = 0.0,
-    mu_dtype: Any = None,
 ) -> Optimizer:
     """`optax.optimistic_adam_v2`: what extrapolates is Nadam's direction.
 
     With its `nesterov=False`, Adam's, it is `adamlab.optimizers.optimistic_adam`.
     """
     return chain(
-        track_moments(b1, b2, mu_dtype=mu_dtype),
+        track_moments(b1, b2),
         nesterov(b1),
         correct_bias(),
         precondition(eps, eps_root),

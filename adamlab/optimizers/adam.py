@@ -28,16 +28,13 @@ def scale_by_adam(
     b2: DecayRate = 0.999,
     eps: Any = 1e-8,
     eps_root: Any = 0.0,
-    mu_dtype: Any = None,
-    *,
-    nu_dtype: Any = None,
 ) -> Optimizer:
     """Adam's direction, before the learning rate: `mu_hat / (sqrt(nu_hat + eps_root) + eps)`.
 
     Kingma & Ba 2015, algorithm 1. The update of `optax.scale_by_adam`.
     """
     return chain(
-        track_moments(b1, b2, mu_dtype=mu_dtype, nu_dtype=nu_dtype),
+        track_moments(b1, b2),
         correct_bias(),
         precondition(eps, eps_root),
     )
@@ -50,16 +47,13 @@ def adam(
     b2: DecayRate = 0.999,
     eps: Any = 1e-8,
     eps_root: Any = 0.0,
-    mu_dtype: Any = None,
-    *,
-    nu_dtype: Any = None,
 ) -> Optimizer:
     """Adam: `theta -= learning_rate * mu_hat / (sqrt(nu_hat + eps_root) + eps)`.
 
     Kingma & Ba 2015, algorithm 1. The update of `optax.adam` and `torch.optim.Adam`.
     """
     return chain(
-        scale_by_adam(b1, b2, eps, eps_root, mu_dtype, nu_dtype=nu_dtype),
+        scale_by_adam(b1, b2, eps, eps_root),
         scale_by_learning_rate(learning_rate),
     )
 
@@ -71,11 +65,8 @@ def adamw(
     b2: DecayRate = 0.999,
     eps: Any = 1e-8,
     eps_root: Any = 0.0,
-    mu_dtype: Any = None,
     weight_decay: Any = 1e-4,
     mask: Mask = None,
-    *,
-    nu_dtype: Any = None,
 ) -> Optimizer:
     """Adam with decoupled decay: `theta -= learning_rate * (direction + weight_decay * theta)`.
 
@@ -83,7 +74,7 @@ def adamw(
     PyTorch's default weight_decay is 1e-2.
     """
     return chain(
-        scale_by_adam(b1, b2, eps, eps_root, mu_dtype, nu_dtype=nu_dtype),
+        scale_by_adam(b1, b2, eps, eps_root),
         add_decayed_weights(weight_decay, mask),
         scale_by_learning_rate(learning_rate),
     )
@@ -96,10 +87,7 @@ def adam_l2(
     b2: DecayRate = 0.999,
     eps: Any = 1e-8,
     eps_root: Any = 0.0,
-    mu_dtype: Any = None,
     weight_decay: Any = 1e-4,
-    *,
-    nu_dtype: Any = None,
 ) -> Optimizer:
     """Adam with an L2 penalty in the gradient: `g + weight_decay * theta` is what is averaged.
 
@@ -108,7 +96,7 @@ def adam_l2(
     """
     return chain(
         add_l2(weight_decay),
-        adam(learning_rate, b1, b2, eps, eps_root, mu_dtype, nu_dtype=nu_dtype),
+        adam(learning_rate, b1, b2, eps, eps_root),
     )
 
 
@@ -165,9 +153,6 @@ def scale_by_amsgrad(
     b2: DecayRate = 0.999,
     eps: Any = 1e-8,
     eps_root: Any = 0.0,
-    mu_dtype: Any = None,
-    *,
-    nu_dtype: Any = None,
 ) -> Optimizer:
     """AMSGrad's direction in Optax's order: bias correction, then the running maximum.
 
@@ -175,9 +160,9 @@ def scale_by_amsgrad(
     update of `optax.scale_by_amsgrad`.
     """
     return chain(
-        track_moments(b1, b2, mu_dtype=mu_dtype, nu_dtype=nu_dtype),
+        track_moments(b1, b2),
         correct_bias(),
-        amsgrad_max(nu_dtype=nu_dtype),
+        amsgrad_max(),
         precondition(eps, eps_root),
     )
 
@@ -189,9 +174,6 @@ def amsgrad(
     b2: DecayRate = 0.999,
     eps: Any = 1e-8,
     eps_root: Any = 0.0,
-    mu_dtype: Any = None,
-    *,
-    nu_dtype: Any = None,
 ) -> Optimizer:
     """AMSGrad in Optax's order: the maximum of the bias-corrected second moment.
 
@@ -200,7 +182,7 @@ def amsgrad(
     `optax.amsgrad`.
     """
     return chain(
-        scale_by_amsgrad(b1, b2, eps, eps_root, mu_dtype, nu_dtype=nu_dtype),
+        scale_by_amsgrad(b1, b2, eps, eps_root),
         scale_by_learning_rate(learning_rate),
     )
 
@@ -212,9 +194,6 @@ def amsgrad_torch(
     b2: DecayRate = 0.999,
     eps: Any = 1e-8,
     eps_root: Any = 0.0,
-    mu_dtype: Any = None,
-    *,
-    nu_dtype: Any = None,
 ) -> Optimizer:
     """AMSGrad in PyTorch's order: the maximum of the raw second moment, corrected afterwards.
 
@@ -224,8 +203,8 @@ def amsgrad_torch(
     Keras's (which adds eps in the "epsilon hat" form besides).
     """
     return chain(
-        track_moments(b1, b2, mu_dtype=mu_dtype, nu_dtype=nu_dtype),
-        amsgrad_max(nu_dtype=nu_dtype),
+        track_moments(b1, b2),
+        amsgrad_max(),
         correct_bias(),
         precondition(eps, eps_root),
         scale_by_learning_rate(learning_rate),

@@ -38,7 +38,6 @@ def sgd(
     learning_rate: Any,
     momentum: ConstantDecay | None = None,
     nesterov: bool = False,
-    accumulator_dtype: Any = None,
 ) -> Optimizer:
     """Gradient descent: plain, with heavy-ball momentum, or with Nesterov's.
 
@@ -49,7 +48,7 @@ def sgd(
     rate = scale_by_learning_rate(learning_rate)
     if momentum is None:
         return chain(rate)
-    return chain(trace(momentum, nesterov, accumulator_dtype), rate)
+    return chain(trace(momentum, nesterov), rate)
 
 
 @takes_options
@@ -135,7 +134,6 @@ def signum(
     learning_rate: Any,
     b1: DecayRate = 0.9,
     *,
-    mu_dtype: Any = None,
     weight_decay: Any = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
@@ -145,7 +143,7 @@ def signum(
     `pytorch_optimizer.Tiger` (Su 2023).
     """
     return chain(
-        track_moments(b1, None, mu_dtype=mu_dtype),
+        track_moments(b1, None),
         sign(),
         *finish(learning_rate, weight_decay, mask),
     )
@@ -156,7 +154,6 @@ def lion(
     learning_rate: Any,
     b1: ConstantDecay = 0.9,
     b2: ConstantDecay = 0.99,
-    mu_dtype: Any = None,
     *,
     weight_decay: Any = 1e-3,
     mask: Mask = None,
@@ -173,7 +170,7 @@ def lion(
     check_number("b2", slow, low=0, high=1, open_low=True, open_high=True, scheduled=False)
     of_gradient = (complement_of("b1", b1) - complement_of("b2", b2)) / slow
     return chain(
-        track_moments(b2, None, mu_dtype=mu_dtype),
+        track_moments(b2, None),
         mix_gradient(fast / slow, of_gradient),
         sign(),
         *finish(learning_rate, weight_decay, mask),

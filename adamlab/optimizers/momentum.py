@@ -40,8 +40,6 @@ def nadam(
     b2: DecayRate = 0.999,
     eps: Any = 1e-8,
     *,
-    mu_dtype: Any = None,
-    nu_dtype: Any = None,
     weight_decay: Any = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
@@ -51,7 +49,7 @@ def nadam(
     algorithm 8, with a constant momentum). The update of `optax.nadam`.
     """
     return chain(
-        track_moments(b1, b2, mu_dtype=mu_dtype, nu_dtype=nu_dtype),
+        track_moments(b1, b2),
         nesterov(b1),
         correct_bias(),
         precondition(eps),
@@ -132,8 +130,6 @@ def ademamix(
     alpha: Any = 5.0,
     eps: Any = 1e-8,
     *,
-    mu_dtype: Any = None,
-    nu_dtype: Any = None,
     weight_decay: Any = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
@@ -143,9 +139,9 @@ def ademamix(
     update of the authors' code and `optax.contrib.ademamix`; `b3` and `alpha` may be schedules.
     """
     return chain(
-        track_moments(b1, b2, mu_dtype=mu_dtype, nu_dtype=nu_dtype),
+        track_moments(b1, b2),
         correct_bias(),
-        mix_slow_average(b3, alpha, mu_dtype=mu_dtype),
+        mix_slow_average(b3, alpha),
         precondition(eps),
         *finish(learning_rate, weight_decay, mask),
     )
@@ -261,8 +257,6 @@ def optimistic_adam(
     alpha: float = 1.0,
     beta: float = 1.0,
     *,
-    mu_dtype: Any = None,
-    nu_dtype: Any = None,
     weight_decay: Any = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
@@ -271,7 +265,7 @@ def optimistic_adam(
     Daskalakis et al. 2018, algorithm 1. The update of `optax.optimistic_adam_v2(nesterov=False)`.
     """
     return chain(
-        scale_by_adam(b1, b2, eps, 0.0, mu_dtype, nu_dtype=nu_dtype),
+        scale_by_adam(b1, b2, eps),
         extrapolate(alpha, beta),
         *finish(learning_rate, weight_decay, mask),
     )

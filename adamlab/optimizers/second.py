@@ -116,7 +116,6 @@ def adopt(
     eps: Any = 1e-6,
     *,
     clip: bool = True,
-    mu_dtype: Any = None,
     weight_decay: Any = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
@@ -131,7 +130,7 @@ def adopt(
         track_moments(None, previous(squares(from_first(b2)))),
         precondition(root_or_eps(eps)),
         *([clip_direction(lambda n: n.astype(float) ** 0.25)] if clip else []),
-        ema(b1, dtype=mu_dtype),
+        ema(b1),
         *finish(learning_rate, weight_decay, mask),
     )
 
@@ -276,7 +275,6 @@ def sophia(
     clip: float = 1.0,
     every: int = 10,
     *,
-    mu_dtype: Any = None,
     weight_decay: Any = 1e-4,
     mask: Mask = None,
 ) -> Optimizer:
@@ -291,7 +289,7 @@ def sophia(
     themselves; `optax.masked` hands it on with `mask_compatible_extra_args=True`.
     """
     return chain(
-        track_moments(b1, None, mu_dtype=mu_dtype),
+        track_moments(b1, None),
         track_nu(means(b2), of="hessian_diag", every=every),
         precondition(unrooted(floor=eps, gamma=gamma)),
         clip_direction(clip),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from adamlab._checks import check_count
 from adamlab.optimizers._finish import Optimizer, finish
 from adamlab.optimizers._signature import takes_options
 from adamlab.optimizers.adam import adam, adamw
@@ -22,6 +21,7 @@ from adamlab.stages import (
     precondition,
     round_stochastically,
     schedule_free,
+    store_state,
     track_moments,
 )
 
@@ -111,10 +111,9 @@ def adamw_8bit(
     element's share of it. Leaves of fewer than `min_size` elements keep theirs as `adamw` does. The
     form of `torchao.optim.AdamW8bit`, whose codes have no -1.
     """
-    check_count("block", block)
-    check_count("min_size", min_size, low=0)
-    storage = EightBit(block, min_size)
-    return adamw(learning_rate, b1, b2, eps, 0.0, storage, weight_decay, mask, nu_dtype=storage)
+    eight = EightBit(block, min_size)
+    full = adamw(learning_rate, b1, b2, eps, weight_decay=weight_decay, mask=mask)
+    return store_state(full, mu=eight, nu=eight)
 
 
 @takes_options

@@ -126,7 +126,7 @@ from adamlab.stages.second_moment import (
     yogi,
 )
 from adamlab.stages.special import track_weighted_sums, track_window
-from adamlab.stages.storage import EightBit
+from adamlab.stages.storage import EightBit, store_state
 from adamlab.stages.update import (
     anchor_to_start,
     average_parameters,
@@ -238,6 +238,7 @@ __all__ = [
     "schedule_free",
     "sign",
     "squares",
+    "store_state",
     "sums",
     "take_mu",
     "to_rate",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import typing
 
+import optax
+
 from adamlab.stages._kinds import (
     DirectionAfterRate,
     DirectionBeforeRate,
@@ -29,6 +31,7 @@ _DOORS: dict[type, str] = {
     DirectionTimesRate: "direction -> update (the learning rate)",
     DirectionAfterRate: "update -> update (after the learning rate)",
     GradientToDirection: "gradient -> direction (all of an optimizer, or around other stages)",
+    optax.GradientTransformationExtraArgs: "around stages or a whole optimizer",
     SecondMoment: "second moments, for track_moments' b2",
     Denominator: "denominators, for the eps of precondition and to_rate",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +29,32 @@ def zeros_like_field(field: str, params: Any) -> Any:
     if isinstance(params, Moments):
         return jax.tree.map(zeros, params.grad, getattr(params, field))
     return jax.tree.map(zeros, params, params)
+
+
+class PerLeaf(NamedTuple):
+    """What is kept for each leaf of the parameters where for some that is no array.
+
+    In a tree like the parameters it would go deeper than they do, and containers such as
+    `flax.nnx.State` hold nothing but arrays at their leaves.
+    """
+
+    states: tuple[Any, ...]
+    """In the order of `jax.tree.leaves`."""
+
+
+def pack(tree: Any, like: Any) -> Any:
+    """A tree that has a state for each leaf of `like`, as it is kept."""
+    definition: Any = jax.tree.structure(like)
+    states = definition.flatten_up_to(tree)
+    if all(jax.tree_util.all_leaves([state]) for state in states):
+        return tree
+    return PerLeaf(tuple(states))
+
+
+def unpack(kept: Any, like: Any) -> Any:
+    """The tree that was packed."""
+    definition: Any = jax.tree.structure(like)
+    return definition.unflatten(kept.states) if isinstance(kept, PerLeaf) else kept
 
 
 def _place(path: Any) -> str:

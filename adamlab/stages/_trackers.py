@@ -1,4 +1,4 @@
-"""The first and the second moment: the decay rate of each, its storage, its step."""
+"""The first and the second moment: the decay rate of each, its start, its step."""
 
 from __future__ import annotations
 
@@ -11,76 +11,53 @@ import numpy as np
 from adamlab._checks import check_number
 from adamlab.stages._average import Step, fold, step_at
 from adamlab.stages._decay_rate import DecayRate, check_decay
+from adamlab.stages._forms import pack, unpack
 from adamlab.stages._moments import Moments
 from adamlab.stages.numerics import largest_tame, map_pairs, real_dtype, tame, widen
 from adamlab.stages.second_moment import SecondMoment, Seen
-from adamlab.stages.storage import (
-    Storage,
-    check_same_field,
-    check_storage,
-    keep,
-    recall,
-)
 
 
 class MuTracker:
-    """The first moment: its rate, its storage, its step."""
+    """The first moment: its rate, its start, its step."""
 
-    def __init__(self, rate: DecayRate, storage: Storage, initial: float):
+    def __init__(self, rate: DecayRate, initial: float = 0.0):
         """Check the arguments of `track_moments`."""
         check_decay("b1", rate)
-        check_storage("mu_dtype", storage)
         check_number("initial_mu", initial, scheduled=False)
-        self.rate, self.storage, self.initial = rate, storage, initial
+        self.rate, self.initial = rate, initial
 
     def start(self, params: Any) -> Any:
         """The state at the start."""
-        check_same_field("mu_dtype", self.storage, params)
-        mu = jax.tree.map(lambda p: jnp.full_like(p, self.initial), params)
-        return keep(mu, self.storage, params, signed=True)
+        return jax.tree.map(lambda p: jnp.full_like(p, self.initial), params)
 
-    def read(self, stored: Any, updates: Any) -> Any:
-        """The state as arrays in float32 or wider."""
-        return recall(stored, self.storage, updates, lambda: updates, signed=True)
-
-    def step(self, moments: Moments, before: Any, log: Any) -> tuple[Moments, Any, Any]:
-        """The moments with `mu`, the new state and the sum of logs."""
+    def step(self, moments: Moments, before: Any, log: Any) -> tuple[Moments, Any]:
+        """The moments with `mu`, which is the new state, and the sum of logs."""
         now = step_at(self.rate, log, moments.steps_done)
         mu = fold(before, jax.tree.map(tame, moments.grad), now.weight)
-        kept = keep(mu, self.storage, moments.grad, signed=True)
-        return moments.with_mu(mu, now.mass), kept, now.log_decay
+        return moments.with_mu(mu, now.mass), now.log_decay
 
 
 class NuTracker:
-    """The second moment: its rule, its storage, its step."""
+    """The second moment: its rule, its start, its step."""
 
-    def __init__(self, rule: SecondMoment, storage: Storage):
+    def __init__(self, rule: SecondMoment):
         """Check the arguments of `track_nu`."""
-        check_storage("nu_dtype", storage, real=True)
         if rule.rate is not None:
             check_decay("b2", rule.rate)
-        self.rule, self.storage = rule, storage
+        self.rule = rule
 
     def start(self, params: Any) -> Any:
         """The state at the start."""
-        return keep(self._start_wide(params), self.storage, params, signed=self.rule.signed)
-
-    def _start_wide(self, params: Any) -> Any:
-        return jax.tree.map(widen, jax.tree.map(self.rule.init, params))
+        return pack(jax.tree.map(widen, jax.tree.map(self.rule.init, params)), params)
 
     def step(
-        self, moments: Moments, before: Any, stored: Any, log: Any
+        self, moments: Moments, mu_before: Any, kept: Any, log: Any
     ) -> tuple[Moments, Any, Any]:
         """The moments with `nu`, the new state and the sum of logs."""
-        steps_done = moments.steps_done
         now = Step(0.0, None, None, None)
         if self.rule.rate is not None:
-            now = step_at(self.rule.rate, log, steps_done)
-        wide = recall(
-            stored, self.storage, moments.grad,
-            lambda: jax.eval_shape(self._start_wide, moments.grad),
-            signed=self.rule.signed,
-        )  # fmt: skip
+            now = step_at(self.rule.rate, log, moments.steps_done)
+        wide = jax.tree.map(widen, unpack(kept, moments.grad))
 
         def fold_leaf(g: jax.Array, m: Any, m_before: Any, old: Any) -> tuple[Any, jax.Array]:
             if float(jnp.finfo(g.dtype).max) < largest_tame(g):  # float16: as mu has infinity
@@ -90,15 +67,14 @@ class NuTracker:
             weight = jnp.asarray(now.weight, jnp.finfo(g.dtype).dtype)
             return self.rule.fold(old, Seen(g, m, m_before), weight)
 
-        new, nu = map_pairs(fold_leaf, moments.grad, moments.mu, before, wide)
-        kept = keep(new, self.storage, moments.grad, signed=self.rule.signed, count=moments.count)
+        new, nu = map_pairs(fold_leaf, moments.grad, moments.mu, mu_before, wide)
         mass = now.mass
         if self.rule.previous:
             moments = _look_back(moments._replace(nu=nu), self.rule.first)
             nu, mass = moments.nu, now.previous_mass
             mass = None if mass is None else jnp.where(moments.count > 1, mass, 1)
         moments = moments.with_nu(nu, mass if self.rule.biased else None)
-        return moments, kept, now.log_decay
+        return moments, pack(new, moments.grad), now.log_decay
 
 
 def _look_back(moments: Moments, first: float | None) -> Moments:

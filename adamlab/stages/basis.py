@@ -12,10 +12,10 @@ import optax
 from adamlab._checks import check_count
 from adamlab.stages._chain import chain
 from adamlab.stages._decay_rate import DecayRate, check_decay, decay_at
-from adamlab.stages._forms import is_like, like_gradients
+from adamlab.stages._forms import is_like, like_gradients, pack, unpack
 from adamlab.stages._kinds import GradientToDirection, extra_args_of, parts_of
 from adamlab.stages.numerics import cast_like, lerp, tame, wide_dtype, widen
-from adamlab.stages.storage import EightBit, PerLeaf, QuantizedBlocks, pack, restore, store, unpack
+from adamlab.stages.storage import QuantizedBlocks
 
 # The fields of a state, ours or Optax's, that hold gradients or parameters and so have a basis.
 TURNING = frozenset({
@@ -99,8 +99,14 @@ def in_basis(
 
         factors = each(lambda n, dtype: jnp.zeros((n, n), dtype))
         basis = each(lambda n, dtype: jnp.eye(n, dtype=dtype))
-        # A look at the names: nothing is turned yet.
-        kept = _turn_state(inner.init(params), lambda tree: tree, params)
+        kept = inner.init(params)
+        nodes = jax.tree.leaves(kept, is_leaf=lambda x: isinstance(x, QuantizedBlocks))
+        if any(isinstance(node, QuantizedBlocks) for node in nodes):
+            raise ValueError(
+                "in_basis: what is kept in 8 bits cannot be turned; put store_state around it, "
+                "store_state(in_basis(...), mu=EightBit())"
+            )
+        kept = _turn_state(kept, lambda tree: tree, params)  # a look at the names alone
         count = jnp.zeros([], jnp.int32)
         return InBasisState(count, kept, pack(factors, params), pack(basis, params))
 
@@ -126,8 +132,7 @@ def in_basis(
             new = jax.tree.map(find, jax.lax.stop_gradient(factors), basis)
 
             def turn(tree: Any) -> Any:
-                turned = jax.tree.map(_turn_leaf, like, unpack(tree, like), basis, new)
-                return pack(turned, like) if isinstance(tree, PerLeaf) else turned
+                return jax.tree.map(lambda _, *leaf: _turn_leaf(*leaf), like, tree, basis, new)
 
             return new, _turn_state(kept, turn, like)
 
@@ -242,13 +247,10 @@ def _unit(factor: jax.Array) -> jax.Array:
     return factor / jnp.ldexp(one, jnp.clip(power, -limit, limit)).astype(factor.dtype)
 
 
-def _turn_leaf(like: jax.Array, x: Any, old: Any, new: Any) -> Any:
-    """One leaf of a state from the old basis to the new, in its own storage."""
+def _turn_leaf(x: Any, old: Any, new: Any) -> Any:
+    """One leaf of a state from the old basis to the new, in its own dtype."""
     if all(q is None for q in old) or isinstance(x, optax.MaskedNode):
         return x
-    if isinstance(x, QuantizedBlocks):
-        wide = restore(x, EightBit(), lambda: like, signed=True)
-        return store(_turn_leaf(like, wide, old, new), EightBit(x.codes.shape[1], 0), signed=True)
     between = [
         None if a is None else jnp.matmul(a.T, jnp.conj(b), precision="highest")
         for a, b in zip(old, new, strict=True)

@@ -8,11 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from adamlab._checks import check_number
-from adamlab.stages._forms import gradient_like, zeros_like_field
+from adamlab.stages._forms import zeros_like_field
 from adamlab.stages._kinds import MomentsToMoments
 from adamlab.stages._moments import Moments
 from adamlab.stages.numerics import ratio, squared_magnitude, tame
-from adamlab.stages.storage import Storage, check_storage, keep, recall
 
 
 def correct_bias() -> MomentsToMoments:
@@ -47,32 +46,21 @@ class AmsgradMaxState(NamedTuple):
     nu_max: Any
 
 
-def amsgrad_max(*, nu_dtype: Storage = None) -> MomentsToMoments:
+def amsgrad_max() -> MomentsToMoments:
     """Replace `nu` by the largest it has been, elementwise: AMSGrad's long-term memory.
 
     `nu_max = max(nu_max, nu)` (Reddi, Kale & Kumar 2018, algorithm 2). After `correct_bias` this
     is Optax's AMSGrad; before it, PyTorch's and Keras's.
-
-    Args:
-        nu_dtype: storage of the maximum, as `track_moments` has it.
-
-    Raises:
-        TypeError: it is no storage.
     """
-    check_storage("nu_dtype", nu_dtype, real=True)
 
     def init(params: Any) -> AmsgradMaxState:
-        none_yet = zeros_like_field("nu", params)
-        return AmsgradMaxState(keep(none_yet, nu_dtype, gradient_like(params), signed=False))
+        return AmsgradMaxState(zeros_like_field("nu", params))
 
     def update(
         moments: Moments, state: AmsgradMaxState, **_: Any
     ) -> tuple[Moments, AmsgradMaxState]:
-        like = moments.grad
-        before = recall(state.nu_max, nu_dtype, like, lambda: moments.nu, signed=False)
-        nu_max = jax.tree.map(jnp.maximum, before, moments.nu)
-        kept = keep(nu_max, nu_dtype, like, signed=False, count=moments.count)
-        return moments._replace(nu=nu_max), AmsgradMaxState(kept)
+        nu_max = jax.tree.map(jnp.maximum, state.nu_max, moments.nu)
+        return moments._replace(nu=nu_max), AmsgradMaxState(nu_max)
 
     return MomentsToMoments.from_update("amsgrad_max", init, update, needs=("nu",))
 

@@ -11,16 +11,12 @@ import optax
 from adamlab._checks import check_count
 from adamlab.stages._average import start_log_decay, step_at
 from adamlab.stages._decay_rate import DecayRate
-from adamlab.stages._forms import gradient_like, same_form
+from adamlab.stages._forms import gradient_like, same_form, unpack
 from adamlab.stages._kinds import GradientToMoments, MomentsToMoments, label_of
 from adamlab.stages._moments import Moments
 from adamlab.stages._trackers import MuTracker, NuTracker
-from adamlab.stages.numerics import after, tame
+from adamlab.stages.numerics import after, tame, widen, within_range
 from adamlab.stages.second_moment import SecondMoment, keeps_nu, second_moment_of
-from adamlab.stages.storage import (
-    Storage,
-    unpack,
-)
 
 
 class TrackMomentsState(NamedTuple):
@@ -28,9 +24,9 @@ class TrackMomentsState(NamedTuple):
 
     count: Any
     mu: Any
-    """A tree like the parameters; a `PerLeaf` where 8 bits keep more than an array for a leaf."""
+    """A tree like the parameters."""
     nu: Any
-    """As `mu`; a `PerLeaf` as well where the second moment is kept in factors."""
+    """As `mu`; a `PerLeaf` where the second moment is kept in factors."""
     mu_log_decay: jax.Array | None
     """Sum of log b1 over the steps done; None unless b1 follows a schedule."""
     nu_log_decay: jax.Array | None
@@ -41,8 +37,6 @@ def track_moments(
     b1: DecayRate | None = 0.9,
     b2: DecayRate | SecondMoment | None = 0.999,
     *,
-    mu_dtype: Storage = None,
-    nu_dtype: Storage = None,
     initial_mu: float = 0.0,
 ) -> GradientToMoments:
     """Average the gradient and its square exponentially.
@@ -55,21 +49,16 @@ def track_moments(
             gradient's own.
         b2: decay rate of the second moment, or another second moment such as `yogi(0.999)`; None
             tracks none.
-        mu_dtype: storage of `mu`: a dtype, complex where the parameters are, or `EightBit()`;
-            None for the parameters' own.
-        nu_dtype: storage of `nu`; None for float32 or wider. In bfloat16 it is rounded with a
-            dither, since to the nearest it would stop moving at b2 = 0.999.
         initial_mu: where `mu` starts.
 
     Raises:
         ValueError: b1 or b2 is outside [0, 1), or both are None.
-        TypeError: one of them is no number, or a storage is no storage; `init` finds parameters
-            that are complex where `mu_dtype` is not, or the reverse.
+        TypeError: one of them is no number.
     """
     if b1 is None and b2 is None:
         raise ValueError("b1=None, b2=None: track_moments needs at least one of them to track")
-    first = None if b1 is None else MuTracker(b1, mu_dtype, initial_mu)
-    second = None if b2 is None else NuTracker(second_moment_of(b2), nu_dtype)
+    first = None if b1 is None else MuTracker(b1, initial_mu)
+    second = None if b2 is None else NuTracker(second_moment_of(b2))
 
     def init(params: optax.Params) -> TrackMomentsState:
         return TrackMomentsState(
@@ -91,8 +80,9 @@ def track_moments(
         nu: Any = None
         mu_log = nu_log = None
         if first is not None:
-            before = first.read(state.mu, updates)
-            moments, mu, mu_log = first.step(moments, before, state.mu_log_decay)
+            before = jax.tree.map(widen, state.mu)
+            moments, mu_log = first.step(moments, before, state.mu_log_decay)
+            mu = moments.mu
         if second is not None:
             moments, nu, nu_log = second.step(moments, before, state.nu, state.nu_log_decay)
             if second.rule.previous_mu and same_form(mu, nu):
@@ -107,15 +97,11 @@ def track_moments(
 
 
 def _within_range(updates: Any, *averages: Any) -> Any:
-    """Gradients wider than what their averages are kept in, cut off as all of these are.
-
-    Were one average cut off alone, the other would make a step of any length.
-    """
+    """The gradients, each within the range of what its averages are kept in."""
 
     def leaf(g: jax.Array, *kept: Any) -> jax.Array:
-        dtypes = {x.dtype for x in jax.tree.leaves(kept) if jnp.issubdtype(x.dtype, jnp.inexact)}
-        narrow = any(jnp.finfo(d).bits < min(jnp.finfo(g.dtype).bits, 64) for d in dtypes)
-        return tame(g, *dtypes) if narrow else g
+        dtypes = [x.dtype for x in jax.tree.leaves(kept)]
+        return within_range(g, [d for d in dtypes if jnp.issubdtype(d, jnp.inexact)])
 
     return jax.tree.map(leaf, updates, *(unpack(a, updates) for a in averages if a is not None))
 
@@ -136,7 +122,7 @@ class TrackMuState(NamedTuple):
     mu_log_decay: jax.Array | None
 
 
-def track_mu(b1: DecayRate = 0.9, *, mu_dtype: Storage = None) -> MomentsToMoments:
+def track_mu(b1: DecayRate = 0.9) -> MomentsToMoments:
     """Average the gradient, as the stages before have left it, into `mu`.
 
     For variants whose first and second moment are fed with different gradients.
@@ -144,16 +130,15 @@ def track_mu(b1: DecayRate = 0.9, *, mu_dtype: Storage = None) -> MomentsToMomen
     Raises:
         ValueError: b1 is outside [0, 1), or there is a first moment already.
     """
-    first = MuTracker(b1, mu_dtype, 0.0)
+    first = MuTracker(b1)
 
     def init(params: Any) -> TrackMuState:
         return TrackMuState(first.start(gradient_like(params)), start_log_decay(b1))
 
     def update(moments: Moments, state: TrackMuState, **_: Any) -> tuple[Moments, TrackMuState]:
         _refuse_second("track_mu", "first", "b1", moments.mu)
-        before = first.read(state.mu, moments.grad)
-        moments, mu, log = first.step(moments, before, state.mu_log_decay)
-        return moments, TrackMuState(mu, log)
+        moments, log = first.step(moments, state.mu, state.mu_log_decay)
+        return moments, TrackMuState(moments.mu, log)
 
     return MomentsToMoments.from_update("track_mu", init, update)
 
@@ -168,7 +153,6 @@ class TrackNuState(NamedTuple):
 def track_nu(
     b2: DecayRate | SecondMoment = 0.999,
     *,
-    nu_dtype: Storage = None,
     of: str | None = None,
     every: int = 1,
 ) -> MomentsToMoments:
@@ -182,7 +166,6 @@ def track_nu(
 
     Args:
         b2: decay rate, or another second moment.
-        nu_dtype: as `track_moments` has it.
         of: the extra argument whose square is averaged; None for the gradient.
         every: what is averaged is read on the first of so many steps and ignored on the others; a
             schedule of b2 then counts the readings.
@@ -191,7 +174,7 @@ def track_nu(
         ValueError: b2 is outside [0, 1), `every` is no whole number >= 1, there is a second moment
             already, or `update` gets no argument called `of`.
     """
-    second = NuTracker(second_moment_of(b2), nu_dtype)
+    second = NuTracker(second_moment_of(b2))
     rule = second.rule
     check_count("every", every)
     if every > 1 and not keeps_nu(rule):

@@ -22,7 +22,6 @@ from adamlab.stages._kinds import MomentsToMoments
 from adamlab.stages._moments import Moments
 from adamlab.stages.numerics import at_step, tame, widen
 from adamlab.stages.second_moment import square
-from adamlab.stages.storage import Storage, check_same_field, check_storage, keep, recall
 
 
 def change_mu(name: str, function: Callable[[jax.Array, jax.Array], jax.Array]) -> MomentsToMoments:
@@ -130,45 +129,30 @@ class MixSlowAverageState(NamedTuple):
     mu_slow: Any
 
 
-def mix_slow_average(
-    b3: DecayRate = 0.9999, alpha: Any = 5.0, *, mu_dtype: Storage = None
-) -> MomentsToMoments:
+def mix_slow_average(b3: DecayRate = 0.9999, alpha: Any = 5.0) -> MomentsToMoments:
     """Add `alpha` times a much slower average of the gradient, its bias left uncorrected.
 
-    Pagliardini, Ablin & Grangier 2024, algorithm 1 (AdEMAMix); after `correct_bias`.
-
-    Args:
-        b3: its decay rate; may be a schedule, such as the paper's warm-up.
-        alpha: its weight; may be a schedule.
-        mu_dtype: its storage; None for float32 or wider. In bfloat16 it is rounded with a dither,
-            since to the nearest it would stop moving.
+    Pagliardini, Ablin & Grangier 2024, algorithm 1 (AdEMAMix); after `correct_bias`. `b3` and
+    `alpha` may be schedules, such as the paper's warm-up.
 
     Raises:
         ValueError: b3 is outside [0, 1), or `alpha` is not finite.
-        TypeError: `mu_dtype` is no storage, or `init` finds parameters that are complex where it
-            is not, or the reverse.
     """
     check_decay("b3", b3)
     check_number("alpha", alpha)
-    check_storage("mu_dtype", mu_dtype)
 
     def init(params: Any) -> MixSlowAverageState:
-        like = gradient_like(params)
-        check_same_field("mu_dtype", mu_dtype, like)
-        slow = jax.tree.map(lambda p: jnp.zeros_like(widen(p)), like)
-        return MixSlowAverageState(keep(slow, mu_dtype, like, signed=True))
+        slow = jax.tree.map(lambda p: jnp.zeros_like(widen(p)), gradient_like(params))
+        return MixSlowAverageState(slow)
 
     def update(
         moments: Moments, state: MixSlowAverageState, **_: Any
     ) -> tuple[Moments, MixSlowAverageState]:
         weight = decay_at(b3, moments.steps_done).complement
-        like = moments.grad
-        before = recall(state.mu_slow, mu_dtype, like, lambda: like, signed=True)
-        slow = fold(before, jax.tree.map(tame, like), weight)
+        slow = fold(state.mu_slow, jax.tree.map(tame, moments.grad), weight)
         share = at_step(alpha, moments.steps_done)
         mu = jax.tree.map(lambda m, s: m + jnp.asarray(share, m.dtype) * s, moments.mu, slow)
-        kept = keep(slow, mu_dtype, like, signed=True, count=moments.count)
-        return moments._replace(mu=mu), MixSlowAverageState(kept)
+        return moments._replace(mu=mu), MixSlowAverageState(slow)
 
     return MomentsToMoments.from_update(
         "mix_slow_average", init, update, needs=("mu",), bias="mixes"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from functools import partial, reduce
 from typing import Any
@@ -79,6 +79,16 @@ def tame(x: jax.Array, *kept_in: Any) -> jax.Array:
         shrink = jnp.where(large, limit / jnp.where(large, size, 1), 1)
         return jax.lax.complex(parts[0] * shrink, parts[1] * shrink)
     return jnp.clip(x, -limit, limit)
+
+
+def within_range(x: jax.Array, kept_in: Iterable[Any]) -> jax.Array:
+    """A gradient that is wider than what its averages are kept in, cut off as all of these are.
+
+    Were one average cut off alone, the other would make a step of any length.
+    """
+    bits = min(jnp.finfo(x.dtype).bits, 64)
+    narrow = [dtype for dtype in kept_in if jnp.finfo(dtype).bits < bits]
+    return tame(x, *narrow) if narrow else x
 
 
 def wide_dtype(x: jax.Array | jax.ShapeDtypeStruct) -> Any:

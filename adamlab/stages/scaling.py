@@ -13,6 +13,7 @@ import optax
 from adamlab._checks import check_number
 from adamlab.stages._average import fold
 from adamlab.stages._decay_rate import ConstantDecay, complement_of
+from adamlab.stages._forms import pack, unpack
 from adamlab.stages._kinds import DirectionBeforeRate, DirectionToDirection
 from adamlab.stages._moments import Moments
 from adamlab.stages.coarse import AxisPair, factored, factored_axes, last_two
@@ -30,7 +31,6 @@ from adamlab.stages.numerics import (
     widen,
 )
 from adamlab.stages.second_moment import Seen
-from adamlab.stages.storage import pack, unpack
 
 
 def clip_direction(bound: Any) -> DirectionToDirection:

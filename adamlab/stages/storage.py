@@ -1,172 +1,254 @@
-"""The form in which a running average lies in memory between steps."""
+"""store_state: averages that take less memory between steps."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from adamlab._checks import check_count
-from adamlab.stages.numerics import cast_within, ratio, to_bfloat16, widen
+from adamlab._checks import check_count, nearest
+from adamlab.stages._forms import pack, unpack
+from adamlab.stages._kinds import Stage, about
+from adamlab.stages.numerics import (
+    cast_like,
+    cast_within,
+    promoting,
+    ratio,
+    to_bfloat16,
+    widen,
+    within_range,
+)
+
+
+@dataclass(frozen=True)
+class EightBit:
+    """8-bit block-wise storage (Dettmers et al. 2021, sections 2.1 and 2.2), for `store_state`.
+
+    Each block of elements is scaled by its largest magnitude and rounded to the nearest of 256
+    values that lie denser towards zero (the dynamic map). Where they may be negative these are -1
+    and 1 and what lies between: the authors' map has no -1, so that a gradient of the other sign
+    would not give the other step, and one value nearer to zero.
+
+    Raises:
+        TypeError, ValueError: `block` or `min_size` is no whole number, or too small.
+    """
+
+    block: int = 256
+    """Elements in a block."""
+    min_size: int = 4096
+    """Smaller leaves stay as they are, and complex ones."""
+    signed: bool | None = None
+    """Whether elements may be negative; None where the field is no second moment."""
+
+    def __post_init__(self) -> None:
+        """Check them."""
+        check_count("block", self.block)
+        check_count("min_size", self.min_size, low=0)
 
 
 class QuantizedBlocks(NamedTuple):
     """An array in 8 bits: a code for each element and a scale for each block."""
 
     codes: jax.Array
-    """uint8, (blocks, block)."""
+    """uint8, of the array's shape."""
     scale: jax.Array
     """float32, (blocks, 1): the largest magnitude in the block."""
 
 
-class EightBit(NamedTuple):
-    """8-bit block-wise storage (Dettmers et al. 2021, sections 2.1 and 2.2).
+class StoredState(NamedTuple):
+    """State of `store_state`."""
 
-    Give it as `mu_dtype` or `nu_dtype`. Each block of elements is scaled by its largest magnitude
-    and rounded to the nearest of 256 values that lie denser towards zero (the dynamic map). Where
-    they may be negative these are -1 and 1 and what lies between: the authors' map has no -1, so
-    that a gradient of the other sign would not give the other step, and one value nearer to zero.
+    inner: Any
+    """The transformation's, some of its fields in the form in which they are stored."""
+    turn: jax.Array
+    """uint32: which way bfloat16 is rounded."""
+
+
+def store_state(
+    transform: optax.GradientTransformation, **storage: Any
+) -> optax.GradientTransformationExtraArgs:
+    """`transform` with fields of its state in fewer bits between steps.
+
+    `store_state(adam(1e-3), mu=jnp.bfloat16, nu=EightBit())`: each keyword is the name of a field,
+    wherever in the state it lies, and its storage a floating dtype or `EightBit(...)`. Within a
+    step the field is float32 or wider. It takes any transformation, a single stage or Optax's own
+    as well; put it around `in_basis`, not inside, for 8 bits.
+
+    In bfloat16 a value is rounded up or down by a threshold that goes evenly through [0, 1) from
+    step to step: to the nearest, a second moment would freeze, since at b2 = 0.999 a step is
+    smaller than half a unit in the last place. A field whose name begins with `nu` is a second
+    moment: 8 bits count what is below zero as zero, unless told that they are `signed`, and round
+    nothing to zero.
+
+    Raises:
+        TypeError: `transform` is no gradient transformation, a storage is no storage, or `init`
+            finds a complex field that is to be real, or the reverse.
+        ValueError: no field is named, or `init` finds none of that name.
     """
+    if not isinstance(transform, optax.GradientTransformation):
+        raise TypeError(f"transform={transform!r}: must be a gradient transformation")
+    if not storage:
+        raise ValueError("store_state: name a field and its storage, such as mu=jnp.bfloat16")
+    for name, kind in storage.items():
+        _check_storage(name, kind)
+    extended = optax.with_extra_args_support(transform)
+    in_blocks = any(isinstance(kind, EightBit) for kind in storage.values())
+    kept_in = [jnp.float32 if isinstance(kind, EightBit) else kind for kind in storage.values()]
+    on_moments = isinstance(transform, Stage) and transform.takes == "moments"
+    on_gradients = not isinstance(transform, Stage) or transform.takes == "gradient"
 
-    block: int = 256
-    """Elements in a block."""
-    min_size: int = 4096
-    """Smaller leaves stay as they are."""
+    def store(name: str, field: Any, turn: jax.Array) -> Any:
+        kind = storage[name]
+        stored = jax.tree.map(lambda x: _stored(x, kind, _is_second(name), turn), field)
+        return pack(stored, field)
+
+    def restore(name: str, stored: Any, form: Any) -> Any:
+        kind = storage[name]
+        packed = any(isinstance(x, QuantizedBlocks) for x in getattr(stored, "states", ()))
+        whole = unpack(stored, form) if packed else stored
+        return jax.tree.map(lambda _, x: _restored(x, kind, _is_second(name)), form, whole)
+
+    def init(params: Any) -> StoredState:
+        state, turn = transform.init(params), jnp.zeros([], jnp.uint32)
+        found = _fields_of(state)
+        for name, kind in storage.items():
+            if name not in found:
+                raise ValueError(f"{name}: the state has no such field; {nearest(name, found)}")
+            _check_same_field(name, kind, found[name])
+        return StoredState(_map_fields(lambda n, x: store(n, x, turn), storage, state), turn)
+
+    def update(
+        updates: Any, state: StoredState, params: Any = None, **extra_args: Any
+    ) -> tuple[Any, StoredState]:
+        like = updates if on_moments or params is None else params
+        with promoting():
+            form = jax.eval_shape(transform.init, like) if in_blocks else state.inner
+            before = _map_fields(restore, storage, state.inner, form)
+            if on_gradients:
+                updates = jax.tree.map(lambda g: within_range(g, kept_in), updates)
+            value, new = extended.update(updates, before, params, **extra_args)
+            turn = state.turn + jnp.uint32(0x9E3779B9)  # 2^32 times the golden ratio's fraction
+            kept = _map_fields(lambda n, x: store(n, x, turn), storage, new)
+        return value, StoredState(cast_like(kept, state.inner), turn)
+
+    update.about = about(transform)._replace(lagging=())  # type: ignore[attr-defined]
+    if isinstance(transform, Stage):
+        return type(transform)(init, update)
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
-class PerLeaf(NamedTuple):
-    """What is kept for each leaf of the parameters where for some that is no array.
-
-    In a tree like the parameters it would go deeper than they do, and containers such as
-    `flax.nnx.State` hold nothing but arrays at their leaves.
-    """
-
-    states: tuple[Any, ...]
-    """In the order of `jax.tree.leaves`."""
+def _is_second(name: str) -> bool:
+    """Whether a field so called is a second moment."""
+    return name.startswith("nu")
 
 
-def pack(tree: Any, like: Any) -> Any:
-    """A tree that has a state for each leaf of `like`, as it is kept."""
-    definition: Any = jax.tree.structure(like)
-    states = definition.flatten_up_to(tree)
-    if all(jax.tree_util.all_leaves([state]) for state in states):
-        return tree
-    return PerLeaf(tuple(states))
-
-
-def unpack(kept: Any, like: Any) -> Any:
-    """The tree that was packed."""
-    definition: Any = jax.tree.structure(like)
-    return definition.unflatten(kept.states) if isinstance(kept, PerLeaf) else kept
-
-
-Storage = Any
-"""None for the default dtype, a dtype, or `EightBit`."""
-
-
-def check_storage(name: str, storage: Storage, *, real: bool = False) -> None:
-    """Refuse what is neither None, a floating dtype nor `EightBit`.
-
-    A `real` average, of squares, needs the range of float32 too.
-    """
-    if storage is None:
-        return
+def _check_storage(name: str, storage: Any) -> None:
+    """Refuse what is neither a floating dtype nor `EightBit`; squares need float32's range too."""
     if isinstance(storage, EightBit):
-        check_count(f"{name}.block", storage.block)
-        check_count(f"{name}.min_size", storage.min_size, low=0)
         return
+    kind = jnp.floating if _is_second(name) else jnp.inexact
     try:
-        floating = jnp.issubdtype(jnp.dtype(storage), jnp.floating if real else jnp.inexact)
+        floating = jnp.issubdtype(jnp.dtype(storage), kind)
     except TypeError:
         floating = False
     if not floating:
-        raise TypeError(f"{name}={storage!r}: must be None, a floating dtype or EightBit(...)")
-    if real and jnp.finfo(storage).maxexp < jnp.finfo(jnp.bfloat16).maxexp:
+        raise TypeError(f"{name}={storage!r}: must be a floating dtype or EightBit(...)")
+    if _is_second(name) and jnp.finfo(storage).maxexp < jnp.finfo(jnp.bfloat16).maxexp:
         raise TypeError(
             f"{name}={jnp.dtype(storage).name}: squares of usual gradients vanish or overflow in "
-            "it; must be None, bfloat16, a wider dtype or EightBit(...)"
+            "it; must be bfloat16, a wider dtype or EightBit(...)"
         )
 
 
-def check_same_field(name: str, storage: Storage, tree: Any) -> None:
+def _check_same_field(name: str, storage: Any, field: list[Any]) -> None:
     """Refuse a real dtype for complex averages, whose other half it would drop, and the reverse."""
-    if storage is None or isinstance(storage, EightBit):
+    if isinstance(storage, EightBit):
         return
-    for x in jax.tree.leaves(tree):
+    for x in field:
         if jnp.iscomplexobj(x) != jnp.issubdtype(jnp.dtype(storage), jnp.complexfloating):
             kind = "complex" if jnp.iscomplexobj(x) else "real"
             raise TypeError(
-                f"{name}={jnp.dtype(storage).name}: a parameter is {x.dtype}, so it must be None, "
-                f"a {kind} dtype or EightBit(...)"
+                f"{name}={jnp.dtype(storage).name}: in the state it is {x.dtype}, so its storage "
+                f"must be a {kind} dtype or EightBit(...)"
             )
 
 
-def store(tree: Any, storage: Storage, *, signed: bool, count: Any = None) -> Any:
-    """A tree of averages as it is kept; `signed` tells whether they may be negative.
+def _map_fields(function: Callable[..., Any], names: Any, state: Any, *rest: Any) -> Any:
+    """`state` with `function(name, field, *those of rest)` for each field that is so called."""
+    if isinstance(state, dict):
+        return {
+            key: _map_fields(function, names, part, *(other[key] for other in rest))
+            for key, part in state.items()
+        }
+    if not isinstance(state, tuple):
+        return state
+    fields = getattr(state, "_fields", (None,) * len(state))
+    parts = [
+        function(name, *part) if name in names else _map_fields(function, names, *part)
+        for name, *part in zip(fields, state, *rest, strict=True)
+    ]
+    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
 
-    With a `count` of steps bfloat16 is rounded with a dither.
-    """
-    if storage is None:
-        return tree
-    if not isinstance(storage, EightBit):
-        if count is not None and jnp.dtype(storage) == jnp.bfloat16:
-            return jax.tree.map(lambda x: _dithered(x, count), tree)
-        return jax.tree.map(lambda x: cast_within(x, storage), tree)
 
-    def quantize(x: jax.Array) -> Any:
+def _fields_of(state: Any) -> dict[str, list[Any]]:
+    """The floating arrays of a state by the name of the field that they are in."""
+    found: dict[str, list[Any]] = {}
+    for path, x in jax.tree.leaves_with_path(state):
+        if jnp.issubdtype(getattr(x, "dtype", jnp.int32), jnp.inexact):
+            for key in path:
+                if isinstance(key, jax.tree_util.GetAttrKey):
+                    found.setdefault(key.name, []).append(x)
+    return found
+
+
+def _stored(x: jax.Array, storage: Any, second: bool, turn: jax.Array) -> Any:
+    """One array as it is stored."""
+    if isinstance(storage, EightBit):
         if x.size < storage.min_size or x.size == 0 or jnp.iscomplexobj(x):
             return x
-        flat = cast_within(x, jnp.float32).ravel()
-        blocks = jnp.pad(flat, (0, -flat.size % storage.block)).reshape(-1, storage.block)
-        scale = jnp.max(jnp.abs(blocks), axis=1, keepdims=True)
-        codes = _encode(ratio(blocks, scale), signed)
-        if not signed:
-            # Rounded to zero it would make the step as long as 1 / eps allows.
-            codes = jnp.where(blocks > 0, jnp.maximum(codes, 1), codes)
-        return QuantizedBlocks(codes, scale)
-
-    return jax.tree.map(quantize, tree)
-
-
-def _dithered(x: jax.Array, count: Any) -> jax.Array:
-    """`x` in bfloat16, rounded up or down by a threshold that goes evenly through [0, 1).
-
-    To the nearest, a second moment would freeze: at b2 = 0.999 a step is smaller than half a
-    unit in the last place. The thresholds are the multiples of the golden ratio.
-    """
-    turn = jnp.asarray(count, jnp.uint32) * jnp.uint32(0x9E3779B9)  # modulo 2**32
+        return _quantized(x, storage, second)
+    if jnp.dtype(storage) != jnp.bfloat16:
+        return cast_within(x, storage)
     most = float(jnp.finfo(jnp.bfloat16).max)  # beyond, it would be rounded to infinity
     within = jnp.clip(x, -most, most).astype(jnp.float32)
     return to_bfloat16(within, turn >> 16).astype(jnp.bfloat16)
 
 
-def restore(tree: Any, storage: Storage, like: Callable[[], Any], *, signed: bool) -> Any:
-    """The kept averages as arrays again; `like()` is a tree with the shape of each."""
-    if not isinstance(storage, EightBit):
-        return tree
-
-    def read(shape: Any, stored: Any) -> Any:
-        if not isinstance(stored, QuantizedBlocks):
-            return stored
-        flat = (_decode(stored.codes, signed) * stored.scale).ravel()
-        return flat[: shape.size].reshape(shape.shape)
-
-    return jax.tree.map(read, like(), tree)
+def _restored(stored: Any, storage: Any, second: bool) -> jax.Array:
+    """One array in float32 or wider."""
+    if not isinstance(stored, QuantizedBlocks):
+        return widen(stored)
+    signed = _is_signed(storage, second)
+    units = _in_blocks(_decode(stored.codes, signed), storage.block)
+    shape = stored.codes.shape
+    return (units * stored.scale).ravel()[: stored.codes.size].reshape(shape)
 
 
-def keep(tree: Any, storage: Storage, like: Any, *, signed: bool, count: Any = None) -> Any:
-    """A tree of averages as a state holds it; `like` is a tree like the parameters."""
-    return pack(store(tree, storage, signed=signed, count=count), like)
+def _quantized(x: jax.Array, storage: EightBit, second: bool) -> QuantizedBlocks:
+    signed = _is_signed(storage, second)
+    blocks = _in_blocks(cast_within(x, jnp.float32), storage.block)
+    if not signed:
+        blocks = jnp.maximum(blocks, 0)
+    scale = jnp.max(jnp.abs(blocks), axis=1, keepdims=True)
+    codes = _encode(ratio(blocks, scale), signed)
+    if not signed:
+        # Rounded to zero it would make the step as long as 1 / eps allows.
+        codes = jnp.where(blocks > 0, jnp.maximum(codes, 1), codes)
+    return QuantizedBlocks(codes.ravel()[: x.size].reshape(x.shape), scale)
 
 
-def recall(
-    kept: Any, storage: Storage, like: Any, shapes: Callable[[], Any], *, signed: bool
-) -> Any:
-    """What `keep` made, as arrays in float32 or wider; `shapes()` has the shape of each."""
-    return jax.tree.map(widen, restore(unpack(kept, like), storage, shapes, signed=signed))
+def _is_signed(storage: EightBit, second: bool) -> bool:
+    return not second if storage.signed is None else storage.signed
+
+
+def _in_blocks(x: jax.Array, block: int) -> jax.Array:
+    flat = x.ravel()
+    return jnp.pad(flat, (0, -flat.size % block)).reshape(-1, block)
 
 
 # A magnitude in [0, 1] is coded by its decade and its place in it. The decade down from 1 is cut

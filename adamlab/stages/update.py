@@ -18,7 +18,6 @@ from adamlab.stages._kinds import (
     DirectionToDirection,
 )
 from adamlab.stages.numerics import cast_like, checked_schedule, widen
-from adamlab.stages.storage import Storage, check_same_field, check_storage, keep, recall
 
 
 def scale_by_learning_rate(learning_rate: Any, *, flip_sign: bool = True) -> DirectionTimesRate:
@@ -39,9 +38,7 @@ def scale_by_learning_rate(learning_rate: Any, *, flip_sign: bool = True) -> Dir
     )
 
 
-def trace(
-    decay: ConstantDecay, nesterov: bool = False, accumulator_dtype: Any = None
-) -> DirectionToDirection:
+def trace(decay: ConstantDecay, nesterov: bool = False) -> DirectionToDirection:
     """Heavy-ball momentum: a running sum `m = g + decay * m` (`optax.trace`).
 
     Polyak 1964; with `nesterov`, Sutskever et al. 2013, equations 3 and 4.
@@ -51,7 +48,7 @@ def trace(
     """
     check_flags(nesterov=nesterov)
     decay = plain_decay("decay", decay)
-    return DirectionToDirection.from_optax("trace", optax.trace(decay, nesterov, accumulator_dtype))
+    return DirectionToDirection.from_optax("trace", optax.trace(decay, nesterov))
 
 
 class EmaState(NamedTuple):
@@ -62,35 +59,26 @@ class EmaState(NamedTuple):
     log_decay: jax.Array | None
 
 
-def ema(
-    b1: DecayRate = 0.9, *, correct: bool = False, dtype: Storage = None
-) -> DirectionToDirection:
+def ema(b1: DecayRate = 0.9, *, correct: bool = False) -> DirectionToDirection:
     """The direction's exponential average, from zero: momentum after preconditioning.
 
     Args:
         b1: its decay rate.
         correct: whether it is divided by the weight it has gathered.
-        dtype: its storage, as `track_moments` has that of `mu`.
 
     Raises:
         ValueError: b1 is outside [0, 1).
-        TypeError: `dtype` is no storage, or `init` finds parameters that are complex where it is
-            not, or the reverse.
     """
     check_decay("b1", b1)
-    check_storage("dtype", dtype)
 
     def init(params: Any) -> EmaState:
-        check_same_field("dtype", dtype, params)
-        average = keep(optax.tree.zeros_like(params), dtype, params, signed=True)
+        average = optax.tree.zeros_like(params)
         return EmaState(jnp.zeros([], jnp.int32), average, start_log_decay(b1))
 
     def update(updates: Any, state: EmaState, **_: Any) -> tuple[Any, EmaState]:
         now = step_at(b1, state.log_decay, state.count)
-        before = recall(state.ema, dtype, updates, lambda: updates, signed=True)
-        average = fold(before, updates, now.weight)
-        kept = keep(average, dtype, updates, signed=True)
-        new = EmaState(optax.safe_increment(state.count), kept, now.log_decay)
+        average = fold(state.ema, updates, now.weight)
+        new = EmaState(optax.safe_increment(state.count), average, now.log_decay)
         if correct:
             average = jax.tree.map(lambda x: x / now.mass.astype(x.dtype), average)
         return cast_like(average, updates), new
