@@ -28,12 +28,12 @@ from adamlab.stages.storage import Storage, check_same_field, check_storage, kee
 def change_mu(name: str, function: Callable[[jax.Array, jax.Array], jax.Array]) -> MomentsToMoments:
     """Your own stage, called `name`: each leaf's `mu` becomes `function(mu, gradient)`.
 
-    It goes behind the bias correction, if any: what `function` adds to the average has no bias. The
-    gradient comes in `mu`'s dtype, float32 or wider, and cut off where its squares would
-    overflow, so that a step stays finite whatever the gradient.
+    It goes after the bias correction, if any: what `function` adds to the average has no bias. The
+    gradient comes in `mu`'s dtype, float32 or wider, cut off where its squares would overflow, so
+    that a step stays finite whatever the gradient.
 
     Raises:
-        TypeError: `function` gives no array of `mu`'s shape.
+        TypeError: `function` does not return an array of `mu`'s shape.
     """
 
     def each(m: jax.Array, g: jax.Array) -> jax.Array:
@@ -140,13 +140,13 @@ def mix_slow_average(
     Args:
         b3: its decay rate; may be a schedule, such as the paper's warm-up.
         alpha: its weight; may be a schedule.
-        mu_dtype: its storage; None for float32 or wider. In bfloat16 it is rounded with a dither,
-            since to the nearest it would stop moving.
+        mu_dtype: its storage; None for float32 or wider. In bfloat16 it is rounded with a dither:
+            rounding to nearest would freeze it.
 
     Raises:
         ValueError: b3 is outside [0, 1), or `alpha` is not finite.
-        TypeError: `mu_dtype` is no storage, or `init` finds parameters that are complex where it
-            is not, or the reverse.
+        TypeError: `mu_dtype` is not a valid storage, or `init` finds parameters that are complex
+            where it is not, or the reverse.
     """
     check_decay("b3", b3)
     check_number("alpha", alpha)
@@ -186,7 +186,7 @@ def positive_negative_momentum(b1: ConstantDecay = 0.9, b3: float = 1.0) -> Mome
     """The first moment as a difference of two, each fed with every other gradient.
 
     `mu = ((1 + b3) mu_t - b3 mu_{t-1}) / sqrt((1 + b3)² + b3²)`, where both decay by b1² (Xie et
-    al. 2021, AdaPNM, algorithm 3). In the place of `track_mu`.
+    al. 2021, AdaPNM, algorithm 3). Takes the place of `track_mu`.
 
     Raises:
         ValueError: b1 is outside [0, 1), or b3 is negative.
@@ -245,10 +245,10 @@ def cautious_mask(floor: Any = 1e-3) -> MomentsToMoments:
     """Keep the elements of `mu` with the gradient's sign, scaled up to make up for the others.
 
     `mu mask / max(mean(mask), floor)` with the mean over the leaf (Liang et al. 2024, algorithm 1,
-    with the floor of the code in timm in place of the paper's + 1).
+    with the floor of timm's code in place of the paper's + 1).
 
     Raises:
-        ValueError: `floor` is no number in (0, 1].
+        ValueError: `floor` is not a number in (0, 1].
     """
     check_number("floor", floor, low=0, high=1, open_low=True, scheduled=False)
 
@@ -261,7 +261,7 @@ def cautious_mask(floor: Any = 1e-3) -> MomentsToMoments:
 
 
 def drop_mu() -> MomentsToMoments:
-    """Let the first moment go: the direction is then the gradient's own."""
+    """Drop the first moment: the gradient itself is then preconditioned."""
     return MomentsToMoments.from_function(
         "drop_mu", lambda moments: moments._replace(mu=None, mu_mass=None)
     )

@@ -1,4 +1,4 @@
-"""The form in which a running average lies in memory between steps."""
+"""How a running average is stored between steps."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class EightBit(NamedTuple):
     """8-bit block-wise storage (Dettmers et al. 2021, sections 2.1 and 2.2).
 
     Give it as `mu_dtype` or `nu_dtype`. Each block of elements is scaled by its largest magnitude
-    and rounded to the nearest of 256 values that lie denser towards zero (the dynamic map). Where
-    they may be negative these are -1 and 1 and what lies between: the authors' map has no -1, so
-    that a gradient of the other sign would not give the other step, and one value nearer to zero.
+    and rounded to the nearest of 256 values that lie denser towards zero (the dynamic map). Signed
+    values are symmetric, from -1 to 1: the authors' map has no -1, so that negating a gradient
+    would not negate its step, and one value nearer to zero.
     """
 
     block: int = 256
@@ -38,9 +38,9 @@ class EightBit(NamedTuple):
 
 
 class PerLeaf(NamedTuple):
-    """What is kept for each leaf of the parameters where for some that is no array.
+    """The state of each leaf of the parameters, where that of some leaf is not a single array.
 
-    In a tree like the parameters it would go deeper than they do, and containers such as
+    A tree like the parameters would have to go deeper than they do, and containers such as
     `flax.nnx.State` hold nothing but arrays at their leaves.
     """
 
@@ -49,7 +49,7 @@ class PerLeaf(NamedTuple):
 
 
 def pack(tree: Any, like: Any) -> Any:
-    """A tree that has a state for each leaf of `like`, as it is kept."""
+    """The stored form of a tree that has a state for each leaf of `like`."""
     definition: Any = jax.tree.structure(like)
     states = definition.flatten_up_to(tree)
     if all(jax.tree_util.all_leaves([state]) for state in states):
@@ -68,9 +68,9 @@ Storage = Any
 
 
 def check_storage(name: str, storage: Storage, *, real: bool = False) -> None:
-    """Refuse what is neither None, a floating dtype nor `EightBit`.
+    """Refuse anything but None, a floating-point dtype or `EightBit`.
 
-    A `real` average, of squares, needs the range of float32 too.
+    A `real` average, of squares, also needs the range of float32.
     """
     if storage is None:
         return
@@ -92,7 +92,7 @@ def check_storage(name: str, storage: Storage, *, real: bool = False) -> None:
 
 
 def check_same_field(name: str, storage: Storage, tree: Any) -> None:
-    """Refuse a real dtype for complex averages, whose other half it would drop, and the reverse."""
+    """Refuse a real dtype for complex averages, whose imaginary part would go, and the reverse."""
     if storage is None or isinstance(storage, EightBit):
         return
     for x in jax.tree.leaves(tree):
@@ -105,7 +105,7 @@ def check_same_field(name: str, storage: Storage, tree: Any) -> None:
 
 
 def store(tree: Any, storage: Storage, *, signed: bool, count: Any = None) -> Any:
-    """A tree of averages as it is kept; `signed` tells whether they may be negative.
+    """A tree of averages in its storage; `signed` tells whether they may be negative.
 
     With a `count` of steps bfloat16 is rounded with a dither.
     """
@@ -124,7 +124,7 @@ def store(tree: Any, storage: Storage, *, signed: bool, count: Any = None) -> An
         scale = jnp.max(jnp.abs(blocks), axis=1, keepdims=True)
         codes = _encode(ratio(blocks, scale), signed)
         if not signed:
-            # Rounded to zero it would make the step as long as 1 / eps allows.
+            # A second moment rounded to zero would make the step as long as 1 / eps allows.
             codes = jnp.where(blocks > 0, jnp.maximum(codes, 1), codes)
         return QuantizedBlocks(codes, scale)
 
@@ -132,9 +132,9 @@ def store(tree: Any, storage: Storage, *, signed: bool, count: Any = None) -> An
 
 
 def _dithered(x: jax.Array, count: Any) -> jax.Array:
-    """`x` in bfloat16, rounded up or down by a threshold that goes evenly through [0, 1).
+    """`x` in bfloat16, rounded up or down by a threshold that covers [0, 1) evenly over the steps.
 
-    To the nearest, a second moment would freeze: at b2 = 0.999 a step is smaller than half a
+    Rounding to nearest would freeze a second moment: at b2 = 0.999 a step is smaller than half a
     unit in the last place. The thresholds are the multiples of the golden ratio.
     """
     turn = jnp.asarray(count, jnp.uint32) * jnp.uint32(0x9E3779B9)  # modulo 2**32
@@ -170,9 +170,9 @@ def recall(
 
 
 # A magnitude in [0, 1] is coded by its decade and its place in it. The decade down from 1 is cut
-# into 2^7 equal parts (2^6 beside a sign), each decade below into half as many; the value of a part
-# is its middle. In order, the part i of the n in its decade has the code n - 1 + i; 0 is zero
-# itself, and the code after the last part is 1.
+# into 2^7 equal parts (2^6 if signed), each decade below into half as many; the value of a part is
+# its middle. In order, the part i of the n in its decade has the code n - 1 + i; code 0 stands for
+# zero, and the code after the last part for 1.
 
 
 def _encode(unit: jax.Array, signed: bool) -> jax.Array:
