@@ -26,10 +26,10 @@ def is_constant(value: Any, number: float) -> bool:
 
 @contextmanager
 def named(**public: str) -> Iterator[None]:
-    """Let a failing check name the argument as the caller knows it: `b2` as `b3` by `b2="b3"`.
+    """Let a failing check name the argument as the caller knows it: `b2="b3"` reports `b2` as `b3`.
 
-    For a block, or as a decorator: of one function that is called with another's argument, or of
-    all that a function calls.
+    For a `with` block, or as a decorator of a function whose checks know an argument by another
+    name.
     """
     try:
         yield
@@ -52,7 +52,7 @@ def check_number(
     open_high: bool = False,
     scheduled: bool = True,
 ) -> None:
-    """Refuse a concrete `value` that is no finite scalar between `low` and `high`.
+    """Refuse a concrete `value` that is not a finite scalar between `low` and `high`.
 
     A schedule (a callable, where `scheduled` allows one) and a traced value pass unread.
 
@@ -81,7 +81,7 @@ def check_number(
 
 
 def check_count(name: str, value: Any, *, low: int = 1, high: float = math.inf) -> None:
-    """Refuse a `value` that is no whole number from `low` to `high`.
+    """Refuse a `value` that is not a whole number from `low` to `high`.
 
     Raises:
         TypeError: `value` is not an integer.
@@ -108,7 +108,7 @@ def check_flags(**flags: Any) -> None:
 
 
 def _static(name: str, value: Any) -> str:
-    """What to do about an array where none is taken."""
+    """The end of the message about an array where a static value is required."""
     if not hasattr(value, "aval"):
         return ""
     return f", no array; adamlab.optimizers.inject_hyperparams leaves {name} as it is"

@@ -1,4 +1,4 @@
-"""What is said of a name that is not there: what is, the nearest, or ours for another library's."""
+"""Error messages for unknown names: where it is, the nearest, or ours for another library's."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def lookup(package: str, known: Sequence[str], rooms: Sequence[str] = ()) -> Cal
     Args:
         package: its name.
         known: its public names.
-        rooms: its packages, which are imported when they are asked for; a name that one of them
-            has is said to be there.
+        rooms: its subpackages, imported on first access; the error for a name that one of them has
+            says where it is.
     """
 
     def find(name: str) -> Any:
         if name in rooms:
             return importlib.import_module(f"{package}.{name}")
-        if name.startswith("_"):  # Python's own questions
+        if name.startswith("_"):  # Python's own lookups
             raise AttributeError(f"{package} has no {name!r}")
         for room in rooms:
             if name in importlib.import_module(f"{package}.{room}").__all__:
@@ -39,7 +39,7 @@ _ELSEWHERE = {
     "initial_accumulator": ("initial_accumulator_value",),
     **{f"beta{joint}{n}": (f"b{n}",) for joint in ("", "_") for n in (1, 2, 3)},
 }
-"""What other libraries call the arguments that an optimizer takes here."""
+"""Other libraries' names for an optimizer's arguments, and ours."""
 
 
 _STORAGE = ("mu_dtype", "nu_dtype", "accumulator_dtype", "state_dtype")

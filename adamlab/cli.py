@@ -184,7 +184,7 @@ def _default_axes(
 
 
 def _stem(text: str) -> Path:
-    """Where files whose names only lack their endings go."""
+    """The path of the output files, without their endings."""
     if not Path(text).name:
         raise ValueError(f"--output {text}: must end in a name, such as out/map")
     return Path(text)
@@ -233,7 +233,7 @@ def _problem(name: str) -> Any:
 
 
 def _imported(option: str, place: str) -> Any:
-    """What `module:name` is, the module being looked for in this folder too."""
+    """The object `module:name`; the module is looked for in the current folder too."""
     module, _, name = place.partition(":")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))

@@ -35,15 +35,15 @@ FORMATS = ("png", "svg", "pdf")
 
 
 def plot_map(dataset: xr.Dataset) -> Figure:
-    """Draw a convergence map of one or two axes, beside any number of seeds.
+    """Draw a convergence map of one or two axes, with any number of seeds.
 
     Colour is the most frequent outcome of the seeds; within a colour, paler means a higher late
     loss, except for runs that diverged or met NaN. With one axis, losses are plotted over it. An
-    axis of names, such as `optimizer`, adds a row per name to one other axis, a panel per name to
-    two.
+    axis of names, such as `optimizer`, adds a row per name where there is one other axis, a panel
+    per name where there are two.
 
     Raises:
-        ValueError: the dataset is no convergence map, or has more axes than that.
+        ValueError: the dataset is not a convergence map, or has more axes than that.
     """
     from matplotlib.figure import Figure
 
@@ -175,7 +175,7 @@ def _draw_line(ax: Axes, dataset: xr.Dataset, axes: Sequence[str]) -> None:
     edges, is_log = cell_edges(values)
     broken = ~np.isfinite(losses) & (codes >= 0)
     # A diverged loss of 1e30 would flatten all others: points above the frame sit on its edge,
-    # ten times as far from the optimum as the runs began, or end where none began away from it.
+    # ten times as far from the optimum as the runs began, or ended if none began away from it.
     optimum = dataset.attrs.get("optimum", 0.0)
     for starts in (dataset["initial_loss"].values, losses, np.ones(1) + optimum):
         apart = np.where(np.isfinite(starts), starts - optimum, 0.0).max()
@@ -200,14 +200,14 @@ def _draw_line(ax: Axes, dataset: xr.Dataset, axes: Sequence[str]) -> None:
 
 
 def _log_excess(dataset: xr.Dataset) -> xr.DataArray:
-    """log10 of the late loss less the optimum; -inf where it is none, inf where not finite."""
+    """log10 of the late loss minus the optimum; -inf where that is 0, inf where not finite."""
     excess = typical_loss(dataset) - dataset.attrs.get("optimum", 0.0)
     with np.errstate(divide="ignore"):
         return np.log10(excess.astype(float).where(np.isfinite(excess), np.inf).clip(min=0))
 
 
 def _shade_ends(dataset: xr.Dataset) -> Any:
-    """Between which of these cells go from darkest to palest: outliers are left out."""
+    """Where the shades go from darkest to palest; outliers are left out."""
     logs = _log_excess(dataset).values[typical_outcome(dataset).values < Outcome.DIVERGED]
     logs = logs[np.isfinite(logs)]
     return np.percentile(logs, [2, 98]) if logs.size else np.zeros(2)
@@ -264,7 +264,7 @@ def _title(dataset: xr.Dataset) -> str:
 
 
 def _setting(name: str, value: Any) -> str:
-    """A fixed value in a title; nothing for what is no number."""
+    """A fixed value in a title; nothing where it is not a number."""
     if isinstance(value, str) and value.startswith("1-"):  # kept by its complement
         return f"{name}={value}"
     is_number = isinstance(value, float | int) and not isinstance(value, bool)

@@ -1,6 +1,6 @@
 """Analysis of finished runs, and of a loss at given parameters, with error estimates.
 
-Nothing here trains. What takes arrays is NumPy in float64; what takes a loss is pure JAX.
+Nothing here trains. Functions of arrays are NumPy in float64; functions of a loss are pure JAX.
 """
 
 import typing
@@ -44,7 +44,7 @@ __all__ = [
     "top_eigenvalue",
 ]
 
-if not typing.TYPE_CHECKING:  # which would take any name for one that there is
+if not typing.TYPE_CHECKING:  # or a type checker would accept any name
     from adamlab._lookup import lookup as _lookup
 
     __getattr__ = _lookup("adamlab.analysis", __all__)

@@ -18,8 +18,8 @@ class BoxDimension(NamedTuple):
 
     dimension: float
     standard_error: float
-    """Of the slope, from the counts' scatter about the line. It knows nothing of the estimator's
-    bias, for which see `null_dimension`."""
+    """Of the slope, from the counts' scatter about the line. It leaves out the estimator's bias,
+    for which see `null_dimension`."""
     sizes: np.ndarray
     """Sides of the boxes in pixels, ascending powers of two."""
     counts: np.ndarray
@@ -37,7 +37,7 @@ class BoxDimension(NamedTuple):
 
 
 def boundary_corners(converged: Any) -> np.ndarray:
-    """The corners at which four pixels meet that are not all of one kind.
+    """The corners at which four pixels meet that are not all alike.
 
     Source: J. Sohl-Dickstein 2024, the notebook of arXiv 2402.06184.
 
@@ -61,10 +61,10 @@ def box_dimension(
 ) -> BoxDimension:
     """The box-counting dimension of the pixels that are set, over a range of box sizes.
 
-    N(size) is the mean over all positions of the grid of boxes, each as likely, which leaves out
-    the chance in how a boundary lies to one grid. Boxes have their middles in the image: those over
-    an edge count as if the image went on as its reflection. The slope is by least squares, each
-    size with one weight.
+    N(size) is the mean over all positions of the grid of boxes, each as likely, which removes the
+    chance in how a boundary lies relative to one grid. Boxes have their middles in the image: those
+    over an edge count as if the image went on as its reflection. The slope is by least squares,
+    with equal weights.
 
     A set that fills the image has 2. The corners along a straight border (`boundary_corners`) have
     1 to 1.01, whatever its slope; a line of single pixels has 1 along the axes and less where it is
@@ -110,8 +110,8 @@ def null_dimension(
 ) -> BoxDimension:
     """What `box_dimension` gives for the boundary of a disc, whose dimension is 1.
 
-    The excess over 1 is the estimator's at this resolution: a boundary is rougher than smooth only
-    if its dimension exceeds this one.
+    The excess over 1 is the estimator's bias at this resolution: a boundary is rougher than a
+    smooth one only if its dimension exceeds this.
 
     Args:
         shape: (rows, columns) of the image.
@@ -149,7 +149,7 @@ def _mean_boxes(image: np.ndarray, size: int) -> float:
 
 
 def _sizes(name: str, shape: tuple[int, ...], smallest: int, largest: int | None) -> np.ndarray:
-    """The powers of two in the range, for an image that is the argument `name` or has it."""
+    """The powers of two in the range; errors name the argument `name`."""
     check_count("smallest", smallest)
     if largest is not None:
         check_count("largest", largest, high=min(shape))

@@ -26,11 +26,11 @@ def top_eigenvalue(
     """The largest (not the largest in magnitude) eigenvalue of S H S, with S = diag(scale).
 
     H is the Hessian of `loss` at `params`. Lanczos's iteration from a random vector, each new one
-    orthogonalised twice against all before. The result is at or below the eigenvalue, to rounding,
-    and exact once `iterations` reaches the number of different eigenvalues. Where the vectors
-    span an invariant space before that, as with few parameters or a Hessian of low rank, the
-    iteration stops: dividing by the remainder, which is rounding error, would give eigenvalues that
-    the Hessian does not have.
+    orthogonalised twice against all before. The result is at or below the eigenvalue, up to
+    rounding, and exact once `iterations` reaches the number of different eigenvalues. Where the
+    vectors span an invariant space before that, as with few parameters or a Hessian of low rank,
+    the iteration stops: dividing by the remainder, which is rounding error, would give eigenvalues
+    that the Hessian does not have.
 
     Memory: `iterations` times that of the parameters. Leaves narrower than float32 are widened.
 
@@ -107,7 +107,7 @@ def preconditioned_sharpness(
 
     Raises:
         ValueError, TypeError: as for `top_eigenvalue`, `nu` is not like `params`, or `eps` is
-            negative or no number.
+            negative or not a number.
     """
     check_number("eps", eps, low=0, scheduled=False)
     _check_like("nu", nu, params)
@@ -130,7 +130,7 @@ def adam_stability_threshold(learning_rate: Any, b1: Any) -> Any:
 
     Raises:
         ValueError: `learning_rate` is not > 0 or `b1` not in [0, 1).
-        TypeError: one of them is no number.
+        TypeError: one of them is not a number.
     """
     check_number("learning_rate", learning_rate, low=0, open_low=True, scheduled=False)
     check_number("b1", b1, low=0, high=1, open_high=True, scheduled=False)
@@ -142,7 +142,7 @@ def hessian_diagonal(loss: Callable[[Any], jax.Array], params: Any, *, key: jax.
 
     `v * (H v)`, exact where H is diagonal (Hutchinson's; Yao et al. 2021, AdaHessian, equation 6;
     Liu et al. 2023, Sophia, algorithm 1, draw v from a normal distribution, which adds to the
-    variance). What `sophia` and `adahessian` are fed with.
+    variance). This is what `sophia` and `adahessian` are fed with.
 
     Args:
         loss: `loss(params)` -> scalar.
@@ -178,7 +178,7 @@ def _check_real(params: Any) -> None:
 
 
 def _check_like(name: str, tree: Any, params: Any) -> None:
-    """Refuse a `tree` that has not the structure and the shapes of `params`."""
+    """Refuse a `tree` without the structure and the shapes of `params`."""
     structure: Any = jax.tree.structure(tree)
     found, wanted = ([jnp.shape(leaf) for leaf in jax.tree.leaves(t)] for t in (tree, params))
     if structure != jax.tree.structure(params) or found != wanted:
@@ -209,7 +209,8 @@ def _lanczos(matvec: Callable[[jax.Array], jax.Array], start: jax.Array, steps: 
     basis = jnp.zeros((steps, start.size), start.dtype)
     carry = (basis, start / _norm(start), jnp.zeros((), start.dtype))
     _, (diagonal, beside, goes_on) = jax.lax.scan(step, carry, jnp.arange(steps))
-    # Where the iteration rests, the first Rayleigh quotient: never above the largest eigenvalue.
+    # Where the iteration has stopped, the first Rayleigh quotient: never above the largest
+    # eigenvalue.
     there = jnp.concatenate([jnp.ones(1, bool), goes_on[:-1]])
     diagonal = jnp.where(there, diagonal, diagonal[0])
     beside = beside[:-1]

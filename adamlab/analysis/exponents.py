@@ -26,9 +26,9 @@ class PowerLaw(NamedTuple):
 def power_law(x: Any, y: Any, *, level: float = 0.95, seed: int = 0) -> PowerLaw:
     """The exponent k of y ~ x**k, by least squares in logarithms of the median over seeds.
 
-    The interval is the percentile bootstrap's over seeds: whole curves are drawn, and the median
-    and the fit made anew. It says how sure the exponent is given the law, and nothing of whether
-    there is one: for that look at `r_squared` and at the curve.
+    The interval is the percentile bootstrap's over seeds: whole curves are resampled, and the
+    median and the fit are redone. It says how certain the exponent is given the law, not whether
+    the law holds: for that look at `r_squared` and at the curve.
 
     Args:
         x: shape (n,), positive, of at least two different values.
@@ -39,7 +39,7 @@ def power_law(x: Any, y: Any, *, level: float = 0.95, seed: int = 0) -> PowerLaw
     Raises:
         ValueError: a shape is not as above, a value is not finite and positive, x is constant, or
             `level` is out of range.
-        TypeError: `level` is no number or `seed` no integer.
+        TypeError: `level` is not a number or `seed` not an integer.
     """
     at, curves = _positive("x", x), np.atleast_2d(_positive("y", y))
     if at.ndim != 1 or len(set(at.tolist())) < 2:

@@ -1,4 +1,4 @@
-"""Intervals over seeds: how sure a number is, from the runs that it was made of."""
+"""Intervals over seeds: how certain a number is, from the runs behind it."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def bootstrap(
 ) -> Interval:
     """The interval of `statistic` over seeds, by the percentile bootstrap.
 
-    Seeds are drawn with replacement, as many as there are, each with all that was measured of it.
-    The ends are the resampled values with a share of (1 - level) / 2 of all below and above. They
-    are never interpolated, so that an infinite sample, such as the loss of a run that diverged,
-    does no harm: where more than half of the seeds are infinite the median is, and an end is
-    infinite where that happens in enough resamples.
+    Seeds are drawn with replacement, as many as there are, each with all its measurements. The ends
+    are the resampled values with a share of (1 - level) / 2 of all below and above. They are never
+    interpolated, so that an infinite sample, such as the loss of a run that diverged, does no harm:
+    the median is infinite where more than half of the seeds are, and an end is where that happens
+    in enough resamples.
 
-    One seed, or seeds that all agree, say nothing of the spread: the interval has no width.
+    One seed, or seeds that all agree, say nothing about the spread: the interval has no width.
 
     Source: B. Efron and R. Tibshirani, An Introduction to the Bootstrap, 1993, section 13.3.
 
@@ -48,12 +48,12 @@ def bootstrap(
             samples of shape (seeds,) it also gets shape (seeds, resamples), for a row of scalars.
         level: the share of resamples between the ends, in (0, 1).
         resamples: number of resamples, >= 1.
-        seed: of the drawing.
+        seed: of the resampling.
 
     Raises:
-        ValueError: `samples` is empty, a scalar or holds NaN, the statistic is NaN or has not the
-            shape above, or `level` or `resamples` is out of range.
-        TypeError: `level` is no number, or `resamples` or `seed` no integer.
+        ValueError: `samples` is empty, a scalar or holds NaN, the statistic is NaN or does not have
+            the shape above, or `level` or `resamples` is out of range.
+        TypeError: `level` is not a number, or `resamples` or `seed` not an integer.
     """
     array = np.asarray(samples, dtype=np.float64)
     if array.ndim == 0 or array.size == 0:

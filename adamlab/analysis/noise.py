@@ -1,4 +1,4 @@
-"""The gradient noise scale: the batch size at which noise and gradient are of one size."""
+"""The gradient noise scale: the batch size at which noise and gradient are of equal size."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from adamlab.stages.numerics import widen
 
 
 class NoiseScale(NamedTuple):
-    """The simple noise scale and the two estimates that it is the ratio of; arrays of one shape."""
+    """The simple noise scale and the two estimates whose ratio it is; arrays of one shape."""
 
     scale: Any
     """`variance / squared_gradient`, in examples; inf where the latter is not above 0: then the
-    gradient is not told from noise. Negative where `variance` is; NaN where a norm is not finite.
+    gradient cannot be told from noise. Negative where `variance` is; NaN where a norm is not
+    finite.
     """
     squared_gradient: Any
     """|G|**2 of the gradient over all data; unbiased, and so at times negative."""
@@ -79,10 +80,10 @@ def gradient_noise_scale(
         repeats: number of batches of each size, >= 1.
 
     Returns:
-        Scalars, over one point in parameter space.
+        Scalars, for one point in parameter space.
 
     Raises:
-        ValueError, TypeError: as for `noise_scale`, and `repeats` is below 1 or no integer.
+        ValueError, TypeError: as for `noise_scale`, and `repeats` is below 1 or not an integer.
     """
     check_count("small", small)
     check_count("big", big, low=small + 1)

@@ -14,11 +14,11 @@ class Separability(NamedTuple):
     """How separable the optimum of a loss over two log-spaced axes is, in three numbers."""
 
     slope: float
-    """Decades that the best column moves for a decade of the row: 0 where they are separable, -1
+    """Decades that the best column moves per decade of the row: 0 where they are separable, -1
     where only their product matters. NaN with fewer than two rows to tell it from."""
     additive: float
-    """Share of the variance of the log loss near the optimum that is a row's part plus a column's;
-    1 where they are separable. NaN where less than two rows and two columns are near it."""
+    """Share of the variance of the log loss near the optimum that a row's part plus a column's
+    explains; 1 where they are separable. NaN unless two rows and two columns are near it."""
     regret: float
     """Decades of loss lost by taking the best row from one place and the best column from another;
     0 where they are separable."""
@@ -39,15 +39,15 @@ def separability(
       i). The best column is refined by a parabola through the losses (`refined_argmin`). A row
       whose least loss is in the first or last column is left out: its best column is unknown.
     - `additive` is the R**2 of the least-squares fit log L[i, j] = a_i + b_j over the rectangle of
-      near-optimal rows and columns, every point with one weight. The rectangle has the corners
-      where both are at their ends, and it is there that a valley in the product shows.
+      near-optimal rows and columns, every point with the same weight. The rectangle has the corners
+      where both are at their ends, which is where a valley in the product shows.
     - `regret` is the mean over the near-optimal rows i of log10(L[r, c_i] / L[r, c_r]), with r the
       row of the least loss and c_i the best column of row i on the grid.
 
-    The loss is to have its zero where it is meant to be best (an excess, an error rate): `factor`,
-    the logarithm and the regret go by ratios. The slope depends on the order of the axes, and a
-    valley narrow in its product has one near -1 either way. Where the optimum is so flat
-    that the whole grid is near it, the slope is noise: look at `regret`, which is then small.
+    The loss should be zero at its ideal (an excess, an error rate), since `factor`, the logarithm
+    and the regret go by ratios. The slope depends on the order of the axes, and a valley narrow in
+    its product has one near -1 either way. Where the optimum is so flat that the whole grid is near
+    it, the slope is noise: look at `regret`, which is then small.
 
     Args:
         loss: shape (rows, columns), > 0; NaN and inf count as `cap`.
@@ -55,7 +55,7 @@ def separability(
         columns: shape (columns,), the same.
         cap: the loss from which on a point is as bad as any, such as that of no training; None for
             the largest finite one. Without it a point that nearly diverged outweighs the others.
-        factor: how many times the least loss is near it, > 1.
+        factor: how many times the least loss still counts as near it, > 1.
 
     Raises:
         ValueError: a shape is not as above, an axis is not positive and monotonic, a loss is not

@@ -1,4 +1,4 @@
-"""Two values in one argument, as PyTorch has its decay rates."""
+"""Two values in one argument, as PyTorch takes its decay rates."""
 
 from __future__ import annotations
 

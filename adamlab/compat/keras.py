@@ -1,6 +1,6 @@
 """Keras's optimizers (Keras 3.15): their arguments, their defaults, their updates.
 
-`weight_decay` is decoupled in all of them, `Adam` included, times the learning rate, and None is
+`weight_decay` is decoupled in all of them, `Adam` included, times the learning rate, and None means
 none. Arguments about clipping, averaging of weights and loss scaling have stages of their own here.
 
 Gradients are cut off at a magnitude of 2^48 (2^496 in float64), infinities too; in the library an
@@ -67,7 +67,7 @@ def adam(
     amsgrad: bool = False,
     weight_decay: float | None = None,
 ) -> Optimizer:
-    """`keras.optimizers.Adam`: epsilon beside the uncorrected root ("epsilon hat")."""
+    """`keras.optimizers.Adam`: epsilon is added to the uncorrected root ("epsilon hat")."""
     check_flags(amsgrad=amsgrad)
     return chain(
         track_moments(beta_1, beta_2),
@@ -100,7 +100,7 @@ def nadam(
     epsilon: Any = 1e-7,
     weight_decay: float | None = None,
 ) -> Optimizer:
-    """`keras.optimizers.Nadam`: epsilon beside the corrected root, whatever its documentation says.
+    """`keras.optimizers.Nadam`: epsilon is added to the corrected root, despite its documentation.
 
     Its momentum warms up as `beta_1 (1 - 0.96^t / 2)`.
     """
@@ -193,7 +193,7 @@ def sgd(
 def lamb(
     learning_rate: Any = 1e-3, beta_1: Any = 0.9, beta_2: Any = 0.999, epsilon: Any = 1e-7
 ) -> Optimizer:
-    """`keras.optimizers.Lamb`, without its weight decay, which shortens the weights beforehand."""
+    """`keras.optimizers.Lamb`, without its weight decay, which shrinks the weights beforehand."""
     return plain_lamb(learning_rate, beta_1, beta_2, epsilon)
 
 
@@ -206,11 +206,11 @@ def adafactor(
     epsilon_2: float = 1e-3,
     clip_threshold: float = 1.0,
 ) -> Optimizer:
-    """`keras.optimizers.Adafactor`: epsilon_1 in the squares, the learning rate a cap of 1/sqrt(t).
+    """`keras.optimizers.Adafactor`: epsilon_1 in the squares, the learning rate caps 1/sqrt(t).
 
-    Whatever `relative_step` is, which therefore has no counterpart here; nor has `weight_decay`,
-    which shortens the weights beforehand. Leaves of two axes or more are factored over the last
-    two.
+    It does so whatever `relative_step` is, which therefore has no counterpart here; nor has
+    `weight_decay`, which shrinks the weights beforehand. Leaves of two axes or more are factored
+    over the last two.
     """
     check_number("learning_rate", learning_rate, low=0)
     check_number("beta_2_decay", beta_2_decay, high=0, open_high=True, scheduled=False)
@@ -243,7 +243,7 @@ def _number(weight_decay: Any) -> Any:
     return 0.0 if weight_decay is None else weight_decay
 
 
-if not typing.TYPE_CHECKING:  # which would take any name for one that there is
+if not typing.TYPE_CHECKING:  # or a type checker would accept any name
     from adamlab._lookup import lookup as _lookup
 
     __getattr__ = _lookup("adamlab.compat.keras", __all__)

@@ -3,8 +3,8 @@
 The others agree, apart from Optax's numerical faults: `adamlab.adam`, `adamw`, `amsgrad`,
 `rmsprop`, `sgd`, and `adamlab.optimizers`' `acprop`, `adabelief`, `adafactor`, `adagrad`, `adamax`,
 `ademamix`, `adopt`, `lamb`, `lion`, `madgrad`, `nadam`, `novograd`, `radam`, `schedule_free_adamw`,
-`signum`, `simplified_ademamix`, `sm3`, `yogi`. Their arguments may stand in another order: name
-them.
+`signum`, `simplified_ademamix`, `sm3`, `yogi`. Their arguments may come in another order: pass them
+by name.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def prodigy(
     estim_lr_coef: float = 1.0,
     weight_decay: float = 0.0,
 ) -> Optimizer:
-    """`optax.contrib.prodigy`: bias correction always, which its authors leave off unless told."""
+    """`optax.contrib.prodigy`: always with bias correction, off by default in the authors' code."""
     return authors_prodigy(
         learning_rate, *rates("betas", betas), eps, weight_decay=weight_decay,
         initial_distance=estim_lr0, coefficient=estim_lr_coef, correct=True,
@@ -102,7 +102,7 @@ def dadapt_adamw(
     estim_lr0: float = 1e-6,
     weight_decay: float = 0.0,
 ) -> Optimizer:
-    """`optax.contrib.dadapt_adamw`: bias correction always, as in Optax's `prodigy`."""
+    """`optax.contrib.dadapt_adamw`: always with bias correction, like Optax's `prodigy`."""
     return dadapt_adam(
         learning_rate, *rates("betas", betas), eps, weight_decay=weight_decay,
         initial_distance=estim_lr0, correct=True,
@@ -120,9 +120,9 @@ def optimistic_adam_v2(
     eps: Any = 1e-8,
     eps_root: Any = 0.0,
 ) -> Optimizer:
-    """`optax.optimistic_adam_v2`: what extrapolates is Nadam's direction.
+    """`optax.optimistic_adam_v2`: it extrapolates Nadam's direction.
 
-    With its `nesterov=False`, Adam's, it is `adamlab.optimizers.optimistic_adam`.
+    With `nesterov=False` it extrapolates Adam's, as `adamlab.optimizers.optimistic_adam` does.
     """
     return chain(
         track_moments(b1, b2),
@@ -161,7 +161,7 @@ def sophia(
     )
 
 
-if not typing.TYPE_CHECKING:  # which would take any name for one that there is
+if not typing.TYPE_CHECKING:  # or a type checker would accept any name
     from adamlab._lookup import lookup as _lookup
 
     __getattr__ = _lookup("adamlab.compat.optax", __all__)

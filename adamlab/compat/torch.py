@@ -76,7 +76,7 @@ def sgd(
     weight_decay: Any = 0.0,
     nesterov: bool = False,
 ) -> Optimizer:
-    """`torch.optim.SGD`: `m = momentum m + (1 - dampening) g`, from the first gradient whole.
+    """`torch.optim.SGD`: `m = momentum m + (1 - dampening) g`, the first gradient undamped.
 
     Raises:
         ValueError: `nesterov` without momentum or with dampening, which PyTorch refuses as well.
@@ -112,7 +112,7 @@ def adam(
     *,
     decoupled_weight_decay: bool = False,
 ) -> Optimizer:
-    """`torch.optim.Adam`: eps beside the corrected root; the maximum, if any, before correction."""
+    """`torch.optim.Adam`: eps outside the corrected root; AMSGrad's maximum before correction."""
     check_flags(amsgrad=amsgrad, decoupled_weight_decay=decoupled_weight_decay)
     return chain(
         *coupled(0.0 if decoupled_weight_decay else weight_decay),
@@ -163,7 +163,7 @@ def radam(
     weight_decay: Any = 0.0,
     decoupled_weight_decay: bool = False,
 ) -> Optimizer:
-    """`torch.optim.RAdam`: eps beside the uncorrected root."""
+    """`torch.optim.RAdam`: eps is added to the uncorrected root."""
     check_flags(decoupled_weight_decay=decoupled_weight_decay)
     b1, b2 = rates("betas", betas)
     return chain(
@@ -206,7 +206,7 @@ def rmsprop(
     momentum: ConstantDecay = 0.0,
     centered: bool = False,
 ) -> Optimizer:
-    """`torch.optim.RMSprop`: eps beside the root; the momentum before the learning rate."""
+    """`torch.optim.RMSprop`: eps outside the root; the momentum before the learning rate."""
     check_flags(centered=centered)
     return chain(
         *coupled(weight_decay),
@@ -227,7 +227,7 @@ def adagrad(
     initial_accumulator_value: float = 0.0,
     eps: Any = 1e-10,
 ) -> Optimizer:
-    """`torch.optim.Adagrad`: eps beside the root, the sum from 0, `lr / (1 + (t - 1) lr_decay)`."""
+    """`torch.optim.Adagrad`: eps outside the root, sum from 0, `lr / (1 + (t - 1) lr_decay)`."""
     check_number("lr", lr, low=0)
     check_number("lr_decay", lr_decay, low=0, scheduled=False)
 
@@ -254,8 +254,8 @@ def adafactor(
     """`torch.optim.Adafactor`: the learning rate is a cap, `min(lr, 1 / sqrt(t))`.
 
     Leaves of two axes or more are factored over the last two. There is no eps inside the squares:
-    `eps[0]`, None for that of each leaf's dtype, bounds from below the root of the second moment
-    and the mean that `row col` is divided by; `eps[1]` the root mean square of the parameters.
+    `eps[0]` (None: that of each leaf's dtype) bounds the root of the second moment and the mean
+    that `row col` is divided by from below, `eps[1]` the root mean square of the parameters.
     """
     check_number("lr", lr, low=0)
     check_number("beta2_decay", beta2_decay, high=0, open_high=True, scheduled=False)
@@ -279,7 +279,7 @@ def adafactor(
 
 
 def _bound_from_below(eps: float | None) -> MomentsToMoments:
-    """The root of `nu` at least eps, and likewise the mean that factors are divided by."""
+    """Keep the root of `nu` at least at eps, and the mean that factors are divided by as well."""
 
     def leaf(g: jax.Array, v: jax.Array) -> jax.Array:
         least = jnp.asarray(jnp.finfo(g.dtype).eps if eps is None else eps, v.dtype)
@@ -294,7 +294,7 @@ def _bound_from_below(eps: float | None) -> MomentsToMoments:
     return MomentsToMoments.from_function("bound_from_below", bound, needs=("nu",))
 
 
-if not typing.TYPE_CHECKING:  # which would take any name for one that there is
+if not typing.TYPE_CHECKING:  # or a type checker would accept any name
     from adamlab._lookup import lookup as _lookup
 
     __getattr__ = _lookup("adamlab.compat.torch", __all__)

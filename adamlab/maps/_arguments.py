@@ -71,12 +71,12 @@ def _check_hyperparameters(
     axes: Mapping[str, np.ndarray],
     fixed: Mapping[str, Any],
 ) -> None:
-    """Build the optimizer at every value of every axis, where a bad value still has its name."""
+    """Build the optimizer at every value of every axis, so that an error names the bad value."""
     for name, value in fixed.items():
         if name in problem.hyperparameters:
             check_number(name, value, scheduled=False)
     swept = {name: values for name, values in axes.items() if name != SEED}
-    # What the lanes get is the value as the run's floats hold it: float32 has no 0.99999999.
+    # Lanes get the value as the run's floats hold it: float32 cannot hold 0.99999999.
     swept = {name: values.astype(float_dtype()) for name, values in swept.items()}
     first = {name: values[0].item() for name, values in swept.items()}
     for name, values in swept.items():

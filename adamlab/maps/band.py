@@ -38,9 +38,9 @@ def typical_loss(dataset: xr.Dataset) -> xr.DataArray:
 
 
 def typical_outcome(dataset: xr.Dataset) -> xr.DataArray:
-    """The most frequent outcome over the seeds; of several, the one with the highest code.
+    """The most frequent outcome over the seeds; in a tie, the one with the highest code.
 
-    A point of which some seeds are missing goes by the others; -1 where all are.
+    A point with missing seeds goes by the others; -1 where all are missing.
     """
     outcome = outcome_of(dataset)
     if SEED not in outcome.dims:
@@ -52,7 +52,7 @@ def typical_outcome(dataset: xr.Dataset) -> xr.DataArray:
 
 
 def most_converge(dataset: xr.Dataset) -> xr.DataArray:
-    """Whether more than half of a point's seeds that were computed converged."""
+    """Whether more than half of a point's computed seeds converged."""
     outcome = outcome_of(dataset)
     if SEED not in outcome.dims:
         return outcome == Outcome.CONVERGED
@@ -63,7 +63,7 @@ def converged_band(dataset: xr.Dataset, axis: str) -> Band:
     """The longest stretch along `axis` on which more than half of the seeds converge.
 
     Raises:
-        ValueError: the map has no such axis, or it is one of names.
+        ValueError: the map has no such axis, or it is an axis of names.
     """
     return longest_band(most_converge(dataset), axis)
 
@@ -71,11 +71,12 @@ def converged_band(dataset: xr.Dataset, axis: str) -> Band:
 def longest_band(good: xr.DataArray, axis: str) -> Band:
     """The longest stretch along `axis` on which `good` is true, for each point of its other axes.
 
-    For a criterion of your own, `longest_band(dataset["test_accuracy"] > 0.9, "learning_rate")`
-    say, which then has a band for each seed.
+    For a criterion of your own, such as
+    `longest_band(dataset["test_accuracy"] > 0.9, "learning_rate")`, which then has a band for each
+    seed.
 
     Raises:
-        ValueError: there is no such axis, or it is one of names.
+        ValueError: there is no such axis, or it is an axis of names.
     """
     good = _ordered(good)
     if axis not in good.dims:

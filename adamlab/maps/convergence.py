@@ -64,8 +64,8 @@ def convergence_map(
         axes: values by name of the optimizer's and the problem's hyperparameters; `1-b2` sweeps
             b2 by its complement. An axis `seed` lists seeds; otherwise they are 0 to `seeds` - 1.
         fixed: values of hyperparameters that are not swept.
-        seeds: number of runs at each point, each from its own initial parameters and batches;
-            1 beside an axis `seed`.
+        seeds: number of runs at each point, each from its own initial parameters and batches; 1
+            where there is an axis `seed`.
         steps: updates in a run, >= 8.
         checkpoints: observations of the loss in a run, >= 8; see `adamlab.training.train`.
         curve: whether to keep the losses at the checkpoints, as the variable `curve`.
@@ -78,7 +78,7 @@ def convergence_map(
     Returns:
         A dataset in memory over the axes with the fields of `adamlab.training.Trace`, the problem's
         metrics, what the probe saw, `done` and `outcome`; what determined it is in the attributes.
-        These nest; for NetCDF make each a text by `json.dumps`, and back by `json.loads`.
+        These nest; for NetCDF turn each into text with `json.dumps`, and back with `json.loads`.
 
     Raises:
         ValueError: a hyperparameter is unknown, missing, given twice or out of range, or as for
@@ -143,7 +143,7 @@ def _run(
     key: jax.Array,
     **swept: Any,
 ) -> dict[str, Any]:
-    """One run's Trace, flat."""
+    """One run's `Trace` as a flat dict."""
     trace = train(
         problem, optimizer, key, {**fixed, **swept},
         steps=steps, checkpoints=checkpoints, curve=curve, probe=probe,
@@ -165,7 +165,7 @@ def _settings(
     axes: Mapping[str, np.ndarray],
     fixed: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What determines the numbers beside the axes, in the problem and the optimizer, for JSON."""
+    """What determines the results besides the axes, in the problem and the optimizer, for JSON."""
     values = {name: 0.0 for name in axes if name != SEED}
     chosen, for_problem = split_hyperparameters(problem, optimizer, {**values, **fixed})
     inner = getattr(optimizer, "func", optimizer)  # of a partial, whose own arguments are fixed
@@ -199,5 +199,5 @@ def _json(value: Any) -> Any:
         return np.asarray(value).item()
     if isinstance(value, str | int | float | None):
         return value
-    named = getattr(value, "func", value)  # a label; the sweep's program tells two of one name
+    named = getattr(value, "func", value)  # a label; the program tells namesakes apart
     return getattr(named, "__qualname__", None) or " ".join(without_addresses(repr(value)).split())

@@ -34,8 +34,8 @@ class Outcome(IntEnum):
     by at least the share `fall`, and by more than `clarity` times the late standard deviation."""
     OSCILLATING = 3
     """The late loss has a standard deviation of at least `spread` times its mean excess, or the
-    mean of the late parameters has a lower loss by at least `gain` times that excess: the run goes
-    round a better point."""
+    mean of the late parameters has a lower loss by at least `gain` times that excess: the run
+    circles a better point."""
     STALLED = 2
     """None of these: the loss rests above its target."""
 
@@ -49,12 +49,12 @@ class Criteria:
     """
 
     rise: float = 1.5
-    """Least growth of the excess, from the initial one, that is divergence; > 1."""
+    """Least growth of the excess, from the initial one, that counts as divergence; > 1."""
     fall: float = 1e-3
     """Least share of the excess lost from the earlier part to the late that is progress; (0, 1)."""
     clarity: float = 2.0
-    """How many late standard deviations progress must exceed, so as not to be chance; a steady
-    line exceeds 3.4; >= 0."""
+    """How many late standard deviations progress must exceed, so as not to be chance; a steady line
+    exceeds 3.4; >= 0."""
     spread: float = 0.05
     """Least late standard deviation, as a share of the late excess, that is oscillation; > 0."""
     gain: float = 0.1
@@ -83,7 +83,7 @@ def classify(
         losses: arrays of one shape under the names of `adamlab.training.Trace`: initial_loss,
             target_loss, earlier_loss, late_loss, late_spread, average_loss, nonfinite_step.
         optimum: the least value that the loss can have.
-        criteria: the numbers to go by.
+        criteria: the thresholds; None for the defaults.
     """
     rule = criteria or Criteria()
     initial, target, earlier, late, average = (
@@ -110,7 +110,7 @@ def classify(
 
 
 def check_criteria(criteria: Any) -> None:
-    """Refuse what is no `Criteria`."""
+    """Refuse anything but a `Criteria` or None."""
     if not isinstance(criteria, Criteria | None):
         raise TypeError(f"criteria={criteria!r}: must be an adamlab.Criteria")
 
@@ -135,7 +135,7 @@ def with_outcomes(dataset: xr.Dataset, criteria: Criteria | None = None) -> xr.D
     Args:
         dataset: the runs, from `convergence_map` or `open_sweep`.
         criteria: the numbers to go by; None for those that `dataset` carries from an earlier call,
-            else the usual. A store keeps none.
+            else the defaults. A store keeps none.
 
     Raises:
         ValueError: `dataset` holds no training runs.
@@ -159,7 +159,7 @@ def with_outcomes(dataset: xr.Dataset, criteria: Criteria | None = None) -> xr.D
 
 
 def _warn_below(dataset: xr.Dataset, optimum: float) -> None:
-    """Say so where losses contradict the optimum by more than rounding: outcomes go by it."""
+    """Warn where losses are below the optimum by more than rounding: outcomes depend on it."""
     least = min(
         float(dataset[name].where(np.isfinite(dataset[name])).min())
         for name in ("initial_loss", "late_loss")

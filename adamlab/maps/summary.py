@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a map shows, in numbers; `str` makes it a short text."""
+    """What a map shows, in numbers; `str` gives a short text."""
 
     runs: int
     missing: int
@@ -30,9 +30,9 @@ class Summary:
     """By axis: low end, high end and width in decades of the band of median width, among the lines
     along the axis on which anything converged."""
     ends: dict[str, tuple[float, float]]
-    """By axis, the map's own ends: a band that goes up to one may go on beyond it."""
+    """By axis, the map's own ends: a band that reaches one may go on beyond it."""
     by_optimizer: dict[str, Summary]
-    """Of each optimizer, where the map has several."""
+    """The summary of each optimizer, where the map has several."""
 
     def __str__(self) -> str:
         """The summary as text."""

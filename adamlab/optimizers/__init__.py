@@ -1,9 +1,9 @@
-"""Named optimizers: each is one expression over stages, its arguments in the field's names.
+"""Named optimizers: each is one expression over stages, with the field's usual argument names.
 
 `learning_rate` may be a number, a traced scalar or a schedule of the number of steps done; so may
-`eps`, `eps_root` and `weight_decay` of Adam and its nearest. `b1` and `b2` may be `OneMinus`
-besides. A concrete value out of range is a ValueError that names it, and an unknown argument a
-TypeError that names the nearest.
+`eps`, `eps_root` and `weight_decay` of Adam and its closest relatives. `b1` and `b2` may also be
+`OneMinus`. A concrete value out of range raises a ValueError that names it, and an unknown argument
+a TypeError that names the nearest one.
 """
 
 import typing
@@ -150,7 +150,7 @@ __all__ = [
     "yogi",
 ]
 
-if not typing.TYPE_CHECKING:  # which would take any name for one that there is
+if not typing.TYPE_CHECKING:  # or a type checker would accept any name
     from adamlab._lookup import lookup as _lookup
 
     __getattr__ = _lookup("adamlab.optimizers", __all__)

@@ -1,4 +1,4 @@
-"""What optimizers there are, and what they are chained from."""
+"""The named optimizers, and the stages they are chained from."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from adamlab.stages import parts_of
 
 
 def names() -> list[str]:
-    """The names of the optimizers: what takes a learning rate."""
+    """The names of the optimizers: every function that takes a learning rate."""
     from adamlab import optimizers
 
     return [n for n in optimizers.__all__ if _is_named_optimizer(getattr(optimizers, n))]
 
 
 def example(name: str, rate: float = 1e-3) -> optax.GradientTransformation:
-    """The optimizer called `name`, with its defaults and a stand-in for what has none.
+    """The optimizer called `name`, with its defaults and stand-ins for arguments without one.
 
     Args:
         name: one of `names()`.
-        rate: the learning rate, or what the optimizer has in its place.
+        rate: the learning rate, or what the optimizer takes in its place.
 
     Raises:
         ValueError: there is no such optimizer.
@@ -34,7 +34,7 @@ def example(name: str, rate: float = 1e-3) -> optax.GradientTransformation:
 
     check_choice("name", name, names())
     build = getattr(optimizers, name)
-    # A key in its old form, which does not start JAX.
+    # A raw key, which does not start JAX.
     given = {"learning_rate": rate, "peak": rate, "normalized": True, "key": np.zeros(2, np.uint32)}
     parameters = inspect.signature(build).parameters
     built: optax.GradientTransformation = build(
@@ -44,7 +44,7 @@ def example(name: str, rate: float = 1e-3) -> optax.GradientTransformation:
 
 
 def stages_of(name: str) -> tuple[str, ...]:
-    """The stages of a named optimizer, in order, as its defaults have it.
+    """The stages of a named optimizer with its defaults, in order.
 
     Raises:
         ValueError: there is no such optimizer.
@@ -53,9 +53,9 @@ def stages_of(name: str) -> tuple[str, ...]:
 
 
 def used_in() -> dict[str, list[str]]:
-    """The optimizers that have a stage or a part of one, by its name, with their defaults.
+    """For each stage, or part of one, the optimizers that contain it by default.
 
-    What is there unless something else is said, `squares` and `root`, is in none.
+    The parts that stages have unless told otherwise, `squares` and `root`, are not listed.
     """
     found: dict[str, list[str]] = {}
     for name in names():

@@ -1,4 +1,4 @@
-"""What a factory's annotations say of its arguments, and the refusal of those it does not take."""
+"""What a factory's annotations say about its arguments, and errors for those it does not take."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def is_decay_rate(hint: Any) -> bool:
 
 
 def takes_functions(hint: Any) -> bool:
-    """Whether functions are of the type; of a `DecayRate` they are schedules."""
+    """Whether the type allows functions; for a `DecayRate` they are schedules."""
     kinds = (hint, *typing.get_args(hint))
     return any(typing.get_origin(kind) is collections.abc.Callable for kind in kinds)
 

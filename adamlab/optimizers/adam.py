@@ -1,4 +1,4 @@
-"""Adam, its decay, its maximum: the forms that libraries call Adam."""
+"""Adam, with weight decay, with AMSGrad's maximum: the forms that libraries call Adam."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def adam_l2(
     eps_root: Any = 0.0,
     weight_decay: Any = 1e-4,
 ) -> Optimizer:
-    """Adam with an L2 penalty in the gradient: `g + weight_decay * theta` is what is averaged.
+    """Adam with an L2 penalty in the gradient: `g + weight_decay * theta` is averaged.
 
     Loshchilov & Hutter 2019, algorithm 2, line 6. The update of
     `torch.optim.Adam(weight_decay=...)`, whose default is 0.
@@ -110,10 +110,10 @@ def adam_epsilon_hat(
     weight_decay: Any = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
-    """Adam with eps beside the root of the uncorrected second moment.
+    """Adam with eps added to the root of the uncorrected second moment.
 
     `theta -= learning_rate * sqrt(1 - b2^t) / (1 - b1^t) * mu / (sqrt(nu) + eps)` (Kingma & Ba
-    2015, the remark that ends section 2). The update of `keras.optimizers.Adam`, TensorFlow's.
+    2015, the remark that ends section 2). The update of `keras.optimizers.Adam`, as in TensorFlow.
     """
     return chain(
         track_moments(b1, b2),
@@ -156,8 +156,8 @@ def scale_by_amsgrad(
 ) -> Optimizer:
     """AMSGrad's direction in Optax's order: bias correction, then the running maximum.
 
-    Reddi, Kale & Kumar 2018, algorithm 2, with Adam's bias correction, which that leaves out. The
-    update of `optax.scale_by_amsgrad`.
+    Reddi, Kale & Kumar 2018, algorithm 2, with Adam's bias correction, which the paper leaves out.
+    The update of `optax.scale_by_amsgrad`.
     """
     return chain(
         track_moments(b1, b2),
@@ -199,8 +199,7 @@ def amsgrad_torch(
 
     `theta -= learning_rate mu_hat / (sqrt(nu_max / (1 - b2^t)) + eps)` with
     `nu_max = max(nu_max, nu)` (Reddi, Kale & Kumar 2018, algorithm 2). The update of
-    `torch.optim.Adam(amsgrad=True)` and of
-    Keras's (which adds eps in the "epsilon hat" form besides).
+    `torch.optim.Adam(amsgrad=True)` and of Keras's (which also adds eps in the "epsilon hat" form).
     """
     return chain(
         track_moments(b1, b2),

@@ -72,7 +72,7 @@ def grams(
 ) -> Optimizer:
     """Adam's step sizes with the gradient's signs: `sign(g) |mu_hat| / (sqrt(nu_hat) + eps)`.
 
-    Cao et al. 2024, algorithm 1; eps beside the uncorrected root. The update of the authors'
+    Cao et al. 2024, algorithm 1; eps is added to the uncorrected root. The update of the authors'
     `grams.Grams`.
     """
     return chain(
@@ -120,8 +120,8 @@ def diffgrad(
 ) -> Optimizer:
     """Adam with friction where the gradient changes little: `mu_hat sigmoid(|g_{t-1} - g_t|)`.
 
-    Dubey et al. 2019, equation 6; eps beside the uncorrected root. The update of
-    `torch_optimizer.DiffGrad`, but for its decay, which is an L2 penalty.
+    Dubey et al. 2019, equation 6; eps is added to the uncorrected root. The update of
+    `torch_optimizer.DiffGrad`, except for its decay, which is an L2 penalty.
     """
     return chain(
         track_moments(b1, b2),
@@ -146,7 +146,8 @@ def adan(
 
     With `d = g_t - g_{t-1}`: `(mu_hat + b2 d_hat) / (sqrt(nu_hat) + eps)`, nu the average of
     `(g + b2 d)²`, then `theta / (1 + learning_rate weight_decay)` (Xie et al. 2022, algorithm 1).
-    The update of the authors' code and of `pytorch_optimizer.Adan`; `optax.adan` has 1 - b2 for b2.
+    The update of the authors' code and of `pytorch_optimizer.Adan`; `optax.adan` weights d by
+    `1 - b2`.
     """
     return chain(
         track_moments(b1, None),
@@ -242,7 +243,7 @@ def adashift(
     The mean of the last `keep_num` gradients over the root of the average of `g_{t-keep_num}²`,
     reduced over each leaf (Zhou et al. 2019, algorithm 2). The update of
     `pytorch_optimizer.AdaShift`, whose eps is 1e-10; `reduce` is "max", a function such as
-    `jnp.mean`, or None for a second moment for each element.
+    `jnp.mean`, or None for one second moment per element.
     """
     whole: Any = jnp.max if isinstance(reduce, str) and reduce == "max" else reduce
     second = b2 if whole is None else block_squares(b2, all_axes, whole)

@@ -54,10 +54,10 @@ def novograd(
     *,
     weight_decay: Any = 0.0,
 ) -> Optimizer:
-    """Momentum of gradients normalised leaf by leaf, the decay in the momentum.
+    """Momentum of gradients normalised leaf by leaf, with the decay inside the momentum.
 
-    `mu = b1 mu + g / (sqrt(nu) + eps) + weight_decay theta`, nu the average of `|g|²` from its
-    first value on (Ginsburg et al. 2019, algorithm 1). The update of `optax.novograd`.
+    `mu = b1 mu + g / (sqrt(nu) + eps) + weight_decay theta`, nu the average of `|g|²`, started at
+    its first value (Ginsburg et al. 2019, algorithm 1). The update of `optax.novograd`.
     """
     *decay, rate = finish(learning_rate, weight_decay)
     return chain(
@@ -98,11 +98,10 @@ def adamp(
     *,
     weight_decay: float = 0.0,
 ) -> Optimizer:
-    """Adam without the part of its step that only lengthens scale-free weights.
+    """Adam without the part of its step that only lengthens scale-invariant weights.
 
-    `u - theta <theta, u> / |theta|²` in place of u where `|cos(g, theta)| < delta / sqrt(dim)`, by
-    channels or for the leaf (Heo et al. 2021, algorithm 2). The update of the authors'
-    `adamp.AdamP`.
+    `u - theta <theta, u> / |theta|²` in place of u where `|cos(g, theta)| < delta / sqrt(dim)`, per
+    channel or per leaf (Heo et al. 2021, algorithm 2). The update of the authors' `adamp.AdamP`.
     """
     return chain(
         track_moments(b1, b2),
@@ -137,11 +136,11 @@ def adafactor(
     weight_decay: Any = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
-    """Adam in sublinear memory: rows and columns in place of a second moment, relative steps.
+    """Adam in sublinear memory: row and column means in place of the second moment, relative steps.
 
     `nu = row col / mean(row)` with `b2_t = 1 - t^-decay_rate`, the direction's RMS clipped, the
     step scaled by the RMS of the weights (Shazeer & Stern 2018, algorithm 4). The update of
-    `optax.adafactor`; the decay is the whole step's share, not times the learning rate.
+    `optax.adafactor`; the decay is a share per step, not multiplied by the learning rate.
     """
 
     check_number("decay_rate", decay_rate, low=0, open_low=True, scheduled=False)
@@ -221,11 +220,11 @@ def adam_mini(
     weight_decay: Any = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
-    """Adam with one second moment for a block of parameters: `nu` averages `mean(g²)`.
+    """Adam with one second moment per block of parameters: `nu` averages `mean(g²)`.
 
-    Zhang et al. 2024, algorithm 1. The update of the authors' `adam_mini.Adam_mini`, whose rule for
-    the blocks goes by the parameters' names; here `axes` gives a leaf's axes that share one, such
-    as `per_row`, which None stands for, or `all_axes`. Use `optax.partition` for several rules.
+    Zhang et al. 2024, algorithm 1. The update of the authors' `adam_mini.Adam_mini`, which chooses
+    the blocks by the parameters' names; here `axes` maps a leaf's shape to the axes that share one:
+    `per_row` (None), `all_axes` or your own. Use `optax.partition` for several rules.
     """
     return chain(
         track_moments(b1, block_squares(b2, per_row if axes is None else axes)),
@@ -250,13 +249,13 @@ def soap(
     """Adam in the eigenbasis of Shampoo's preconditioner: `Q_L adam(Q_Lᵀ G Q_R) Q_Rᵀ`.
 
     Vyas et al. 2024, algorithm 3; see `in_basis`. The update of the authors' SOAP and of
-    `pytorch_optimizer.SOAP`: eps beside the root of the uncorrected second moment, a first step
-    that moves nothing, decay after the step (of 1e-2 unless told, there).
+    `pytorch_optimizer.SOAP`: eps added to the root of the uncorrected second moment, a first step
+    that moves nothing, decay after the step (1e-2 by default there).
 
     Args:
         learning_rate, b1, b2, eps, weight_decay: as for `adamw`.
         shampoo_beta: decay rate of the preconditioner; None for b2.
-        precondition_frequency: steps between two changes of the basis.
+        precondition_frequency: steps between two updates of the basis.
         max_precond_dim: the longest side of a leaf that is turned.
     """
     of_basis = "b2" if shampoo_beta is None else "shampoo_beta"

@@ -78,18 +78,18 @@ def adamc(
     normalized: Mask,
     peak: float,
 ) -> Optimizer:
-    """AdamW whose decay scales with the schedule squared on layers that precede a norm.
+    """AdamW whose decay scales with the schedule squared on layers that a norm follows.
 
     `learning_rate² / peak * weight_decay * theta` there, `learning_rate * weight_decay * theta`
     elsewhere (Defazio 2025, AdamC, algorithm 1). The update of `pytorch_optimizer.AdamC`,
-    whose weight_decay is 0 unless told otherwise.
+    whose weight_decay is 0 by default.
 
     Args:
         learning_rate: a number, or a schedule of the number of steps done.
         b1, b2, eps: as for `adam`.
-        weight_decay: decay of decoupled form.
-        normalized: a tree of booleans like the parameters, or a function that makes one: which
-            of them a norm follows.
+        weight_decay: decoupled weight decay.
+        normalized: a tree of booleans like the parameters, or a function that makes one: True for
+            those that a norm follows.
         peak: the largest learning rate.
     """
 
@@ -119,7 +119,7 @@ def adamw_cautious_decay(
     *,
     weight_decay: Any = 1e-2,
 ) -> Optimizer:
-    """AdamW that decays only the weights which the step shrinks anyway.
+    """AdamW that decays only the weights that the step shrinks anyway.
 
     `u + weight_decay theta` where `u theta > 0` (Chen et al. 2025, cautious weight decay, algorithm
     1). The decay of `adam_atan2_pytorch.AdamAtan2(cautious_wd=True)`.
@@ -140,7 +140,7 @@ def adams(
     *,
     weight_decay: Any = 1e-4,
 ) -> Optimizer:
-    """Adam with stable weight decay: the decay gets the step size of the network as a whole.
+    """Adam with stable weight decay: the decay has one step size for the whole network.
 
     `theta -= learning_rate (direction + weight_decay theta / sqrt(mean(nu_hat)))` (Xie et al. 2020,
     AdamS, algorithm 3). The update of `pytorch_optimizer.AdamS`.

@@ -1,4 +1,4 @@
-"""Gradient descent and what divides by squares without a first moment."""
+"""Gradient descent and its relatives: by momentum, by signs, by the root of squares alone."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def adagrad(
     """The gradient over the root of the sum of all its squares.
 
     `theta -= learning_rate * g / sqrt(sum + eps)` (Duchi et al. 2011, figure 1). The update of
-    `optax.adagrad`; PyTorch adds eps beside the root (`adamlab.compat.torch.adagrad`).
+    `optax.adagrad`; PyTorch adds eps outside the root (`adamlab.compat.torch.adagrad`).
     """
     return chain(
         track_moments(None, sums(initial_accumulator_value)),
@@ -158,7 +158,7 @@ def lion(
     weight_decay: Any = 1e-3,
     mask: Mask = None,
 ) -> Optimizer:
-    """The sign of momentum and gradient mixed: `sign(b1 mu + (1 - b1) g)`; b2 then averages mu.
+    """The sign of momentum mixed with the gradient: `sign(b1 mu + (1 - b1) g)`; mu decays by b2.
 
     Chen et al. 2023, algorithm 2. The update of `lion_pytorch.Lion` and `optax.lion`. With mu the
     new average, which includes this gradient, the mixture is `b1 / b2 mu + (1 - b1 / b2) g`.

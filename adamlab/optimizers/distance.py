@@ -27,7 +27,7 @@ def prodigy(
     coefficient: float = 1.0,
     correct: bool = False,
 ) -> Optimizer:
-    """Adam with an estimated distance as its rate: leave `learning_rate` at 1.
+    """Adam with an estimated distance as its learning rate: leave `learning_rate` at 1.
 
     Mishchenko & Defazio 2023, algorithm 4. The update of the authors' `prodigyopt.Prodigy`; with
     `correct=True` that of `optax.contrib.prodigy`.
@@ -52,7 +52,7 @@ def dadapt_adam(
     initial_distance: float = 1e-6,
     correct: bool = False,
 ) -> Optimizer:
-    """Adam with D-Adaptation's estimated rate: leave `learning_rate` at 1.
+    """Adam with D-Adaptation's estimated learning rate: leave `learning_rate` at 1.
 
     Defazio & Mishchenko 2023, algorithm 5. The update of the authors' `dadaptation.DAdaptAdam` with
     decoupled decay; with `correct=True` that of `optax.contrib.dadapt_adamw`.

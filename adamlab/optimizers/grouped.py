@@ -1,4 +1,4 @@
-"""Many small leaves as a few flat ones, the user's tree unchanged."""
+"""Many small leaves grouped into a few flat ones, the user's tree unchanged."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from adamlab.stages.numerics import cast_like
 def group_small_leaves(
     optimizer: optax.GradientTransformation, max_size: int = 4096, group: int = 16
 ) -> Optimizer:
-    """`optimizer` on the same parameters with their small leaves laid end to end, some at a time.
+    """`optimizer` on the same parameters, their small leaves concatenated into flat groups.
 
-    Each leaf costs a call of its own in the compiled step, which for thousands of elements is
-    longer than its arithmetic. For element-wise optimizers, such as Adam and most of its variants:
-    the update is then the same but for rounding. Those that ask for a leaf's norm, shape or rows
-    would see another leaf, and so would masks. Large leaves stay as they are, since copying them
-    would cost more.
+    Each leaf costs a call of its own in the compiled step, which takes longer than the arithmetic
+    on a few thousand elements. For element-wise optimizers, such as Adam and most of its variants,
+    the update is the same up to rounding. Optimizers that use a leaf's norm, shape or rows would
+    see another leaf, and so would masks. Large leaves stay as they are, since copying them would
+    cost more.
 
-    Pass the parameters to `update` where gradients have another dtype than they: leaves are grouped
-    by dtype.
+    Pass the parameters to `update` where the gradients' dtypes differ from theirs: leaves are
+    grouped by dtype.
 
     Args:
         optimizer: any gradient transformation.
@@ -37,9 +37,9 @@ def group_small_leaves(
         group: the most leaves in a group.
 
     Raises:
-        ValueError: `max_size` or `group` is no whole number >= 1; `init` finds a mask; `update`
-            gets gradients that are no tree like the parameters.
-        TypeError: `optimizer` is no gradient transformation.
+        ValueError: `max_size` or `group` is not a whole number >= 1; `init` finds a mask; `update`
+            gets gradients that are not a tree like the parameters.
+        TypeError: `optimizer` is not a gradient transformation.
     """
     if not isinstance(optimizer, optax.GradientTransformation):
         raise TypeError(

@@ -17,11 +17,11 @@ from adamlab.stages.numerics import average_dtype
 def inject_hyperparams(factory: Callable[..., optax.GradientTransformation]) -> Any:
     """`factory` with its numbers and schedules in the state (`optax.inject_hyperparams`).
 
-    What is no hyperparameter needs no marking: whole numbers that count something, dtypes, flags,
-    masks and other functions that are no schedule stay as they are given. The numbers are kept in
-    float32 or wider, whatever the parameters are: bfloat16 has no 0.999. Decay rates may change as
-    well: averages are corrected by the weight gathered, where the optimizer takes a schedule of
-    them. Optax's own function hands each on as if it had been so from the start.
+    There are no static arguments to list: counts, dtypes, flags, masks and other functions that are
+    not schedules stay as they are given. Numbers are kept in float32 or wider whatever the
+    parameters' dtype: bfloat16 cannot hold 0.999. Decay rates may change too: where the optimizer
+    accepts a schedule of them, averages are corrected by the weight they have gathered. Optax's own
+    function corrects as if the present rate had held from the start.
 
     Args:
         factory: a function that builds a transformation, such as `adamlab.adam`. In your own the
@@ -29,9 +29,9 @@ def inject_hyperparams(factory: Callable[..., optax.GradientTransformation]) -> 
             function for any other argument is taken for a schedule.
 
     Returns:
-        A function of the same arguments. Its transformation's state has the values by name as
-        `hyperparams`; one that is no schedule may be replaced there between two steps, without
-        compiling anew.
+        A function of the same arguments. Its transformation's state has the values by name in
+        `hyperparams`, where those that are not schedules may be changed between steps without
+        recompiling.
     """
     signature, hints = inspect.signature(factory), hints_of(factory)
 
@@ -40,7 +40,7 @@ def inject_hyperparams(factory: Callable[..., optax.GradientTransformation]) -> 
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError:
-            factory(*args, **kwargs)  # which says better what is wrong
+            factory(*args, **kwargs)  # whose own error is clearer
             raise
         bound.apply_defaults()
         given = bound.arguments
@@ -65,12 +65,12 @@ def inject_hyperparams(factory: Callable[..., optax.GradientTransformation]) -> 
 
 
 def _always(value: Any) -> Callable[[Any], Any]:
-    """A schedule of one value, which is that of this step only."""
+    """A schedule that always gives `value`, which holds for the present step only."""
     return lambda _: value
 
 
 def _is_choice(hint: Any, parameter: inspect.Parameter, value: Any) -> bool:
-    """Whether an argument chooses a form, and is no value to compute with."""
+    """Whether an argument chooses a form rather than being a value to compute with."""
     if isinstance(value, type):  # a dtype
         return True
     if callable(value):

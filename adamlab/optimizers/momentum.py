@@ -43,7 +43,7 @@ def nadam(
     weight_decay: Any = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
-    """Adam with Nesterov's look ahead.
+    """Adam with Nesterov's look-ahead.
 
     `mu = b1 mu / (1 - b1^(t+1)) + (1 - b1) g / (1 - b1^t)` over Adam's denominator (Dozat 2016,
     algorithm 8, with a constant momentum). The update of `optax.nadam`.
@@ -71,7 +71,7 @@ def nadam_scheduled(
     """Nadam with the momentum warm-up of its paper: `b1 (1 - 0.96^(t momentum_decay) / 2)`.
 
     Dozat 2016, algorithm 8 and section 3.2. The update of `torch.optim.NAdam`, whose decay is an L2
-    penalty unless told otherwise; with `momentum_decay=1` that of `keras.optimizers.Nadam`.
+    penalty by default; with `momentum_decay=1` that of `keras.optimizers.Nadam`.
     """
     rate = plain_decay("b1", b1)
     check_number("momentum_decay", momentum_decay, low=0, scheduled=False)
@@ -159,7 +159,7 @@ def simplified_ademamix(
     weight_decay: Any = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
-    """Adam with the plain sum of gradients for a first moment, and the gradient beside it.
+    """Adam with a decayed sum of gradients as its first moment, plus the gradient itself.
 
     `m = b1 m + g`, `(m + alpha g) / (sqrt(nu_hat) + eps)` (Morwani et al. 2025, algorithm 1). The
     update of `optax.contrib.simplified_ademamix`.
@@ -210,9 +210,9 @@ def exadam(
 ) -> Optimizer:
     """Adam whose moments correct one another, with the gradient added to the first.
 
-    Adam by `mu' = (mu_hat + g / (1 - b1^t)) (1 + nu / (nu + eps) b2^t)` and
-    `nu' = nu_hat (1 + mu² / (mu² + eps) b1^t)` (Adly 2024, equations 5 to 9). The update
-    of `pytorch_optimizer.EXAdam`.
+    Adam with `mu' = (mu_hat + g / (1 - b1^t)) (1 + nu / (nu + eps) b2^t)` and
+    `nu' = nu_hat (1 + mu² / (mu² + eps) b1^t)` (Adly 2024, equations 5 to 9). The update of
+    `pytorch_optimizer.EXAdam`.
     """
     return chain(
         track_moments(b1, b2),
@@ -236,7 +236,7 @@ def adai(
 
     `b1 = clip(1 - b0 nu_hat / max(mean(nu_hat), eps), 0, 1 - eps)` for each element (Xie et al.
     2020, algorithm 2, without the floor). The update of `pytorch_optimizer.Adai`, whose decay is an
-    L2 penalty unless told otherwise.
+    L2 penalty by default.
     """
     return chain(
         track_moments(None, b2),

@@ -71,9 +71,9 @@ def padam(
 ) -> Optimizer:
     """Partially adaptive Adam: `mu / (sqrt(nu) + eps)^(2 partial)`, with Adam's step size.
 
-    `learning_rate sqrt(1 - b2^t) / (1 - b1^t)` times that (Chen et al. 2018, equation 3.1, but
-    for its maximum over time). The update of `pytorch_optimizer.PAdam`; at `partial=1/2` it is Adam
-    in the epsilon-hat form.
+    `learning_rate sqrt(1 - b2^t) / (1 - b1^t)` times that (Chen et al. 2018, equation 3.1, without
+    its maximum over time). The update of `pytorch_optimizer.PAdam`; at `partial=1/2` it is Adam in
+    the epsilon-hat form.
     """
     return chain(
         track_moments(b1, b2),
@@ -112,7 +112,7 @@ def avagrad(
     weight_decay: Any = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
-    """Adam by the second moment of the step before, its rates normalised over the network.
+    """Adam by the previous step's second moment, its rates normalised over the network.
 
     `rate mu_hat / rms(rate)` with `rate = 1 / (sqrt(nu_hat_{t-1}) + eps)`; no step at t = 1
     (Savarese et al. 2019, algorithm 2, which corrects no bias and steps by `mu` alone at t = 1).
@@ -143,8 +143,8 @@ def adabound(
     al. 2019, algorithm 2). The update of the authors' `adabound.AdaBound`.
 
     The bounds do not follow a schedule of the learning rate: at rate 0 the lower one still moves
-    the parameters. For the authors' code under a schedule give `final_rate` the same schedule,
-    `lambda n: 0.1 * learning_rate(n) / base`, base being the learning rate that they start with.
+    the parameters. To match the authors' code under a schedule, give `final_rate` the same
+    schedule, `lambda n: 0.1 * learning_rate(n) / base`, where base is the initial learning rate.
     """
     return chain(
         track_moments(b1, b2),
@@ -168,7 +168,7 @@ def amsbound(
     """AdaBound over the largest second moment so far (Luo et al. 2019, algorithm 3).
 
     As `adabound`, with `max(nu_max, nu)` for nu. The update of the authors'
-    `adabound.AdaBound(amsbound=True)`; under a schedule as `adabound`.
+    `adabound.AdaBound(amsbound=True)`; for schedules see `adabound`.
     """
     return chain(
         track_moments(b1, b2),
@@ -217,7 +217,7 @@ def fadam(
     *,
     weight_decay: Any = 0.1,
 ) -> Optimizer:
-    """Adam as natural gradient: normalise, clip, then average; the decay goes the same way.
+    """Adam as natural gradient: normalise, clip, then average; the decay is preconditioned too.
 
     `ema(clip(g / (sqrt(nu_hat) + eps_t)))` (Hwang 2024, algorithm 1). The update of
     `pytorch_optimizer.FAdam`.

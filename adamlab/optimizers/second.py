@@ -44,10 +44,10 @@ def adamax(
     weight_decay: Any = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
-    """Adam by the largest gradient: `mu_hat / u` with `u = max(b2 u, |g| + eps)`.
+    """Adam over a decayed maximum: `mu_hat / u` with `u = max(b2 u, |g| + eps)`.
 
-    Kingma & Ba 2015, algorithm 2. The update of `optax.adamax`, and of `torch.optim.Adamax` but for
-    its decay, an L2 penalty; Keras adds eps to u (`adamlab.compat.keras.adamax`).
+    Kingma & Ba 2015, algorithm 2. The update of `optax.adamax`, and of `torch.optim.Adamax` except
+    for its decay, an L2 penalty; Keras adds eps to u (`adamlab.compat.keras.adamax`).
     """
     return chain(
         track_moments(b1, largest(b2, eps)),
@@ -68,10 +68,11 @@ def adabelief(
     weight_decay: Any = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
-    """Adam over the gradient's deviation from its own average.
+    """Adam that divides by the gradient's deviation from its own average.
 
-    `nu += (1 - b2) ((g - mu)² - nu) + eps_root`, eps gathering in it (Zhuang et al. 2020, algorithm
-    2). The update of `optax.adabelief` and of `adabelief_pytorch.AdaBelief(rectify=False)`.
+    `nu += (1 - b2) ((g - mu)² - nu) + eps_root`, eps_root accumulating (Zhuang et al. 2020,
+    algorithm 2). The update of `optax.adabelief` and of
+    `adabelief_pytorch.AdaBelief(rectify=False)`.
     """
     return chain(
         track_moments(b1, named(eps="eps_root")(deviations)(b2, eps_root)),
@@ -96,7 +97,7 @@ def yogi(
     """Adam whose second moment moves by at most its newest square.
 
     `nu -= (1 - b2) sign(nu - g²) g²` (Zaheer et al. 2018, algorithm 2). The update of `optax.yogi`,
-    which starts both moments at the same small value and corrects them all the same.
+    which starts both moments at the same small value and still corrects their bias.
     """
     start = initial_accumulator_value
     return chain(
@@ -119,11 +120,11 @@ def adopt(
     weight_decay: Any = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
-    """Momentum of gradients that are normalised by the second moment of the step before.
+    """Momentum of gradients that are normalised by the previous step's second moment.
 
     `mu = ema(clip(g / max(sqrt(nu_{t-1}), eps), t^(1/4)))`, t from 0, nu from the first square; no
     step at t = 0 (Taniguchi et al. 2024, algorithm 2). The update of the authors' code, whose decay
-    is an L2 penalty unless told otherwise, and of `optax.contrib.adopt`. `clip` is whether to.
+    is an L2 penalty by default, and of `optax.contrib.adopt`. `clip=False` omits the clip.
     """
     check_flags(clip=clip)
     return chain(
@@ -170,11 +171,11 @@ def laprop(
     *,
     weight_decay: Any = 0.0,
 ) -> Optimizer:
-    """Momentum of normalised gradients: Adam with its two halves exchanged.
+    """Momentum of normalised gradients: Adam with its two halves in the other order.
 
     `mu = ema(g / (sqrt(nu_hat) + eps)) / (1 - b1^t)`, the decay after the step (Ziyin et al. 2020,
     algorithm 1). The update of `timm.optim.LaProp` and of the authors' code at a constant learning
-    rate; both put it into the average, which differs under a schedule.
+    rate; both put that rate into the average, which differs under a schedule.
     """
     return chain(
         track_moments(None, b2),
@@ -247,7 +248,7 @@ def adahessian(
     weight_decay: Any = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
-    """Adam over the Hessian's diagonal: pass `hessian_diag` to `update`.
+    """Adam that divides by the Hessian's diagonal: pass `hessian_diag` to `update`.
 
     `mu_hat / (sqrt(ema(D²)_hat) + eps)` (Yao et al. 2021, algorithm 1). The update of
     `pytorch_optimizer.AdaHessian` without its averaging over blocks; its eps is 1e-16.

@@ -1,4 +1,4 @@
-"""Optimizers around an optimizer: two sets of weights, averages, estimated distances."""
+"""Optimizers around an optimizer: two sets of weights, 8-bit state, low-precision parameters."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def lookahead_adam(
     """Adam with slow weights that follow it every `sync_period` steps (Zhang et al. 2019).
 
     Then `slow += slow_step_size (theta - slow)` and `theta = slow`. The parameters are the fast
-    weights, as those of `pytorch_optimizer.Lookahead` and those of
-    `optax.lookahead(optax.adam(...))`; `optax.tree.get(state, "slow")` gives the slow ones.
+    weights, as in `pytorch_optimizer.Lookahead` and in `optax.lookahead(optax.adam(...))`;
+    `optax.tree.get(state, "slow")` gives the slow ones.
     """
     return chain(adam(learning_rate, b1, b2, eps), lookahead(sync_period, slow_step_size))
 
@@ -81,7 +81,7 @@ def ranger(
     *,
     weight_decay: Any = 0.0,
 ) -> Optimizer:
-    """RAdam with slow weights (Wright 2019), as `lookahead_adam`.
+    """RAdam with slow weights, as in `lookahead_adam` (Wright 2019).
 
     Every `sync_period` steps `slow += slow_step_size (theta - slow)` and `theta = slow`. The update
     of `optimi.Ranger`, whose betas are .9 and .99.
@@ -106,10 +106,10 @@ def adamw_8bit(
 ) -> Optimizer:
     """AdamW with both moments in 8 bits (Dettmers et al. 2021).
 
-    `theta -= learning_rate (mu_hat / (sqrt(nu_hat) + eps) + weight_decay theta)`; between two steps
-    each `block` of mu and nu is kept as its largest magnitude and a code of 8 bits for each
-    element's share of it. Leaves of fewer than `min_size` elements keep theirs as `adamw` does. The
-    form of `torchao.optim.AdamW8bit`, whose codes have no -1.
+    `theta -= learning_rate (mu_hat / (sqrt(nu_hat) + eps) + weight_decay theta)`; between steps
+    each `block` elements of mu and nu are stored as their largest magnitude and an 8-bit code for
+    each element's share of it. Leaves of fewer than `min_size` elements are stored as in `adamw`.
+    The form of `torchao.optim.AdamW8bit`, whose codes have no -1.
     """
     eight = EightBit(block, min_size)
     full = adamw(learning_rate, b1, b2, eps, weight_decay=weight_decay, mask=mask)
@@ -128,9 +128,8 @@ def adamw_kahan(
 ) -> Optimizer:
     """AdamW for bfloat16 parameters, with Kahan summation (Zamirai et al. 2020, algorithm 5).
 
-    `theta' = round(theta + u + lost)`, and `lost` the rest, with AdamW's u. Like
-    `optimi.AdamW(kahan_sum=True)`, but nu is kept in float32, and b2 and eps are .99 and 1e-6
-    there.
+    `theta' = round(theta + u + lost)` with AdamW's u, and `lost` the rounding error. Like
+    `optimi.AdamW(kahan_sum=True)`, but with nu in float32; b2 and eps are .99 and 1e-6 there.
     """
     return chain(
         adamw(learning_rate, b1, b2, eps, weight_decay=weight_decay, mask=mask),
@@ -149,11 +148,11 @@ def adamw_stochastic_rounding(
     weight_decay: Any = 1e-2,
     mask: Mask = None,
 ) -> Optimizer:
-    """AdamW for bfloat16 parameters that are rounded at random (Gupta et al. 2015).
+    """AdamW for bfloat16 parameters, with stochastic rounding (Gupta et al. 2015).
 
-    `theta + u`, u being AdamW's update, goes to its upper neighbour in bfloat16 with the
-    probability of its distance from the lower one, section 2.1. No package has the same draws:
-    torchao's `AdamW(bf16_stochastic_round=True)` is the same in the mean.
+    `theta + u`, u being AdamW's update, is rounded to its upper neighbour in bfloat16 with a
+    probability proportional to its distance from the lower one (section 2.1). No package makes the
+    same draws: torchao's `AdamW(bf16_stochastic_round=True)` is the same in the mean.
 
     Args:
         learning_rate, b1, b2, eps, weight_decay, mask: as for `adamw`.

@@ -1,4 +1,4 @@
-"""One dense layer as a plain dict, begun as PyTorch begins its `Linear`."""
+"""One dense layer as a plain dict, initialised like PyTorch's `Linear`."""
 
 from __future__ import annotations
 

@@ -22,17 +22,17 @@ class Problem:
     Args:
         name: what it is called in maps and errors.
         init: `init(key, **hyperparameters)` -> parameters.
-        loss: `loss(params, batch, **hyperparameters)` -> scalar: what the gradient is taken of.
+        loss: `loss(params, batch, **hyperparameters)` -> scalar, which is differentiated.
         data: `data(key, **hyperparameters)` -> what a run learns from, drawn once when it begins.
             None where there is nothing to draw.
         batch: `batch(key, step, [data], **hyperparameters)` -> batch; `key` is new each step,
             `step` counts from 0. None where every step sees the whole data, or needs none: its
             batch is then the data, or None.
         objective: `objective(params, [data], **hyperparameters)` -> scalar: the loss without the
-            batch's noise. None where the loss itself is that.
+            batch's noise. None where the loss itself has no such noise.
         metrics: `metrics(params, [data], **hyperparameters)` -> named values, computed once at the
             end.
-        project: `project(params, **hyperparameters)` -> the nearest parameters that are allowed.
+        project: `project(params, **hyperparameters)` -> the nearest feasible parameters.
         optimum: the least value of the objective, or a bound below it.
         target: the objective at which a run counts as converged; None to go by `tolerance`.
         tolerance: without a `target`, the share of the initial distance to the optimum that may be

@@ -16,7 +16,7 @@ class Data(NamedTuple):
     """Rows to learn from and rows to test on.
 
     Inputs have shape (rows, features); targets are int32 classes (rows,) or floats (rows, outputs).
-    Integer targets are what makes a source one of classes.
+    Integer targets make a source one of classes.
     """
 
     inputs: Any
@@ -41,12 +41,12 @@ class Source:
     """What a sweep can vary about the data, with the defaults."""
 
     def rows(self, key: jax.Array, **values: Any) -> Data:
-        """The data of a run as JAX's arrays; of `values` those that the source has are used."""
+        """The data of a run as JAX arrays; of `values` only the source's own are used."""
         drawn = self.draw(key, **{name: values[name] for name in self.hyperparameters})
         return Data(*map(jnp.asarray, drawn))
 
     def then(self, name: str, change: Callable[..., Data], **hyperparameters: float) -> Source:
-        """The source whose data go through `change(key, data, **hyperparameters)` as well."""
+        """This source with its data passed through `change(key, data, **hyperparameters)`."""
         return Source(
             f"{self.name}, {name}",
             partial(_then, self, change, tuple(hyperparameters)),
@@ -64,7 +64,7 @@ def _then(
 
 
 def shapes(source: Source) -> Data:
-    """What `source` draws, as shapes and dtypes; JAX's backend is not started by it.
+    """What `source` draws, as shapes and dtypes, without starting JAX's backend.
 
     Raises:
         TypeError: `source` is not a `Source`.
@@ -87,7 +87,7 @@ def shapes(source: Source) -> Data:
                 f"{targets.shape}: must have as many rows"
             )
     for name, targets in drawn[0]._asdict().items():
-        # What is drawn by the key has no values yet.
+        # What is drawn with the key has no values yet.
         if "targets" in name and not isinstance(targets, jax.core.Tracer):
             _check_classes(source, name, np.asarray(targets))
     return found

@@ -31,11 +31,11 @@ def dictionary_learning() -> Problem:
     `codes = relu(encoder(x))`, `reconstruction = decoder(dictionary @ codes)`, where the encoder
     is 10 -> 8, the dictionary 5 x 8 (a column is an atom) and the decoder 5 -> 10. The loss is
     the mean square over all entries, plus `l1` times the sum of the absolute codes of all
-    samples. Every step sees all samples, drawn from N(0, 1) once a run. Layers begin as
+    samples. Every step sees all samples, drawn from N(0, 1) once a run. Layers are initialised like
     PyTorch's `Linear`, the dictionary from N(0, 1).
 
-    A reconstruction has rank 5, so no run can leave less than the mean square that PCA leaves:
-    its `floor`. The objective is the loss less that floor, and 0 a bound below it.
+    A reconstruction has rank 5, so no run can leave less than the mean square that PCA leaves: its
+    `floor`. The objective is the loss minus that floor, so 0 is a lower bound of it.
 
     Metrics: `mse`, the mean square alone; `floor`; `largest_atom` and `smallest_atom`, lengths of
     atoms; `atom_spread`, log10 of their ratio; `dead_codes`, codes that are 0 for every sample.
@@ -65,7 +65,7 @@ def _init(key: jax.Array, **_: Any) -> Parameters:
 def _data(key: jax.Array, **_: Any) -> Samples:
     rows = jax.random.normal(key, (_SAMPLES, _FEATURES))
     centred = rows - rows.mean(axis=0, keepdims=True)
-    # In ascending order: what is left are the directions that PCA gives up.
+    # In ascending order: the first are the directions that PCA drops.
     variances = jnp.linalg.eigvalsh(centred.T @ centred / _SAMPLES)
     return Samples(rows, variances[: _FEATURES - _RANK].sum() / _FEATURES)
 

@@ -27,11 +27,11 @@ def fractal_net(
 
     Sohl-Dickstein 2024 (arXiv 2402.06184) and its notebook: 16 inputs, 16 hidden units, 1 output;
     the gain is sqrt(2), and 1 for "linear". Parameters, inputs and targets are all N(0, 1), drawn
-    once from `draw`: every run of a map, whatever its seed, starts at one point and sees one set
-    of data, so that the hyperparameters alone make the picture. `offset` is added to the initial
+    once from `draw`: every run of a map, whatever its seed, starts at the same point and sees the
+    same data, so that the hyperparameters alone make the picture. `offset` is added to the initial
     W0. Full batch unless `batch_size` rows are drawn with replacement each step; the objective is
-    always the loss on all rows. The paper's maps have a rate for each layer, float64, 500 steps.
-    Data lie in columns, so that a map of many networks is one plain matrix product.
+    always the loss on all rows. The paper's maps have a learning rate for each layer, float64 and
+    500 steps. Data lie in columns, so that a map of many networks is one plain matrix product.
 
     Args:
         hidden_activation: "tanh", "relu" or "linear".

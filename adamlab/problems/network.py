@@ -39,14 +39,14 @@ def network(
     `network((64, 10))` is a linear model. Batch norm goes before each activation (Ioffe & Szegedy
     2015) and, with `input_norm`, on the inputs; it always takes the statistics of the rows it
     is given, so there is no running state. `residual` adds a hidden layer's input to its output
-    where they have one width (He et al. 2016).
+    where their widths are equal (He et al. 2016).
 
     Args:
         widths: number of units, two or more, each >= 1.
         activation: "relu", "tanh", "gelu" or "identity".
         batch_norm: whether hidden layers are normalised.
         input_norm: whether the inputs are normalised.
-        residual: whether hidden layers of one width are bridged.
+        residual: whether hidden layers of equal width get a skip connection.
         initializer: of the kernels: "lecun_normal" (Flax), "glorot_uniform" (Keras), "torch"
             (uniform within 1/sqrt(inputs), biases too) or "he_normal"; other biases are 0.
 
@@ -70,7 +70,7 @@ def with_gain(params: Any, gain: Any) -> Any:
 
 
 def matrices(params: Any) -> list[jax.Array]:
-    """The leaves of `params` that are no biases or norms: those of two dimensions or more."""
+    """The leaves of `params` that are not biases or norms: those of two dimensions or more."""
     return [p for p in jax.tree.leaves(params) if p.ndim > 1]
 
 
@@ -116,7 +116,7 @@ def _functions(
     }
 
     class Network(nnx.Module):
-        """Linear layers with what stands between them."""
+        """Linear layers with activations and norms between them."""
 
         def __init__(self, rngs: nnx.Rngs) -> None:
             dtype = jnp.result_type(float)

@@ -21,11 +21,11 @@ def rough_loss() -> Problem:
 
     100 inputs from N(0, 1); targets are a linear map of them, its weights from N(0, 1/10), plus
     Gaussian noise of standard deviation 0.1. Both are drawn once a run, and every step sees all of
-    them. Layers begin as PyTorch's `Linear`. The ripples have kinks wherever `frequency` times
-    an output is a multiple of pi; their slope is up to `roughness * frequency` an output. The
-    loss is bounded below by 0, and larger at its least.
+    them. Layers are initialised like PyTorch's `Linear`. The ripples have kinks wherever
+    `frequency` times an output is a multiple of pi; their slope is up to `roughness * frequency`
+    per output. The loss is bounded below by 0, but its minimum is larger.
 
-    Metrics: `mse`, the mean square alone; `ripple`, the other term before `roughness`.
+    Metrics: `mse`, the mean square alone; `ripple`, the other term without `roughness`.
     """
     return Problem(
         name="rough-loss",

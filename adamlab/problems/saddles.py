@@ -14,9 +14,10 @@ def saddle() -> Problem:
     """`steepness * x**2 / 2 - y**2 / 2 + y**4 / 4`: a saddle at 0, minima of -1/4 at (0, +-1).
 
     Starts at (1, +-`offset`), the sign by the key, plus Gaussian `scatter` (its standard
-    deviation): with both at 0 on the ridge `y = 0`, whose slope leads into the saddle and where
-    only noise leads out. Along y gradient descent grows by a factor of 1 + its rate a step. `noise`
-    is the standard deviation of the Gaussian noise on each gradient; the objective has none.
+    deviation): with both at 0 it starts on the ridge `y = 0`, whose slope leads into the saddle and
+    which only noise leaves. Along y, gradient descent moves away by a factor of 1 + its rate a
+    step. `noise` is the standard deviation of the Gaussian noise on each gradient; the objective
+    has none.
 
     Metrics: `escaped`, 1 if the objective ends below -1/8, half way down from the saddle, else 0;
     `distance` from the nearer minimum.

@@ -65,7 +65,7 @@ def linear_data(samples: int = 100, features: int = 10, noise: float = 0.1) -> S
 
 @lru_cache(maxsize=8)
 def _load(table: str, pixels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs and targets in an order fixed for good."""
+    """Inputs and targets in a fixed random order."""
     from sklearn import datasets
 
     options = {"scaled": False} if table == "diabetes" else {}

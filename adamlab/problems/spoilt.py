@@ -1,6 +1,6 @@
-"""What is done to a source's rows, to spoil them or to mend that.
+"""Changes to a source's rows, to spoil them or to mend that.
 
-It is composed: `mislabelled(rescaled(wine()))` is wine in other units with wrong labels.
+They compose: `mislabelled(rescaled(wine()))` is wine in other units with wrong labels.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _check_targets(source: Source, what: str, kind: Any) -> None:
 
 
 def few(source: Source, rows: int) -> Source:
-    """The first `rows` train rows of `source` alone, for something to overfit; all test rows.
+    """Only the first `rows` train rows of `source`, few enough to overfit; all test rows.
 
     Raises:
         TypeError: `rows` is not an integer, or `source` not a `Source`.
@@ -46,12 +46,12 @@ def standardized(source: Source) -> Source:
 
 
 def rescaled(source: Source) -> Source:
-    """All features times `feature_scale`; from the first to the last times 1 to `feature_ratio`."""
+    """All features times `feature_scale`, and from first to last times 1 to `feature_ratio`."""
     return source.then("rescaled", _rescale, feature_scale=1.0, feature_ratio=1.0)
 
 
 def mislabelled(source: Source) -> Source:
-    """The share `label_noise` of the train rows has a class drawn at random from the others.
+    """A share `label_noise` of the train rows gets a class drawn at random from the others.
 
     Raises:
         TypeError: `source` is not a `Source`.
@@ -62,7 +62,7 @@ def mislabelled(source: Source) -> Source:
 
 
 def imbalanced(source: Source) -> Source:
-    """The second half of the classes is rarer than the first by `imbalance`, among train rows.
+    """The second half of the classes is rarer by the factor `imbalance`, among train rows.
 
     Rows are drawn with replacement, as many as there were; the test rows stay as they are.
 
@@ -75,10 +75,10 @@ def imbalanced(source: Source) -> Source:
 
 
 def with_outliers(source: Source, kind: str = "targets") -> Source:
-    """The share `outliers` of the train rows has Gaussian noise of ten deviations added.
+    """A share `outliers` of the train rows gets Gaussian noise of ten standard deviations added.
 
     Args:
-        source: a regression, where it is the targets that are spoilt.
+        source: a regression, if the targets are spoilt.
         kind: what is spoilt, "targets" or "inputs".
 
     Raises:
@@ -100,7 +100,7 @@ def _standardize(key: jax.Array, data: Data) -> Data:
     del key
     inputs, test_inputs = floating(data.inputs), floating(data.test_inputs)
     mean, deviation = (f(inputs, axis=0, keepdims=True) for f in (jnp.mean, jnp.std))
-    # Equal values have a deviation too: what rounding leaves of it.
+    # Equal values have a deviation too, from rounding.
     varies = (inputs != inputs[:1]).any(axis=0, keepdims=True)
     deviation = jnp.where(varies, deviation, 1)
     return data._replace(

@@ -114,7 +114,7 @@ def supervised(
 def with_input_noise(problem: Problem) -> Problem:
     """`problem`, a supervised one, with Gaussian noise on the inputs of every batch, new each step.
 
-    Its deviation is the hyperparameter `input_noise`. The objective stays without it.
+    Its standard deviation is the hyperparameter `input_noise`. The objective stays without noise.
 
     Raises:
         ValueError: `problem` has no batches, or a hyperparameter `input_noise` already; at its
@@ -128,7 +128,7 @@ def with_input_noise(problem: Problem) -> Problem:
 def penalized(problem: Problem) -> Problem:
     """`problem` with `l1 * sum |w| + l2 * sum w**2` over the matrices in its loss.
 
-    The objective stays as it was, the penalty left out.
+    The objective stays as it was, without the penalty.
 
     Raises:
         ValueError: `problem` has no objective, or a hyperparameter `l1` or `l2` already; at its

@@ -1,4 +1,4 @@
-"""One step of an exponential running average, and the form it is stored in."""
+"""One step of an exponential moving average, and the weight it has gathered."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from adamlab.stages._decay_rate import DecayRate, Scalar, decay_at, mass_of
 from adamlab.stages.numerics import average_dtype, lerp, widen
 
 _NOTHING_LEFT = -1e4
-"""A sum of logs at which nothing of what was before is left; log 0 is not finite."""
+"""A sum of logs so low that nothing earlier is left: a finite stand-in for log 0."""
 
 
 class Step(NamedTuple):
-    """What a decay rate comes to at one step."""
+    """A decay rate evaluated at one step."""
 
     weight: Scalar
     """1 - b: the weight of the newest value."""
@@ -26,16 +26,16 @@ class Step(NamedTuple):
     previous_mass: Any
     """The weight gathered before it."""
     log_decay: jax.Array | None
-    """The sum of log b so far and what rounding has taken from it, where b follows a schedule."""
+    """The sum of log b so far and its rounding error, where b follows a schedule."""
 
 
 def start_log_decay(rate: DecayRate | None) -> jax.Array | None:
-    """What a stage's state holds for `rate` from the start; None unless it follows a schedule."""
+    """The initial state for `rate`; None unless it follows a schedule."""
     return jnp.zeros([2], average_dtype()) if callable(rate) else None
 
 
 def step_at(rate: DecayRate, log_decay: jax.Array | None, steps_done: jax.Array) -> Step:
-    """What `rate` comes to after `steps_done` steps, `log_decay` being what the state holds."""
+    """`rate` evaluated after `steps_done` steps; `log_decay` is its state."""
     decay = decay_at(rate, steps_done)
     log = jnp.asarray(decay.log, average_dtype())
     if log_decay is None:
@@ -48,9 +48,9 @@ def step_at(rate: DecayRate, log_decay: jax.Array | None, steps_done: jax.Array)
 
 
 def _add(total: jax.Array, term: jax.Array) -> jax.Array:
-    """A sum and what rounding has taken from it, with `term` added.
+    """A sum and its rounding error, with `term` added.
 
-    Knuth's two-sum: of a hundred thousand small logs a plain float32 sum is off by some 1e-4.
+    Knuth's two-sum: a plain float32 sum of a hundred thousand small logs is off by about 1e-4.
     """
     term = term + total[1]
     both = total[0] + term
@@ -59,7 +59,7 @@ def _add(total: jax.Array, term: jax.Array) -> jax.Array:
 
 
 def fold(average: Any, new: Any, weight: Scalar) -> Any:
-    """The trees' average moved towards `new`, in float32 or wider."""
+    """The tree `average` moved towards the tree `new`, in float32 or wider."""
 
     def move(a: jax.Array, x: jax.Array) -> jax.Array:
         a, x = widen(a), widen(x)

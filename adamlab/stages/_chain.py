@@ -54,23 +54,25 @@ _PHRASE: dict[Kind | None, str] = {
 def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
     """Apply `stages` in order, as `optax.chain` does, after checking that each fits the next.
 
-    A stage takes a gradient, moments or a direction and gives one of them. A gradient may stand
-    where a direction is asked for (that is gradient descent). Optax's own transforms know no
-    kinds: they fit anywhere but between `track_moments` and `precondition`, where they would act
-    on the averages and the step count alike. The chain is again a stage.
+    A stage takes a gradient, moments or a direction and gives one of them. A gradient may stand in
+    for a direction (that is gradient descent). Optax's own transforms declare no kinds: they fit
+    anywhere except between `track_moments` and `precondition`, where they would act on the averages
+    and the step count alike. The chain is itself a stage.
 
-    Each stage's `init` sees what the one before hands on, so that a second moment kept in blocks
-    keeps its blocks. The stages after `precondition` are given the moments that it saw, as the
-    extra argument `moments`.
+    Each stage's `init` sees what the stage before it hands on, so that a block-wise second moment
+    keeps its blocks. Stages after `precondition` get the moments that it saw as the extra argument
+    `moments`.
 
-    The learning rate is checked too, for what stands before it and behind: adamlab's own. Optax's,
-    and what stands in an `optax.masked`, are taken where they are; decays have a mask of their own.
+    Each stage's side of the learning rate is checked too, but only for adamlab's stages: Optax's
+    transforms, and stages inside `optax.masked`, are accepted anywhere. The decay stages take a
+    mask of their own.
 
     Raises:
-        TypeError: one of `stages` is no gradient transformation.
+        TypeError: one of `stages` is not a gradient transformation.
         ValueError: there are no stages, two neighbours do not fit, the chain starts or ends in
-            moments, a stage stands on the wrong side of the learning rate, two rates turn the
-            descent into a climb, or a bias is corrected of what is no average any more.
+            moments, a stage stands on the wrong side of the learning rate, two rates would turn the
+            descent into an ascent, or a bias correction stands after a stage that mixes something
+            else into `mu`.
     """
     takes, gives = _check_kinds(stages)
     _check_bias(stages)
@@ -106,7 +108,7 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
             )
         if params is not None:
             check_same_form(updates, params)
-        # NumPy's float64 is not computed in where JAX has no float64.
+        # NumPy's float64 becomes float32 where JAX has no float64.
         updates, params = (jax.tree.map(jnp.asarray, tree) for tree in (updates, params))
         refuse_integers("gradient", updates)
         for name in trees:
@@ -146,7 +148,7 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
 
 
 def _tell_other_state(error: Exception, init: Any, state: Any, params: Any) -> None:
-    """Note where the state is not of the form that these parameters ask for, if so."""
+    """Add a note on the first place where the state's form is not what these parameters require."""
     asked, found = (
         {jax.tree_util.keystr(path): jnp.shape(x) for path, x in jax.tree.leaves_with_path(tree)}
         for tree in (jax.eval_shape(init, params), state)
@@ -161,7 +163,7 @@ def _tell_other_state(error: Exception, init: Any, state: Any, params: Any) -> N
 def _lagging_last(
     stages: list[optax.GradientTransformationExtraArgs], states: list[Any], like: Any
 ) -> list[Any]:
-    """The new states, with what a stage has handed on as it was written after those behind it."""
+    """The new states, with each `lagging` field written after the states of later stages."""
     near = partial(is_like, params=like)
     for place, stage in enumerate(stages):
         lagging = about(stage).lagging
@@ -175,7 +177,7 @@ def _lagging_last(
 
 
 def _example(extra_arg: str, params: Any) -> Any:
-    """What has the form of an extra argument: but for the loss a tree like the parameters."""
+    """A stand-in for an extra argument: a scalar for the loss, else a tree like the parameters."""
     return jnp.zeros([]) if extra_arg == "value" else params
 
 
@@ -184,9 +186,9 @@ def _takes_direction(stage: optax.GradientTransformation) -> bool:
 
 
 def _check_sides(sides: tuple[tuple[str, Side], ...]) -> None:
-    """Where there is a learning rate, refuse what stands on the wrong side of it.
+    """Refuse stages on the wrong side of the learning rate, where there is one.
 
-    Of several rates one on the right side will do.
+    With several rates, a stage must be on the right side of at least one.
     """
     rates = [place for place, (_, side) in enumerate(sides) if side in ("at", "descent")]
     if not rates:
@@ -211,9 +213,9 @@ def _check_sides(sides: tuple[tuple[str, Side], ...]) -> None:
 
 
 def _check_bias(stages: tuple[optax.GradientTransformation, ...]) -> None:
-    """Refuse a correction of `mu` behind what was mixed into it, unless one stands before as well.
+    """Refuse to correct `mu` after something was mixed into it, unless it was corrected before.
 
-    The mass is that of the average alone.
+    `mu_mass` is the mass of the average alone.
     """
     mixture, corrected = "", False
     for stage in stages:
@@ -232,7 +234,7 @@ def _check_bias(stages: tuple[optax.GradientTransformation, ...]) -> None:
 def _check_kinds(
     stages: tuple[optax.GradientTransformation, ...],
 ) -> tuple[Kind | None, Kind | None]:
-    """What the chain takes and gives; None for both where no stage knows its kinds."""
+    """What the chain takes and gives; None for both where no stage declares its kinds."""
     if not stages:
         raise ValueError("chain() got no stages: it needs at least one")
     takes: Kind | None = None

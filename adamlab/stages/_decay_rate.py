@@ -24,22 +24,22 @@ _LEAST = 1e-30
 class OneMinus:
     """A decay rate b given by its complement: `b2=OneMinus(1e-3)` is b2 = 0.999.
 
-    float32 holds 1 - b to seven digits but b = 0.99999 to only two digits of 1 - b, so a traced
-    or swept decay rate is carried this way. `value` is a scalar in (0, 1].
+    float32 holds 1 - b to seven digits, but b = 0.99999 only to two digits of 1 - b, so a traced or
+    swept decay rate is carried this way. `value` is a scalar in (0, 1].
     """
 
     value: Any
 
 
 ConstantDecay = Scalar | OneMinus
-"""A decay rate that stays the same: a number in [0, 1) or an `OneMinus`."""
+"""A decay rate that stays the same: a number in [0, 1) or a `OneMinus`."""
 
 DecayRate = ConstantDecay | Callable[[jax.Array], Any]
 """A decay rate: a `ConstantDecay`, or a schedule that gives one for the number of steps done."""
 
 
 class Decay(NamedTuple):
-    """A decay rate b as the two quantities that are computed with."""
+    """A decay rate b as the two quantities used in computation."""
 
     complement: Scalar
     """1 - b."""
@@ -77,7 +77,7 @@ def decay_at(rate: DecayRate, steps_done: jax.Array | np.integer) -> Decay:
     """`rate` at a step, in Python floats where it is a Python number: float32 would round 1 - b.
 
     Raises:
-        TypeError: it is a decay rate in bfloat16 or float16, which hold no rate near 1.
+        TypeError: the decay rate is in bfloat16 or float16, which cannot represent rates near 1.
         ValueError: a schedule gives a Python number outside [0, 1).
     """
     given = at_step(rate, steps_done)
@@ -100,7 +100,7 @@ def decay_at(rate: DecayRate, steps_done: jax.Array | np.integer) -> Decay:
 
 @jax.custom_jvp
 def _log(b: jax.Array) -> jax.Array:
-    """The logarithm, of 1e-30 where b is less: b**t and its derivative are right at b = 0 too."""
+    """`log(max(b, 1e-30))`, so that b**t and its derivative are right at b = 0 too."""
     return jnp.log(jnp.maximum(b, _LEAST))
 
 
@@ -111,7 +111,7 @@ def _log_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax
 
 
 def check_constant_decay(name: str, rate: Any) -> None:
-    """Refuse a schedule where only one decay rate for all steps will do, and one out of range."""
+    """Refuse a schedule where the decay rate must be constant, and a rate out of range."""
     if callable(rate):
         raise TypeError(f"{name}={rate!r}: must be a number in [0, 1) or OneMinus, not a schedule")
     check_decay(name, rate)
@@ -125,11 +125,11 @@ def complement_of(name: str, rate: Any) -> Scalar:
         ValueError: a concrete one is outside [0, 1).
     """
     check_constant_decay(name, rate)
-    return decay_at(rate, np.int32(0)).complement  # an array of JAX would start it
+    return decay_at(rate, np.int32(0)).complement  # a JAX array would initialise JAX
 
 
 def plain_decay(name: str, rate: Any) -> Any:
-    """A decay rate as one number, for what computes with the number itself.
+    """A decay rate as a plain number, for code that computes with b itself.
 
     Raises:
         TypeError: it is a schedule.
@@ -148,4 +148,4 @@ def mass_of(log_decay_sum: jax.Array) -> jax.Array:
 @mass_of.defjvp
 def _mass_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
     (total,), (change,) = primals, tangents
-    return mass_of(total), -jnp.exp(total) * change  # expm1's own would be 0 where the mass is 1
+    return mass_of(total), -jnp.exp(total) * change  # expm1's own derivative: 0 where the mass is 1

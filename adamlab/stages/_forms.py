@@ -1,4 +1,4 @@
-"""The form of a tree: what must be like the parameters, and what is made like them."""
+"""The structure and shapes of trees: what must match the parameters, and what is made like them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from adamlab.stages.numerics import wide_dtype
 
 
 def gradient_like(params: Any) -> Any:
-    """What a stage's `init` got, as a tree like the parameters, in a chain or outside."""
+    """A tree like the parameters, from what a stage's `init` was given, in a chain or outside."""
     return params.grad if isinstance(params, Moments) else params
 
 
 def zeros_like_field(field: str, params: Any) -> Any:
-    """Zeros in the shape of `nu` or `rate`, from what a stage's `init` got."""
+    """Zeros in the shape of `nu` or `rate`, from what a stage's `init` was given."""
 
     def zeros(p: Any, value: Any) -> jax.Array:
         real = jax.ShapeDtypeStruct(value.shape, jnp.finfo(value.dtype).dtype)
@@ -63,7 +63,7 @@ def _place(path: Any) -> str:
 
 
 def refuse_integers(what: str, tree: Any) -> None:
-    """Refuse a tree with leaves that are no floating arrays."""
+    """Refuse a tree with leaves that are not floating-point arrays."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if not jnp.issubdtype(leaf.dtype, jnp.inexact):
             raise TypeError(
@@ -73,7 +73,7 @@ def refuse_integers(what: str, tree: Any) -> None:
 
 
 def check_same_form(updates: Any, params: Any) -> None:
-    """Refuse gradients whose tree or shapes are not the parameters', and complex ones of reals."""
+    """Refuse gradients of another tree or shape than the parameters, or complex for real ones."""
     ours: Any = jax.tree.structure(updates)
     theirs: Any = jax.tree.structure(params)
     if ours != theirs:
@@ -96,7 +96,7 @@ def check_same_form(updates: Any, params: Any) -> None:
 
 
 def same_form(value: Any, updates: Any) -> bool:
-    """Whether `value` is a tree of the structure and the shapes of `updates`."""
+    """Whether `value` has the tree structure and the shapes of `updates`."""
     ours: Any = jax.tree.structure(value)
     theirs: Any = jax.tree.structure(updates)
     pairs = zip(jax.tree.leaves(value), jax.tree.leaves(updates), strict=False)
@@ -104,13 +104,13 @@ def same_form(value: Any, updates: Any) -> bool:
 
 
 def is_like(value: Any, params: Any) -> bool:
-    """Whether `value` is floating, of the structure and the shapes of `params`; a count is not."""
+    """Whether `value` is floating-point, with the structure and shapes of `params`."""
     kinds = [getattr(x, "dtype", np.dtype(int)) for x in jax.tree.leaves(value)]
     return all(jnp.issubdtype(k, jnp.inexact) for k in kinds) and same_form(value, params)
 
 
 def like_gradients(name: str, value: Any, updates: Any) -> Any:
-    """The extra argument `name` as arrays, refused where it is no tree like the gradients."""
+    """The extra argument `name` as arrays, refused unless it is a tree like the gradients."""
     value = jax.tree.map(jnp.asarray, value)
     if not same_form(value, updates):
         nodes = jax.tree.leaves(updates, is_leaf=lambda x: isinstance(x, optax.MaskedNode))
@@ -125,7 +125,7 @@ def like_gradients(name: str, value: Any, updates: Any) -> Any:
 
 
 def refuse_foreign(grads: Any, updates: Any) -> None:
-    """Refuse gradients whose shapes their averages have widened, where no parameters tell."""
+    """Refuse gradients that were broadcast to other shapes, where no parameters were given."""
     for (path, g), u in zip(
         jax.tree_util.tree_leaves_with_path(grads), jax.tree.leaves(updates), strict=True
     ):

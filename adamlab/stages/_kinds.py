@@ -1,4 +1,4 @@
-"""The types of stage by their two doors, and by their side of the learning rate."""
+"""The types of stage, by what they take and give and by their side of the learning rate."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from adamlab.stages.numerics import cast_like, promoting
 
 Kind = Literal["gradient", "moments", "direction"]
 Side = Literal["before", "at", "descent", "after"]
-"""Where a stage of the direction stands by the learning rate; `descent` is one that turns round."""
+"""A direction stage's side of the learning rate; `descent` is a rate that flips the sign."""
 Bias = Literal["corrects", "mixes"]
-"""What a stage has to do with the bias of mu: it corrects it, or mixes in what no mass corrects."""
+"""A stage's effect on the bias of mu: it corrects it, or mixes in what no mass corrects."""
 
 
 class MissingArgumentError(ValueError):
     """A stage's `update` was called without an extra argument that it needs."""
 
     def __init__(self, stage: str, name: str):
-        """`stage` and `name`: what needs it, and what it is called."""
+        """`stage` needs the extra argument called `name`."""
         super().__init__(_missing_extra(stage, name))
         self.stage, self.name = stage, name
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """For pickle, which would build it from its text: it may come from another process."""
+        """For pickle, which would rebuild it from its message: it may come from another process."""
         return type(self), (self.stage, self.name)
 
 
 class About(NamedTuple):
-    """What a stage says of itself to the chain that it stands in: `about` of its `update`."""
+    """What a stage tells the chain about itself, as the attribute `about` of its `update`."""
 
     parts: tuple[str, ...]
     """The names of the stages that it is made of, in order."""
     extra_args: tuple[str, ...] = ()
     lagging: tuple[str, ...] = ()
     sides: tuple[tuple[str, Side], ...] = ()
-    """Those of its parts that have a side of the learning rate, in order, each with its side."""
+    """The parts that have a side of the learning rate, in order, each with its side."""
     bias: Bias | None = None
 
 
@@ -79,23 +79,22 @@ class Stage(optax.GradientTransformationExtraArgs):
             init: from the parameters to the state; in a chain a stage that takes moments sees
                 a `Moments` of shapes instead.
             update: `update(value, state, *, params, **extra_args)` returns the new value and state;
-                it takes any further keywords, for what other stages are passed.
-            needs: the fields of `Moments` that may not be None, or "params".
-            extra_args: keyword arguments of `update` that are trees like the parameters, such as
-                "hessian_diag", or "value", the loss; without one `update` raises
-                `MissingArgumentError`.
-                "moments" are those that the direction was made from: a chain passes them to all
-                stages after it.
-            lagging: the fields of the state that it hands on as they were: a chain has XLA write
-                them after the states behind it, for which it would else keep a copy.
+                it must accept further keywords, which are meant for other stages.
+            needs: the fields of `Moments` that must not be None, or "params".
+            extra_args: keyword arguments that `update` requires: trees like the parameters, such as
+                "hessian_diag", or "value", the loss; `update` raises `MissingArgumentError` where
+                one is missing. "moments" are those that the direction was made from; a chain passes
+                them to all later stages.
+            lagging: the fields of the state whose old values it hands on: a chain makes XLA write
+                them after the states of later stages, for which it would otherwise keep a copy.
             label: what the stage was built with, for `parts_of`.
-            bias: what it has to do with the bias of `mu`, which a chain then has corrected before
-                anything is mixed into it.
-            side: where it stands by the learning rate; None for the side of its class.
+            bias: its effect on the bias of `mu`, which a chain requires to be corrected before
+                anything is mixed in.
+            side: its side of the learning rate; None for that of its class.
 
         Raises:
             TypeError: the class is `Stage` itself.
-            ValueError: `needs` holds a name that is unknown; `init` finds that `lagging` does.
+            ValueError: `needs` holds an unknown name, or `init` finds one in `lagging`.
         """
         if not isinstance(name, str):
             raise TypeError(f"name={name!r}: must be a string, which comes first")
@@ -176,7 +175,7 @@ class Stage(optax.GradientTransformationExtraArgs):
         needs: tuple[str, ...] = (),
         side: Side | None = None,
     ) -> Self:
-        """The same transformation as a stage called `name`, which keeps the updates' dtypes."""
+        """The same transformation as a stage called `name` that keeps the updates' dtypes."""
         extended = optax.with_extra_args_support(transform)
 
         def update(updates: Any, old: Any, params: Any, **extra_args: Any) -> tuple[Any, Any]:
@@ -199,7 +198,7 @@ class GradientToMoments(Stage):
 
 
 class GradientToDirection(Stage):
-    """A whole optimizer, or one from the gradient to a direction not yet scaled."""
+    """A whole optimizer, or all of one that comes before the learning rate."""
 
     takes, gives = "gradient", "direction"
 
@@ -226,13 +225,13 @@ class DirectionToDirection(Stage):
 
 
 class DirectionBeforeRate(DirectionToDirection):
-    """Makes of the direction what the learning rate is still to multiply: decay, a trust ratio."""
+    """Changes the direction before the learning rate multiplies it: decay, a trust ratio."""
 
     side = "before"
 
 
 class DirectionTimesRate(DirectionToDirection):
-    """Multiplies the direction by the learning rate: it is then the update."""
+    """Multiplies the direction by the learning rate, which makes it the update."""
 
     side = "at"
 
@@ -249,13 +248,13 @@ def name_of(transform: optax.GradientTransformation) -> str:
 
 
 def about(transform: optax.GradientTransformation) -> About:
-    """What `transform` says of itself; of another library's only the name is known."""
+    """What `transform` tells about itself; for another library's transform, only its name."""
     own: About | None = getattr(transform.update, "about", None)
     return About((name_of(transform),)) if own is None else own
 
 
 def label_of(part: Any, usual: str) -> str:
-    """What a stage built with `part` is labelled; nothing where it is the usual one, or none."""
+    """The label of a stage built with `part`; empty where that is the usual one, or None."""
     return "" if part is None or part.name == usual else str(part.name)
 
 
@@ -265,7 +264,7 @@ def parts_of(transform: optax.GradientTransformation) -> tuple[str, ...]:
 
 
 def extra_args_of(transform: optax.GradientTransformation) -> tuple[str, ...]:
-    """The extra arguments that `transform` says it cannot do without."""
+    """The extra arguments that `transform` declares as required."""
     return about(transform).extra_args
 
 

@@ -17,7 +17,7 @@ FIELD_HINTS = {
     "nu_gathered": "an average as the second moment; give track_moments a b2",
     "rate": "rates; put to_rate() before it",
 }
-"""What a field of `Moments` that is None would be, and what to do about it."""
+"""What each field of `Moments` holds, and what to do where it is None."""
 
 
 class Moments(NamedTuple):
@@ -34,19 +34,19 @@ class Moments(NamedTuple):
     nu: Any
     """Second moment, or None where none is tracked."""
     mu_mass: Any
-    """Scalar: what `mu` is still to be divided by, `1 - b1**t` for a constant b1.
+    """Scalar that `mu` is still to be divided by: `1 - b1**t` for a constant b1.
 
-    A tree like `mu` where each element has a b1 of its own; None where there is no bias, or none
-    any more.
+    A tree like `mu` where each element has its own b1; None where there is no bias, or it is
+    already corrected.
     """
     nu_mass: Any
-    """Scalar: what `nu` is still to be divided by, `1 - b2**t` for a constant b2; or None."""
+    """Scalar that `nu` is still to be divided by: `1 - b2**t` for a constant b2; or None."""
     count: Any
     """Scalar int32 array: the number of this step, from 1."""
     rate: Any = None
-    """What each element of `mu` is multiplied by, where a stage has put it in `nu`'s place."""
+    """A multiplier for each element of `mu`, where a stage such as `to_rate` has made one."""
     mu_gathered: Any = None
-    """The weight that `mu` has gathered, corrected for or not: how young it is."""
+    """The weight that `mu` has gathered, corrected for or not: it grows from 0 to 1."""
     nu_gathered: Any = None
     """The weight that `nu` has gathered, corrected for or not."""
 
@@ -56,11 +56,11 @@ class Moments(NamedTuple):
         return self.count - 1
 
     def with_mu(self, mu: Any, mass: Any) -> Self:
-        """These with a newly averaged first moment, which has gathered `mass`."""
+        """These moments with a new average as the first, which has gathered `mass`."""
         return self._replace(mu=mu, mu_mass=mass, mu_gathered=mass)
 
     def with_nu(self, nu: Any, mass: Any) -> Self:
-        """These with a newly averaged second moment, which has gathered `mass`."""
+        """These moments with a new average as the second, which has gathered `mass`."""
         return self._replace(nu=nu, nu_mass=mass, nu_gathered=mass)
 
 
@@ -68,7 +68,7 @@ def require_moments(stage: str, value: Any) -> Moments:
     """`value` as the `Moments` that `stage` needs.
 
     Raises:
-        TypeError: it is something else, or a transform that knows no Moments has changed it.
+        TypeError: it is something else, or a transform unaware of `Moments` has changed it.
     """
     if not isinstance(value, Moments):
         raise TypeError(
@@ -91,7 +91,7 @@ def require_fields(name: str, moments: Moments, needs: tuple[str, ...]) -> None:
 
 
 def check_change(name: str, before: Moments, after: Moments) -> None:
-    """Refuse moments of other shapes, and a `nu` that the rates made of it do not follow.
+    """Refuse moments of other shapes, and a `nu` that changed after rates were made from it.
 
     `nu` and `rate` may broadcast to the gradient's shape.
     """

@@ -60,7 +60,7 @@ class NuTracker:
         wide = jax.tree.map(widen, unpack(kept, moments.grad))
 
         def fold_leaf(g: jax.Array, m: Any, m_before: Any, old: Any) -> tuple[Any, jax.Array]:
-            if float(jnp.finfo(g.dtype).max) < largest_tame(g):  # float16: as mu has infinity
+            if float(jnp.finfo(g.dtype).max) < largest_tame(g):  # float16, cut off as it is for mu
                 g = tame(g)
             g = widen(g)
             old = jax.tree.map(lambda v: v.astype(np.promote_types(v.dtype, real_dtype(g))), old)
@@ -78,7 +78,7 @@ class NuTracker:
 
 
 def _look_back(moments: Moments, first: float | None) -> Moments:
-    """The moments with the second moment of the step before, on the first step with none."""
+    """The moments with the previous step's `nu`: on the first step `first`, or no step."""
     begun = moments.count > 1
     if first is not None:
         nu = jax.tree.map(lambda v: jnp.where(begun, v, jnp.asarray(first, v.dtype)), moments.nu)

@@ -17,12 +17,12 @@ from adamlab.stages._kinds import GradientToDirection, extra_args_of, parts_of
 from adamlab.stages.numerics import cast_like, lerp, tame, wide_dtype, widen
 from adamlab.stages.storage import QuantizedBlocks
 
-# The fields of a state, ours or Optax's, that hold gradients or parameters and so have a basis.
+# State fields, ours or Optax's, that hold gradients or parameters and so turn with the basis.
 TURNING = frozenset({
     "mu", "mu_previous", "mu_slow", "previous", "previous_gradient", "difference", "queue",
     "grad_sum", "start", "ema", "trace", "average", "slow", "z",
 })  # fmt: skip
-# Those of the parameters' shape that belong to the columns of the basis and go on as they are.
+# Fields of the parameters' shape that belong to the basis's columns and stay as they are.
 STAYING = frozenset(
     {"nu", "nu_max", "rate", "residual", "mu_log_decay", "nu_log_decay", "sum_of_squares"}
 )
@@ -33,10 +33,10 @@ class InBasisState(NamedTuple):
 
     count: Any
     inner: Any
-    """What the inner stages keep, in the present basis."""
+    """The inner stages' state, in the current basis."""
     factors: Any
-    """A `PerLeaf`, a tuple of one (n, n) matrix a side: the average of the gradient's products
-    along it; None for a side that is not turned."""
+    """A `PerLeaf`: per leaf a tuple of one (n, n) matrix a side, the average of the gradient's
+    products along it; None for a side that is not turned."""
     basis: Any
     """As `factors`: the columns are the basis of that side."""
 
@@ -55,25 +55,25 @@ def in_basis(
     of one axis and sides longer than `max_dim` are not turned.
 
     The first step only finds the bases, by `eigh`, and moves nothing, so that no gradient is turned
-    into a basis of its own making; the stages' first step is the second. After every `every`
-    of theirs the bases follow by one power iteration and a QR decomposition (algorithm 4), with the
-    columns taken by size and put back, so that a second moment stays with its column. First moments
-    and whatever else holds gradients or parameters are turned from the old basis to the new: the
-    fields of a state that are called as one in `TURNING`.
+    into a basis computed from itself; the stages take their first step on the second. After every
+    `every` of their steps the bases are updated by one power iteration and a QR decomposition
+    (algorithm 4), with the columns sorted by size and then put back, so that a second moment stays
+    with its column. First moments and whatever else holds gradients or parameters, the state fields
+    named in `TURNING`, are turned from the old basis to the new.
 
-    The stages see the parameters in the same basis, in float32 or wider, and with them the extra
-    argument `previous_grad`, for exact MARS. For derivatives a basis is a constant.
+    The stages see the parameters and the extra argument `previous_grad` (for exact MARS) in the
+    same basis, in float32 or wider. Derivatives treat the bases as constants.
 
     Args:
-        stages: what `chain` takes, from a gradient to a direction: `scale_by_adam()`, say.
+        stages: as for `chain`, from a gradient to a direction, such as `scale_by_adam()`.
         decay: decay rate of `L` and `R`.
-        every: steps between two changes of the bases.
+        every: steps between two updates of the bases.
         max_dim: the longest side that is turned.
 
     Raises:
-        ValueError: `decay` is outside [0, 1), `every` or `max_dim` is no whole number >= 1, the
-            stages do not fit together or need more than gradients and parameters, or `init` finds
-            a state like the parameters whose name does not tell whether it turns.
+        ValueError: `decay` is outside [0, 1), `every` or `max_dim` is not a whole number >= 1, the
+            stages do not fit together or need more than gradients and parameters, or `init` finds a
+            state field like the parameters whose name does not tell whether it turns.
     """
     check_decay("decay", decay)
     check_count("every", every)
@@ -110,7 +110,7 @@ def in_basis(
         count = jnp.zeros([], jnp.int32)
         return InBasisState(count, kept, pack(factors, params), pack(basis, params))
 
-    # Each branch is one function for all steps: JAX compiles it once where nothing else is jitted.
+    # Each branch is the same function at all steps: JAX compiles it once even if nothing is jitted.
     def step(updates: Any, kept: Any, basis: Any, params: Any, old: Any) -> tuple[Any, Any]:
         turned, seen, before = (
             None if tree is None else jax.tree.map(_into, tree, basis)
@@ -164,9 +164,9 @@ def in_basis(
 
 
 def _automatic(update: Callable[..., tuple[Any, Any]]) -> Callable[..., tuple[Any, Any]]:
-    """`update` for any mesh: within it XLA chooses the shardings, also along explicit axes.
+    """`update` on any mesh: inside it XLA chooses the shardings, even along explicit axes.
 
-    A matrix product with a sharded side has no one sharding that a type could tell.
+    A matrix product over a sharded side has no unique sharding that its type could state.
     """
 
     def anywhere(updates: Any, state: Any, params: Any, **extra: Any) -> tuple[Any, Any]:
@@ -196,7 +196,7 @@ def _rotate(x: jax.Array, matrices: Any) -> jax.Array:
     first = x.ndim - len(matrices)
     for axis, matrix in enumerate(matrices, start=first):
         if matrix is not None:
-            # Accelerators would round float32 to a few digits, and the way back with it.
+            # Accelerators would round float32 to a few digits by default, here and on the way back.
             product = jnp.tensordot(widen(x), matrix, (axis, 0), precision="highest")
             x = jnp.moveaxis(product, -1, axis)
     return x
@@ -259,7 +259,7 @@ def _turn_leaf(x: Any, old: Any, new: Any) -> Any:
 
 
 def _turn_state(state: Any, turn: Callable[[Any], Any], like: Any) -> Any:
-    """The state with all that has a basis turned; `like` is a tree like the parameters."""
+    """The state with every field that has a basis turned; `like` is a tree like the parameters."""
     if isinstance(state, dict):
         return {key: _turn_state(part, turn, like) for key, part in state.items()}
     if not isinstance(state, tuple):

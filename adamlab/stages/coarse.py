@@ -1,4 +1,4 @@
-"""Second moments coarser than the parameters: one for a block, a row and a column, an axis."""
+"""Second moments coarser than the parameters: per block, per row and column, per axis."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def block_squares(
     axes: Axes = per_row,
     reduce: Callable[..., jax.Array] = jnp.mean,
 ) -> SecondMoment:
-    """One second moment for a block of elements: the average of `reduce(g²)` over `axes`.
+    """One second moment per block of elements: the average of `reduce(g²)` over `axes`.
 
     The mean over a row is Adam-mini's (Zhang et al. 2024, algorithm 1); the sum over a leaf is
     NovoGrad's (Ginsburg et al. 2019, algorithm 1). `nu` keeps the reduced axes with length 1.
 
     Args:
         b2: its decay rate.
-        axes: from a leaf's shape to the axes that are reduced: `per_row`, `all_axes` or your own.
+        axes: maps a leaf's shape to the axes to reduce: `per_row`, `all_axes` or your own.
         reduce: `jnp.mean`, `jnp.sum` or the like, called with `axis` and `keepdims`.
 
     Raises:
         ValueError: b2 is outside [0, 1).
-        TypeError: `axes` or `reduce` is no function.
+        TypeError: `axes` or `reduce` is not a function.
     """
     check_decay("b2", b2)
     check_function("axes", axes)
@@ -96,14 +96,14 @@ def factored(
     """A second moment of rank one: the means of g² over each of two axes.
 
     `nu = row col / mean(row)`, with `g² + eps` averaged (Shazeer & Stern 2018, algorithm 2). The
-    means are cut off, not the squares: an infinite gradient counts as a row of the largest.
-    A leaf of one axis, or with either of the two shorter than `min_dim_size`, keeps the whole.
+    means are cut off, not the squares: an infinite gradient counts as a whole row at the limit. A
+    leaf with one axis, or with either of the two shorter than `min_dim_size`, is kept whole.
 
     Args:
         b2: its decay rate.
         eps: added to the squares.
         min_dim_size: the least length of the two axes.
-        axes: from a leaf's shape to the two: `two_longest`, `last_two` or your own.
+        axes: maps a leaf's shape to the two: `two_longest`, `last_two` or your own.
 
     Raises:
         ValueError: b2 is outside [0, 1), or `eps` is negative.
@@ -123,7 +123,7 @@ def factored(
         squares = squared_magnitude(seen.grad)
 
         def average(part: jax.Array, over: tuple[int, ...]) -> jax.Array:
-            # The limit and eps after the mean: XLA would keep a copy of what it reduces.
+            # The limit and eps come after the mean, or XLA would keep a copy of what it reduces.
             mean = squares.mean(over, keepdims=True)
             return lerp(part, at_most_tame(mean) + jnp.asarray(eps, mean.dtype), weight)
 

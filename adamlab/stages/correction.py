@@ -1,4 +1,4 @@
-"""moments -> moments: bias correction, and what else is done to the second moment."""
+"""moments -> moments: bias correction, and other changes to the second moment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def correct_bias() -> MomentsToMoments:
 
     The averages start at zero and are too small by their mass (Kingma & Ba 2015, section 3 and
     algorithm 1, lines 7 and 8). An average that is corrected already stays as it is, and one that
-    is tracked after this keeps its bias: to correct `nu` alone is
+    is tracked after this keeps its bias: to correct `nu` alone, write
     `track_moments(None, b2), correct_bias(), track_mu(b1)`.
     """
 
@@ -32,7 +32,7 @@ def correct_bias() -> MomentsToMoments:
 
 
 def _divided(average: Any, mass: Any) -> Any:
-    """The average over its mass: a scalar, or a tree of one for each element."""
+    """The average over its mass: a scalar, or a tree with one for each element."""
     if mass is None:
         return average
     if isinstance(mass, jax.Array):
@@ -47,7 +47,7 @@ class AmsgradMaxState(NamedTuple):
 
 
 def amsgrad_max() -> MomentsToMoments:
-    """Replace `nu` by the largest it has been, elementwise: AMSGrad's long-term memory.
+    """Replace `nu` by its running elementwise maximum: AMSGrad's long-term memory.
 
     `nu_max = max(nu_max, nu)` (Reddi, Kale & Kumar 2018, algorithm 2). After `correct_bias` this
     is Optax's AMSGrad; before it, PyTorch's and Keras's.
@@ -68,9 +68,9 @@ def amsgrad_max() -> MomentsToMoments:
 def center_nu() -> MomentsToMoments:
     """Subtract the squared mean from the second moment: `nu - mu²`, the running variance.
 
-    Before `drop_mu` it makes centred RMSProp (Graves 2013, equations 38 to 41). For moments
-    averaged alike, by one decay rate and uncorrected: of others the difference is no variance and
-    may be below zero, which is cut off.
+    Before `drop_mu` it makes centred RMSProp (Graves 2013, equations 38 to 41). For uncorrected
+    moments with the same decay rate: otherwise the difference is not a variance and may be below
+    zero, where it is cut off.
     """
 
     def center(moments: Moments) -> Moments:
@@ -86,7 +86,7 @@ def cross_correct(eps: float = 1e-8) -> MomentsToMoments:
     """Correct each average by the other as well, and add the gradient: EXAdam's moments.
 
     With `mu` and `nu` uncorrected: `mu' = (mu_hat + g / mu_mass) (1 + nu / (nu + eps) b2^t)` and
-    `nu' = nu_hat (1 + mu² / (mu² + eps) b1^t)` (Adly 2024, equations 5 to 9). In the place of
+    `nu' = nu_hat (1 + mu² / (mu² + eps) b1^t)` (Adly 2024, equations 5 to 9). Takes the place of
     `correct_bias`.
 
     Raises:

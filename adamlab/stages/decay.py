@@ -37,7 +37,7 @@ StageT = TypeVar("StageT", bound=DirectionToDirection)
 def add_decayed_weights(weight_decay: Any, mask: Mask = None) -> DirectionBeforeRate:
     """Add `weight_decay` times the parameters to the direction; before the learning rate.
 
-    Decoupled decay as PyTorch and Optax count it, `learning_rate * weight_decay` a step
+    Decoupled decay in PyTorch's and Optax's convention, `learning_rate * weight_decay` a step
     (Loshchilov & Hutter 2019, algorithm 2, line 12; `optax.add_decayed_weights`).
 
     Args:
@@ -84,7 +84,7 @@ def _where(mask: Mask, stage: StageT) -> StageT:
 
 
 def _check_flags(mask: Any) -> None:
-    """Refuse a mask that is no tree of True and False."""
+    """Refuse a mask that is not a tree of True and False."""
     for flag in jax.tree.leaves(mask):
         single = isinstance(flag, bool) or str(getattr(flag, "dtype", "")) == "bool"
         if not single or np.ndim(flag):
@@ -105,10 +105,10 @@ def add_independent_decay(
     multiplier: Callable[[jax.Array], Any] | None = None,
     mask: Mask = None,
 ) -> DirectionAfterRate:
-    """Subtract `weight_decay` times the parameters, whatever the learning rate. Goes after it.
+    """Subtract `weight_decay` times the parameters, after the learning rate and independent of it.
 
     `update - multiplier(t) * weight_decay * params` (Loshchilov & Hutter 2019, algorithm 2,
-    line 12, with their schedule multiplier and the learning rate apart).
+    line 12, with their schedule multiplier separate from the learning rate).
 
     Args:
         weight_decay: a finite number >= 0: the share of the weights lost each step.
@@ -152,7 +152,7 @@ def add_cautious_decay(weight_decay: Any) -> DirectionBeforeRate:
 
 
 def add_stable_decay(weight_decay: Any, eps: Any = 1e-8) -> DirectionBeforeRate:
-    """Decay by the step size that the network as a whole gets: `theta / sqrt(mean(nu))`.
+    """Decay with one step size for the whole network: `theta / sqrt(mean(nu))`.
 
     The mean is over all elements of all leaves of the corrected second moment (Xie et al. 2020,
     stable weight decay, AdamS, algorithm 3).
@@ -173,7 +173,7 @@ def add_stable_decay(weight_decay: Any, eps: Any = 1e-8) -> DirectionBeforeRate:
 
 
 def _add(share: jax.Array, u: jax.Array, p: jax.Array) -> jax.Array:
-    """`u + share p` in u's dtype; the product alone may not fit into that."""
+    """`u + share p` in u's dtype, which the product alone might overflow."""
     wide, weights = widen(u), widen(p)
     return cast_within(wide + share.astype(wide.dtype) * weights.astype(wide.dtype), u.dtype)
 
@@ -181,8 +181,8 @@ def _add(share: jax.Array, u: jax.Array, p: jax.Array) -> jax.Array:
 def add_preconditioned_decay(weight_decay: Any, max_rms: Any = 1.0) -> DirectionBeforeRate:
     """Decay by the same rates as the gradient: `weight_decay rate theta`, its RMS clipped.
 
-    The natural gradient of an L2 penalty (Hwang 2024, FAdam, algorithm 1, lines 13 and 14). After
-    a direction made by rates.
+    The natural gradient of an L2 penalty (Hwang 2024, FAdam, algorithm 1, lines 13 and 14). Goes
+    after a direction made from rates, by `apply_rate`.
 
     Raises:
         ValueError: `weight_decay` is negative, or `max_rms` is not above zero; `update` gets no
@@ -207,8 +207,8 @@ def add_preconditioned_decay(weight_decay: Any, max_rms: Any = 1.0) -> Direction
 def decay_after_step(weight_decay: Any, learning_rate: Any) -> DirectionAfterRate:
     """Decay the updated parameters: `(theta + update) (1 - learning_rate weight_decay)`.
 
-    LaProp's decay (Ziyin et al. 2020, the authors' code); after the learning rate, which it needs
-    again.
+    LaProp's decay (Ziyin et al. 2020, the authors' code); goes after the learning rate, which it is
+    given as well.
 
     Raises:
         ValueError: an argument is negative or not finite, or `update` gets no parameters.

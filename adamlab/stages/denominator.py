@@ -1,6 +1,6 @@
-"""Denominators: what the first moment is divided by, made of the second.
+"""Denominators: what the first moment is divided by, made from the second.
 
-`precondition` and `to_rate` take one in the place of their eps.
+`precondition` and `to_rate` take one in place of eps.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def denominator_of(eps: Any, eps_root: Any) -> Denominator:
     """`eps` itself where it is a `Denominator`, else `root(eps, eps_root)`.
 
     Raises:
-        ValueError: there is an eps_root beside a denominator; or as `root`.
+        ValueError: eps_root is given along with a denominator; or as for `root`.
     """
     if not isinstance(eps, Denominator):
         return root(eps, eps_root)
@@ -48,7 +48,7 @@ def root(eps: Any = 1e-8, eps_root: Any = 0.0) -> Denominator:
 
     Raises:
         ValueError: eps or eps_root is negative or not finite.
-        TypeError: one of them is no number.
+        TypeError: one of them is not a number.
     """
     check_number("eps", eps, low=0)
     check_number("eps_root", eps_root, low=0)
@@ -59,8 +59,8 @@ def epsilon_hat(eps: Any = 1e-7, eps_root: Any = 0.0) -> Denominator:
     """`sqrt(nu + eps_root) + eps / sqrt(nu_mass)`: Adam in the "epsilon hat" form.
 
     After `correct_bias` this is the form of TensorFlow and Keras, where eps is added to the root
-    of the uncorrected second moment (Kingma & Ba 2015, the remark that ends section 2). In young
-    averages it damps more than `root` with the same eps.
+    of the uncorrected second moment (Kingma & Ba 2015, the remark that ends section 2). While the
+    averages are young it damps more than `root` with the same eps.
 
     Args and errors as for `root`.
     """
@@ -77,7 +77,7 @@ def epsilon_hat(eps: Any = 1e-7, eps_root: Any = 0.0) -> Denominator:
 
 
 def gradient_eps(eps: Any = 1e-8, eps_gradient: Any = 1e-2) -> Denominator:
-    """`sqrt(nu) + min(eps, eps_gradient rms(g))`, each leaf's; eps where the product is zero.
+    """`sqrt(nu) + min(eps, eps_gradient rms(g))` per leaf, with eps where the product is zero.
 
     The damping of FAdam (Hwang 2024, algorithm 1, line 8).
 
@@ -106,7 +106,7 @@ def root_or_eps(eps: Any = 1e-6) -> Denominator:
 
 
 def unrooted(eps: Any = 0.0, *, floor: Any = None, gamma: Any = 1.0) -> Denominator:
-    """`gamma nu + eps`, or `max(gamma nu, floor) + eps`: no root, for a `nu` that is no square.
+    """`gamma nu + eps`, or `max(gamma nu, floor) + eps`: no root, for a `nu` not made of squares.
 
     Adamax's (Kingma & Ba 2015, algorithm 2) and, with `gamma` and `floor`, Sophia's (Liu et al.
     2023, algorithm 3, line 13).

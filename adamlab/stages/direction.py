@@ -26,9 +26,9 @@ def precondition(eps: Any = 1e-8, eps_root: Any = 0.0) -> MomentsToDirection:
         eps_root: added under the root; a number >= 0 or a schedule.
 
     Raises:
-        ValueError: eps or eps_root is negative or not finite, or there is an eps_root beside
+        ValueError: eps or eps_root is negative or not finite, or eps_root is given along with
             another denominator.
-        TypeError: one of them is no number.
+        TypeError: one of them is not a number.
     """
     denominator = denominator_of(eps, eps_root)
 
@@ -44,7 +44,7 @@ def precondition(eps: Any = 1e-8, eps_root: Any = 0.0) -> MomentsToDirection:
 
 
 def precondition_atan2(a: Any = 1.27, b: Any = 1.0) -> MomentsToDirection:
-    """`a atan2(mu, b sqrt(nu))`: bounded by itself, and free of eps (Everett et al. 2024).
+    """`a atan2(mu, b sqrt(nu))`: bounded by construction, without an eps (Everett et al. 2024).
 
     Raises:
         ValueError: a or b is not a finite number > 0.
@@ -89,7 +89,7 @@ def numerator(moments: Moments) -> Any:
 
 
 def _atan2(y: jax.Array, x: jax.Array) -> jax.Array:
-    """atan2; of complex `y` that of its size, along it."""
+    """atan2; for complex `y`, atan2 of its magnitude, in its direction."""
     if jnp.iscomplexobj(y):
         size = jnp.where(y == 0, 0, jnp.abs(jnp.where(y == 0, 1, y)))
         return ratio(_angle(size, x), size) * y
@@ -98,7 +98,7 @@ def _atan2(y: jax.Array, x: jax.Array) -> jax.Array:
 
 @jax.custom_jvp
 def _angle(y: jax.Array, x: jax.Array) -> jax.Array:
-    """atan2, with derivative 0 where both are 0; that forms no `x² + y²`, which would underflow."""
+    """atan2, with derivative 0 where both are 0, and without `x² + y²`, which would underflow."""
     return jnp.arctan2(y, jnp.where((y == 0) & (x == 0), 1, x))
 
 

@@ -1,6 +1,6 @@
-"""gradient -> direction: Adam's step by an estimated distance to the solution, not by a given rate.
+"""gradient -> direction: Adam's step, scaled by an estimated distance to the solution.
 
-Both take the whole learning rate into the direction; `scale_by_learning_rate(1.0)` after them turns
+Both put the whole learning rate into the direction; `scale_by_learning_rate(1.0)` after them turns
 it into an update. They reduce over all leaves.
 """
 
@@ -60,18 +60,19 @@ def scale_by_prodigy(
     weight_decay: float = 0.0,
     correct: bool = False,
 ) -> GradientToDirection:
-    """Prodigy's step, the learning rate being an estimated distance.
+    """Prodigy's step: the learning rate is an estimated distance to the solution.
 
     `d = max(d, coefficient r / |s|_1)` with `r = b3 r + d² rate / d_0 <g, theta_0 - theta>` and
-    `s = b3 s + d² rate / d_0 g`; Adam's moments of `d g`, `mu / (sqrt(nu) + d eps)` times
-    `d rate`, but for `d eps` with the d of before (Mishchenko & Defazio 2023, algorithm 4).
+    `s = b3 s + d² rate / d_0 g`; from Adam's moments of `d g`, the direction is
+    `mu / (sqrt(nu) + d eps)` times `d rate`; only `d eps` has the new d (Mishchenko & Defazio 2023,
+    algorithm 4).
 
     Args:
-        learning_rate: a factor of the distance, a number or a schedule.
+        learning_rate: a factor on the distance, a number or a schedule.
         b1, b2, eps: as for Adam.
         b3: decay of r and s; None for sqrt(b2).
-        initial_distance: d_0, a safe guess from below.
-        coefficient: of the estimate.
+        initial_distance: d_0, a safe underestimate.
+        coefficient: a factor on the estimate.
         weight_decay: decoupled.
         correct: whether the rate carries Adam's bias correction.
 
@@ -126,12 +127,12 @@ def scale_by_dadapt(
     weight_decay: float = 0.0,
     correct: bool = False,
 ) -> GradientToDirection:
-    """D-Adaptation's Adam step, the learning rate being an estimated distance.
+    """D-Adaptation's Adam step: the learning rate is an estimated distance to the solution.
 
-    With `q = sqrt(b2)`, `rate = d learning_rate` and the s and nu of before: `r = q r + (1 - q)
-    rate <g, s / (sqrt(nu) + eps)>`, `s = q s + (1 - q) rate g`, `d = max(d, r / ((1 - q) |s|_1))`;
-    the direction is the average of `rate g` over `sqrt(nu) + eps` (Defazio & Mishchenko 2023,
-    algorithm 5).
+    With `q = sqrt(b2)`, `rate = d learning_rate` and the previous s and nu:
+    `r = q r + (1 - q) rate <g, s / (sqrt(nu) + eps)>`, `s = q s + (1 - q) rate g`,
+    `d = max(d, r / ((1 - q) |s|_1))`; the direction is the average of `rate g` over
+    `sqrt(nu) + eps` (Defazio & Mishchenko 2023, algorithm 5).
 
     Args and errors as for `scale_by_prodigy`.
     """
@@ -157,7 +158,7 @@ def scale_by_dadapt(
         mu = fold(state.mu, jax.tree.map(tame, scaled), first.complement)
         nu = fold(state.nu, jax.tree.map(square, grads), second.complement)
         grad_sum = fold(state.grad_sum, jax.tree.map(tame, scaled), rest)
-        # The estimate reads both as they were: XLA would keep copies of them for it.
+        # The estimate reads the old values of both, of which XLA would otherwise keep copies.
         nu, grad_sum = jax.tree.map(lambda new: after(new, numerator), (nu, grad_sum))
         new_d = _longer(d, numerator, rest * _total(grad_sum))
 
@@ -184,7 +185,7 @@ def _check(
 
 
 def _root(decay: Decay) -> tuple[jax.Array, jax.Array]:
-    """sqrt(b), and 1 less it."""
+    """sqrt(b) and 1 - sqrt(b)."""
     half = jnp.asarray(decay.log, average_dtype()) / 2
     return jnp.exp(half), -jnp.expm1(half)
 
@@ -215,7 +216,7 @@ def _longer(d: jax.Array, numerator: jax.Array, denominator: jax.Array) -> jax.A
 
 def _inner(one: Any, other: Any) -> jax.Array:
     def leaf(a: jax.Array, b: jax.Array) -> jax.Array:
-        # Were factors cut off XLA would keep them, so the sum is; infinity times zero is nothing.
+        # The sum is cut off, as XLA would keep copies of factors cut off; infinity times zero is 0.
         total = jnp.sum(jnp.real(a * jnp.conj(b))).astype(average_dtype())
         most = 2.0 ** (jnp.finfo(average_dtype()).maxexp * 3 // 4)
         return jnp.nan_to_num(jnp.clip(total, -most, most))

@@ -1,4 +1,4 @@
-"""moments -> moments: what the first moment is fed with, and how much of it."""
+"""moments -> moments: what feeds the first moment, and with what weight."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class AddDifferenceState(NamedTuple):
 
 
 def add_difference(b2: DecayRate = 0.92, gain: Any = None) -> MomentsToMoments:
-    """Add its change `d = g_t - g_{t-1}` to the gradient, `g + b2 d`, and the average of d to mu.
+    """Add its change `d = g_t - g_{t-1}` to the gradient, as `g + b2 d`, and d's average to `mu`.
 
-    `mu + b2 w / (1 - b2^t)` with w the average of d (Xie et al. 2022, Adan, algorithm 1); after
-    `correct_bias`, before the second moment is tracked. On the first step d is zero.
+    `mu + b2 w / (1 - b2^t)` with w the average of d (Xie et al. 2022, Adan, algorithm 1). Goes
+    after `correct_bias`, before the second moment is tracked. On the first step d is zero.
 
     Args:
         b2: decay rate of the average of d, and the weight of d.
@@ -52,7 +52,7 @@ def add_difference(b2: DecayRate = 0.92, gain: Any = None) -> MomentsToMoments:
         now = step_at(b2, state.difference_log_decay, moments.steps_done)
         factor = 1 - now.weight if gain is None else gain
         change = jax.tree.map(
-            # The state may be wider, and infinity there is none of the gradient's.
+            # The state may be wider than the gradient, at whose limit both are cut off.
             lambda g, old: jnp.where(
                 moments.count > 1, widen(tame(g)) - widen(tame(old, g.dtype)), 0
             ),
@@ -86,12 +86,11 @@ def track_mu_by_variance(b0: Any = 0.1, eps: Any = 1e-3) -> MomentsToMoments:
     """Average each element of the gradient with its own decay rate, lower where `nu` is larger.
 
     `b1 = clip(1 - b0 nu / mean(nu), 0, 1 - eps)` with the mean over all elements of all leaves
-    (Xie et al. 2020, Adai, algorithm 2), which counts as eps where it is less, as in
-    pytorch_optimizer: small gradients are averaged more. After `correct_bias`; `mu_mass` is
-    then a tree.
+    (Xie et al. 2020, Adai, algorithm 2), but at least eps, as in pytorch_optimizer, so that small
+    gradients are averaged longer. Goes after `correct_bias`; `mu_mass` is then a tree.
 
     Raises:
-        ValueError: `b0` or `eps` is no finite number > 0.
+        ValueError: `b0` or `eps` is not a finite number > 0.
     """
     check_number("b0", b0, low=0, open_low=True, scheduled=False)
     check_number("eps", eps, low=0, high=1, open_low=True, scheduled=False)
@@ -128,7 +127,7 @@ def lengthen_short_gradients(decay: ConstantDecay = 0.95) -> MomentsToMoments:
     """Stretch a leaf's gradient to its average norm where it is shorter.
 
     `g e / |g|` where `e`, the average of |g|, is larger (Dubey et al. 2022, AdaNorm, algorithm 1).
-    After the second moment, which sees the gradient as it is, and before `track_mu`.
+    Goes after the second moment, which sees the gradient as it is, and before `track_mu`.
 
     Raises:
         ValueError: `decay` is outside [0, 1).

@@ -1,4 +1,4 @@
-"""direction -> direction: steps of a hidden iterate, gradients between it and its average."""
+"""direction -> direction: a hidden iterate steps, gradients are taken between it and its mean."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ScheduleFreeState(NamedTuple):
 
     count: Any
     z: Any
-    """The iterates, which take the steps; in float32 or wider."""
+    """The hidden iterate, which takes the steps; in float32 or wider."""
     b1: Any
     weight_sum: Any
     max_rate: Any
@@ -27,15 +27,15 @@ class ScheduleFreeState(NamedTuple):
 def schedule_free(
     learning_rate: Any, b1: Any = 0.9, *, weight_lr_power: Any = 2.0
 ) -> DirectionAfterRate:
-    """Let hidden iterates z take the steps, and move the parameters between them and their mean.
+    """Let a hidden iterate z take the steps, and keep the parameters between it and its mean.
 
-    With x the mean of the z, each weighted by the largest learning rate so far to the power
-    `weight_lr_power`, the parameters are `y = b1 x + (1 - b1) z`: where gradients are taken
-    (Defazio et al. 2024, equations 2 to 5). What counts in the end is x, which
-    `optax.contrib.schedule_free_eval_params` gives from this state and y. Goes last.
+    With x the mean of all z so far, each weighted by the largest learning rate until then to the
+    power `weight_lr_power`, the parameters are `y = b1 x + (1 - b1) z`, where gradients are taken
+    (Defazio et al. 2024, equations 2 to 5). The result of training is x, which
+    `optax.contrib.schedule_free_eval_params` computes from this state and y. Goes last.
 
     Args:
-        learning_rate: that of the steps, a number or a schedule.
+        learning_rate: the chain's learning rate, a number or a schedule.
         b1: how near y is to x; in (0, 1).
         weight_lr_power: 0 for a plain mean.
 
@@ -63,7 +63,7 @@ def schedule_free(
         total = state.weight_sum + weight
         share = jnp.where(total > 0, weight / jnp.where(total > 0, total, 1), 0)  # of z in x
 
-        # y' - y from the new z alone: of one that is still read XLA would keep a copy.
+        # y' - y from the new z alone: XLA would keep a copy of the old one if it were still read.
         def step(y: jax.Array, z: jax.Array, u: jax.Array) -> jax.Array:
             mixed, own = (s.astype(real_dtype(y)) for s in (share, (1 - scalar(b1)) * (1 - share)))
             return (mixed * (z - widen(y)) + own * widen(u)).astype(u.dtype)

@@ -33,11 +33,11 @@ def clip(max_delta: Any) -> GradientToGradient:
 
 
 def clip_by_global_norm(max_norm: Any) -> GradientToGradient:
-    """Scale the whole gradient down to the norm `max_norm` where it is longer.
+    """Scale the whole gradient down to the norm `max_norm` where its own is larger.
 
-    Pascanu, Mikolov & Bengio 2013, algorithm 1. Unlike `optax.clip_by_global_norm` it holds at any
+    Pascanu, Mikolov & Bengio 2013, algorithm 1. Unlike `optax.clip_by_global_norm` it works at any
     magnitude: no square overflows, and a gradient with infinite elements becomes its limit, in
-    which these share the norm and the others are zero. A NaN makes all of it NaN.
+    which these share the norm and the others are zero. A NaN makes the whole gradient NaN.
 
     Raises:
         ValueError: `max_norm` is not a finite number > 0.
@@ -83,13 +83,13 @@ class AddGradientDifferenceState(NamedTuple):
 def add_gradient_difference(gain: Any, max_norm: float | None = 1.0) -> GradientToGradient:
     """Correct the gradient by its change: `g_t + gain (g_t - g_{t-1})`, each leaf's norm clipped.
 
-    Yuan et al. 2024, MARS, equations 4 and 5 with gain = gamma b1 / (1 - b1). The gradient of the
-    step before stands for this batch's at the old parameters (MARS-approx) unless `update` gets
-    the latter as the extra argument `previous_grad` (exact MARS). Before the first step it is 0.
+    Yuan et al. 2024, MARS, equations 4 and 5 with gain = gamma b1 / (1 - b1). The previous step's
+    gradient, 0 at first, stands in for this batch's gradient at the old parameters (MARS-approx),
+    unless `update` gets the latter as the extra argument `previous_grad` (exact MARS).
 
     Args:
         gain: weight of the change.
-        max_norm: the norm a leaf is scaled down to where it is longer; None for no clipping.
+        max_norm: the norm to which a longer leaf is scaled down; None for no clipping.
 
     Raises:
         ValueError: `gain` is not finite, or `max_norm` not above zero.
@@ -103,7 +103,7 @@ def add_gradient_difference(gain: Any, max_norm: float | None = 1.0) -> Gradient
 
     def leaf(g: jax.Array, old: jax.Array) -> jax.Array:
         wide = widen(tame(g))
-        # The state may be wider, and infinity there is none of the gradient's.
+        # The state may be wider than the gradient, at whose limit both are cut off.
         new = wide + jnp.asarray(gain, wide.dtype) * (wide - widen(tame(old, g.dtype)))
         if max_norm is not None:
             new = new / jnp.maximum(norm(new) / max_norm, 1).astype(new.dtype)
@@ -126,8 +126,8 @@ def add_gradient_difference(gain: Any, max_norm: float | None = 1.0) -> Gradient
 def adaptive_grad_clip(clipping: Any, eps: Any = 1e-3) -> GradientToGradient:
     """Clip each unit's gradient to `clipping` times the norm of the unit's own weights.
 
-    Brock et al. 2021, equation 3 (`optax.adaptive_grad_clip`); `eps` is the least weight norm
-    counted.
+    Brock et al. 2021, equation 3 (`optax.adaptive_grad_clip`); a smaller weight norm counts as
+    `eps`.
 
     Raises:
         ValueError: `clipping` or `eps` is not a finite number > 0.
@@ -159,7 +159,7 @@ def _unit_axes(shape: tuple[int, ...]) -> tuple[int, ...] | None:
 
 
 def _scale_and_norm_over(x: jax.Array, axes: Any) -> tuple[jax.Array, jax.Array]:
-    """For each unit its largest magnitude, or 1 if that is zero, and its norm in units of it."""
+    """For each unit its largest magnitude, or 1 if that is zero, and its norm divided by it."""
     wide = widen(x)
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(wide), axes, keepdims=True, initial=0))
     scale = jnp.where(largest > 0, largest, 1)
@@ -185,7 +185,7 @@ def add_noise(eta: Any, gamma: Any, key: jax.Array) -> GradientToGradient:
     noise = optax.add_noise(eta, gamma, key)
 
     def init(params: Any) -> Any:
-        # A state of its own: the caller's key would go with a donated one.
+        # A copy, since donating the state would otherwise delete the caller's key.
         return jax.tree.map(jnp.copy, noise.init(params))
 
     return GradientToGradient.from_optax("add_noise", noise._replace(init=init))
@@ -194,7 +194,7 @@ def add_noise(eta: Any, gamma: Any, key: jax.Array) -> GradientToGradient:
 def add_l2(weight_decay: Any) -> GradientToGradient:
     """Add `weight_decay` times the parameters to the gradient: an L2 penalty in the loss.
 
-    Before the moments the penalty is averaged and preconditioned with the gradient, which
+    Placed before the moments, the penalty is averaged and preconditioned with the gradient, which
     decoupled decay avoids (Loshchilov & Hutter 2019, algorithm 2, line 6).
 
     Raises:

@@ -39,21 +39,21 @@ def track_moments(
     *,
     initial_mu: float = 0.0,
 ) -> GradientToMoments:
-    """Average the gradient and its square exponentially.
+    """Keep exponential moving averages of the gradient and of its square.
 
-    `mu += (1 - b1) (g - mu)` and `nu += (1 - b2) (g² - nu)` from zero, with the masses `1 - b1^t`
-    and `1 - b2^t` beside them (Kingma & Ba 2015, algorithm 1, lines 5 and 6).
+    `mu += (1 - b1) (g - mu)` and `nu += (1 - b2) (g² - nu)` from zero, along with their masses
+    `1 - b1^t` and `1 - b2^t` (Kingma & Ba 2015, algorithm 1, lines 5 and 6).
 
     Args:
-        b1: decay rate of the first moment; None tracks none, and the direction is then the
-            gradient's own.
+        b1: decay rate of the first moment; None tracks none, and the gradient itself is then
+            preconditioned.
         b2: decay rate of the second moment, or another second moment such as `yogi(0.999)`; None
             tracks none.
         initial_mu: where `mu` starts.
 
     Raises:
         ValueError: b1 or b2 is outside [0, 1), or both are None.
-        TypeError: one of them is no number.
+        TypeError: one of them is not a number.
     """
     if b1 is None and b2 is None:
         raise ValueError("b1=None, b2=None: track_moments needs at least one of them to track")
@@ -97,7 +97,7 @@ def track_moments(
 
 
 def _within_range(updates: Any, *averages: Any) -> Any:
-    """The gradients, each within the range of what its averages are kept in."""
+    """The gradients, each cut off at the limits of the dtypes that its averages are kept in."""
 
     def leaf(g: jax.Array, *kept: Any) -> jax.Array:
         dtypes = [x.dtype for x in jax.tree.leaves(kept)]
@@ -107,7 +107,7 @@ def _within_range(updates: Any, *averages: Any) -> Any:
 
 
 def _refuse_second(stage: str, which: str, rate: str, there: Any) -> None:
-    """Refuse to average anew what has been averaged: the first average would be lost."""
+    """Refuse to track a moment that is tracked already: the first average would be lost."""
     if there is not None:
         raise ValueError(
             f"{stage} finds a {which} moment averaged already, which would be lost; give the "
@@ -123,9 +123,9 @@ class TrackMuState(NamedTuple):
 
 
 def track_mu(b1: DecayRate = 0.9) -> MomentsToMoments:
-    """Average the gradient, as the stages before have left it, into `mu`.
+    """Average the gradient, as earlier stages have left it, into `mu`.
 
-    For variants whose first and second moment are fed with different gradients.
+    For variants whose first and second moments are fed with different gradients.
 
     Raises:
         ValueError: b1 is outside [0, 1), or there is a first moment already.
@@ -156,23 +156,23 @@ def track_nu(
     of: str | None = None,
     every: int = 1,
 ) -> MomentsToMoments:
-    """Average the square of the gradient, as the stages before have left it, into `nu`.
+    """Average the square of the gradient, as earlier stages have left it, into `nu`.
 
-    For variants whose first and second moment are fed with different gradients, and for those whose
-    second is fed with an extra argument of `update`: with the Hessian's diagonal, `hessian_diag`,
-    AdaHessian's (Yao et al. 2021, algorithm 1) and by `means(b2)` Sophia's (Liu et al. 2023,
-    algorithm 3). The caller estimates that, with `analysis.hessian_diagonal` say; `train` and the
-    maps do so by themselves.
+    For variants whose first and second moments are fed with different gradients, and for those
+    whose second is fed with an extra argument of `update`: the Hessian's diagonal, `hessian_diag`,
+    in AdaHessian (Yao et al. 2021, algorithm 1) and, by `means(b2)`, in Sophia (Liu et al. 2023,
+    algorithm 3). The caller estimates it, for instance with `analysis.hessian_diagonal`; `train`
+    and the maps do so by themselves.
 
     Args:
         b2: decay rate, or another second moment.
         of: the extra argument whose square is averaged; None for the gradient.
-        every: what is averaged is read on the first of so many steps and ignored on the others; a
-            schedule of b2 then counts the readings.
+        every: the input is averaged on the first of every so many steps and ignored on the others;
+            a schedule of b2 then counts the steps averaged.
 
     Raises:
-        ValueError: b2 is outside [0, 1), `every` is no whole number >= 1, there is a second moment
-            already, or `update` gets no argument called `of`.
+        ValueError: b2 is outside [0, 1), `every` is not a whole number >= 1, there is a second
+            moment already, or `update` gets no argument called `of`.
     """
     second = NuTracker(second_moment_of(b2))
     rule = second.rule
@@ -194,7 +194,7 @@ def track_nu(
         if every > 1:
             fed = fed._replace(count=moments.steps_done // every + 1)
         log = state.nu_log_decay
-        if log is not None:  # a window that fills hands on zeros, and counts from 1 after it
+        if log is not None:  # a window still filling hands on zeros, at a count of 1
             log = jnp.where(fed.count > 1, log, 0)
         fed, nu, log = second.step(fed, None, state.nu, log)
         new = TrackNuState(nu, log)

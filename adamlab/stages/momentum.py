@@ -27,12 +27,12 @@ from adamlab.stages.second_moment import square
 def change_mu(name: str, function: Callable[[jax.Array, jax.Array], jax.Array]) -> MomentsToMoments:
     """Your own stage, called `name`: each leaf's `mu` becomes `function(mu, gradient)`.
 
-    It goes behind the bias correction, if any: what `function` adds to the average has no bias. The
-    gradient comes in `mu`'s dtype, float32 or wider, and cut off where its squares would
-    overflow, so that a step stays finite whatever the gradient.
+    It goes after the bias correction, if any: what `function` adds to the average has no bias. The
+    gradient comes in `mu`'s dtype, float32 or wider, cut off where its squares would overflow, so
+    that a step stays finite whatever the gradient.
 
     Raises:
-        TypeError: `function` gives no array of `mu`'s shape.
+        TypeError: `function` does not return an array of `mu`'s shape.
     """
 
     def each(m: jax.Array, g: jax.Array) -> jax.Array:
@@ -170,7 +170,7 @@ def positive_negative_momentum(b1: ConstantDecay = 0.9, b3: float = 1.0) -> Mome
     """The first moment as a difference of two, each fed with every other gradient.
 
     `mu = ((1 + b3) mu_t - b3 mu_{t-1}) / sqrt((1 + b3)² + b3²)`, where both decay by b1² (Xie et
-    al. 2021, AdaPNM, algorithm 3). In the place of `track_mu`.
+    al. 2021, AdaPNM, algorithm 3). Takes the place of `track_mu`.
 
     Raises:
         ValueError: b1 is outside [0, 1), or b3 is negative.
@@ -229,10 +229,10 @@ def cautious_mask(floor: Any = 1e-3) -> MomentsToMoments:
     """Keep the elements of `mu` with the gradient's sign, scaled up to make up for the others.
 
     `mu mask / max(mean(mask), floor)` with the mean over the leaf (Liang et al. 2024, algorithm 1,
-    with the floor of the code in timm in place of the paper's + 1).
+    with the floor of timm's code in place of the paper's + 1).
 
     Raises:
-        ValueError: `floor` is no number in (0, 1].
+        ValueError: `floor` is not a number in (0, 1].
     """
     check_number("floor", floor, low=0, high=1, open_low=True, scheduled=False)
 
@@ -245,7 +245,7 @@ def cautious_mask(floor: Any = 1e-3) -> MomentsToMoments:
 
 
 def drop_mu() -> MomentsToMoments:
-    """Let the first moment go: the direction is then the gradient's own."""
+    """Drop the first moment: the gradient itself is then preconditioned."""
     return MomentsToMoments.from_function(
         "drop_mu", lambda moments: moments._replace(mu=None, mu_mass=None)
     )

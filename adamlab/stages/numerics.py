@@ -1,4 +1,4 @@
-"""Arithmetic that stages share and that keeps the laws: any magnitude and dtype, slopes at 0."""
+"""Arithmetic shared by the stages, which keeps the laws: any magnitude and dtype, slopes at 0."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _cbrt_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[ja
 
 @jax.custom_jvp
 def ratio(x: jax.Array, y: jax.Array) -> jax.Array:
-    """`x / y`, and `x` where y is 0; its derivative forms no y², which would underflow."""
+    """`x / y`, and `x` where y is 0; its derivative avoids y², which would underflow."""
     return x / jnp.where(y == 0, 1, y)
 
 
@@ -44,30 +44,30 @@ def _ratio_jvp(
 
 
 def promoting() -> AbstractContextManager[Any]:
-    """Real and complex, float32 and float64 meet in a stage, whatever its user allows outside."""
+    """Standard dtype promotion inside a stage, even where its user has made promotion strict."""
     context: AbstractContextManager[Any] = jax.numpy_dtype_promotion("standard")
     return context
 
 
 def widen(x: jax.Array) -> jax.Array:
-    """`x` in float32 or wider: float16 and bfloat16 lose too much under a square."""
+    """`x` in float32 or wider: squares would lose too much in float16 and bfloat16."""
     return x.astype(wide_dtype(x))
 
 
 def largest_tame(x: Any) -> float:
-    """2^48 (float64: 2^496): the squares of so many as a leaf can hold have a finite sum."""
+    """2^48 (float64: 2^496): the squares of as many as a leaf can hold have a finite sum."""
     return float(2.0 ** (jnp.finfo(wide_dtype(x)).maxexp // 2 - 16))
 
 
 def tame(x: jax.Array, *kept_in: Any) -> jax.Array:
     """`x` with magnitudes cut off at `largest_tame`, its dtype kept; NaN stays NaN.
 
-    At that of the dtypes `kept_in`, too, which may be narrower.
+    The limits of the dtypes `kept_in`, which may be lower, apply too.
 
-    Of complex ones the larger part is cut off, and the other shrinks with it.
+    In a complex element the larger part is cut off, and the other shrinks with it.
 
-    An average of squares that has once met infinity would never come back. Cut off where it is
-    used, not once for all: XLA would keep a copy of the gradient.
+    An average of squares would never recover from infinity. Call this wherever the gradient is
+    used, not once for all: XLA would keep a copy of it.
     """
     kinds: list[Any] = [x, *(jax.ShapeDtypeStruct((), dtype) for dtype in kept_in)]
     limit = min(min(largest_tame(k), float(jnp.finfo(k.dtype).max)) for k in kinds)
@@ -103,15 +103,15 @@ def squared_magnitude(x: jax.Array) -> jax.Array:
 
 
 def step_number(steps_done: jax.Array) -> jax.Array:
-    """The number of the step that comes after so many, from 1 on, as a float."""
+    """The number of the step after `steps_done` others, counted from 1, as a float."""
     return steps_done.astype(average_dtype()) + 1
 
 
 def to_bfloat16(x: jax.Array, threshold: jax.Array) -> jax.Array:
-    """Each element at a neighbour in bfloat16, both in float32; what is not finite stays.
+    """Each element rounded to a bfloat16 neighbour, as float32; those not finite stay.
 
-    The one nearer to zero, but where the 16 bits that are cut off and the uint32 `threshold`, below
-    2^16, together carry: drawn evenly, they make the mean of the results `x`.
+    Rounds towards zero, unless the 16 bits that are cut off and the uint32 `threshold`, below 2^16,
+    carry when added: with evenly drawn thresholds the mean of the results is `x`.
     """
     bits = jax.lax.bitcast_convert_type(x, jnp.uint32) + threshold
     cut = jax.lax.bitcast_convert_type(bits & jnp.uint32(0xFFFF0000), jnp.float32)
@@ -149,10 +149,10 @@ def _sqrt_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[ja
 
 
 def after(new: jax.Array, *read: jax.Array) -> jax.Array:
-    """`new`, which XLA has to compute after `read`.
+    """`new`, made to depend on `read`, so that XLA computes it afterwards.
 
-    Its CPU backend takes the order of a read and a write in place from the data alone, and where
-    that is open copies what is read. Nothing is above infinity, but XLA looks.
+    XLA's CPU backend orders a read and an in-place write by data dependences alone, and copies what
+    is read where there are none. Nothing is above infinity, but XLA does not know that.
     """
     above = [jnp.real(x) > jnp.inf for x in read]
     return jnp.where(reduce(jnp.logical_or, above), jnp.zeros_like(new), new) if above else new
@@ -172,9 +172,9 @@ def cast_like(new: Any, old: Any) -> Any:
 
 
 def cast_within(x: jax.Array, dtype: Any) -> jax.Array:
-    """`x` in `dtype`, cut off at its largest: an average that is infinite once stays so."""
+    """`x` in `dtype`, cut off at its largest value: an average once infinite stays so."""
     x = x if hasattr(x, "dtype") else jnp.asarray(x)
-    if x.dtype == dtype:  # a random key has no other
+    if x.dtype == dtype:  # a random key can have no other
         return x
     if not (jnp.issubdtype(x.dtype, jnp.inexact) and jnp.issubdtype(dtype, jnp.inexact)):
         raise TypeError(f"what began as {dtype} has become {x.dtype}")
@@ -185,7 +185,7 @@ def cast_within(x: jax.Array, dtype: Any) -> jax.Array:
 
 
 def _clip_parts(x: jax.Array, most: float) -> jax.Array:
-    """`x`, of a complex one both parts, cut off at `most`."""
+    """`x` cut off at `most`; if complex, in both parts."""
     if jnp.iscomplexobj(x):
         return jax.lax.complex(_clip_parts(jnp.real(x), most), _clip_parts(jnp.imag(x), most))
     return jnp.clip(x, -most, most)
@@ -200,8 +200,8 @@ def at_step(value: Any, steps_done: jax.Array | np.integer) -> Any:
     """A hyperparameter's value at a step, whether a constant or a schedule.
 
     Raises:
-        TypeError: what was taken for a schedule gives no number, but a part of a stage, say.
-        ValueError: it gives several.
+        TypeError: what was taken for a schedule does not give a number, but part of a stage, say.
+        ValueError: it gives several numbers.
     """
     if not callable(value):
         return value
@@ -221,7 +221,7 @@ def at_step(value: Any, steps_done: jax.Array | np.integer) -> Any:
 
 
 def checked_schedule(value: Any) -> Any:
-    """A schedule whose numbers are checked as `at_step` does; a constant as it is."""
+    """A schedule whose values `at_step` checks; a constant as it is."""
     return partial(at_step, value) if callable(value) else value
 
 
@@ -235,8 +235,8 @@ def tree_mean(tree: Any) -> jax.Array:
 def norm(x: jax.Array) -> jax.Array:
     """The Euclidean norm of an array, in float32 or wider; its derivative at zero is zero.
 
-    At most the root of the largest float: the sum is cut off, not the elements, of which XLA would
-    keep a copy.
+    At most the root of the largest float: the sum is cut off rather than the elements, of which XLA
+    would keep a copy.
     """
     wide = widen(x)
     whole = jnp.sum(squared_magnitude(wide))
@@ -255,17 +255,17 @@ def tree_norm(tree: Any) -> jax.Array:
 
 
 def scale_and_norm(tree: Any) -> tuple[jax.Array, jax.Array]:
-    """The largest magnitude of all leaves, or near it, and the norm of the leaves over it.
+    """The largest magnitude of all leaves, or nearly, and the norm of the leaves divided by it.
 
-    No square overflows or is lost, and neither does their sum. The largest counts as 1 where it is
-    zero or not finite, and for derivatives as a constant.
+    No square overflows or is lost, nor does their sum. The scale is 1 where the largest magnitude
+    is zero or not finite; derivatives treat it as a constant.
     """
     leaves = [widen(x) for x in jax.tree.leaves(tree) if x.size]
     if not leaves:
         return jnp.ones([], average_dtype()), jnp.zeros([], average_dtype())
     each = jnp.stack([jnp.max(jnp.abs(x)).astype(average_dtype()) for x in leaves])
     largest = jax.lax.stop_gradient(jnp.max(each))
-    # XLA divides by way of the reciprocal, which for the largest floats is subnormal, and so zero.
+    # XLA divides by multiplying with the reciprocal: subnormal, so zero, for the largest floats.
     most = 2.0 ** (jnp.finfo(average_dtype()).maxexp - 3)
     scale = jnp.where((largest > 0) & jnp.isfinite(largest), jnp.minimum(largest, most), 1)
     units = [x / scale.astype(x.dtype) for x in leaves]

@@ -1,6 +1,6 @@
-"""Rates: a multiplier for each element of the first moment, in the place of a division.
+"""Rates: a multiplier for each element of the first moment, in place of a division.
 
-`to_rate` makes them from the second moment, other stages change them, `apply_rate` ends in the
+`to_rate` makes them from the second moment, other stages change them, `apply_rate` makes the
 direction. `to_rate() · apply_rate()` is `precondition()`.
 """
 
@@ -51,7 +51,7 @@ def to_rate(eps: Any = 1e-8, eps_root: Any = 0.0) -> MomentsToMoments:
 
 
 def to_variance_rate(b: ConstantDecay = 0.9) -> MomentsToMoments:
-    """The share of the first moment that is no noise: `mu² / (mu² + rho s)`.
+    """The share of the first moment that is not noise: `mu² / (mu² + rho s)`.
 
     `s = (nu - mu²) / (1 - rho)` estimates the gradient's variance and `rho s` that of `mu`, both
     moments averaged with the same `b` and corrected (Balles & Hennig 2018, M-SVAG, algorithm 2).
@@ -98,9 +98,9 @@ def rectify_rate(b2: DecayRate, threshold: float = 5.0) -> MomentsToMoments:
         log = jnp.asarray(-decay.log, average_dtype())  # -log b2
         rest = jnp.asarray(2 / decay.complement - 1, average_dtype())
         # The two large terms of rho cancel for a young average; with y = t log(1/b2) their
-        # difference is 2 (1 - y / expm1(y)) / log(1/b2) but for a term below 1.
+        # difference is 2 (1 - y / expm1(y)) / log(1/b2) up to a term below 1.
         mass = moments.nu_gathered
-        young = mass < 1  # by its digits
+        young = mass < 1  # as far as its digits show
         y = jnp.where(young, jnp.minimum(-jnp.log1p(-jnp.where(young, mass, 0)), 80.0), 80.0)
         series = y / 2 - y**2 / 12 + y**4 / 720 - y**6 / 30240 + y**8 / 1209600
         far = jnp.where(y < 0.1, 1, y)
@@ -129,8 +129,8 @@ def _constant(decay: Any) -> Any:
 def scale_rate(learning_rate: Any) -> MomentsToMoments:
     """Put the learning rate and both bias corrections into the rate.
 
-    `learning_rate sqrt(nu_mass) / mu_mass rate`, for uncorrected moments: the step of each element
-    itself, which `bound_rate` and `limit_rate` act on.
+    `learning_rate sqrt(nu_mass) / mu_mass rate`, for uncorrected moments: the final step size of
+    each element, which `bound_rate` and `limit_rate` act on.
 
     Raises:
         ValueError: `learning_rate` is negative or not finite.
@@ -150,8 +150,8 @@ def bound_rate(final_rate: Any = 0.1, gamma: Any = 1e-3) -> MomentsToMoments:
     """Clip the rate between bounds that close in on `final_rate`.
 
     `final_rate (1 - 1 / (gamma t + 1))` and `final_rate (1 + 1 / (gamma t))` (Luo et al. 2019,
-    AdaBound, algorithm 2). The bounds know nothing of the learning rate: where that follows a
-    schedule, let `final_rate` follow it too, or the steps do not end with it.
+    AdaBound, algorithm 2). The bounds do not depend on the learning rate: where that follows a
+    schedule, let `final_rate` follow it too, or the steps will not shrink with it.
 
     Args:
         final_rate: a finite number > 0, or a schedule of the number of steps done.

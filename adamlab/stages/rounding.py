@@ -1,7 +1,7 @@
 """direction -> direction: parameters in bfloat16 or float16 that lose no small steps.
 
-Each goes last, after the learning rate: it decides the parameters that `optax.apply_updates` will
-make, and hands on the difference.
+Each goes last, after the learning rate: it decides which parameters `optax.apply_updates` will
+produce, and hands on the difference.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class CompensatedState(NamedTuple):
 def compensate_rounding() -> DirectionAfterRate:
     """Kahan summation: what an update loses in rounding is added to the next one.
 
-    `u + lost` is what is applied, and what the rounded parameters miss of it is kept (Kahan 1965;
-    Zamirai et al. 2020, algorithm 5), in the parameters' dtype.
+    `u + lost` is applied, and the part of it that rounding the parameters loses is kept (Kahan
+    1965; Zamirai et al. 2020, algorithm 5), in the parameters' dtype.
 
     Raises:
         ValueError: `update` gets no parameters.
@@ -42,7 +42,7 @@ def compensate_rounding() -> DirectionAfterRate:
             lambda u, lost, p: (widen(u) + widen(lost)).astype(p.dtype),
             updates, state.lost, params,
         )  # fmt: skip
-        # The barrier keeps the rounding: without it the compiler may see through it.
+        # Without the barrier the compiler might simplify the rounding away.
         reached = jax.lax.optimization_barrier(
             jax.tree.map(lambda p, u: (widen(p) + widen(u)).astype(p.dtype), params, wanted)
         )
@@ -59,16 +59,16 @@ class StochasticState(NamedTuple):
     """State of `round_stochastically`."""
 
     key: jax.Array
-    """The key's data, uint32, which every kind of checkpoint takes."""
+    """The key's data, uint32, which every kind of checkpoint accepts."""
 
 
 def round_stochastically(key: jax.Array) -> DirectionAfterRate:
     """Round the new parameters up or down at random, so that they are right on average.
 
-    For bfloat16: the bits below the rounding place get a random number added and are cut off
+    For bfloat16: a random number is added to the bits that rounding removes before they are cut off
     (Gupta et al. 2015, section 2.1). The update is handed on in the parameters' dtype, which holds
-    the way to the new parameters exactly where that is shorter than they are; parameters of
-    another dtype pass through.
+    the change exactly where it is smaller than the parameters; updates of parameters of another
+    dtype pass through.
 
     Args:
         key: the random key that the rounding of all steps comes from.

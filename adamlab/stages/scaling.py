@@ -80,7 +80,7 @@ def clip_by_block_rms(max_rms: Any = 1.0) -> DirectionToDirection:
 
 
 def scale_by_param_block_rms(min_scale: Any = 1e-3) -> DirectionToDirection:
-    """Multiply a leaf's direction by the root mean square of its parameters, or `min_scale`.
+    """Multiply a leaf's direction by the root mean square of its parameters, at least `min_scale`.
 
     Shazeer & Stern 2018, algorithm 4, line 3 (`optax.scale_by_param_block_rms`).
 
@@ -105,8 +105,8 @@ def scale_by_trust_ratio() -> DirectionBeforeRate:
     """Give a leaf's direction the length of its parameters: `u |theta| / |u|`.
 
     You et al. 2020, LAMB, algorithm 2, line 11 (`optax.scale_by_trust_ratio`). Where either length
-    is zero the direction is left as it is. In float32 the length of the parameters is known from
-    1e-19 to 1.8e19, that of the direction from 1e-33 to 1e33.
+    is zero the direction is left as it is. In float32 the parameters' length is right from 1e-19 to
+    1.8e19, the direction's from 1e-33 to 1e33.
 
     Raises:
         ValueError: `update` gets no parameters.
@@ -128,10 +128,10 @@ def scale_by_trust_ratio() -> DirectionBeforeRate:
 
 
 def scale_by_gradient_rms(eps: Any = 1e-8) -> DirectionToDirection:
-    """Shorten a leaf's step where its gradient is larger than the second moment says.
+    """Shorten a leaf's step where its gradient is larger than its second moment suggests.
 
     Divides by `max(1, rms(g / sqrt(max(nu, eps²))))` (Wortsman et al. 2023, StableAdamW,
-    algorithm 2). After decay, which it shortens too.
+    algorithm 2). Goes after decay, which it shortens too.
 
     Raises:
         ValueError: eps is negative or not finite.
@@ -140,7 +140,7 @@ def scale_by_gradient_rms(eps: Any = 1e-8) -> DirectionToDirection:
 
     def leaf(u: jax.Array, g: jax.Array, v: jax.Array, floor: Any) -> jax.Array:
         size = jnp.maximum(sqrt(v), jnp.asarray(floor, v.dtype))
-        # Cut off once more, XLA makes the quotient in one pass, and not what it is made of in two.
+        # Cut off once more so that XLA computes the quotient in one pass, not its parts in two.
         quotient = tame(ratio(widen(tame(g)), size))
         return (widen(u) / jnp.maximum(rms(quotient), 1)).astype(u.dtype)
 
@@ -170,8 +170,8 @@ def scale_by_confidence(
     """The direction's average divided by the root of its mean squared deviation, kept factored.
 
     `m = ema(u)`, `m / sqrt(ema_b3((u - m)² + eps))` for leaves of two axes or more, `m` for the
-    others (Luo et al. 2023, CAME, algorithm 2). Neither average is corrected. `min_dim_size` and
-    `axes` are `factored`'s.
+    others (Luo et al. 2023, CAME, algorithm 2). Neither average is bias-corrected. `min_dim_size`
+    and `axes` are `factored`'s.
 
     Raises:
         ValueError: b1 or b3 is outside [0, 1), or `eps` is negative.
@@ -210,11 +210,11 @@ def scale_by_confidence(
 def project_radially(
     delta: Any = 0.1, wd_ratio: Any = 0.1, weight_decay: Any = 0.0, eps: Any = 1e-8
 ) -> DirectionBeforeRate:
-    """Take off the part of the direction that only changes the length of scale-free weights.
+    """Remove the part of the direction that only changes the length of scale-invariant weights.
 
     Where every channel's (or else the whole leaf's) gradient is nearly orthogonal to its weights,
-    `|cos(g, theta)| < delta / sqrt(dim)`, the direction is projected off them and the decay
-    shrinks to `wd_ratio` of itself (Heo et al. 2021, AdamP, algorithm 2 and appendix).
+    `|cos(g, theta)| < delta / sqrt(dim)`, the direction loses its part along them and the decay is
+    multiplied by `wd_ratio` (Heo et al. 2021, AdamP, algorithm 2 and appendix).
 
     Raises:
         ValueError: an argument is negative or not finite, or `update` gets no parameters.
@@ -256,7 +256,7 @@ def _projected(
         cosine = jnp.abs(ratio(ratio(inner, jnp.maximum(length, eps)), jnp.maximum(slope, eps)))
         return jnp.max(cosine) < delta / math.sqrt(size)
 
-    # What the whole leaf sums to is the sum over its channels.
+    # A sum over the whole leaf is the sum over its channels.
     length, slope = norm(lengths), norm(slopes)
     share = ratio(lengths + eps, length + eps)
     by_channel = orthogonal(inner, lengths, slopes, weights.shape[1])
@@ -266,10 +266,10 @@ def _projected(
 
 
 def _scale_and_norm(x: jax.Array, low: float, high: float) -> tuple[jax.Array, jax.Array]:
-    """One of two scales and the norm of `x` over it: of 2^128 (float64: 2^1024) to these powers.
+    """A scale and the norm of `x` over it: 2^128 (float64: 2^1024) to the power `low` or `high`.
 
-    The lower one unless its norm saturates; only then is `x` read again. The largest magnitude for
-    a scale would cost a copy.
+    The lower one unless the norm saturates; only then is `x` read again. Taking the largest
+    magnitude as the scale would cost a copy.
     """
     wide = widen(x)
     small, large = (2.0 ** (power * jnp.finfo(wide.dtype).maxexp) for power in (low, high))

@@ -19,7 +19,7 @@ class Seen(NamedTuple):
     """What a second moment sees of one leaf at one step; each in float32 or wider."""
 
     grad: jax.Array
-    """As it came: infinite, say. What is averaged goes by `numerics.tame`, or it stays so."""
+    """As it came, perhaps infinite: use `numerics.tame`, or an average of it stays so."""
     mu: jax.Array | None
     """The first moment, this step's gradient included; None where none is tracked."""
     previous_mu: jax.Array | None
@@ -39,19 +39,19 @@ class SecondMoment(NamedTuple):
     """From a parameter leaf to its state, which is then kept in float32 or wider."""
     fold: Callable[[Any, Seen, jax.Array], tuple[Any, jax.Array]]
     biased: bool = True
-    """Whether it starts too small by the weight that it has not gathered yet."""
+    """Whether it is too small by the weight that it has not gathered yet."""
     previous: bool = False
     """Whether `nu` is handed on as it was before this step."""
     first: float | None = None
-    """With `previous`, the `nu` of the first step; None for no step at all then."""
+    """With `previous`, the `nu` of the first step; None to take no step then."""
     previous_mu: bool = False
-    """Whether it looks at the first moment of the step before."""
+    """Whether it reads the previous step's first moment."""
     signed: bool = False
-    """Whether what is kept may be negative, which 8 bits then need a code for."""
+    """Whether the state may be negative, for which 8-bit storage then needs codes."""
 
 
 def second_moment_of(b2: DecayRate | SecondMoment) -> SecondMoment:
-    """`b2` itself, or the mean of squares that it is the decay rate of.
+    """`b2` itself if it is a second moment, else the mean of squares with this decay rate.
 
     Raises:
         TypeError: it is an optimizer.
@@ -83,8 +83,8 @@ def squares(b2: DecayRate, initial: float = 0.0) -> SecondMoment:
 def deviations(b2: DecayRate, eps: float = 1e-16, *, from_previous: bool = False) -> SecondMoment:
     """The mean squared deviation from the first moment: `nu += (1 - b2) ((g - mu)² - nu) + eps`.
 
-    Zhuang et al. 2020 (AdaBelief), algorithm 2: eps gathers in the average. `from_previous` takes
-    the first moment of the step before (Zhuang et al. 2021, ACProp). Needs a first moment.
+    Zhuang et al. 2020 (AdaBelief), algorithm 2: eps accumulates in the average. `from_previous`
+    takes the previous step's first moment (Zhuang et al. 2021, ACProp). Needs a first moment.
 
     Raises:
         ValueError: b2 is outside [0, 1), or `eps` is negative or not finite.
@@ -106,17 +106,17 @@ def deviations(b2: DecayRate, eps: float = 1e-16, *, from_previous: bool = False
 
 
 def yogi(b2: DecayRate, initial: float = 1e-6, *, decayed: bool = False) -> SecondMoment:
-    """Steps of g² towards g²: `nu -= (1 - b2) sign(nu - g²) g²`.
+    """Move `nu` towards g² in steps proportional to g²: `nu -= (1 - b2) sign(nu - g²) g²`.
 
-    Zaheer et al. 2018, algorithm 2. With `decayed`, `b2 nu` is what is stepped from (Ano, Kegreisz
-    2025), and 0 where that ends below it, as it can for b2 < 1/2.
+    Zaheer et al. 2018, algorithm 2. With `decayed`, the step starts from `b2 nu` (Ano, Kegreisz
+    2025), and ends at 0 where it would end below, as it can for b2 < 1/2.
 
     Raises:
         ValueError: b2 is outside [0, 1) or `initial` is negative.
     """
     check_decay("b2", b2)
     check_number("initial", initial, low=0, scheduled=False)
-    # For a cut that never comes XLA would copy nu.
+    # XLA would copy nu even for a cut-off that never takes effect.
     may_end_below = decayed and not (isinstance(b2, float) and b2 >= 0.5)
 
     def fold(nu: jax.Array, seen: Seen, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -166,11 +166,11 @@ def sums(initial: float = 0.0) -> SecondMoment:
 def previous(second_moment: DecayRate | SecondMoment, first: float | None = None) -> SecondMoment:
     """The second moment as it was before this step, so that g and nu are independent.
 
-    ADOPT (Taniguchi et al. 2024), ACProp and AvaGrad divide by it. On the first step there is
-    none: `first` stands for it, or None for no step.
+    ADOPT (Taniguchi et al. 2024), ACProp and AvaGrad divide by it. On the first step there is none:
+    `first` stands in for it; with None there is no step.
 
     Raises:
-        ValueError: the second moment keeps no array that is `nu` itself.
+        ValueError: the second moment's state is not an array that is `nu` itself.
     """
     inner = second_moment_of(second_moment)
     if not keeps_nu(inner):
@@ -192,7 +192,7 @@ def keeps_nu(second_moment: SecondMoment) -> bool:
 def from_first(rate: DecayRate) -> DecayRate:
     """A schedule of `rate` that makes an average start at its first value, not at zero.
 
-    Such an average has gathered all its weight from its first step on: no bias to correct.
+    Such an average has gathered all its weight from its first step on, so it has no bias.
     """
     check_decay("rate", rate)
 
@@ -204,7 +204,7 @@ def from_first(rate: DecayRate) -> DecayRate:
 
 
 def means(b2: DecayRate) -> SecondMoment:
-    """The mean of what is fed, not squared: for a `nu` fed with curvature, as Sophia's is.
+    """The mean of the input, not of its square: for a `nu` fed with curvature, as in Sophia.
 
     Raises:
         ValueError: b2 is outside [0, 1).
@@ -224,7 +224,7 @@ def square(x: jax.Array) -> jax.Array:
 
 
 def at_most_tame(squares: jax.Array) -> jax.Array:
-    """Squares, or what was reduced from them, cut off at the square of `largest_tame`."""
+    """Squares, or a reduction of them, cut off at the square of `largest_tame`."""
     return jnp.minimum(squares, largest_tame(squares) ** 2)
 
 

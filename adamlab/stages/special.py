@@ -35,7 +35,7 @@ def track_window(b1: ConstantDecay = 0.9, length: int = 10) -> GradientToMoments
     and so do the schedules of the stages that read it.
 
     Args:
-        b1: weight of each gradient beside the next; in [0, 1].
+        b1: weight of each gradient relative to the next; in [0, 1].
         length: number of gradients kept, a whole number >= 1.
 
     Raises:
@@ -63,8 +63,9 @@ def track_window(b1: ConstantDecay = 0.9, length: int = 10) -> GradientToMoments
         def put(q: jax.Array, g: jax.Array) -> jax.Array:
             return jax.lax.dynamic_update_index_in_dim(q, cast_within(g, q.dtype), place, 0)
 
-        # In place: all is read from the new queue, and what stands in a conditional, here one that
-        # always holds, is not fused with the reading, for which XLA would copy the queue.
+        # Written in place: everything is read from the new queue, and the write stands in a
+        # conditional that always holds, since XLA would otherwise fuse it with the reads and copy
+        # the queue.
         queue = jax.tree.map(
             lambda q, g: jax.lax.cond(place >= 0, put, lambda q, _: q, q, g), state.queue, updates
         )

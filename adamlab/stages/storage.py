@@ -1,4 +1,4 @@
-"""store_state: averages that take less memory between steps."""
+"""store_state: state that takes less memory between steps."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ class EightBit:
     """8-bit block-wise storage (Dettmers et al. 2021, sections 2.1 and 2.2), for `store_state`.
 
     Each block of elements is scaled by its largest magnitude and rounded to the nearest of 256
-    values that lie denser towards zero (the dynamic map). Where they may be negative these are -1
-    and 1 and what lies between: the authors' map has no -1, so that a gradient of the other sign
-    would not give the other step, and one value nearer to zero.
+    values that lie denser towards zero (the dynamic map). Signed values are symmetric, from -1 to
+    1: the authors' map has no -1, so that negating a gradient would not negate its step, and one
+    value nearer to zero.
 
     Raises:
-        TypeError, ValueError: `block` or `min_size` is no whole number, or too small.
+        TypeError: `block` or `min_size` is not a whole number.
+        ValueError: `block` is below 1, or `min_size` below 0.
     """
 
     block: int = 256
@@ -72,23 +73,22 @@ class StoredState(NamedTuple):
 def store_state(
     transform: optax.GradientTransformation, **storage: Any
 ) -> optax.GradientTransformationExtraArgs:
-    """`transform` with fields of its state in fewer bits between steps.
+    """Store fields of a transformation's state in fewer bits between steps.
 
-    `store_state(adam(1e-3), mu=jnp.bfloat16, nu=EightBit())`: each keyword is the name of a field,
-    wherever in the state it lies, and its storage a floating dtype or `EightBit(...)`. Within a
-    step the field is float32 or wider. It takes any transformation, a single stage or Optax's own
-    as well; put it around `in_basis`, not inside, for 8 bits.
+    `store_state(adam(1e-3), mu=jnp.bfloat16, nu=EightBit())`: each keyword names a field, wherever
+    it is in the state; its value is a floating-point dtype or `EightBit(...)`. Within a step the
+    field is in float32 or wider. `transform` may be a single stage, a whole optimizer, or one of
+    Optax's own. For 8 bits it goes around `in_basis`, not inside.
 
-    In bfloat16 a value is rounded up or down by a threshold that goes evenly through [0, 1) from
-    step to step: to the nearest, a second moment would freeze, since at b2 = 0.999 a step is
-    smaller than half a unit in the last place. A field whose name begins with `nu` is a second
-    moment: 8 bits count what is below zero as zero, unless told that they are `signed`, and round
-    nothing to zero.
+    bfloat16 is rounded up or down by a threshold that sweeps [0, 1) evenly from step to step:
+    rounding to nearest would freeze a second moment, since at b2 = 0.999 a step is smaller than
+    half a unit in the last place. A field whose name begins with `nu` is taken for a second moment,
+    of which 8 bits round nothing to zero, and count a negative value as zero unless `signed`.
 
     Raises:
-        TypeError: `transform` is no gradient transformation, a storage is no storage, or `init`
-            finds a complex field that is to be real, or the reverse.
-        ValueError: no field is named, or `init` finds none of that name.
+        TypeError: `transform` is not a gradient transformation, a storage is not a floating-point
+            dtype or `EightBit`, or `init` finds a complex field for a real dtype or the reverse.
+        ValueError: no field is named, or `init` finds no field of that name.
     """
     if not isinstance(transform, optax.GradientTransformation):
         raise TypeError(f"transform={transform!r}: must be a gradient transformation")
@@ -252,9 +252,9 @@ def _in_blocks(x: jax.Array, block: int) -> jax.Array:
 
 
 # A magnitude in [0, 1] is coded by its decade and its place in it. The decade down from 1 is cut
-# into 2^7 equal parts (2^6 beside a sign), each decade below into half as many; the value of a part
-# is its middle. In order, the part i of the n in its decade has the code n - 1 + i; 0 is zero
-# itself, and the code after the last part is 1.
+# into 2^7 equal parts (2^6 if signed), each decade below into half as many; the value of a part is
+# its middle. In order, the part i of the n in its decade has the code n - 1 + i; code 0 stands for
+# zero, and the code after the last part for 1.
 
 
 def _encode(unit: jax.Array, signed: bool) -> jax.Array:

@@ -1,4 +1,4 @@
-"""direction -> direction: the learning rate, and momentum after the fact."""
+"""direction -> direction: the learning rate, late momentum, and averages of parameters."""
 
 from __future__ import annotations
 
@@ -108,10 +108,10 @@ class AnchorState(NamedTuple):
 
 
 def anchor_to_start() -> DirectionBeforeRate:
-    """Let the direction lead from the initial parameters: `u + theta - theta_0`.
+    """Measure the direction from the initial parameters: `u + theta - theta_0`.
 
-    A whole step then ends in `theta_0 - u`, a shorter one on the way there: dual averaging
-    (Defazio & Jelassi 2022, MADGRAD, algorithm 1).
+    A full step then ends at `theta_0 - u`, a shorter one on the way there: dual averaging (Defazio
+    & Jelassi 2022, MADGRAD, algorithm 1).
 
     Raises:
         ValueError: `update` gets no parameters.
@@ -138,13 +138,14 @@ class AverageParametersState(NamedTuple):
 
 
 def average_parameters(decay: DecayRate = 0.999) -> DirectionAfterRate:
-    """Keep an average of the parameters beside them; the updates pass unchanged. It goes last.
+    """Keep an average of the parameters in the state, and pass the updates on unchanged.
 
-    `average = ema(theta + update)` from the first parameters on (Polyak & Juditsky 1992; with decay
-    as in Tarvainen & Valpola 2017). Read it with `optax.tree.get(state, "average")`.
+    `average = ema(theta + update)`, starting at the initial parameters (Polyak & Juditsky 1992;
+    with decay as in Tarvainen & Valpola 2017). It goes last. Read it with
+    `optax.tree.get(state, "average")`.
 
-    It is float32 or wider whatever the parameters are. What is done to them after the update, such
-    as a projection, it does not see.
+    It is float32 or wider whatever the parameters' dtype, and does not see what is done to them
+    after the update, such as a projection.
 
     Raises:
         ValueError: `decay` is outside [0, 1), or `update` gets no parameters.
@@ -177,14 +178,14 @@ class LookaheadState(NamedTuple):
 def lookahead(sync_period: int = 6, slow_step_size: Any = 0.5) -> DirectionAfterRate:
     """Slow weights that every `sync_period` steps move towards the parameters and replace them.
 
-    `slow += slow_step_size (theta + update - slow)`, from where the parameters go on (Zhang et al.
-    2019, algorithm 1). It goes last. The slow weights are float32 or wider; read them with
-    `optax.tree.get(state, "slow")`. What is done to the parameters after the update, such as a
-    projection, they see at the next synchronisation only. `optax.lookahead` trains pairs of both in
-    place of a state: it wraps an optimizer and is no part of a chain.
+    `slow += slow_step_size (theta + update - slow)`, from which the parameters continue (Zhang et
+    al. 2019, algorithm 1). It goes last. The slow weights are float32 or wider; read them with
+    `optax.tree.get(state, "slow")`. They see what is done to the parameters after the update, such
+    as a projection, only at the next synchronisation. `optax.lookahead` instead wraps an optimizer
+    and trains pairs of fast and slow parameters, so it cannot be part of a chain.
 
     Raises:
-        ValueError: `sync_period` is no whole number >= 1, `slow_step_size` is outside [0, 1], or
+        ValueError: `sync_period` is not a whole number >= 1, `slow_step_size` is outside [0, 1], or
             `update` gets no parameters.
     """
     check_count("sync_period", sync_period)

@@ -1,4 +1,4 @@
-"""A pure function over named axes: planned, compiled once, run in blocks, kept and resumed."""
+"""A pure function over named axes: planned, compiled once, run in blocks, saved and resumed."""
 
 from adamlab.sweeps.axes import SEED, check_axes, parse_axes
 from adamlab.sweeps.devices import float_dtype, use_all_cores

@@ -21,7 +21,7 @@ def check_axes(axes: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """`axes` with their values as one-dimensional arrays: float64, or int32 for whole numbers.
 
     Raises:
-        TypeError: `axes` is no mapping, or an axis holds something other than numbers.
+        TypeError: `axes` is not a mapping, or an axis holds something other than numbers.
         ValueError: there are no axes, or one of them is empty, not one-dimensional, holds a
             value twice or one that is not finite, or is a seed that is not a whole number >= 0.
     """
@@ -66,7 +66,7 @@ def _check_cast(name: str, array: np.ndarray) -> None:
     dtype = float_dtype()
     with np.errstate(over="ignore"):
         cast = array.astype(dtype)
-    tiny = np.finfo(dtype).tiny  # XLA takes what is below for 0
+    tiny = np.finfo(dtype).tiny  # XLA flushes smaller values to 0
     lost = ~np.isfinite(cast) | ((abs(cast) < tiny) & (array != 0))
     if lost.any():
         raise ValueError(f"axis {name!r} holds {array[lost][0]:g}, which {dtype} cannot hold")
@@ -84,8 +84,8 @@ def parse_axes(texts: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[str, i
     """Axes and fixed values from texts such as `learning_rate=1e-5:1:64:log`.
 
     `name=low:high:count` spaces evenly, `:log` on a log scale; `name=a,b,c` lists values; and
-    `name=a` is a fixed value, not an axis. `seed` takes a list of whole numbers, and one alone is
-    an axis too.
+    `name=a` is a fixed value, not an axis. `seed` takes a list of whole numbers, and even a single
+    one is an axis.
 
     Raises:
         ValueError: a text is of none of these forms, or a name is given twice.

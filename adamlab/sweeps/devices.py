@@ -26,9 +26,9 @@ def use_all_cores() -> None:
     """
     cores, chosen = _cores(), _chosen_devices()
     wanted = max(cores, 2)
-    # A batched factorization waits for helpers from the pool of threads that it runs in itself:
-    # were there only a thread for each device, all would wait for ever (JAX 0.10). So there are
-    # threads for all blocks in flight, and one that helps.
+    # A batched factorization waits for helpers from the thread pool that it runs in: with only one
+    # thread for each device, all would wait forever (JAX 0.10). So there are threads for all blocks
+    # in flight, and one to help.
     threads = IN_FLIGHT * (wanted if chosen is None else max(cores, chosen)) + 1
     os.environ.setdefault("PJRT_NPROC", str(threads))
     if chosen is not None:
@@ -40,12 +40,12 @@ def use_all_cores() -> None:
             warnings.warn(
                 f"JAX was started with one CPU device, so this sweep uses one of {cores} cores; "
                 f'call jax.config.update("jax_num_cpu_devices", {cores}) before JAX\'s first use',
-                stacklevel=_level_outside(),  # from one place it is shown once
+                stacklevel=_level_outside(),  # shown once for each place
             )
 
 
 def _level_outside() -> int:
-    """How far up the stack of who calls this the first caller outside adamlab is."""
+    """How many frames above the calling function the first one outside adamlab is."""
     package = Path(__file__).parents[1]
     frames = inspect.stack(0)
     outside = (n for n, f in enumerate(frames) if package not in Path(f.filename).parents)

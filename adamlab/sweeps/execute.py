@@ -35,11 +35,12 @@ if TYPE_CHECKING:
 DEFAULT_MEMORY = 2**30
 """Bytes that the blocks in flight may take on all devices together: 1 GiB."""
 
-# A grid is cut into 16 blocks, or so few as 4 if each then holds up to 4 tiles of lanes for each
-# device: devices wait for one another at a block's end, and its start costs as much as some runs.
+# A grid is cut into 16 blocks, or as few as 4 if each then holds up to 4 tiles of lanes for each
+# device: devices wait for one another at a block's end, and starting one costs as much as a few
+# runs.
 _BLOCKS, _FEWEST, _TILES = 16, 4, 4
 _MOST = 2**16
-# From so many points a seed, what its key determines is computed once for all of them.
+# From this many points per seed on, what its key determines is computed once for all of them.
 _SHARED_FROM = 64
 _OWN_ATTRIBUTES = {
     "function", "paired", "dtype", PROGRAM, "axes", "block", "lanes", "outputs", "settings",
@@ -74,16 +75,16 @@ def sweep(
             for each axis; an axis named `seed` arrives as `key`, a random key made from it. It
             returns an array, or several by name.
         axes: the values along each axis, by name. An axis of functions, such as optimizers, or a
-            mapping of names to values, is structure: each value is a sweep and a program of its
+            mapping of names to values, is structural: each value is a sweep and a program of its
             own, and the dataset has their names as a coordinate.
-        store: where to keep the results as Zarr; None for memory alone. Each finished block is
-            on disk before the next is counted, so a sweep can be killed at any time.
+        store: where to save the results as Zarr; None for memory alone. Each finished block is on
+            disk before the next is counted, so a sweep can be killed at any time.
         resume: go on with the sweep in `store` if there is one. Only what is missing is computed,
             in the blocks and lanes of the first call. Other axes, settings or outputs are refused,
-            and so is a function that computes something else, or reads other values, than the
-            first call's did; so it may be under another version of JAX.
+            and so is a function that computes something else, or reads other values, than in the
+            first call; another version of JAX may cause that too.
         executor: where blocks are computed: any `concurrent.futures.Executor`, such as a process
-            pool or Dask's `client.get_executor()`, or another whose `submit` returns handles with
+            pool or Dask's `client.get_executor()`, or any other whose `submit` returns handles with
             `done`, `result` and `cancel`, such as submitit's. None for this process. A pool of
             processes needs an `fn` that can be pickled and the start method "spawn".
         block: the most points in a block; None for a sixteenth of the grid, within bounds.
@@ -94,18 +95,18 @@ def sweep(
             compiled program's own analysis.
         paired: whether points that share a seed share their key, so that they can be compared
             pair by pair; otherwise every point's key comes from all its coordinates.
-        settings: what else determines the results, as JSON values, such as the version of what is
-            computed. Kept in the attributes, and compared on resuming. The names that the library
-            keeps there itself are refused.
+        settings: whatever else determines the results, as JSON values, such as the version of what
+            is computed. Kept in the attributes, and compared on resuming. Names that the library
+            uses there itself are refused.
         dims: for outputs that are arrays, `{output: {dimension: coordinates}}`, from the first
-            dimension on; those left over are numbered.
+            dimension on; the remaining ones are numbered.
         progress: whether to show a progress bar on standard error.
 
     Returns:
         A dataset in memory with a variable for each output over the axes, and `done`. Its
         attributes say what determined it and where it was computed; `compiles` counts compiled
-        programs, `run_seconds` is the wall time of this call's blocks, compiling not included.
-        Some are mappings, which NetCDF does not hold: before `to_netcdf`, make them texts by
+        programs, `run_seconds` is the wall time of this call's blocks, without compilation. Some
+        are mappings, which NetCDF cannot hold: before `to_netcdf`, turn them into text by
         `assign_attrs({name: json.dumps(value) for name, value in dataset.attrs.items()})`.
 
     Raises:
@@ -167,8 +168,8 @@ def open_sweep(store: str | os.PathLike[str]) -> xr.Dataset:
     """The sweep in `store`, finished or not, as a dataset in memory.
 
     Raises:
-        FileNotFoundError: there is nothing at `store`, or nothing of it has begun.
-        ValueError: what is there is no sweep.
+        FileNotFoundError: there is nothing at `store`, or no part of it has begun.
+        ValueError: what is there is not a sweep.
     """
     joined = open_structures(Path(store), open_sweep)
     return Store.open(Path(store)).dataset() if joined is None else joined
@@ -231,7 +232,7 @@ def _run_missing(target: Store, work: Work, executor: Executor | None, progress:
             }
             try:
                 for future in as_done(places):
-                    place = places.pop(future)  # not to hold what is written already
+                    place = places.pop(future)  # so as not to hold what is already written
                     target.write(place, future.result())
                     bar.update(sizes[place])
             finally:

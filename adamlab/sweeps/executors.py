@@ -14,7 +14,7 @@ _POLL_SECONDS = 0.2
 
 
 def check_executor(executor: Any) -> None:
-    """Refuse what nothing can be submitted to."""
+    """Refuse an executor without a `submit` method."""
     if executor is not None and not callable(getattr(executor, "submit", None)):
         raise TypeError(f"executor={executor!r}: must have submit(), as concurrent.futures' have")
 
@@ -30,7 +30,7 @@ def pool_of(executor: Executor | None) -> Iterator[Executor]:
 
 
 def as_done(handles: Collection[Any]) -> Iterator[Any]:
-    """The handles as they are done; those that are no futures, such as submitit's, are asked."""
+    """The handles as they finish; those that are not futures, such as submitit's, are polled."""
     if all(isinstance(handle, Future) for handle in handles):
         yield from as_completed(handles)
         return

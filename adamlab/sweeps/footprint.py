@@ -1,4 +1,4 @@
-"""How many lanes suit a device: from the memory that one lane works in."""
+"""How many lanes suit a device: from the working memory of one lane."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ _MOST_LANES = 2**16
 
 
 def suitable_lanes(work: Work, points: int) -> int:
-    """Points for a device to compute at once, of `points` that could be.
+    """How many of `points` a device computes at once.
 
-    On a CPU as many as work in a cache's size, and never more than a sixteenth of the points, so
-    that several devices have their share; elsewhere all. It does not depend on the number of
-    devices.
+    On a CPU as many as work within a cache, and at most a sixteenth of the points, so that several
+    devices get their share; elsewhere all. It does not depend on the number of devices.
     """
     if jax.default_backend() != "cpu":
         return min(points, _MOST_LANES)

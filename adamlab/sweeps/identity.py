@@ -1,4 +1,4 @@
-"""What a sweep computes, as text that is the same in every process until that changes."""
+"""What a sweep computes, as text that is the same in every process and changes only with it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ PROGRAM = "program"
 def digest(program: ClosedJaxpr) -> str:
     """Eight characters that change with a program's operations and with the values in them.
 
-    What a function reads by whatever way, such as a closure, a module or an object's attribute,
-    is an operation or a value of its program; how it is written, named or commented on is not.
+    Whatever a function reads, such as through a closure, a module or an object's attribute, is an
+    operation or a value of its program; how it is written, named or commented is not.
     """
     sha = hashlib.sha256(without_addresses(str(program)).encode())
     for value in _values(program):
@@ -31,7 +31,7 @@ def digest(program: ClosedJaxpr) -> str:
 
 
 def without_addresses(text: str) -> str:
-    """A `repr` without the addresses of objects, which are others in each process."""
+    """A `repr` without the addresses of objects, which differ from process to process."""
     return re.sub(r" at 0x[0-9a-f]+", "", text)
 
 

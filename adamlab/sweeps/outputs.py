@@ -1,4 +1,4 @@
-"""Outputs: what a sweep's function returns, the dimensions of it, and names that clash."""
+"""Outputs: what a sweep's function returns, its dimensions, and names that clash."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DONE = "done_blocks"
 
 
 def not_computed(dtype: Any) -> Any:
-    """What stands where nothing has been computed."""
+    """The value that stands for one not computed."""
     kind = np.dtype(dtype).kind
     return np.asarray({"f": np.nan, "c": np.nan, "i": -1}.get(kind, 0), dtype)[()]
 
@@ -25,7 +25,7 @@ def check_outputs(outputs: Mapping[str, jax.ShapeDtypeStruct]) -> None:
     """Refuse outputs that cannot be kept.
 
     Raises:
-        ValueError: one is empty, or of a type that NumPy has not.
+        ValueError: one is empty, or of a type that NumPy lacks.
     """
     for name, output in outputs.items():
         known = isinstance(output.dtype, np.dtype) and output.dtype.kind in "biufc"

@@ -1,4 +1,4 @@
-"""Plan: a grid cut into equal rectangular blocks, one compiled program's work each."""
+"""Plan: a grid cut into equal rectangular blocks, each one call of the compiled program."""
 
 from __future__ import annotations
 
@@ -74,5 +74,5 @@ def cut(axes: Axes, most: int, lanes: int, outer: str | None = None) -> Plan:
         length = len(axes[name])
         pieces = -(-length // min(room, length))
         block[name] = -(-length // pieces)
-        room //= block[name]  # 1 from an axis on that is cut
+        room //= block[name]  # 1 after an axis that is cut
     return Plan(axes, tuple(block[name] for name in axes), lanes)

@@ -40,7 +40,7 @@ class Program:
     """A compiled block."""
 
     call: Callable[..., Any]
-    """From seeds (S,) and coordinates (P,) to outputs (S, P, ...)."""
+    """Maps seeds (S,) and coordinates (P,) to outputs (S, P, ...)."""
     points: int
     memory: int
     """Bytes that all devices together need for the block, by the program's own analysis."""

@@ -30,7 +30,7 @@ def provenance() -> dict[str, Any]:
 def commit_of(checkout: Path) -> str | None:
     """The commit of `checkout`, with + where its code differs from it; None outside a checkout.
 
-    Results that a run has written beside the code are no difference.
+    Results that a run has written beside the code do not count.
     """
 
     def git(*arguments: str) -> str:

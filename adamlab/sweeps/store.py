@@ -29,7 +29,7 @@ _FORMAT = 1
 class Store:
     """One array per output over the grid's axes, and one flag per block, set after its data.
 
-    A block is one Zarr chunk of every array and is written by one writer, whole.
+    A block is one Zarr chunk of every array, written whole by one writer.
     """
 
     def __init__(self, group: zarr.Group, where: str) -> None:
@@ -52,7 +52,7 @@ class Store:
         attributes: Mapping[str, Any],
         dims: Mapping[str, Mapping[str, Any]],
     ) -> Store:
-        """A new store at `path`, in memory where that is None; it appears there all at once.
+        """A new store at `path`, or in memory where that is None; it appears there all at once.
 
         Raises:
             ValueError: the names of outputs, axes and dimensions clash, or `dims` fits no output.
@@ -84,7 +84,7 @@ class Store:
 
         Raises:
             FileNotFoundError: there is nothing at `path`.
-            ValueError: what is there is no sweep of this library's.
+            ValueError: what is there is not a sweep of this library.
         """
         import zarr
 
@@ -109,7 +109,7 @@ class Store:
         """Refuse to go on with other axes, settings, outputs or dims than it was made with.
 
         Raises:
-            OtherSweepError: they differ; the message says in what.
+            OtherSweepError: they differ; the message says how.
         """
         old, new = list(self.plan.axes), list(axes)
         if old != new:
@@ -124,7 +124,7 @@ class Store:
         given = json.loads(json.dumps(settings))
         for name in {**self.settings, **given}:
             before, now = self.settings.get(name), given.get(name)
-            same = before == now or json.dumps(before) == json.dumps(now)  # NaN is not itself
+            same = before == now or json.dumps(before) == json.dumps(now)  # NaN != NaN
             if not same and name != PROGRAM:
                 raise self._other(name, before, now)
         if self._outputs != signature(outputs):

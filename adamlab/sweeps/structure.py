@@ -1,4 +1,4 @@
-"""Structural axes: values that are no numbers, such as optimizers, each its own program."""
+"""Structural axes: values that are not numbers, such as optimizers, each its own program."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SUMMED = ("compiles", "run_seconds")
 
 
 def structural_axis(axes: Any) -> tuple[str, dict[str, Any]] | None:
-    """The first axis that holds functions or other things than numbers, its values by label."""
+    """The first axis of functions or named values rather than numbers, with its values by label."""
     for name, values in axes.items() if isinstance(axes, Mapping) else ():
         if isinstance(values, Mapping):
             return name, dict(values)
@@ -66,7 +66,7 @@ def over_structures(
     """`run(value, its store)` for each value, one after the other, along a new first axis `name`.
 
     Raises:
-        ValueError: there are no values, a label is no file name, or `store` holds another set.
+        ValueError: there are no values, a label is not a file name, or `store` holds another set.
         FileExistsError: `store` exists and `resume` is false.
     """
     if not values:
@@ -140,7 +140,7 @@ def _joined(name: str, labels: list[str], parts: Mapping[str, xr.Dataset]) -> xr
 
 
 def _joined_attributes(parts: Mapping[str, xr.Dataset]) -> dict[str, Any]:
-    """What the parts agree on as it is, what they differ in by label, counts and times in sum."""
+    """What the parts agree on as it is, what they differ in by label, counts and times summed."""
     attributes: dict[str, Any] = {}
     for key in dict.fromkeys(k for part in parts.values() for k in part.attrs):
         found = {label: part.attrs[key] for label, part in parts.items() if key in part.attrs}

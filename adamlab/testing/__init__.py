@@ -4,7 +4,7 @@
     check_laws(my_tx)
     check_laws(my_factory, hyperparameters={"learning_rate": 1e-3, "eps": 1e-8})
 
-Each law is a function whose docstring is what it asserts; `LAWS` holds them by name.
+Each law is a function whose docstring states what it asserts; `LAWS` holds them by name.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def _chosen(laws: Iterable[str]) -> list[Law]:
     return [LAWS[name] for name in names]
 
 
-if not typing.TYPE_CHECKING:  # which would take any name for one that there is
+if not typing.TYPE_CHECKING:  # or a type checker would accept any name
     from adamlab._lookup import lookup as _lookup
 
     __getattr__ = _lookup("adamlab.testing", __all__)

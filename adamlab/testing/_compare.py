@@ -1,7 +1,7 @@
-"""Comparisons of trees by chex that end in a sentence.
+"""Comparisons of trees by chex, whose failures are put into a sentence.
 
-Tolerances count in ulp of a leaf's largest element, because an element near zero is the difference
-of larger ones: none where the same operations run in the same order, `ROUNDED` where a constant is
+Tolerances are in ulp of a leaf's largest element, because an element near zero is the difference of
+larger ones: zero where the same operations run in the same order, `ROUNDED` where a constant is
 rounded in another place, `FUSED` where the compiler fuses or a sum runs in another order.
 """
 
@@ -24,7 +24,7 @@ FUSED = 16
 
 
 def same(what: str, got: Any, expected: Any, ulps: int = 0) -> None:
-    """Refuse `got` where a leaf is further than `ulps` from `expected`, or of another form."""
+    """Refuse `got` where a leaf is more than `ulps` from `expected`, or of another form."""
     same_form(what, got, expected)
 
     def apart(leaf: Any, other: Any) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Gradients drawn by Hypothesis: what a law tries beside the examples that it always tries."""
+"""Gradients drawn by Hypothesis: what a law tries in addition to its fixed examples."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 from adamlab.testing._law import Broken
 
 Course: TypeAlias = Sequence[Sequence[tuple[int, float]]]
-"""Three steps of three elements. An element is a sign and a place between the smallest magnitude,
-0, and the largest, 1, on a logarithmic scale."""
+"""Three steps of three elements. An element is a sign and a place on a logarithmic scale from the
+smallest magnitude, 0, to the largest, 1."""
 
 
 def for_courses(
@@ -41,7 +41,7 @@ def for_courses(
     def try_one(course: Course) -> None:
         table = [[s * 2.0 ** (low + place * (high - low)) for s, place in row] for row in course]
         table = np.clip(table, -largest, largest)
-        # A matrix, so that what is made for matrices is held to it as well.
+        # A matrix, so that code for matrices is tested as well.
         matrices = np.broadcast_to(table[:, None, :], (len(table), 4, 3))
         try:
             hold(list(jnp.asarray(matrices, jnp.float32).astype(dtype)))

@@ -1,4 +1,4 @@
-"""A law, what it may find, and the two ways it says so."""
+"""A law, its verdict, and the two exceptions by which it reports."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Broken(AssertionError):  # noqa: N818 - the law is broken, the check is no
 
 
 class NotApplicable(Exception):  # noqa: N818
-    """Raised by a law that has nothing to say of a subject, with the reason."""
+    """Raised by a law that does not apply to a subject, with the reason."""
 
 
 @dataclass(frozen=True)
 class Law:
-    """Something that every gradient transformation can be held against."""
+    """A property that any gradient transformation can be tested for."""
 
     name: str
     says: str
@@ -32,7 +32,7 @@ class Law:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one law found of one subject."""
+    """What one law found about one subject."""
 
     status: Literal["kept", "broken", "not applicable"]
     seen: str = ""
@@ -42,7 +42,7 @@ class Verdict:
 
 
 def law(check: Callable[[Subject], None]) -> Law:
-    """The law that `check` is: its name is the function's, what it says is the docstring."""
+    """`check` as a law, with the function's name and its docstring as what it says."""
     return Law(check.__name__, inspect.getdoc(check) or "", check)
 
 

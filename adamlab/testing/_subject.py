@@ -1,4 +1,4 @@
-"""What the laws are held against: a transformation, how to build it, and what it needs."""
+"""What the laws test: a transformation, how to build it, and what it needs."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Subject:
 
     Raises:
         ValueError: a hyperparameter is not finite, `bound` is negative, or `unit` is not above 0.
-        TypeError: one of them is no number, or a schedule.
+        TypeError: one of them is not a number, or is a schedule.
     """
 
     make: Callable[..., optax.GradientTransformation]
@@ -66,8 +66,8 @@ class Subject:
     unscheduled: Collection[str] = ()
     """Hyperparameters that take no schedule."""
     extra_args: Callable[[Any, Any], Mapping[str, Any]] | None = None
-    """From gradients and parameters to the further arguments of `update` (`value`,
-    `hessian_diag`); must be traceable."""
+    """Maps gradients and parameters to the further arguments of `update` (`value`, `hessian_diag`);
+    must be traceable."""
     bound: float | None = None
     """The longest step an element can take, in units of the learning rate."""
     unit: float | None = None
@@ -108,7 +108,7 @@ class Subject:
 
     @cached_property
     def compiled(self) -> Any:
-        """The updates of `alone` in one compiled scan, the steps in front."""
+        """The updates of `alone` in one compiled scan, with a leading axis of steps."""
         params, gradients = example_matrix()
         return jax.jit(lambda p, g: self.scan(self.tx, p, g))(params, stack(gradients))
 
@@ -140,13 +140,13 @@ class Subject:
         return optax.with_extra_args_support(tx)
 
     def without(self, *beginnings: str) -> optax.GradientTransformationExtraArgs:
-        """The transformation with those hyperparameters at zero whose names begin so."""
+        """The transformation with every hyperparameter whose name begins so set to zero."""
         zeroed = {name: 0.0 for name in self.hyperparameters if name.startswith(beginnings)}
         return self.build(**zeroed) if zeroed else self.tx
 
     @contextmanager
     def judged_without(self, beginning: str) -> Iterator[None]:
-        """Add to a verdict where `without(beginning)` had nothing to set to zero."""
+        """Add a hint to a verdict where `without(beginning)` had nothing to set to zero."""
         try:
             yield
         except Broken as broken:
@@ -193,7 +193,7 @@ class Subject:
         return Run(out, state, params)
 
     def scan(self, tx: Any, params: Any, gradients: Any) -> Any:
-        """The updates of `run` in one `lax.scan`; both trees have the steps in front."""
+        """The updates of `run` in one `lax.scan`; both trees have a leading axis of steps."""
 
         def body(carry: Any, grads: Any) -> tuple[Any, Any]:
             params, state = carry
@@ -234,7 +234,7 @@ def as_subject(subject: Any, details: Mapping[str, Any]) -> Subject:
 
 
 def apply(params: Any, updates: Any) -> Any:
-    """`optax.apply_updates`, but strict about types: the laws say where an update's is wrong."""
+    """`optax.apply_updates`, but without promotion; other laws judge the updates' dtypes."""
     return jax.tree.map(lambda p, u: p + u.astype(p.dtype), params, updates)
 
 

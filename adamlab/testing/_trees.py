@@ -1,4 +1,4 @@
-"""The example trees: small, so that a law costs milliseconds, and divisible among two devices."""
+"""The example trees: small, so that a law costs milliseconds, and divisible between two devices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Laws about ways to call: what JAX's transformations leave as it is."""
+"""Laws about ways to call: JAX's transformations must leave the result as it is."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def scan(subject: Subject) -> None:
 
 @law
 def vmap(subject: Subject) -> None:
-    """Lanes of a vmap over parameters and gradients are single runs. Within 16 ulp of each leaf's
-    largest element.
+    """Each lane of a vmap over parameters and gradients equals a single run. Within 16 ulp of each
+    leaf's largest element.
     """
     params, gradients = example_matrix()
     others = example_gradients(2, params, seed=1)
@@ -66,7 +66,7 @@ def vmap(subject: Subject) -> None:
 
 @law
 def cond(subject: Subject) -> None:
-    """A branch of `lax.cond` may update, beside one that keeps the state: traced, not run."""
+    """One branch of a `lax.cond` may update and the other keep the state: traced, not run."""
     tx, params, gradients = subject.tx, *example_matrix()
 
     def maybe(flag: jax.Array, grads: Any) -> Any:
@@ -83,8 +83,8 @@ def cond(subject: Subject) -> None:
 
 @law
 def donated(subject: Subject) -> None:
-    """Parameters and a fresh state may be donated: no two of their leaves are one buffer, and none
-    is one that the transformation holds on to.
+    """Parameters and a fresh state may be donated: no two of their leaves share a buffer, and none
+    is a buffer that the transformation holds on to.
     """
     params, _ = example_matrix()
     first, second = (jax.tree_util.tree_leaves_with_path(subject.tx.init(params)) for _ in "ab")
@@ -104,7 +104,7 @@ def donated(subject: Subject) -> None:
 @law
 def sharded(subject: Subject) -> None:
     """Parameters sharded along an axis over two devices are updated as on one, whether XLA chooses
-    the shardings in between or types tell them (`jax.sharding.AxisType`). Within 16 ulp of each
+    the shardings in between or types carry them (`jax.sharding.AxisType`). Within 16 ulp of each
     leaf's largest element.
     """
     devices = jax.devices()

@@ -48,7 +48,7 @@ def none_leaves(subject: Subject) -> None:
 
 @law
 def foreign_tree(subject: Subject) -> None:
-    """Gradients with a leaf missing, a leaf too many or another name than the parameters' are a
+    """Gradients with a leaf missing, a leaf too many or another name than the parameters' raise a
     ValueError or a TypeError.
     """
     _refused(
@@ -63,7 +63,7 @@ def foreign_tree(subject: Subject) -> None:
 
 @law
 def foreign_shape(subject: Subject) -> None:
-    """Gradients of another shape than the parameters', even one that broadcasts, are a ValueError
+    """Gradients of another shape than the parameters', even one that broadcasts, raise a ValueError
     or a TypeError.
     """
     _refused(

@@ -48,8 +48,8 @@ def zero_gradient(subject: Subject) -> None:
 
 @law
 def debug_nans(subject: Subject) -> None:
-    """Ten steps, the first with a zero gradient, raise nothing under `jax_debug_nans`: there is no
-    NaN in between either.
+    """Ten steps, the first with a zero gradient, raise nothing under `jax_debug_nans`: no NaN
+    arises in between either.
     """
     params = {"w": example_params()["w"]}
     zeros = jax.tree.map(jnp.zeros_like, params)

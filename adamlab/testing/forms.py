@@ -41,8 +41,8 @@ def gradient_dtype(subject: Subject) -> None:
 
 @law
 def one_trace(subject: Subject) -> None:
-    """A jitted update is traced once: every leaf of the state is of one form, and as weakly typed
-    at init as after a step.
+    """A jitted update is traced once: every leaf of the state has the same form at init and after a
+    step, and the same weak type.
     """
     forms = subject.forms["float32"]
     same_form("the state after a step", forms.after, forms.state)

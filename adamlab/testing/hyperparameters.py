@@ -1,4 +1,4 @@
-"""Laws about hyperparameters: a number, a traced number and a schedule are one thing."""
+"""Laws about hyperparameters: a number, a traced number and a schedule are equivalent."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from adamlab.testing._trees import example_matrix
 
 @law
 def traced(subject: Subject) -> None:
-    """Traced hyperparameters give the updates of constants. Within 2 ulp of each leaf's largest
-    element in float32.
+    """Traced hyperparameters give the same updates as constants. Within 2 ulp of each leaf's
+    largest element in float32.
     """
     params, gradients = example_matrix()
 
@@ -32,7 +32,7 @@ def traced(subject: Subject) -> None:
 
 @law
 def vmapped(subject: Subject) -> None:
-    """Hyperparameters that vary over the lanes of a vmap give, in each lane, the updates of
+    """Hyperparameters that vary over the lanes of a vmap give, in each lane, the same updates as
     constants. Within 2 ulp of each leaf's largest element in float32.
     """
     values = _values(subject)
@@ -44,9 +44,9 @@ def vmapped(subject: Subject) -> None:
 
 @law
 def scheduled(subject: Subject) -> None:
-    """Constant schedules give the updates of constants; those that change after the first step
-    leave the first update unchanged, and that of the `learning_rate` changes the second.
-    Within 2 ulp of each leaf's largest element in float32.
+    """Constant schedules give the same updates as constants; those that change after the first step
+    leave the first update unchanged, and one for the `learning_rate` changes the second. Within 2
+    ulp of each leaf's largest element in float32.
     """
     values = _values(subject)
     schedules = {
@@ -100,9 +100,9 @@ def steered(subject: Subject) -> None:
 
 @law
 def injected(subject: Subject) -> None:
-    """`optax.inject_hyperparams` gives the updates of constants, and neither a step nor another
-    learning rate in its state makes a jitted update compile again. Within 16 ulp of each leaf's
-    largest element.
+    """`optax.inject_hyperparams` gives the same updates as constants, and neither a step nor
+    another learning rate in its state makes a jitted update compile again. Within 16 ulp of each
+    leaf's largest element.
     """
     values = _values(subject)
     make = _with_named_arguments(subject, list(values))
@@ -127,7 +127,7 @@ def injected(subject: Subject) -> None:
 
 
 def _differ(one: Any, other: Any) -> bool:
-    """Whether updates are further apart than rounding takes them."""
+    """Whether updates differ by more than rounding."""
     try:
         same("updates", one, other, FUSED)
     except Broken:
@@ -152,7 +152,7 @@ def _values(subject: Subject) -> dict[str, jax.Array]:
 
 
 def _loop(subject: Subject) -> Any:
-    """From hyperparameters to the updates of `Subject.alone`."""
+    """A function from hyperparameters to the updates of `Subject.alone`."""
     params, gradients = example_matrix()
     return lambda changed: subject.run(subject.build(**changed), params, gradients).updates
 

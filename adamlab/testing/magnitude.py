@@ -39,7 +39,7 @@ def any_magnitude(subject: Subject) -> None:
         def stays_finite(gradients: list[jax.Array]) -> None:
             run = subject.run(subject.tx, params, gradients, state=state, moving=False)
             finite(f"in {params.dtype.name}, updates", run.updates)
-            # What is infinite once would stay so: the weight is never trained again.
+            # Once infinite it would stay so: the weight would never be trained again.
             finite(f"in {params.dtype.name}, the state", run.state)
 
         info = jnp.finfo(dtype)

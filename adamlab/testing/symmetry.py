@@ -117,8 +117,8 @@ def odd(subject: Subject) -> None:
 @law
 def descends(subject: Subject) -> None:
     """The first update that moves anything goes against its gradient: their inner product over all
-    leaves is negative. For what has a `learning_rate` among its hyperparameters; those that begin
-    with `weight_decay` are set to zero.
+    leaves is negative. For subjects with a `learning_rate` among their hyperparameters; those that
+    begin with `weight_decay` are set to zero.
     """
     if "learning_rate" not in subject.hyperparameters:
         raise NotApplicable("no learning_rate among its hyperparameters: it may be a direction")
@@ -163,7 +163,7 @@ def bounded(subject: Subject) -> None:
 
 
 def _courses(steps: int) -> dict[str, np.ndarray]:
-    """Gradients by step; what they end in comes after a quiet that the averages forget all in."""
+    """Gradients by step; spikes and growth come last, once the averages have forgotten the rest."""
     t = np.arange(steps)
     left = steps - 1 - t
 

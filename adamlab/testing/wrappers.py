@@ -1,4 +1,4 @@
-"""Laws about Optax's wrappers: what is inside acts as it does alone."""
+"""Laws about Optax's wrappers: a wrapped transformation acts as it does alone."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from adamlab.testing._trees import example_gradients, example_matrix, example_pa
 
 @law
 def masked(subject: Subject) -> None:
-    """Within `optax.masked`, the leaves of the mask are updated as if they were alone and the
-    others keep their gradients. Within 16 ulp of each leaf's largest element.
+    """Within `optax.masked`, the leaves that the mask selects are updated as if they were alone and
+    the others keep their gradients. Within 16 ulp of each leaf's largest element.
     """
     tx = optax.masked(subject.tx, {"w": True, "b": False}, mask_compatible_extra_args=True)
     run = subject.run(tx, example_params(), example_gradients(2))
@@ -45,8 +45,8 @@ def partition(subject: Subject) -> None:
 
 @law
 def multi_steps(subject: Subject) -> None:
-    """Within `optax.MultiSteps` over two gradients that are equal, every other update is the one of
-    that gradient, and those between are zero. Within 16 ulp of each leaf's largest element.
+    """Within `optax.MultiSteps` over pairs of equal gradients, every other update is that of the
+    gradient alone, and those between are zero. Within 16 ulp of each leaf's largest element.
     """
     params, gradients = example_matrix()
     twice = [g for g in gradients for _ in range(2)]

@@ -1,4 +1,4 @@
-"""Values by name, told apart: which are the optimizer's and which the problem's."""
+"""Hyperparameters by name: which are the optimizer's and which the problem's."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ OptimizerFactory = Callable[..., optax.GradientTransformation]
 _COMPLEMENT = "1-"
 
 _NO_NUMBER = re.compile(r"OneMinus('|\(value=| which|$)")
-"""How Python, NumPy and JAX say that a OneMinus is no number, by its type or its value."""
+"""How Python, NumPy and JAX say that a OneMinus is not a number, by its type or its value."""
 
 
 def plain_name(axis: str) -> str:
-    """The hyperparameter that an axis is of: b2 for `b2` and for `1-b2`."""
+    """The hyperparameter that an axis varies: b2 for `b2` and for `1-b2`."""
     return axis.removeprefix(_COMPLEMENT)
 
 
@@ -85,7 +85,7 @@ def build(
     Raises:
         ValueError: as for `split_hyperparameters`, or the optimizer does not take a hyperparameter
             by its complement, as `1-b2` gives it.
-        TypeError: what `optimizer` returns is no gradient transformation.
+        TypeError: what `optimizer` returns is not a gradient transformation.
         Exception: whatever else `optimizer` raises.
     """
     values, for_problem = split_hyperparameters(problem, optimizer, hyperparameters)
@@ -103,7 +103,7 @@ def build(
 
 
 def _with_extra_args(tx: Any) -> optax.GradientTransformationExtraArgs:
-    """`tx`, to be called with extra arguments, which Optax keeps from all but its own class.
+    """`tx`, to be called with extra arguments, which Optax passes to its own class alone.
 
     `optax.MultiSteps` and others take them and hand them on.
     """
@@ -116,7 +116,7 @@ def _with_extra_args(tx: Any) -> optax.GradientTransformationExtraArgs:
 def _naming_complements(
     optimizer: str, given: list[str], function: Callable[..., Any]
 ) -> Callable[..., Any]:
-    """`function`, but what it raises because a OneMinus is no number says so."""
+    """`function`, with errors that say so where a OneMinus is not accepted as a number."""
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -135,7 +135,7 @@ def _naming_complements(
 
 
 def _complement(optimizer: OptimizerFactory, value: Any) -> Any:
-    """What is given for a b2 whose `1-b2` is `value`: Optax knows numbers alone."""
+    """The b2 to pass where `1-b2` is `value`: a plain number for Optax, else a `OneMinus`."""
     if callable(value):  # a schedule
         return lambda steps_done: _complement(optimizer, value(steps_done))
     module = str(getattr(getattr(optimizer, "func", optimizer), "__module__", ""))

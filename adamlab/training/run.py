@@ -19,10 +19,11 @@ from adamlab.training.hyperparameters import OptimizerFactory, build
 from adamlab.training.statistics import empty_statistics, late_from, record
 
 Probe = Callable[..., Mapping[str, Any]]
-"""What is looked at while a run goes on: `probe(params, state, [data])` -> arrays by name."""
+"""What is observed during a run: `probe(params, state, [data])` -> arrays by name."""
 
 _LEAST = 8
-# Tell the keys of a run's data and curvature from those of its initial parameters and batches.
+# Keep the keys of a run's data and curvature apart from those of its initial parameters and
+# batches.
 _DATA, _CURVATURE = 2, 3
 
 
@@ -44,8 +45,8 @@ class Trace(NamedTuple):
     late_spread: jax.Array
     """Standard deviation over the late part."""
     average_loss: jax.Array
-    """The loss of the mean of the late parameters: far below `late_loss` where a run goes round a
-    better point, even if it does so at a constant loss."""
+    """The loss of the mean of the late parameters: far below `late_loss` where a run circles a
+    better point, even at a constant loss."""
     final_loss: jax.Array
     """The loss of the parameters that the run ends with."""
     converged_step: jax.Array
@@ -95,8 +96,8 @@ def train(
     Raises:
         ValueError: a hyperparameter is unknown, ambiguous, missing or out of range, or `steps`
             or `checkpoints` is below 8.
-        TypeError: `steps` or `checkpoints` is not an integer, the loss or the objective is no real
-            scalar, or what `optimizer` returns is no gradient transformation.
+        TypeError: `steps` or `checkpoints` is not an integer, the loss or the objective is not a
+            real scalar, or what `optimizer` returns is not a gradient transformation.
     """
     tx, values = build(problem, optimizer, hyperparameters)
     for_problem = {name: jnp.asarray(value, float) for name, value in values.items()}
@@ -188,7 +189,7 @@ def train(
 def checkpoint_steps(steps: int, checkpoints: int) -> np.ndarray:
     """The steps done at each checkpoint, evenly spread and ending at `steps`.
 
-    Both parities occur in the late part, so that an oscillation of period two is not taken for
+    Both parities occur in the late part, so that an oscillation of period two is not mistaken for
     rest.
 
     Raises:
@@ -200,7 +201,7 @@ def checkpoint_steps(steps: int, checkpoints: int) -> np.ndarray:
     count = min(checkpoints, steps)
     ends = np.arange(1, count + 1) * steps // count
     late = ends[ends > late_from(steps)]
-    if len(np.unique(late % 2)) == 1:  # every other one goes a step back or, if none is free, on
+    if len(np.unique(late % 2)) == 1:  # move every other one back or, if not free, on
         before, after = np.diff(ends, prepend=0), np.diff(ends, append=ends[-1])
         ends[-2::-2] += np.where(before > 1, -1, after > 1)[-2::-2]
     return ends
