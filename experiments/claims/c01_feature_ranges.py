@@ -116,7 +116,7 @@ EXPERIMENT = book.Experiment(
     question="Do inputs of wildly different ranges make Adam plateau, and does scaling cure it?",
     claim="Inputs of wildly different ranges make Adam at a rate of 1e-3 plateau; standardising "
     "them, with a lower, annealed rate, cures it.",
-    asks=f"Does standardising the inputs gain more than {GAINED:g} decades of loss?",
+    asks=f"Does standardising the inputs lower the loss by more than {GAINED:g} decades?",
     criterion="Linear model 10 to 1, 100 samples, 100 epochs of one full-batch update, "
     "feature scales from 1 to 10,000, weights from zero, so that all begin with the same loss. "
     "Supported if the 95 % intervals of the decades of loss gained by standardising (with "
@@ -128,11 +128,11 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 16, "rates": 25, "ratios": 9},
     quick={"seeds": 2, "rates": 5, "ratios": 2},
     check={"first_seed": 1000},
-    caption="Late loss, the lighter the lower, over the rate (dotted: 1e-3; circle: judged) and "
-    "the ratio of the largest to the smallest feature scale; a constant guess has a loss of about "
-    "1. Above the features are as they are, below standardized; on the right the "
-    "rate is annealed.",
-    symptom="The loss falls a little and then stops; the features have different units.",
+    caption="Late loss (lighter: lower) over the rate and the ratio of the largest to the "
+    "smallest feature scale; a constant guess has a loss of about 1. Top: features as they are; "
+    "bottom: standardized; right: with an annealed rate. Dotted: the claim's rate, 1e-3; circle: "
+    "what is judged at that rate.",
+    symptom="The loss falls a little and then stops; the features are in different units.",
     remedy="supervised(standardized(source), model, loss)\n"
-    "adam(1e-1)  # the best rate then; on features as they are it diverges",
+    "adam(1e-1)  # the best rate once standardized; on features as they are it diverges",
 )

@@ -110,7 +110,7 @@ EXPERIMENT = book.Experiment(
     id="C05",
     question="On a rough loss, does clipping the global norm at 1 tame Adam's jumps?",
     claim="On a rough loss, clipping the global norm at 1.0 tames the jumps of Adam.",
-    asks="Does clipping take away a fifth of the upward jumps?",
+    asks="Does clipping remove a fifth of the upward jumps?",
     criterion="10-32-1 ReLU network, mean square + mean |sin(output)|, 100 samples, 200 full-batch "
     "steps. Climb: the sum of all upward steps of the loss, in units of the initial loss, at least "
     "0.01. At each of three rates - 1e-4, the best one without clipping (of the least "
@@ -124,10 +124,11 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 16, "rates": 21, "norms": 9},
     quick={"seeds": 2, "rates": 6, "norms": 3},
     check={"first_seed": 1000},
-    caption="How much the loss climbs in all, and where it ends, over the rate, for four "
-    "limits on the gradient's norm; the lines nearly coincide. Grey: the claim's "
-    "rate (dotted), the best (dashed), ten times it; and the least climb that counts.",
-    symptom="The loss falls, then leaps up for some steps, again and again.",
-    remedy="adam(rate / 10)  # clipping barely shortens Adam's steps: it divides by the "
-    "gradient's size anyway",
+    caption="The sum of all upward steps of the loss (left) and the late loss (right), over the "
+    "rate, for four limits on the gradient's norm; the lines nearly coincide, except at the "
+    "highest rates on the right. Vertical: the claim's rate (dotted), the best (dashed), ten "
+    "times it (dash-dotted); horizontal: the least climb that counts.",
+    symptom="The loss falls, then leaps up for a few steps, again and again.",
+    remedy="adam(rate / 10)  # clipping barely shortens the steps: Adam divides by the gradient's "
+    "size anyway",
 )

@@ -142,10 +142,9 @@ EXPERIMENT = book.Experiment(
         "kinds": ["plain", "batch norm"], "steps": 64,
     },
     check={"first_seed": 2000},
-    caption="Late train loss over the rate for a net of 3 hidden layers and one of 20; the "
-    "dashed lines mark the claim's rate and the loss that counts as learnt. On the "
-    "right, how much larger the first layer's gradient is than the last's before "
-    "training.",
-    symptom="The loss of a deep net stays at that of guessing, for long or for good.",
+    caption="Late train loss over the rate for nets of 3 hidden layers (left) and of 20 (middle); "
+    "He and torch are initializers. Dashed: the claim's rate and the loss that counts as learnt. "
+    "Right: the first layer's gradient over the last layer's, before training (dashed: equal).",
+    symptom="A deep net's loss stays at the level of guessing, for a long time or for good.",
     remedy="network(widths, batch_norm=True)  # or residual=True, or initializer='he_normal'",
 )  # fmt: skip

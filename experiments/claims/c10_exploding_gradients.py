@@ -113,10 +113,11 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 8, "gains": 10, "rates": 5, "norms": NORMS, "layers": 10, "steps": 150},
     quick={"seeds": 2, "gains": 4, "rates": 2, "norms": NORMS[1:], "layers": 4, "steps": 20},
     check={"first_seed": 1000},
-    caption="Over the factor on the initial weights (exploding beyond the dotted line): "
-    "above, the share of rates that met NaN or infinity, with Adam none whatever the clipping; "
-    "below, the test accuracy at the best rate.",
+    caption="Share of rates that met NaN or infinity (top; with Adam none, clipped or not) and "
+    "test accuracy at the best rate (bottom), over the factor on the initial weights; beyond the "
+    "dotted line gradients explode.",
     symptom="The loss begins in the thousands and is NaN after a few steps.",
-    remedy="chain(clip_by_global_norm(1.0), sgd(1e-1))  # finite; but to learn, begin smaller:\n"
+    remedy="chain(clip_by_global_norm(1.0), sgd(1e-1))  # stays finite; to learn as well, start "
+    "smaller:\n"
     "supervised(source, network(widths, initializer='he_normal'), loss)",
 )

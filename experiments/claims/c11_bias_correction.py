@@ -114,9 +114,9 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 EXPERIMENT = book.Experiment(
     id="C11",
-    question="Do faults of the bias correction show only early in training?",
+    question="Do faults in the bias correction show only early in training?",
     claim="Faults of the bias correction show only early in training.",
-    asks=f"Is the late loss within {GAP} decades of that of correct Adam?",
+    asks=f"Is the late loss within {GAP} decades of correct Adam's?",
     criterion="Digits, 64-32-10, b1 = .9; the correction left out, or made of the first moment "
     "alone. Gap: decades of loss above the right form's, seed by seed. Early: at the rate of "
     f"1e-3, where it is widest in the first {EARLY:.0%} of the run; late: over the last quarter, "
@@ -130,9 +130,10 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 24, "rates": 8, "b2s": 5, "steps": 4000, "checkpoints": 100},
     quick={"seeds": 2, "rates": 4, "b2s": 2, "steps": 60, "checkpoints": 30},
     check={"first_seed": 2000},
-    caption="Above, the loss over time at the default b2 and at a longer memory. Below, how "
-    "many decades of loss each fault adds, over 1-b2; within the grey band it is gone.",
-    symptom="The loss leaps in the first steps of a hand-written or differently corrected Adam.",
+    caption="Top: the loss over time at a rate of 1e-3, with the default b2 (left) and with a "
+    "longer memory (right). Bottom: the decades of loss that each fault adds, early and late, "
+    "over 1-b2; within the grey band the fault is gone.",
+    symptom="With a hand-written or differently corrected Adam, the loss leaps in the first steps.",
     remedy="adamlab.chain(track_moments(), correct_bias(), precondition(), "
     "scale_by_learning_rate(1e-3))",
 )

@@ -136,9 +136,10 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 EXPERIMENT = book.Experiment(
     id="C12",
-    question="Do class imbalance and outliers keep the cost from falling, and does Huber help?",
+    question="Do class imbalance and outliers keep the cost from falling, and does Huber's loss "
+    "help?",
     claim="Class imbalance and outliers keep the cost from falling.",
-    asks=f"Does the cost fall less, by more than {LOST} decades?",
+    asks=f"Does the fault make the cost fall less, by more than {LOST} decades?",
     criterion="Digits with half of the classes 100 times rarer (64-32-10 ReLU network, batches "
     "of 64), and diabetes, standardized, with noise of ten deviations on a tenth of the train "
     "targets (linear model, mean square, batches of 32); 800 steps. Cost: that of the train rows "
@@ -154,10 +155,11 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 32, "rates": 10, "levels": 5, "steps": 800},
     quick={"seeds": 2, "rates": 4, "levels": 2, "steps": 40},
     check={"first_seed": 6000},
-    caption="Cost (above) and test loss (below) over the rate, without the fault (dashed) "
-    "and with most of it; left imbalance, right outliers. On the right costs are "
-    "those above the least that a linear model has, and Huber's loss, whose cost is "
-    "another, is shown in the test alone.",
-    symptom="The cost stays high where some targets are far off; rare classes are never predicted.",
-    remedy="supervised(source, model, huber)  # outliers in regression; no rate cures imbalance",
+    caption="Cost (top) and test loss (bottom) over the rate (dotted: 1e-3), without the fault "
+    "(dashed) and with most of it (solid); imbalance on the left, outliers on the right. The left "
+    "cost weighs every class the same; the right one is what lies above the least that a linear "
+    "model can reach. Huber's loss has a cost of its own and is shown in the test alone.",
+    symptom="The cost stays high: some targets are far off, or rare classes are never predicted.",
+    remedy="supervised(source, model, huber)  # for outliers in regression; no rate cures "
+    "imbalance",
 )

@@ -131,7 +131,7 @@ EXPERIMENT = book.Experiment(
     id="C13",
     question="Do features of high variance keep Adam from the minimum, and does scaling help?",
     claim="Features with high variance keep Adam from the minimum; standardising them cures it.",
-    asks=f"Does this bring the loss nearer to its minimum, by over {GAINED:g} decades?",
+    asks=f"Does this bring the loss more than {GAINED:g} decades nearer to its minimum?",
     criterion="Linear models on three real tables in their own units, full batch, 1,000 steps: "
     "softmax regression on wine and breast cancer, whose classes a plane separates, so that the "
     "least loss is 0; least squares on diabetes, whose least is computed. Gap: late loss less "
@@ -146,10 +146,10 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 32, "rates": 13, "steps": 1000},
     quick={"seeds": 2, "rates": 7, "steps": 100},
     check={"first_seed": 6000},
-    caption="How far the late loss is above its minimum, as a share of what can be learnt, "
-    "over the rate, for each way to treat the features. 1 is no better than a "
-    "constant; below 1e-6 nothing is told apart.",
-    symptom="On a table in its own units the loss stays far too high.",
+    caption="How far the late loss is above its minimum, as a share of what can be learnt, over "
+    "the rate (dotted: 1e-3), for each treatment of the features. 1 is no better than a constant; "
+    "less than 1e-6 counts as 1e-6.",
+    symptom="On a table in its original units, the loss stays far too high.",
     remedy="supervised(standardized(source), model, loss)\n"
-    "# Then search the rate anew: the best were 3 (wine), 10 (breast cancer) and .03 (diabetes).",
+    "# Then search the rate again: the best were 3 (wine), 10 (breast cancer) and .03 (diabetes).",
 )

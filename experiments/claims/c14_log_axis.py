@@ -107,9 +107,9 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 8, "rates": 10, "widths": (16, 32, 128), "epochs": EPOCHS},
     quick={"seeds": 2, "rates": 4, "widths": (16, 32), "epochs": 1},
     check={"first_seed": 1000},
-    caption="The same accuracies over the rate on a logarithmic and on a linear axis. "
-    "Dotted: four evenly spread trials; on the linear axis three of them lie past "
-    "the good rates.",
+    caption="Test accuracy over the rate for three widths: the same curves on a logarithmic axis "
+    "(left) and on a linear one (right). Dotted: four evenly spaced trials; on the linear axis "
+    "three of them lie past the best rates.",
     symptom="Rates from an even grid all behave alike; the good ones are all near its lower end.",
-    remedy="np.geomspace(1e-4, 1e-1, 7)  # as the axis learning_rate of a convergence_map",
+    remedy="np.geomspace(1e-4, 1e-1, 7)  # as the learning_rate axis of a convergence_map",
 )

@@ -111,7 +111,8 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 EXPERIMENT = book.Experiment(
     id="C15",
-    question="Does strong decay empty the weights, weak decay overfit, and do L1 and L2 combine?",
+    question="Does strong decay drive the weights to zero, does weak decay overfit, and do L1 and "
+    "L2 combine?",
     claim="Too strong a weight decay drives the weights to zero, too weak a one overfits; L1 and "
     "L2 can be combined.",
     asks=f"Does this part of the claim hold at a rate of {RATE:g}?",
@@ -128,10 +129,10 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 96, "strengths": 9, "l1s": 5, "rates": 3, "steps": 400},
     quick={"seeds": 2, "strengths": 3, "l1s": 2, "rates": 3, "steps": 24},
     check={"first_seed": 3000},
-    caption="Above, accuracy and weight norm over L2 at the rate of 1e-3 (dotted: the "
-    "article's L2). Below, mean test accuracy over rate and L2, and over L1 and L2; "
-    "the lowest row and column stand for no penalty.",
-    symptom="Train accuracy is 1 and test accuracy is not; or both are at chance.",
+    caption="Top: accuracy and weight norm over L2 at a rate of 1e-3 (dotted: the article's L2). "
+    "Bottom: mean test accuracy over rate and L2 (left) and over L1 and L2 (right). L1 or L2 at "
+    "1e-6, its least value shown, stands for no penalty.",
+    symptom="Train accuracy is 1 but test accuracy is lower; or both are at chance.",
     remedy="convergence_map(penalized(supervised(source, model, loss)), adam, "
     '{"learning_rate": [1e-3]}, fixed={"l2": 3e-2})',
 )

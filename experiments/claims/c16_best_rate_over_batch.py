@@ -115,9 +115,10 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 8, "rates": 13, "sizes": (8, 32, 128, 512), "epochs": 10},
     quick={"seeds": 2, "rates": 4, "sizes": (64, 128), "epochs": 1},
     check={"first_seed": 1000},
-    caption="Above, the late loss over the rate after equal numbers of samples, for each "
-    "batch size. Below, the best rate over the batch size beside the theory's power, "
-    "which P05 meets where the noise rules.",
-    symptom="A larger batch gives smoother but slower training, epoch by epoch.",
-    remedy="adam(1e-3 * (batch_size / 64) ** 0.5)  # while small; beyond, and for sgd, search it",
+    caption="Top: late loss over the rate after equal numbers of samples, for each batch size. "
+    "Bottom: best rate over batch size (band: all seeds), beside the power that theory predicts; "
+    "P05 finds that power where noise dominates.",
+    symptom="A larger batch trains more smoothly but more slowly, epoch by epoch.",
+    remedy="adam(1e-3 * (batch_size / 64) ** 0.5)  # for small batches; else, and for sgd, search "
+    "the rate",
 )

@@ -98,9 +98,9 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 16, "rates": 31, "steps": 200, "pixels": 28},
     quick={"seeds": 2, "rates": 7, "steps": 60, "pixels": 8},
     check={"first_seed": 3000},
-    caption="Late train loss and test accuracy over the rate for raw pixels, scaled ones, "
-    "and scaled ones with batch norm; the wider the trough and the plateau, the less "
-    "the rate matters.",
+    caption="Late train loss (left; dotted: what counts as converged) and test accuracy (right) "
+    "over the rate, for raw pixels, scaled ones, and scaled ones with batch norm. The wider the "
+    "trough and the plateau, the less the rate matters.",
     symptom="A rate that worked for one data set fails for the next, whose inputs are larger.",
     remedy="network((784, 128, 10), input_norm=True, batch_norm=True)",
 )

@@ -111,9 +111,9 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 24, "rates": 13, "l1": [0, 1e-4, 1e-2], "steps": [100, 1000]},
     quick={"seeds": 2, "rates": 4, "l1": [0, 1e-2], "steps": [100]},
     check={"first_seed": 2000},
-    caption="The final loss as a multiple of what PCA of the same rank leaves, over the "
-    "rate: 100 steps on the left, 1,000 on the right, with more of an L1 penalty "
-    "from row to row, of which the middle one is not judged.",
+    caption="Final loss over the mean squared error that PCA of the same rank leaves, over the "
+    "rate: after 100 steps (left) and 1,000 (right). The L1 penalty grows from row to row; the "
+    "middle row is not judged.",
     symptom="The reconstruction stops improving, or jumps, while plain SGD creeps on.",
     remedy="adam(1e-2)  # near its best rate for 1,000 steps; 5e-2 for 100",
 )

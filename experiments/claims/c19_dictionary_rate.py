@@ -102,9 +102,9 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 EXPERIMENT = book.Experiment(
     id="C19",
-    question="Does a rate of its own for the dictionary help?",
+    question="Does it help to give the dictionary a learning rate of its own?",
     claim="In dictionary learning a learning rate of its own for the dictionary helps Adam.",
-    asks="Does a rate of its own for the dictionary improve this?",
+    asks="Does a separate rate for the dictionary improve this?",
     criterion="As C18 without the penalty, Adam with one rate for the dictionary and another for "
     "encoder and decoder, each from .001 to 1. Decades saved of the mse above PCA's after 100 "
     "steps, and of the steps until 5 % of the initial excess is left (800 if more than 400): by "
@@ -119,11 +119,11 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 32, "rates": 13},
     quick={"seeds": 2, "rates": 4},
     check={"first_seed": 2000},
-    caption="Over both rates, the lighter the better: what is left above PCA's error after "
-    "100 steps, and the steps to a twentieth of it. On the white diagonal both rates "
-    "are one.",
+    caption="Over both rates, lighter is better. Left: what is left above PCA's error after 100 "
+    "steps. Right: the steps until a twentieth of the initial excess is left (darkest: not in 400 "
+    "steps). On the white diagonal the two rates are equal.",
     symptom="The reconstruction stalls at every single rate: low ones are slow, high ones "
     "unstable.",
     remedy='optax.partition({"dictionary": adam(1e-1), "rest": adam(5e-2)}, labels)\n'
-    "# or search one rate for all: the steps to arrive gain nothing from a second one",
+    "# or search one rate for all: a second one did not save steps",
 )

@@ -112,10 +112,10 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 384, "rates": 13, "l1": [0, 1e-4, 1e-2], "steps": [100, 1000]},
     quick={"seeds": 2, "rates": 4, "l1": [0, 1e-2], "steps": [100]},
     check={"first_seed": 16000},
-    caption="How many times longer the most grown atom became or shorter the most shrunk one, "
-    "whichever is less, over the rate; where a code is 0 for every sample, how much longer. Grey: "
-    "a factor of three. The middle row is not judged.",
+    caption="How many times longer the atom that grew most became, or how many times shorter the "
+    "one that shrank most, whichever is less, over the rate; where a code is 0 for every sample, "
+    "the growth alone. Grey: a factor of three. The middle row is not judged.",
     symptom="The lengths of the dictionary's columns drift apart during training.",
-    remedy="adam(1e-2)  # the lengths hardly move in 100 steps; in 1,000 with a strong l1 they do: "
-    "lower that, or stop early",
+    remedy="adam(1e-2)  # the lengths hardly change in 100 steps, but do in 1,000 with a strong "
+    "l1: lower it, or stop early",
 )

@@ -134,7 +134,7 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 EXPERIMENT = book.Experiment(
     id="C21",
-    question="Is Adam here the published rule to rounding, and are its defaults those published?",
+    question="Is Adam here the published rule to within rounding, with the published defaults?",
     claim="The update rule with bias correction; defaults: rate .001, b1 .9, b2 .999, eps 1e-8 "
     "(Kingma & Ba 2015).",
     asks="Are these the published defaults?",
@@ -150,9 +150,9 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 8, "scales": 7, "b2s": 4, "steps": 1000},
     quick={"seeds": 2, "scales": 3, "b2s": 2, "steps": 60},
     check={"first_seed": 1000},
-    caption="The largest distance from the published rule, computed in float64, as a share "
-    "of the displacement. Dotted: the bounds for float32 and float64; Optax in float32 is shown "
-    "beside them and not judged. The defaults, which decide, have no figure.",
-    symptom="Two libraries' Adam, told the same, train differently.",
+    caption="The largest distance from the published rule, computed in float64, as a share of the "
+    "displacement. Dotted: the bounds for float32 and float64; Optax in float32 is shown for "
+    "comparison and not judged. The defaults, which decide, have no figure.",
+    symptom="With the same settings, two libraries' Adam train differently.",
     remedy="adamlab.compat.keras.adam(1e-3)  # or .torch: each library's own rule and defaults",
 )

@@ -123,7 +123,8 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 EXPERIMENT = book.Experiment(
     id="C23",
-    question="At equal training loss, is Adam's minimum sharper than SGD's, and worse in tests?",
+    question="At equal training loss, is Adam's minimum sharper than SGD's, and does it test "
+    "worse?",
     claim="Adam reaches sharper minima than SGD and tests worse on images.",
     asks="Is Adam's solution sharper than SGD's, and does it test worse?",
     criterion="64-32-10 on the 8x8 digits, batches of 32 and of all 1,437 train rows; Adam and "
@@ -142,10 +143,10 @@ EXPERIMENT = book.Experiment(
     },
     quick={"seeds": 2, "rates": 3, "steps": {"batch 32": 480}, "looks": 16},
     check={"first_seed": 17000},
-    caption="The Hessian's top eigenvalue and the test accuracy where the train loss is "
-    "first 0.05, over the rates that bring every seed there; batches of 32 above, "
-    "the full batch below. The bands are far wider than the differences judged, which are seed by "
-    "seed, star beside star and diamond beside diamond.",
-    symptom="SGD reaches the same train loss and is better on new images.",
-    remedy="sgd(1e-1, momentum=0.9)  # but here, at the same train loss, Adam tested as well",
+    caption="The Hessian's top eigenvalue (left) and the test accuracy (right) where the train "
+    "loss is first 0.05, over the rates that bring every seed there; batches of 32 at the top, "
+    "the full batch at the bottom. The bands are far wider than the differences judged, which are "
+    "taken seed by seed, star against star and diamond against diamond.",
+    symptom="SGD reaches the same train loss and does better on new images.",
+    remedy="sgd(1e-1, momentum=0.9)  # but here, at the same train loss, Adam tested just as well",
 )  # fmt: skip

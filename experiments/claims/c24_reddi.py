@@ -97,8 +97,9 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 96, "b2s": 9, "rates": 6, "b1s": 6, "steps": 1_000_000},
     quick={"seeds": 2, "b2s": 4, "rates": 3, "b1s": 2, "steps": 2_000},
     check={"first_seed": 7000, "float64": True},
-    caption="Where x rests after a million steps (light, -1: the optimum; dark, +1: the worst "
-    "place), over rate and 1-b2 above, over b1 and 1-b2 below. Judged is above the red line.",
+    caption="Mean x late in a million steps (light, -1: the optimum; dark, +1: the worst place), "
+    "over rate and 1-b2 (top) and over b1 and 1-b2 (bottom). Only what lies above the red line is "
+    "judged.",
     symptom="The loss slowly rises and stays high; a few batches have far larger gradients "
     "than the rest.",
     remedy="amsgrad(1e-3)  # or adam(1e-3, b2=0.9999): a longer memory",

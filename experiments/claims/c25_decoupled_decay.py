@@ -139,11 +139,11 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 48, "rates": 6, "decays": 13, "steps": 500},
     quick={"seeds": 2, "rates": 3, "decays": 9, "steps": 500},
     check={"first_seed": 6000},
-    caption="Test loss over rate and decay, the lighter the better, with the best decay for "
-    "each rate dotted (the medians' best, on a grid of a third of a decade; the slopes "
-    "judged are of parabolas for each seed). A row of dots means that decay and rate can be "
-    "searched one after the other; a slope, that they cannot.",
+    caption="Test loss over rate and decay, lighter is better. White dots: the best decay for "
+    "each rate (the medians' best, on the grid shown; the slopes judged come from parabolas for "
+    "each seed). A level row of dots means that decay and rate can be searched one after the "
+    "other; a slanted one, that they cannot.",
     symptom="The best weight decay changes whenever the learning rate does.",
-    remedy="adamw(1e-3, weight_decay=1.0)  # best on 128 rows, elsewhere far less; no less coupled "
-    "here than L2: search both",
+    remedy="adamw(1e-3, weight_decay=1.0)  # best on 128 rows, elsewhere far less; no less "
+    "coupled to the rate here than L2: search both",
 )

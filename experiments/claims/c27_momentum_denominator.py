@@ -140,7 +140,7 @@ EXPERIMENT = book.Experiment(
     question="What do momentum and the denominator do in a steep-walled, shallow valley?",
     claim="Momentum smooths jitter and carries through shallow valleys; the denominator shortens "
     "steps of large gradients.",
-    asks="Does this hold in a valley along or across Adam's coordinates?",
+    asks="Does this hold in a valley that lies along or across Adam's coordinates?",
     criterion=f"Quadratic of two variables, starts around 1, gradient noise {NOISE:g}, its axes "
     f"along or across Adam's coordinates, condition {CONDITION:g}. Adam's b1 = .9 beside 0: the "
     "jitter (squared change from one step to the next over twice the squared step) at the rate "
@@ -155,9 +155,12 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 128, "b1s": 7, "conditions": 5, "rates": 17, "steps": 500},
     quick={"seeds": 2, "b1s": 3, "conditions": 3, "rates": 5, "steps": 200},
     check={"first_seed": 7000},
-    caption="Jitter and steps to arrive over 1-b1 (dotted: b1 = .9), and how much longer the "
-    "first steps are across the valley than along it as it gets steeper. SGD does "
-    "not see the axes: its two lines coincide.",
-    symptom="The loss saws up and down the valley's walls and hardly moves along its floor.",
-    remedy="adam(1e-2, b1=0.9)  # smooths the walls' jitter; along the floor the rate decides",
+    caption="Solid: a valley along Adam's coordinates; dashed: one across them, at an angle. Left "
+    "and middle: jitter and steps to arrive over 1-b1 (dotted: b1 = .9). Right: how much longer "
+    "the first steps are across the valley than along it, as it gets steeper. SGD is blind to "
+    "coordinates: its two lines coincide.",
+    symptom="The loss zigzags: steps bounce between the valley's walls and hardly move along its "
+    "floor.",
+    remedy="adam(1e-2, b1=0.9)  # smooths the jitter between the walls; along the floor the rate "
+    "decides",
 )

@@ -121,10 +121,11 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 8, "rates": [2e-3, 4e-3], "steps": 2_000_000},
     quick={"seeds": 2, "rates": [2e-3], "steps": 20_000},
     check={"first_seed": 1000, "float64": True},
-    caption="x over time, the median over seeds, for slopes that come in turn (above) and "
-    "are drawn (below), at a constant rate and at one that falls like 1/sqrt(t). The "
-    "optimum is -1.",
+    caption="x over time, the median over seeds, for slopes that come in turn (top) or are drawn "
+    "at random (bottom), at a constant rate (left) and at one that falls like 1/sqrt(t) (right). "
+    "The optimum is -1.",
     symptom="A parameter drifts steadily to the wrong side, although the mean gradient "
     "points the other way.",
-    remedy="amsgrad(1e-3)  # or adam(1e-3, b2=0.9999): a memory longer than the rare slope's wait",
+    remedy="amsgrad(1e-3)  # or adam(1e-3, b2=0.9999): a memory longer than the wait for the rare "
+    "slope",
 )

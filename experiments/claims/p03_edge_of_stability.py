@@ -140,7 +140,7 @@ EXPERIMENT = book.Experiment(
     question="Does full-batch Adam train where its preconditioned sharpness is 38 over the rate?",
     claim="Training sits where the top eigenvalue of the preconditioned Hessian is "
     "(2 + 2 b1) / ((1 - b1) lr), 38 / lr at b1 = .9 (Cohen et al. 2022, arXiv 2207.14484).",
-    asks=f"Does training rest within {CLOSE:.0%} of the threshold?",
+    asks=f"Does the sharpness rest within {CLOSE:.0%} of the threshold?",
     criterion="(a) Momentum over a fixed preconditioner on a quadratic: for each b1 the border "
     f"between shrinking and growing within {EXACT:.1%} of the threshold. (b) Full-batch Adam, "
     f"b2 = {B2:g}, a 10-64-1 tanh network, mean square on the standardised diabetes table: the "
@@ -161,9 +161,9 @@ EXPERIMENT = book.Experiment(
         "looks": 8,
     },
     check={"first_seed": 9000},
-    caption="Left and middle: the preconditioned sharpness in units of the threshold while "
-    "training, for b1 = 0 and .9 (grey: within a tenth). Right: with a fixed preconditioner "
-    "the loss shrinks below the threshold and grows above it.",
-    symptom="The loss goes up and down from step to step for thousands of steps, and still falls.",
+    caption="Left and middle: the preconditioned sharpness during training, in units of the "
+    "threshold, for b1 = 0 and .9 (grey: within a tenth). Right: with a fixed preconditioner the "
+    "loss shrinks below the threshold and grows above it (cut off at 1e-4 and 1e4).",
+    symptom="The loss goes up and down from step to step for thousands of steps, yet still falls.",
     remedy="adam(1e-3)  # a third of the rate stays stable up to three times the sharpness",
 )  # fmt: skip

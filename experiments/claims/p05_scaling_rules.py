@@ -127,7 +127,8 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 EXPERIMENT = book.Experiment(
     id="P05",
-    question="Does the best rate grow like sqrt(B) for Adam and B for SGD, and fall past a peak?",
+    question="With batch size B, does the best rate grow like sqrt(B) for Adam and B for SGD, and "
+    "fall past a peak?",
     claim="The best rate grows like sqrt(B) for Adam and like B for SGD (arXiv 2006.09092, "
     "2205.10287); Adam's may fall again past a peak (arXiv 2405.14578).",
     asks="Does this part of the claim hold?",
@@ -144,10 +145,11 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 48, "rates": 13, "samples": 128, "octaves": 5, "sizes": 21},
     quick={"seeds": 2, "rates": 5, "samples": 16, "octaves": 3, "sizes": 4},
     check={"first_seed": 2000},
-    caption="Left: the best rate of whole trainings over the batch size, beside the theory's "
-    "powers; a batch is a division of the noise, and may be below 1. Middle and right: the best "
-    "rate of one step, over a far wider range, for noise that is independent, and that follows "
-    "the curvature.",
+    caption="Left: the best rate of whole trainings over the batch size, beside the powers that "
+    "theory predicts; the batch size only divides the noise and may be below 1. Middle and right: "
+    "the best rate of a single step, over a far wider range, for noise that is independent and "
+    "for noise that follows the curvature.",
     symptom="A rate that was best for one batch size is poor at another.",
-    remedy="adam(1e-3 * (batch_size / 64) ** 0.5)  # up to the noise scale; search it again beyond",
+    remedy="adam(1e-3 * (batch_size / 64) ** 0.5)  # up to the noise scale; beyond it, search "
+    "again",
 )

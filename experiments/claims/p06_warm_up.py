@@ -147,9 +147,9 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 96, "rates": 4, "lengths": 2, "shorter": 1, "complements": [*RUNS]},
     quick={"seeds": 2, "rates": 2, "lengths": 2, "shorter": 20, "complements": [1e-2]},
     check={"first_seed": 6000},
-    caption="Late loss over the length of the warm-up (dotted: the rule) for four rates, "
-    "with RAdam's as diamonds; b2 = .99 on the left, .999 on the right.",
+    caption="Late loss over the length of the warm-up (dotted: the rule) for four rates; "
+    "diamonds: RAdam. Left: b2 = .99; right: b2 = .999.",
     symptom="At a high rate the loss jumps in the first steps and never comes down again.",
     remedy="adam(5e-3, b2=0.99)  # with b2 = .999 the best was 2e-2\n"
-    "# A lower rate helped far more here than any warm-up at the high one",
+    "# Lowering the rate helped far more here than any warm-up at the high one",
 )
