@@ -135,7 +135,7 @@ def _formulations() -> str:
     best = min(groups.values(), key=lambda row: row["over_optax"])
     lines += [
         "",
-        "With 300 leaves of 1,000 elements, calling each leaf costs more than its arithmetic: "
+        "With 300 leaves of 1,000 elements, each leaf's call costs more than its arithmetic: "
         f"`group_small_leaves(adam(...))` takes "
         f"{groups['small leaves in groups of 16']['over_optax']:.2f} of the time that Optax's Adam "
         f"takes, one flat buffer {groups['all leaves in one']['over_optax']:.2f} "

@@ -44,12 +44,12 @@ def annealed_adam(learning_rate: Any) -> optax.GradientTransformation:
 
 
 def zeros(init: Any, key: jax.Array, **hyperparameters: Any) -> Any:
-    """Parameters of zero: the same function for features of any scale, and so the same loss."""
+    """Zero parameters: the same function, and so the same loss, for features of any scale."""
     return jax.tree.map(jnp.zeros_like, init(key, **hyperparameters))
 
 
 def measure(lab: book.Lab) -> xr.Dataset:
-    """Rate x ratio of the features' scales for each cure; full batch, one update an epoch."""
+    """Rate x ratio of the features' scales for each cure; full batch, one update per epoch."""
     axes = {
         "learning_rate": np.geomspace(1e-4, 1, lab["rates"]),
         "feature_ratio": np.geomspace(1, 1e4, lab["ratios"]),
@@ -71,7 +71,7 @@ def left_over(dataset: xr.Dataset) -> xr.DataArray:
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
-    """At the article's rate and the widest ratio: what each cure leaves, in decades."""
+    """At the article's rate and the widest ratio: the loss that each cure leaves, in decades."""
     left = book.decades(left_over(dataset).isel(feature_ratio=-1))
     at = left.sel(learning_rate=1e-3, method="nearest")
     plain = at.sel(cure="as it is")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DEFAULT_RATE, LARGE_RATE, B1, SLOWNESS = 1e-3, 1.0, 0.9, 1e-3  # of b2: 1 - .999
-MOST = 0.5  # of 1-b2: nobody sets b2 to 0, where all is unstable
+MOST = 0.5  # of 1-b2: nobody sets b2 to 0, where every run is unstable
 OVERSHOT, MORE_OFTEN = 1.0, 0.2
 """Decades of loss above the best rate's, and the share of runs, that count."""
 
@@ -50,7 +50,7 @@ def unstable(outcome: xr.DataArray) -> xr.DataArray:
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
-    """The large rate beside the best, and badly set betas beside the others, at each rate."""
+    """The large rate against the best, and badly set betas against the others, at each rate."""
     late = book.decades(dataset["late_loss"]).sel({"1-b2": SLOWNESS}, method="nearest")
     over = book.over_seeds(late.isel(learning_rate=-1) - book.at_best(late))
     numbers: dict[str, float | Interval] = {

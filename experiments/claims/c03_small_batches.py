@@ -1,4 +1,4 @@
-"""C03: does too small a batch make Adam bounce and never settle, and does a larger one smooth?"""
+"""C03: does too small a batch make Adam bounce, and does a larger one smooth it?"""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def part_of(dataset: xr.Dataset, problem: str) -> xr.Dataset:
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
-    """The smallest batch beside the largest: at the latter's best rate, and each at its own."""
+    """The smallest batch against the largest: at the latter's best rate, and each at its own."""
     numbers: dict[str, float | Interval] = {}
     kinds = {}
     for problem in PROBLEMS:
@@ -105,14 +105,14 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         numbers[f"{problem}: best rate of the largest batch{end}"] = float(rate)
         for place, when in enumerate(TIMES):
             scale = part["noise"].isel(step=place)
-            if np.isfinite(scale).all():  # else too few repeats tell the gradient from its noise
+            if np.isfinite(scale).all():  # else too few repeats to tell gradient from noise
                 name = f"{problem}: noise scale {when}, in examples"
                 numbers[name] = book.over_seeds(scale)
     return book.Verdict(kinds, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
-    """Late loss and bounce over batch size x rate, with the noise scale, a row a problem."""
+    """Late loss and bounce over batch size x rate, with the noise scale, a row for each problem."""
     figure, axes = book.panels(2, 2)
     for row, problem in zip((axes[:2], axes[2:]), PROBLEMS, strict=True):
         own = part_of(dataset, problem)

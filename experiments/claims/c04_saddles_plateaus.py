@@ -1,4 +1,4 @@
-"""C04: do flat regions and saddles hold Adam, and what helps it out?"""
+"""C04: do flat regions and saddles hold Adam, and what gets it out?"""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-# Each with what begins a run where gradients are small, and where they are 0 or far below eps.
+# Each with the starts where gradients are small, and where they are 0 or far below eps.
 PROBLEMS = {"saddle": (saddle(), (1e-6, 0.0)), "plateau": (plateau(), (5.0, 8.0))}
 STARTS = ("small gradient", "no gradient")
 REMEDIES = ("gradient noise", "parameter noise", "other starts")
 RATE = 1e-2
-GAIN = 0.1  # the share of starts that a remedy must help out at its best strength
+GAIN = 0.1  # the share of starts that a remedy must get out at its best strength
 
 
 def escape(
     name: str, steps: int, build: Any, key: jax.Array, learning_rate: Any, strength: Any,
     remedy: Any, start: Any,
 ) -> jax.Array:  # fmt: skip
-    """Whether one run is out after `steps`; noise on parameters is that on updates, each step."""
+    """Whether one run is out after `steps`; parameter noise is added to every update."""
     noise_key, start_key, run_key = jax.random.split(key, 3)
     on_gradient, on_parameters, scatter = strength * (jnp.arange(len(REMEDIES)) == remedy)
     if name == "saddle":

@@ -39,14 +39,14 @@ def measure(lab: book.Lab) -> xr.Dataset:
 
 
 def oscillates(runs: xr.Dataset) -> xr.DataArray:
-    """Whether runs oscillate as adamlab.Outcome has it, converged, slow or neither."""
+    """Whether runs oscillate by the rule of adamlab.Outcome, whatever their outcome."""
     late, rule = runs["late_loss"], adamlab.Criteria()
     spread = runs["late_spread"] >= rule.spread * late
     return spread | (late - runs["average_loss"] >= rule.gain * late)
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
-    """Beside clean labels: do the runs fail to converge, and do most of them oscillate?"""
+    """Compared with clean labels: do runs fail to converge, and do most of them oscillate?"""
     clean, few = (dataset.sel(label_noise=noise, drop=True) for noise in (0, FEW))
     pairs = [book.at_rates(each, RATE, each["late_loss"]) for each in (clean, few)]
     numbers: dict[str, Interval] = {}
@@ -72,7 +72,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
 
 
 def draw(dataset: xr.Dataset) -> Figure:
-    """Outcomes over the share of wrong labels, at the rate and the best; what the test says."""
+    """Outcomes over the share of wrong labels, at the claim's rate and the best; test accuracy."""
     import xarray as xr
 
     figure, axes = book.panels(3)

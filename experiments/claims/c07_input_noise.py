@@ -1,4 +1,4 @@
-"""C07: does fresh noise on the inputs in every epoch help where data are few?"""
+"""C07: does fresh noise on the inputs in each epoch help when data are scarce?"""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HELPED = 0.01  # of the test loss
 
 
 def choose(rows: int, key: jax.Array, data: problems.Data) -> problems.Data:
-    """Only `rows` of the train rows, others in each run."""
+    """Only `rows` of the train rows, different ones in each run."""
     chosen = jax.random.permutation(key, len(data.inputs))[:rows]
     return data._replace(inputs=data.inputs[chosen], targets=data.targets[chosen])
 
@@ -52,7 +52,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
 
 
 def gains(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
-    """The share of the test loss that each deviation saves, by seed, beside no noise."""
+    """The share of the test loss that each deviation saves against no noise, by seed."""
     found = dataset.where(np.isfinite(dataset), 1e12)
     return {
         where: 1 - at["test_loss"] / at["test_loss"].sel(input_noise=0)
@@ -61,7 +61,7 @@ def gains(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
-    """Whether a deviation of 0.1 saves more than a hundredth of the test loss, in pairs."""
+    """Whether a deviation of 0.1 saves more than a hundredth of the test loss, seed by seed."""
     numbers: dict[str, float | Interval] = {}
     kinds: dict[str, book.Kind] = {}
     for where, gain in gains(dataset).items():

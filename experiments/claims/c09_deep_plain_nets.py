@@ -26,8 +26,8 @@ WIDTH, ROWS = 32, 128
 CURES: dict[str, dict[str, Any]] = {
     "batch norm": {"batch_norm": True}, "residual": {"residual": True},
 }  # fmt: skip
-# For the deep nets alone. The others begin as Flax does, which is to deep layers of one width what
-# Keras does.
+# For the deep nets alone. The others are initialized as in Flax, which for deep layers of one width
+# is the same as in Keras.
 OTHERS: dict[str, dict[str, Any]] = {
     "plain (He)": {"initializer": "he_normal"},
     "plain (torch)": {"initializer": "torch"},
@@ -36,7 +36,7 @@ OTHERS: dict[str, dict[str, Any]] = {
 
 
 def first_over_last(source: Source, model: Model, key: jax.Array) -> jax.Array:
-    """At the start the gradient of the first layer's weights over the last's, root mean squares."""
+    """The initial gradient of the first layer's weights over the last's, as root mean squares."""
     data = source.draw(key)
 
     def loss(params: Any) -> jax.Array:
@@ -50,7 +50,7 @@ def first_over_last(source: Source, model: Model, key: jax.Array) -> jax.Array:
 def measure(lab: book.Lab) -> xr.Dataset:
     """Late loss over rate, depth and kind of net; and the gradients at the start."""
     kinds = {kind: {"plain": {}, **CURES}[kind] for kind in lab["kinds"]}
-    # The article's net costs most and is trained for half as long.
+    # The article's net costs most, so it is trained for half as long.
     sizes = {f"3 x {lab['width']}": (lab["pixels"], 3 * [lab["width"]], lab["steps"] // 2, kinds)}
     for depth in lab["depths"]:
         sizes[f"{depth} x {WIDTH}"] = (8, depth * [WIDTH], lab["steps"], kinds | OTHERS)
@@ -61,7 +61,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
             problem = supervised(source, model, cross_entropy, batch_size=64, observed=ROWS)
             net = f"{size}: {kind}"
             found = lab.map(net, problem, adamlab.adam, {"learning_rate": RATES}, steps=steps)
-            # Eagerly: to compile deep nets for so little takes longer.
+            # Not compiled: for so little work, compiling deep nets takes longer.
             keys = jax.vmap(jax.random.key)(lab.seeds)
             gradients = jax.vmap(partial(first_over_last, source, model))(keys)
             nets[net] = found[["late_loss"]].assign(gradients=("seed", np.asarray(gradients)))
@@ -69,7 +69,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
-    """How many times the loss of the better cure a plain net is left with, for each depth."""
+    """A plain net's late loss as a multiple of the better cure's, for each depth."""
     late = dataset["late_loss"]
     left = late.where(np.isfinite(late), np.inf).clip(LEARNT)
     numbers: dict[str, float | Interval] = {}

@@ -27,7 +27,7 @@ NORMS = [0.01, NORM, UNCLIPPED]
 
 
 def clipped(build: Any, learning_rate: Any, max_norm: Any) -> optax.GradientTransformation:
-    """An optimizer on gradients of a global norm up to `max_norm`; from `UNCLIPPED` on, on all."""
+    """An optimizer on gradients clipped to `max_norm`; from `UNCLIPPED` on, not clipped at all."""
     clip = adamlab.clip_by_global_norm(max_norm)
 
     def clip_or_not(gradients: Any, params: Any) -> Any:
@@ -41,7 +41,7 @@ OPTIMIZERS = {"adam": partial(clipped, adamlab.adam), "sgd": partial(clipped, ad
 
 
 def measure(lab: book.Lab) -> xr.Dataset:
-    """Initial gain x rate x norm for Adam and SGD; the greatest norm is no clipping."""
+    """Initial gain x rate x norm for Adam and SGD; the largest norm means no clipping."""
     widths = (64, *[16] * (lab["layers"] - 1), 10)
     problem = supervised(digits(), network(widths), cross_entropy, batch_size=64, observed=128)
     axes = {
@@ -77,7 +77,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
 
 
 def draw(dataset: xr.Dataset) -> Figure:
-    """Over the initial gain: the share of runs that broke, and what the others learnt."""
+    """Over the initial gain: the share of runs that broke, and the best test accuracy."""
     figure, axes = book.panels(2, 2)
     broken = dataset["broken"].mean("learning_rate")
     best = dataset["test_accuracy"].max("learning_rate")

@@ -1,4 +1,4 @@
-"""C11: do faults of the bias correction show only early in training?"""
+"""C11: do faults in the bias correction show only early in training?"""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 RATE, B2 = 1e-3, 1e-3  # the rate and 1-b2 that the claim is made for
 GAP = 0.1  # decades of loss
 EARLY = 0.05  # the share of the run that is early
-LEARNED, GUESSING = 1e-6, float(np.log(10))  # float32 tells no less from none; a broken run's
+LEARNED, GUESSING = 1e-6, float(np.log(10))  # less is rounding in float32; a broken run's loss
 
 
 def half_corrected_adam(learning_rate: Any, b2: Any) -> optax.GradientTransformation:
-    """Adam that corrects the first moment and forgets the second."""
+    """Adam that corrects the first moment but not the second."""
     return adamlab.chain(
         adamlab.track_moments(0.9, None),
         adamlab.correct_bias(),
@@ -76,7 +76,7 @@ def gaps(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
-    """Whether each fault is gone late: at each 1-b2, at the rate and each at its best."""
+    """Whether each fault is gone late: at each 1-b2, at 1e-3 and each at its best rate."""
     numbers: dict[str, Any] = {
         f"{case}, {when}": book.over_seeds(gap)
         for case, found in book.each(gaps(dataset), "form", "1-b2")
@@ -94,7 +94,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
 
 
 def draw(dataset: xr.Dataset) -> Figure:
-    """The loss over time at the rate, and where over rate x 1-b2 the gap stays."""
+    """The loss over time at 1e-3, and the gaps over 1-b2."""
     figure, axes = book.panels(2, 2)
     curve = dataset["curve"].sel(learning_rate=RATE, method="nearest")
     for ax, slow in zip(axes[:2], (B2, 1e-5), strict=True):

@@ -42,15 +42,15 @@ def measure(lab: book.Lab) -> xr.Dataset:
 
 
 def best_of_search(accuracy: xr.DataArray, rates: np.ndarray) -> xr.DataArray:
-    """The accuracy that the best of a few rates drawn from `rates` has on average.
+    """The average accuracy of the best of a few rates drawn from `rates`.
 
-    Between the rates that were run it is interpolated along the log axis.
+    Between the rates that were run, accuracy is interpolated along the log axis.
     """
     at = np.log(accuracy["learning_rate"].values)
     curves = accuracy.transpose(..., "learning_rate")
     drawn = np.stack([np.interp(np.log(rates), at, c) for c in curves.values.reshape(-1, len(at))])
     drawn.sort(axis=1)
-    # The best of n draws has a rank among all with the distribution u**n.
+    # The rank of the best of n draws among all has the distribution u**n.
     ends = np.linspace(0, 1, drawn.shape[1] + 1) ** TRIALS
     best = drawn @ np.diff(ends)
     found: xr.DataArray = curves.isel(learning_rate=0, drop=True)

@@ -1,4 +1,4 @@
-"""C15: does strong decay empty the weights, weak decay overfit, and do L1 and L2 combine?"""
+"""C15: does strong decay bring the weights to zero, weak decay overfit; do L1 and L2 combine?"""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
         fixed = {"label_noise": LABEL_NOISE}
         fixed |= {} if "learning_rate" in axes else {"learning_rate": RATE}
         found = lab.map(name, problem, adamlab.adam, axes, fixed=fixed, steps=lab["steps"])
-        # A run that broke knows nothing: chance, and no weights to speak of.
+        # A run that broke counts as at chance, with hardly any weights.
         parts |= {f"{n}_{name}": found[n].fillna(0.1) for n in NAMES}
     return xr.Dataset(parts)
 
@@ -86,7 +86,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     """Accuracies and norm over L2 at the article's rate, and the two maps of test accuracy."""
     figure, (lines, norm, rates, mixed) = book.panels(2, 2)
     at = dataset.sel(learning_rate=RATE, method="nearest")
-    least = float(dataset["l1"][1]) / 10  # where a logarithmic axis shows none at all
+    least = float(dataset["l1"][1]) / 10  # where "none" is put on a logarithmic axis
     at, shown = (d.assign_coords(l2=d["l2"].where(d["l2"] > 0, least)) for d in (at, dataset))
     for part in ("train", "test"):
         book.draw_lines(lines, at[f"{part}_accuracy_alone"], "l2", label=f"{part}")

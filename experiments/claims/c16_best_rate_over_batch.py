@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ROWS = 1437
-# The optimizers, the range that holds their best rates, and the exponent foretold.
+# The optimizers, the range that holds their best rates, and the exponent that theory predicts.
 OPTIMIZERS = {"adam": (adamlab.adam, (3e-4, 3e-1), 0.5), "sgd": (adamlab.sgd, (1e-2, 10.0), 1.0)}
 GROWS, SLOWER = 0.1, 0.05
 """The exponent, and the decades of loss, that count."""
@@ -62,7 +62,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
             part = power_law(sizes[[low, high]], best[:, [low, high]]).exponent
             numbers[f"{name}: exponent from batch {sizes[low]} to {sizes[high]}"] = part
         ends = dataset[f"rate_{name}"].values[[0, -1]]
-        # At an edge the best rate is not known.
+        # If it lies at an edge, the best rate is not known.
         at_edge = np.isin(np.median(best, axis=0), ends).any()
         kinds[f"{name}: the best rate grows"] = (
             "undecided" if at_edge else book.by_sign(law.exponent, GROWS)

@@ -1,4 +1,4 @@
-"""C19: does a rate of its own for the dictionary help?"""
+"""C19: does it help to give the dictionary a learning rate of its own?"""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def two_rates(dictionary_rate: Any, rest_rate: Any) -> optax.GradientTransformat
 
 
 def measure(lab: book.Lab) -> xr.Dataset:
-    """Over both rates: what is left above PCA's floor after 100 steps, and the steps to it."""
+    """Over both rates: what is left above PCA's floor after 100 steps, and the steps to arrive."""
     import xarray as xr
 
     rates = np.geomspace(1e-3, 1, lab["rates"])
@@ -49,7 +49,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
 
 
 def gains(left: xr.DataArray) -> dict[str, xr.DataArray]:
-    """Decades gained by a rate apart for each seed, where a map has its best points."""
+    """Decades gained by a separate rate for each seed, at the best points of the map."""
     left = book.decades(left)
     same = left["dictionary_rate"] == left["rest_rate"]
     row = left.sel(rest_rate=RATE, method="nearest", drop=True)
@@ -63,7 +63,7 @@ def gains(left: xr.DataArray) -> dict[str, xr.DataArray]:
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
-    """What a rate apart gains over one for all: at the best rates, and at the claim's."""
+    """What a separate rate gains over one for all: at the best rates, and at the claim's."""
     kinds: dict[str, book.Kind] = {}
     numbers: dict[str, float | Interval] = {}
     for measure in MEASURES:

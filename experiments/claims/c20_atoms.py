@@ -21,7 +21,7 @@ OPTIMIZERS = {"adam": adamlab.adam, "sgd": adamlab.sgd}
 RATE = 1e-2
 JUDGED = [0.0, 1e-2]  # weights of the L1 penalty
 FACTOR = 3.0
-BROKEN = 1e6  # how far the atoms of a broken run count as having moved, up and down
+BROKEN = 1e6  # the factor by which a broken run's atoms count as grown and as shrunk
 SHOWN = {
     "up": "decades that an atom grew at most",
     "down": "decades that one shrank at most",
@@ -39,7 +39,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
     """The most that an atom grew, and that one shrank, over rate x l1, 100 and 1000 steps."""
     problem = dictionary_learning()
     axes = {"learning_rate": np.geomspace(1e-4, 1, lab["rates"]), "l1": lab["l1"]}
-    # At a rate of 0 the dictionary ends as it began.
+    # At a rate of 0 the dictionary stays as it starts: this gives the initial lengths.
     options: dict[str, Any] = {"checkpoints": 8, "probe": look}
     still = {"learning_rate": 0.0}
     begin = lab.map("begin", problem, adamlab.sgd, {}, fixed=still, steps=8, **options)
@@ -58,7 +58,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
 
 
 def apart(found: xr.Dataset) -> xr.DataArray:
-    """The decades that an atom grew or one shrank, whichever is less; where one vanished, grew."""
+    """The decades that an atom grew or one shrank, the lesser; where one vanished, the growth."""
     gone = (found["dead_codes"] > 0) | (found["down"] > found["up"])
     return found["up"].where(gone, found["down"])
 
@@ -81,7 +81,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
 
 
 def draw(dataset: xr.Dataset) -> Figure:
-    """How many times larger and smaller atoms became, whichever is less, over the rate."""
+    """How many times longer and shorter atoms became, whichever is less, over the rate."""
     figure, axes = book.panels(dataset.sizes["run"], dataset.sizes["l1"])
     for ax, (case, part) in zip(axes, book.each(dataset, "l1", "run"), strict=True):
         for name in OPTIMIZERS:

@@ -27,9 +27,9 @@ def adam_independent(learning_rate: Any, weight_decay: Any) -> optax.GradientTra
 
 
 LESS = 0.1  # decades of decay for a decade of rate
-NEAR = 1.2  # times the least test loss: a rate that reaches no such is too small or too large
-UNTOLD = 0.1  # of the seeds at most, whose best decay lies at the map's edge
-# Each with the strengths that hold its optimum.
+NEAR = 1.2  # times the least test loss: a rate that does not reach this is too small or too large
+UNTOLD = 0.1  # the largest share of seeds whose best decay may lie at the map's edge
+# Each with a range of strengths that includes its optimum.
 FORMS = {
     "L2 in the loss": (adamlab.adam_l2, (1e-4, 1e0)),
     "decoupled, times the rate": (adamlab.adamw, (1e-2, 1e2)),
@@ -38,7 +38,7 @@ FORMS = {
 
 
 def measure(lab: book.Lab) -> xr.Dataset:
-    """Test loss over rate x decay for each form, on few digits of which a fifth is mislabelled."""
+    """Test loss over rate x decay for each form, on a few digits, a fifth of them mislabelled."""
     problem = book.few_digits((64, 64, 10))
     maps = {}
     for name, (optimizer, (low, high)) in FORMS.items():
@@ -72,7 +72,7 @@ def slopes(dataset: xr.Dataset, form: str) -> np.ndarray:
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
-    """How far the best decay moves with the rate, beside L2 in the loss."""
+    """How far the best decay moves with the rate, compared with L2 in the loss."""
     tilt = {form: slopes(dataset, form) for form in FORMS}
     told = np.isfinite(list(tilt.values())).all(0)
     numbers: dict[str, float | Interval] = {

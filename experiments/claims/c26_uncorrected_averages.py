@@ -1,4 +1,4 @@
-"""C26: without bias correction, are Adam's first averages too small, and its first steps?"""
+"""C26: without bias correction, are Adam's first averages too small; how long are its steps?"""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEFAULTS = {"1-b1": 0.1, "1-b2": 1e-3}
 
 
 def lengths(build: Any, steps: int, key: jax.Array, **rates: Any) -> dict[str, jax.Array]:
-    """Of `steps` steps on digits: their length in units of the rate, and both averages' size.
+    """For `steps` steps on digits: their length in units of the rate, and both averages' sizes.
 
     The averages' sizes are shares: of the mean gradient so far, and of its mean square so far.
     """
@@ -50,7 +50,7 @@ def lengths(build: Any, steps: int, key: jax.Array, **rates: Any) -> dict[str, j
         total, squares = total + gradient, squares + jnp.sum(gradient**2)
         updates, state = tx.update(gradient, state, params)
         mu, nu = (optax.tree.get(state, name) for name in ("mu", "nu"))
-        # Pixels that are always 0 and dead units take no step and have no say.
+        # Pixels that are always 0 and dead units take no step and do not count.
         moved = jnp.sum(updates != 0)
         seen = {
             "step length": jnp.linalg.norm(updates) / (RATE * jnp.sqrt(moved)),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FUNCTIONS = (10, 50)
 RATE = 1.0  # lr_0; what the paper used is not known to us
-BEGUN, ARRIVED = 3.0, 1.0  # away from -2; from -1 on the functions are parabolas around it
+BEGUN, ARRIVED = 3.0, 1.0  # distances from -2; up to -1 the functions are parabolas around it
 LARGE, SMALL = 3e-4, 0.5  # 1-b2 at most, at least
 USUAL_B1 = 0.9
 
@@ -29,7 +29,7 @@ def diminishing(
 ) -> optax.GradientTransformation:
     """Adam without bias correction, its rate falling like 1/sqrt(step), nu from `steepest` ** 2.
 
-    From 0 on, nu would be too small at first for a large b2, and throw the run hundreds away.
+    If nu started at 0 it would be too small for a large b2 and throw the run hundreds away.
     """
     return adamlab.chain(
         adamlab.track_moments(b1, squares(b2, initial=steepest**2)),

@@ -23,7 +23,7 @@ B2, EPS = 0.999, 1e-8
 B1S = (0.0, 0.5, 0.9, 0.99)
 TRAINED_B1S = (0.0, 0.9)
 EXACT, CLOSE = 0.005, 0.1  # shares of the threshold
-HUGE = 1e10  # times the first loss: it has grown
+HUGE = 1e10  # times the first loss: the run counts as growing
 CURVATURES = np.geomspace(1e-2, 1, 16)
 PRECONDITIONER = np.geomspace(1, 10, 16)
 MODEL = network((10, 64, 1), activation="tanh")
@@ -41,7 +41,7 @@ def frozen_adam(share: Any, b1: Any) -> optax.GradientTransformation:
 
 
 def sharpness_of(params: Any, state: Any, data: Any) -> dict[str, jax.Array]:
-    """The top eigenvalue of the preconditioned Hessian, of all the rows that are trained on."""
+    """The top eigenvalue of the preconditioned Hessian, over all train rows."""
     count = optax.tree.get(state, "count")
     mass = 1 - B2**count
     nu = jax.tree.map(lambda second: second / mass, optax.tree.get(state, "nu"))
@@ -76,7 +76,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
     edge = xr.apply_ufunc(
         adam_stability_threshold, trained["learning_rate"], trained["trained_b1"], vectorize=True
     )
-    # From one quarter to the next. Growth ends where stages cut off what has no finite square.
+    # From one quarter to the next. Stages limit what has no finite square, which would end growth.
     late, first = frozen["late_loss"], frozen["initial_loss"]
     grown = (late / frozen["earlier_loss"]).where(late < HUGE * first, np.inf).where(late != 0, 0.0)
     return xr.Dataset({"edge_share": trained["sharpness"] / edge, "grown": grown})

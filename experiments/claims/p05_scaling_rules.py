@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 OPTIMIZERS = {"adam": adamlab.adam, "sgd": adamlab.sgd}
 FORETOLD = {"adam": 0.5, "sgd": 1.0}
-NEAR, FALLS = 0.1, 0.1  # from an exponent of theory; decades of rate that are a fall
+NEAR, FALLS = 0.1, 0.1  # of theory's exponent; decades of rate that count as a fall
 DIMENSION = 100
-# How much of the noise all coordinates share; the theory of the peak is of the first.
+# How much of the noise all coordinates share; the theory of the peak is for the first case.
 CASES = {"independent noise": 0.0, "noise along the curvature": 1.0}
 
 
@@ -33,7 +33,7 @@ def one_step(shared: float, optimizer: Any, draws: int, *, key: jax.Array, batch
     """
     start, noise = jax.random.split(key)
     x, z = jax.random.normal(start, (DIMENSION,)), jax.random.normal(noise, (draws, DIMENSION + 1))
-    # Each noise with its opposite, so that what they share is told from few draws.
+    # Each noise with its opposite, so that few draws suffice to find what they share.
     z = jnp.concatenate([z, -z])
 
     def times_hessian(v: jax.Array) -> jax.Array:
@@ -63,7 +63,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
         "trained", noisy_quadratic(DIMENSION), OPTIMIZERS, axes,
         steps=lab["samples"] * 2**octaves, checkpoints=2**octaves, curve=True,
     )["curve"]  # fmt: skip
-    # A batch of size B has seen all its samples after samples / B steps; that is a checkpoint.
+    # A batch of size B has seen all its samples after samples / B steps, which is a checkpoint.
     ends = xr.DataArray((1 / sizes).astype(int) - 1, dims="batch_size")
     final = trained.isel(step=ends, drop=True).drop_vars("step", errors="ignore")
     final = final.transpose("optimizer", "seed", "batch_size", "learning_rate")

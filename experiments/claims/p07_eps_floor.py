@@ -1,4 +1,4 @@
-"""P07: can a run that has converged rebound, unless eps is above its stability threshold?"""
+"""P07: can a run that has converged rebound unless eps is above its stability threshold?"""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ def measure(lab: book.Lab) -> xr.Dataset:
 
 
 def rebound(dataset: xr.Dataset) -> xr.DataArray:
-    """How many times its least loss so far a run comes back to, once converged; NaN if it never is.
+    """How many times its least loss so far a run returns to, once converged; NaN if it never was.
 
-    A run that breaks comes back to infinity.
+    A run that breaks returns to infinity.
     """
     curve = (dataset["curve"] / dataset["initial_loss"]).fillna(np.inf).clip(ROUNDING)
     worst = curve.coarsen(step=curve.sizes["step"] // STRETCHES).max().transpose("step", ...)
