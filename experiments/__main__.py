@@ -1,4 +1,4 @@
-"""python -m experiments: run a benchmark, measure the libraries, put figures into the README."""
+"""python -m experiments: run experiments and benchmarks, write the page and the README's tables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FAST_COMPILE = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitter
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Experiments and benchmarks of adamlab; run them from the checkout's top."""
+    """Experiments and benchmarks of adamlab; run them from the top of the checkout."""
 
 
 @main.command()
@@ -25,10 +25,10 @@ def main() -> None:
 def bench(name: str) -> None:
     """Run a benchmark, print its table and keep its figures as JSON.
 
-    step: one Adam step beside Optax's and fused PyTorch's. variants: every variant's step beside
-    Adam's and Optax's. formulations: bytes and time of ways to write it. sweep: runs per second
-    beside loops and a plain vmap. memory: a million runs in one process. compiles: programs per
-    map.
+    step: one Adam step against Optax's and fused PyTorch's. variants: every variant's step against
+    Adam's and Optax's. formulations: bytes and time of several ways to write Adam's step. sweep:
+    runs per second against loops and a plain vmap. memory: a million runs in one process. compiles:
+    programs compiled per map.
     """
     if name == "all":
         for each in BENCHMARKS:  # a process each: what one has started does not help the next
@@ -40,19 +40,19 @@ def bench(name: str) -> None:
 @main.command()
 @click.option("--check", is_flag=True, help="Only say whether the README is up to date.")
 def readme(check: bool) -> None:
-    """Write the figures of the result files into the README."""
+    """Write the measured figures from the result files into the README."""
     from experiments.readme import write
 
     current = write(check=check)
     click.echo("README.md is up to date" if current else "README.md " + "was written" * (not check))
     if check and not current:
-        raise click.ClickException("README.md is not what the result files say: make readme")
+        raise click.ClickException("README.md does not match the result files; run: make readme")
 
 
 @main.command("which-adam")
 @click.option("--check", is_flag=True, help="Only say whether the page is up to date.")
 def which_adam(check: bool) -> None:
-    """Measure how far the libraries' forms of an optimizer are apart and write the page."""
+    """Measure how far apart the libraries' forms of each optimizer are, and write the page."""
     from experiments import which_adam
 
     sys.exit(which_adam.main(check))
@@ -60,7 +60,7 @@ def which_adam(check: bool) -> None:
 
 @main.command("list")
 def list_command() -> None:
-    """List the experiments: id, question, claim, what the full run took and what it said."""
+    """List the experiments: id, question, claim, verdict, and how long the full run took."""
     from experiments import records
 
     for name, experiment in records.experiments().items():
@@ -76,13 +76,13 @@ def list_command() -> None:
 @main.command("run")
 @click.argument("ids", nargs=-1, required=True, metavar="ID...|all")
 @click.option("--quick", is_flag=True, help="A small version without the check, under 20 s each.")
-@click.option("--again", is_flag=True, help="Compute again what is there already.")
+@click.option("--again", is_flag=True, help="Compute everything again.")
 def run_command(ids: tuple[str, ...], quick: bool, again: bool) -> None:
-    """Run experiments, by their ids or all, and leave dataset, figure and verdict of each.
+    """Run experiments, by id or all of them, and keep the dataset, figure and verdict of each.
 
-    A run that was interrupted goes on. One whose result is there already shows it, unless its file
-    or its settings have changed. Full runs write experiments/results, quick ones
-    out/experiments/quick; the datasets are left under out/experiments.
+    An interrupted run is continued. An experiment that has a result already only shows it, unless
+    its file or its settings have changed. Full runs write to experiments/results, quick ones to
+    out/experiments/quick; the datasets are kept under out/experiments.
     """
     from experiments import records, wording
 
@@ -121,7 +121,7 @@ def run_command(ids: tuple[str, ...], quick: bool, again: bool) -> None:
 
 @main.command("report")
 def report_command() -> None:
-    """Write the laboratory book as one HTML page, from the results that are there."""
+    """Write the laboratory book as one HTML page, from the stored results."""
     from experiments import report
 
     click.echo(f"report: {report.write()}")

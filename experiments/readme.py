@@ -15,10 +15,10 @@ VARIANTS = ROOT / "experiments" / "benchmarks" / "variants.md"
 
 
 def write(*, check: bool = False) -> bool:
-    """Put the measured blocks into the README, and the variants' table beside the benchmarks.
+    """Write the measured blocks into the README, and the variants' table next to the benchmarks.
 
     Returns:
-        Whether both held them already.
+        Whether both were up to date already.
 
     Raises:
         ValueError: the README lacks a block's markers.
@@ -45,9 +45,9 @@ def variants_page() -> str:
     lines = [
         "# The variants' steps",
         "",
-        "Time of a jitted step over Adam's, and over that of the same in Optax with its 95 % "
-        "interval; bytes for each parameter: those that the step accesses by XLA's count (and "
-        "Optax's), those of its temporary buffers, those of the state.",
+        "Time of a jitted step over Adam's, and over Optax's version with the ratio's 95 % "
+        "interval. Bytes per parameter: those that the step accesses by XLA's count (and Optax's "
+        "step), those of its temporary buffers, and those of the state.",
         "",
         f"| {' | '.join(COLUMNS)} |",
         "|--" + "|--:" * (len(COLUMNS) - 1) + "|",
@@ -135,7 +135,7 @@ def _formulations() -> str:
     best = min(groups.values(), key=lambda row: row["over_optax"])
     lines += [
         "",
-        "With 300 leaves of 1,000 elements each leaf's call costs more than its arithmetic: "
+        "With 300 leaves of 1,000 elements, each leaf's call costs more than its arithmetic: "
         f"`group_small_leaves(adam(...))` takes "
         f"{groups['small leaves in groups of 16']['over_optax']:.2f} of the time that Optax's Adam "
         f"takes, one flat buffer {groups['all leaves in one']['over_optax']:.2f} "
@@ -161,7 +161,7 @@ def _variants() -> str:
         f"{', '.join(surely) or 'none'}); accessing more bytes: {', '.join(more) or 'none'}. "
         f"Optax's Adam timed against itself {len(control)} times gives {min(control):.2f} to "
         f"{max(control):.2f}. Where the bytes are equal, adamlab's extra work is limiting the "
-        "gradient's magnitude, so that an average recovers after an infinite one. AdaBelief takes "
+        "gradient's magnitude, so that averages recover after an infinite one. AdaBelief takes "
         f"{belief['times_adam']:.2f} times as long as Adam ({belief['times_optax']:.2f} of Optax's "
         f"AdaBelief), ADOPT {adopt['times_adam']:.2f} ({adopt['times_optax']:.2f} of Optax's): XLA "
         "copies a buffer that may still be read when it is overwritten in place; adamlab makes the "

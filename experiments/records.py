@@ -1,4 +1,4 @@
-"""What is kept of an experiment: verdict and figure, and whether they are of its present form."""
+"""What is kept of an experiment: verdict and figure, and whether they are still current."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ def kept_in(quick: bool) -> Path:
 
 
 def fingerprint(experiment: Experiment, quick: bool) -> str:
-    """Changes with the experiment's code, its criterion and its settings, and what it shares.
+    """A hash of the experiment's code, criterion and settings, and of what it uses of the book.
 
-    Not with comments and layout, nor with what is only read: docstrings, the questions, the claim
-    in words, the symptom, the remedy and the caption. A full run's not with what a quick one
-    changes. What it uses of the book counts as well.
+    It does not change with comments and layout, nor with what is only read: docstrings, the
+    questions, the claim in words, the symptom, the remedy and the caption. That of a full run does
+    not change with the settings of a quick one.
     """
     tree = ast.parse(source_of(experiment).read_text())
     no_matter = _ONLY_READ if quick else _ONLY_READ | {"quick"}
@@ -79,9 +79,9 @@ def fingerprint(experiment: Experiment, quick: bool) -> str:
 
 
 def _shared(tree: ast.AST) -> list[ast.stmt]:
-    """What `tree` uses of the book, and what that uses there, in order of its name.
+    """What `tree` uses of the book, and what that uses there in turn, ordered by name.
 
-    But for `Experiment`, the form that an experiment is written in.
+    Except for `Experiment`, the form that an experiment is written in.
     """
     defined: dict[str, ast.stmt] = {}
     for path in Path(book.__file__).parent.glob("*.py"):
@@ -115,12 +115,12 @@ def _bare(tree: ast.AST) -> str:
 
 
 def _is_text(statement: ast.stmt) -> bool:
-    """Whether it is a string that stands alone."""
+    """Whether it is a string on its own, such as a docstring."""
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def load(experiment: Experiment, quick: bool = False) -> dict[str, Any] | None:
-    """The record of the last run; None where there is none that can be read."""
+    """The record of the last run; None if there is none that can be read."""
     path = kept_in(quick) / f"{experiment.id}.json"
     try:
         record = json.loads(path.read_text())
@@ -131,7 +131,7 @@ def load(experiment: Experiment, quick: bool = False) -> dict[str, Any] | None:
 
 
 def is_current(experiment: Experiment, record: dict[str, Any] | None, quick: bool = False) -> bool:
-    """Whether the record is of the experiment as it is now."""
+    """Whether the record belongs to the experiment as it is now."""
     figure = kept_in(quick) / f"{experiment.id}.png"
     return (
         record is not None
@@ -141,14 +141,14 @@ def is_current(experiment: Experiment, record: dict[str, Any] | None, quick: boo
 
 
 def is_unfinished(experiment: Experiment, quick: bool = False) -> bool:
-    """Whether a run was begun and not ended."""
+    """Whether a run was started and not finished."""
     return (folder_of(experiment, quick) / _UNFINISHED).exists()
 
 
 def run_and_keep(
     experiment: Experiment, *, quick: bool = False, progress: bool = False
 ) -> dict[str, Any]:
-    """Run `experiment`, or go on with it, draw it, and write its record; the record."""
+    """Run `experiment`, or continue it, draw it, and write its record, which is returned."""
     folder = folder_of(experiment, quick)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _UNFINISHED).touch()
@@ -177,7 +177,7 @@ def run_and_keep(
         experiment.extras(dataset, kept / experiment.id)
     _keep_dataset(dataset, folder / "dataset.nc")
     text = json.dumps(record, indent=1, allow_nan=False) + "\n"
-    draft = kept / f".{experiment.id}.json"  # it appears all at once
+    draft = kept / f".{experiment.id}.json"  # so that the record appears all at once
     draft.write_text(text)
     draft.replace(kept / f"{experiment.id}.json")
     (folder / _UNFINISHED).unlink()
@@ -193,14 +193,14 @@ def _spent(folder: Path, seconds: float) -> float:
 
 
 def keep_few_colours(picture: Path) -> None:
-    """Of a PNG the 256 colours that come nearest to its own: a third of the bytes."""
+    """Reduce a PNG to the 256 colours nearest to its own: a third of the bytes."""
     with Image.open(picture) as image:
         few = image.convert("RGB").quantize(method=Image.Quantize.MAXCOVERAGE)
     few.save(picture, optimize=True)
 
 
 def _keep_dataset(dataset: xr.Dataset, path: Path) -> None:
-    """As NetCDF, which has no truth values and no nested attributes."""
+    """Save as NetCDF, which has no booleans and no nested attributes."""
     attributes = {name: str(value) for name, value in dataset.attrs.items()}
     truths = {n: v.astype("int8") for n, v in dataset.variables.items() if v.dtype == bool}
     plain = dataset.assign(truths).assign_attrs(attributes)

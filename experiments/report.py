@@ -1,4 +1,4 @@
-"""The laboratory book as one HTML page, from the results that are kept; nothing is run."""
+"""The laboratory book as one HTML page, made from the stored results; nothing is run."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ KINDS = {
 IMPORTS = """import numpy as np, optax, adamlab.compat
 from adamlab import *
 from adamlab.problems import *"""
-"""What the remedies are written after."""
+"""What the remedies need to have been imported."""
 OWN = "problem, source, model, widths, loss, labels, batch_size, steps_per_epoch, key and rate"
-"""The names in remedies that are the reader's."""
+"""The names in remedies that the reader must define."""
 
 STYLE = """
 :root { color-scheme: light; }
@@ -63,7 +63,7 @@ details { margin: .6rem 0; } summary { cursor: pointer; }
 
 
 def write(path: Path = PAGE) -> Path:
-    """Write the page to `path`; where it is."""
+    """Write the page to `path` and return the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page(), encoding="utf-8")
     return path
@@ -82,17 +82,19 @@ def page() -> str:
 <p>Each claim below is tested by one experiment: a criterion fixed in code before the full run
 (changes made after results had been seen, and earlier verdicts, are stated), a measurement, a
 verdict, and a check of the verdict with other seeds, resolution or precision. A case is undecided
-where an interval contains its threshold, or where run and check answer otherwise; a claim with one
-yes and one no depends on the case. Intervals are 95 % bootstrap intervals over seeds. They are too
-narrow where there are only eight, where a claim was looked at again with more seeds, and for many
-cases together, for which nothing is corrected. Lines are medians over seeds, shaded bands hold the
-middle half of them.</p>
+where an interval contains its threshold, or where run and check disagree; a claim with both a yes
+and a no depends on the case. Intervals are 95 % bootstrap intervals over seeds. They are too narrow
+where there are only eight seeds, where a claim was measured again with more seeds, and for many
+cases taken together, since nothing corrects for their number. In the figures, lines are medians
+over seeds, and shaded bands hold the middle half of the seeds unless the caption says otherwise.
+The rate is the learning rate; a decade is a factor of ten; late means in the last quarter of a
+run.</p>
 <p class="small">{_machine(found.values())}</p>
 <h2 id="symptoms">My training fails: where do I look?</h2>
 <div class="wide"><table><tr><th>What you see, and where to look</th><th></th></tr>
 {_symptoms(known, found)}</table>
 </div>
-<p>Under each figure stands something to try, as code to run after these imports; define
+<p>Below each figure is something to try, as code that runs after these imports; define
 {OWN} yourself.</p>
 <pre>{IMPORTS}</pre>
 <h2 id="verdicts">Verdicts</h2>
@@ -122,7 +124,7 @@ def verdict_table() -> str:
 
 
 def _tally(found: Iterable[Mapping[str, Any] | None]) -> str:
-    """How many claims there are of each verdict."""
+    """How many claims have each verdict."""
     counts = Counter(NOT_RUN if record is None else record["verdict"]["kind"] for record in found)
     kinds = [f"{counts[kind]} {say}" for kind, say in KINDS.items() if counts[kind]]
     return f"{counts.total()} claims: {', '.join(kinds)}."
@@ -180,7 +182,7 @@ def _section(experiment: Experiment, record: dict[str, Any] | None) -> str:
 
 
 def _answers(record: Mapping[str, Any]) -> str:
-    """The cases of each answer, a line each, with what run and check differ in, and the remark."""
+    """A line of cases for each answer, with where run and check differ, and the remark."""
     verdict, apart = record["verdict"], _apart_in(record)
     lines = "".join(
         f"<li><b>{word}:</b> {escape('; '.join(n + apart.get(n, '') for n in names))}</li>"
@@ -191,7 +193,7 @@ def _answers(record: Mapping[str, Any]) -> str:
 
 
 def _pictures(experiment: Experiment) -> str:
-    """The figure with its caption, and what else was drawn."""
+    """The figure and any further pictures, with the caption."""
     others = sorted(records.RESULTS.glob(f"{experiment.id}-*"))
     paths = [records.RESULTS / f"{experiment.id}.png", *others]
     pictures = "".join(_picture(path, experiment.question) for path in paths if path.exists())
@@ -199,7 +201,7 @@ def _pictures(experiment: Experiment) -> str:
 
 
 def _picture(path: Path, question: str) -> str:
-    """An image in the page's width, scrolled where its letters would be too small to read."""
+    """An image as wide as the page, scrolled where its letters would be too small to read."""
     with Image.open(path) as image:
         least, most = (round(share * image.width) for share in (0.45, 0.65))
     return (
@@ -233,7 +235,7 @@ def _check(record: Mapping[str, Any]) -> str:
 
 
 def _apart_in(record: Mapping[str, Any]) -> dict[str, str]:
-    """The cases that the check answers otherwise than the run, each with what the two answer."""
+    """The cases that run and check answer differently, each with both answers."""
     parts = record["parts"]
     if "check" not in parts:
         return {}
@@ -249,17 +251,17 @@ def _apart_in(record: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _otherwise(record: Mapping[str, Any]) -> str:
-    """Which cases the check answers otherwise than the run, and what it says besides."""
+    """Which cases run and check answer differently, and the check's remark."""
     run, check = record["parts"]["run"], record["parts"]["check"]
     pairs = [name + how for name, how in _apart_in(record).items()]
     if run["ruling"] != check["ruling"]:
-        pairs.append(f"the whole (run: {run['kind']}, check: {check['kind']})")
-    said = f"It answers otherwise: {'; '.join(pairs)}." if pairs else "It answers as the run does."
+        pairs.append(f"the claim as a whole (run: {run['kind']}, check: {check['kind']})")
+    said = f"It disagrees on {'; '.join(pairs)}." if pairs else "It agrees with the run."
     return f"<p>{escape(said)} {escape(check['remark'])}</p>"
 
 
 def _apart(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
-    """Which intervals of a run and of its check do not overlap: chance does not explain these."""
+    """Where the intervals of run and check do not overlap, which chance does not explain."""
 
     def apart(a: Any, b: Any) -> bool:
         if not isinstance(a, dict) or not isinstance(b, dict) or shown(a) == shown(b):
@@ -269,13 +271,13 @@ def _apart(first: Mapping[str, Any], second: Mapping[str, Any]) -> str:
     names = [name for name in first if name in second and apart(first[name], second[name])]
     if not names:
         return ""
-    pairs = "; ".join(f"{n}: {shown(first[n])}, here {shown(second[n])}" for n in names)
-    return f"<p>The intervals of the run and the check lie apart for {escape(pairs)}.</p>"
+    pairs = "; ".join(f"{n}: {shown(first[n])}, check {shown(second[n])}" for n in names)
+    return f"<p>The intervals of run and check lie apart for {escape(pairs)}.</p>"
 
 
 def _reproduce(record: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
-    commit = f"commit {record['commit']}".replace("+", " with changes not committed")
+    commit = f"commit {record['commit']}".replace("+", " with uncommitted changes")
     return (
         f"<pre>{escape(record['command'])} --again</pre>"
         f'<p class="small">Settings {escape(json.dumps(record["settings"]))}; '
@@ -287,7 +289,7 @@ def _reproduce(record: Mapping[str, Any]) -> str:
 def _machine(found: Iterable[dict[str, Any] | None]) -> str:
     there = [record for record in found if record is not None]
     if not there:
-        return "Nothing was run yet."
+        return "Nothing has been run yet."
     dates = sorted({record["date"][:10] for record in there})
     when = f"on {dates[0]}" if len(dates) == 1 else f"from {dates[0]} to {dates[-1]}"
     hours = sum(record["seconds"] for record in there) / 3600

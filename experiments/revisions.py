@@ -3,8 +3,8 @@
 Where a full run's own numbers led to the change, the check uses seeds that no earlier run had used,
 except in P07. A review of all full runs, by readers who looked at both seed sets, led to another
 round of changes; some of those keep the check's seeds. For claims in several parts, the rule that
-one yes and one no make the claim depend on the part, whatever else is open, was settled after their
-first runs.
+one yes and one no make the claim depend on the part, whatever else is undecided, was settled after
+their first runs.
 """
 
 from __future__ import annotations
@@ -12,92 +12,108 @@ from __future__ import annotations
 SMALL, FULL, REVIEW = "after small runs", "after a full run", "after a review of the full runs"
 
 REVISED: dict[str, tuple[str, str]] = {
-    "C01": (REVIEW, "weights begin at zero: from random ones the gain was that of the first loss"),
-    "C02": (REVIEW, "b2 from .5 up in place of 0, where everything was unstable; a finer grid"),
-    "C04": (SMALL, "the threshold for a gain went from .25 to .1; noise levels closer together"),
-    "C05": (REVIEW, "one rate for both, and only where there are jumps to tame"),
+    "C01": (
+        REVIEW,
+        "weights start at zero: from random ones, the gain was one of the initial loss",
+    ),
+    "C02": (REVIEW, "b2 from .5 up instead of from 0, where everything was unstable; a finer grid"),
+    "C04": (
+        SMALL,
+        "the threshold for a gain was lowered from .25 to .1; noise levels closer together",
+    ),
+    "C05": (
+        REVIEW,
+        "the same rate with and without clipping, and only where there are jumps to tame",
+    ),
     "C06": (
         REVIEW,
-        "runs that oscillate are counted beside those with right labels, all of which did so too; "
-        "before, oscillation counts whether a run converges or not; four times the seeds",
+        "oscillating runs are compared with those on right labels, all of which oscillated too; "
+        "earlier: oscillation counts whether or not a run converges; four times the seeds",
     ),
-    "C07": (FULL, "four times the seeds, since a case was open"),
+    "C07": (FULL, "four times the seeds, since a case was undecided"),
     "C09": (FULL, "late loss instead of steps to a target; depth 20 and other initializers added"),
     "C11": (
         REVIEW,
-        "rates from 1e-4 to .3, since best ones lay at the ends of those tried, three times the "
-        "seeds and new ones for the check; before, no floor for the loss; twice the steps, so that "
-        "late is late; early gaps are told alone",
+        "rates from 1e-4 to .3, since the best lay at the ends of those tried, three times the "
+        "seeds and new ones for the check; earlier: no floor under the loss; twice the steps, so "
+        "that late is late; early gaps are reported but not judged",
     ),
     "C12": (
         REVIEW,
-        "with imbalance the cost had fallen as far as without: since then it is that above its "
+        "with imbalance the cost had fallen as far as without; since then it is counted above its "
         "least, with every class weighing the same; four times the seeds",
     ),
     "C13": (
         REVIEW,
-        "all begin as the same function; scaling alone is judged too; four times the seeds",
+        "all runs start as the same function; scaling alone is judged too; four times the seeds",
     ),
-    "C15": (REVIEW, "the labels say by how much; before, 128 images, a margin and more seeds"),
+    "C15": (REVIEW, "the cases say by how much; earlier: 128 images, a margin and more seeds"),
     "C17": (
         FULL,
-        "a band reaches from its first rate to its last, a grid step less than before; before, a "
-        "gain must exceed .2 decades; twice the seeds; 784 inputs in place of 64",
+        "a band reaches from its first rate to its last, one grid step less than before; earlier: "
+        "a gain must exceed .2 decades; twice the seeds; 784 inputs instead of 64",
     ),
     "C18": (FULL, "best rates by the median over seeds; twice the seeds"),
-    "C19": (REVIEW, "an arrival must stay; before, steps in place of an excess; twice the seeds"),
+    "C19": (
+        REVIEW,
+        "a run must stay where it arrives; earlier: steps instead of an excess; twice the seeds",
+    ),
     "C20": (
         REVIEW,
-        "thrice the seeds, the third raise to 32 times the first, since a case was open, and new "
-        "check seeds; before, each atom is followed, in place of the largest and the smallest",
+        "three times the seeds, a third increase, to 32 times the first number, since a case was "
+        "undecided, and new check seeds; earlier: each atom is followed, instead of the largest "
+        "and the smallest",
     ),
     "C22": (
         REVIEW,
-        "an arrival must stay: Adam passed the target at a rate at which it does not rest there",
+        "a run must stay where it arrives: Adam passed the target at a rate at which it does not "
+        "rest there",
     ),
     "C23": (
         REVIEW,
-        "the same margin for yes and no; six times the seeds, since a case was open, and new check "
-        "seeds; before, the level, full batches, parts",
+        "the same margin for yes and no; six times the seeds, since a case was undecided, and new "
+        "check seeds; earlier: the loss level, full batches, judged part by part",
     ),
     "C24": (
         REVIEW,
-        "rates up to 1, since Adam's best was the greatest tried; before, a million steps, best "
-        "rates; each part judged alone; two, six, four and at last twelve times the seeds",
+        "rates up to 1, since Adam's best was the largest tried; earlier: a million steps, best "
+        "rates; each part judged alone; two, six, four and finally twelve times the seeds",
     ),
     "C25": (
         REVIEW,
-        "the rates that train and wider decays, so that the best lies inside; a margin of .1 in "
-        "place of none; three, nine and at last six times the seeds; new check seeds",
+        "the rates that train and wider decays, so that the best lies inside; a margin of .1 "
+        "instead of none; three, nine and finally six times the seeds; new check seeds",
     ),
-    "C26": (REVIEW, "the averages alone are judged, as claimed; the steps are told"),
+    "C26": (REVIEW, "only the averages are judged, as claimed; the steps are reported"),
     "C27": (
         REVIEW,
-        "an arrival must stay; 4, then 16 times the seeds; before, 1.1 times sooner, other starts",
+        "a run must stay where it arrives; 4, then 16 times the seeds; earlier: 1.1 times sooner, "
+        "other starts",
     ),
     "P02": (
         REVIEW,
-        "nu begins as in the paper's algorithm; a run that flew away has not converged",
+        "nu starts as in the paper's algorithm; a run that flew away has not converged",
     ),
     "P03": (
         REVIEW,
         "12,000 steps for the slowest rate to arrive; four, then 16 times the seeds, since a case "
-        "was open, and new check seeds; before, a fourth rate, the lowest",
+        "was undecided, and new check seeds; earlier: a fourth rate, the lowest",
     ),
     "P04": (
         REVIEW,
         "twice the networks, since the linear ones' median differed by .1 between run and check; "
-        "before, 16 networks in place of 16 points of one, and the paper's statistic in place of a "
+        "earlier: 16 networks instead of 16 points of one, and the paper's statistic instead of a "
         "slope over the whole map; new check seeds",
     ),
     "P05": (FULL, "four times the seeds"),
     "P06": (
         REVIEW,
-        "runs of five times the rule's warm-up for both b2: of twice it, a warm-up twice as long "
-        "filled the run; before, no floor for the loss; a rate that wants a warm-up, and the rule "
-        "beside none; four, sixteen and at last twelve times the seeds, new ones",
+        "runs five times as long as the rule's warm-up for both b2: in runs of twice its length, a "
+        "warm-up twice as long filled the run; earlier: no floor under the loss; a high rate that "
+        "needs a warm-up, and the rule against none; four, sixteen and finally twelve times the "
+        "seeds, new ones",
     ),
-    "P07": (FULL, "rebounds are those of worst losses in converged runs; 1,000 weights"),
+    "P07": (FULL, "rebounds are those of the worst losses in converged runs; 1,000 weights"),
 }
 """When, and what."""
 
@@ -126,4 +142,4 @@ EARLIER: dict[str, tuple[str, ...]] = {
     "P06": ("undecided (8 seeds)", "undecided (32)", "supported (128)", "depends (96)"),
     "P07": ("undecided (8 seeds)",),
 }
-"""What earlier full runs had said: the verdicts of the records that were kept before."""
+"""The verdicts of earlier full runs."""

@@ -1,4 +1,4 @@
-"""A verdict in words: what was asked, which cases answer yes and which no; how it was checked."""
+"""A verdict in words: what was asked, which cases answer yes or no, and how it was checked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from experiments.book import FIRST_SEED, SEEDS, Experiment, answered
 
 _SHORT = 150
-"""Characters up to which a list of cases is told whole where space is scarce."""
+"""Up to so many characters, a list of cases is given in full where space is scarce."""
 
 
 def in_full(experiment: Experiment, verdict: Mapping[str, Any]) -> str:
@@ -18,7 +18,7 @@ def in_full(experiment: Experiment, verdict: Mapping[str, Any]) -> str:
 
 
 def in_few(experiment: Experiment, verdict: Mapping[str, Any]) -> str:
-    """As `in_full`; of a long one the first case of each answer and the others' number."""
+    """As `in_full`, but if long, only the first case of each answer and how many more there are."""
     whole = in_full(experiment, verdict)
     answers = answered(verdict["cases"])
     if len(whole) <= _SHORT or not answers:

@@ -1,4 +1,4 @@
-"""Datasets brought into the form that a verdict needs: joined, chosen at a rate, in decades."""
+"""Datasets put into the form that a verdict needs: joined, selected at a rate, in decades."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def decades(losses: xr.DataArray, least: float = 0.0, broken: float = np.inf) ->
 
 
 def steps_to_target(found: xr.Dataset) -> xr.DataArray:
-    """The step at which each run of a map first was at its target; infinite if it did not stay.
+    """The step at which each run of a map first reached its target; infinite if it did not stay.
 
-    It stayed if the mean loss of the last quarter of its steps is at the target too.
+    It stayed if the mean loss of its last quarter meets the target too.
     """
     arrived = found["converged_step"].astype(float)
     stayed = found["outcome"] == Outcome.CONVERGED
@@ -43,9 +43,9 @@ def best_rate(losses: xr.DataArray) -> xr.DataArray:
 
 
 def at_end(chosen: float, among: np.ndarray, which: str = "tried") -> str:
-    """What to say of a value that is the least or the greatest `among` some: it may not be best.
+    """A note on a value that is the least or greatest `among` some: it may not be the best.
 
-    An end of a name, such as ", the least tried"; nothing for a value within.
+    An ending of a name, such as ", the least tried"; empty for a value in between.
     """
     if np.isclose(chosen, among.min()):
         return f", the least {which}"
@@ -69,8 +69,8 @@ def at_rates(dataset: xr.Dataset, rate: float, losses: xr.DataArray) -> dict[str
 def best_for_others(losses: xr.DataArray) -> xr.DataArray:
     """For each seed its loss where the mean loss of the seeds of the other parity is least.
 
-    A best point is flattered by the seeds that it was chosen by, the more the more points there
-    are to choose from; so each half of the seeds chooses for the other.
+    A best point looks too good on the seeds that it was chosen by, and more so the more points
+    there are to choose from; so each half of the seeds chooses for the other.
     """
     dims = [dim for dim in losses.dims if dim != "seed"]
     flat = losses.transpose("seed", *dims).values.reshape(losses.sizes["seed"], -1)

@@ -1,4 +1,4 @@
-"""The figures of the book: panels of one size, lines with bands over seeds, heat maps."""
+"""The book's figures: panels of one size, lines with bands over seeds, heat maps."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def panels(columns: int = 1, rows: int = 1) -> tuple[Figure, list[Any]]:
 def draw_lines(ax: Any, array: xr.DataArray, along: str, *, log: str = "x", **style: Any) -> None:
     """The median over seeds along an axis, with a band that holds the middle half of them.
 
-    Each line of a panel has another style unless told, so that they are told apart without colours
-    and where they coincide.
+    Unless told otherwise, each line of a panel has a style of its own, so that lines can be told
+    apart without colours and where they coincide.
     """
     array = array.where(np.isfinite(array))
     middle = array.median("seed") if "seed" in array.dims else array

@@ -1,4 +1,4 @@
-"""From numbers to a verdict: intervals over seeds, kinds, and what they say together."""
+"""From numbers to a verdict: intervals over seeds, kinds, and the overall kind."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Verdict:
 
 
 def over_seeds(array: xr.DataArray, statistic: Callable[..., Any] = np.median) -> Interval:
-    """The interval of a statistic, a median unless told, over the axis `seed` of `array`."""
+    """The interval of a statistic, by default the median, over the axis `seed` of `array`."""
     return bootstrap(array.transpose("seed", ...).values, statistic)
 
 
 def by_sign(interval: Interval, above: float = 0.0) -> Kind:
-    """Supported where the whole interval lies above `above`, refuted where below, else open."""
+    """Supported if the whole interval lies above `above`, refuted if below, else undecided."""
     if interval.low > above:
         return "supported"
     return "refuted" if interval.high < above else "undecided"
@@ -76,13 +76,13 @@ def overall(kinds: Iterable[Kind]) -> Kind:
 
 
 def answered(cases: Mapping[str, Kind]) -> dict[str, list[str]]:
-    """The cases of each answer that there is: "Yes", "No", "Sometimes" and "Undecided"."""
+    """The cases of each answer given: "Yes", "No", "Sometimes" and "Undecided"."""
     named = {word: [n for n, one in cases.items() if one == kind] for kind, word in ANSWERS.items()}
     return {word: names for word, names in named.items() if names}
 
 
 def agreed(first: Verdict, check: Verdict) -> Verdict:
-    """A run's verdict after its check: a case that the two do not answer alike is undecided."""
+    """A run's verdict after its check: a case on which the two disagree is undecided."""
     undecided: dict[str, Kind] = dict.fromkeys([*first.cases, *check.cases], "undecided")
     alike = {name: kind for name, kind in first.cases.items() if check.cases.get(name) == kind}
     ruling = first.ruling if first.ruling == check.ruling else "undecided"

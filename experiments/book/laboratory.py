@@ -1,4 +1,4 @@
-"""The parts of an experiment, and how it is run and its sweeps are kept.
+"""The parts of an experiment, how it is run, and how its sweeps are kept.
 
 An experiment is one question in a file of its own. It says beforehand, in `criterion`, which
 statistic and which threshold decide; `measure` gathers the numbers, `judge` applies the criterion

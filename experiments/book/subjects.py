@@ -1,4 +1,4 @@
-"""What more than one experiment is about: an optimizer that nobody should use, and a problem."""
+"""What several experiments share: an optimizer that nobody should use, and a problem."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FEW_IMAGES = 128
 def uncorrected_adam(
     learning_rate: Any, b1: Any = 0.9, b2: Any = 0.999, eps: Any = 1e-8
 ) -> optax.GradientTransformation:
-    """Adam with the averages as they are, from zero on: no correction of their bias."""
+    """Adam whose averages start at zero and stay biased: without bias correction."""
     return adamlab.chain(
         adamlab.track_moments(b1, b2),
         adamlab.precondition(eps),
@@ -24,7 +24,7 @@ def uncorrected_adam(
 
 
 def few_digits(widths: tuple[int, ...]) -> adamlab.Problem:
-    """So few digits, some mislabelled by `label_noise`, that a network has something to overfit."""
+    """Few digits, a share `label_noise` of them mislabelled, so that a network can overfit."""
     source = problems.standardized(problems.few(problems.digits(), FEW_IMAGES))
     return problems.supervised(
         problems.mislabelled(source), problems.network(widths), problems.cross_entropy,

@@ -44,12 +44,12 @@ def annealed_adam(learning_rate: Any) -> optax.GradientTransformation:
 
 
 def zeros(init: Any, key: jax.Array, **hyperparameters: Any) -> Any:
-    """Parameters of zero: the same function for features of any scale, and so the same loss."""
+    """Zero parameters: the same function, and so the same loss, for features of any scale."""
     return jax.tree.map(jnp.zeros_like, init(key, **hyperparameters))
 
 
 def measure(lab: book.Lab) -> xr.Dataset:
-    """Rate x ratio of the features' scales for each cure; full batch, one update an epoch."""
+    """Rate x ratio of the features' scales for each cure; full batch, one update per epoch."""
     axes = {
         "learning_rate": np.geomspace(1e-4, 1, lab["rates"]),
         "feature_ratio": np.geomspace(1, 1e4, lab["ratios"]),
@@ -71,7 +71,7 @@ def left_over(dataset: xr.Dataset) -> xr.DataArray:
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
-    """At the article's rate and the widest ratio: what each cure leaves, in decades."""
+    """At the article's rate and the widest ratio: the loss that each cure leaves, in decades."""
     left = book.decades(left_over(dataset).isel(feature_ratio=-1))
     at = left.sel(learning_rate=1e-3, method="nearest")
     plain = at.sel(cure="as it is")
@@ -116,7 +116,7 @@ EXPERIMENT = book.Experiment(
     question="Do inputs of wildly different ranges make Adam plateau, and does scaling cure it?",
     claim="Inputs of wildly different ranges make Adam at a rate of 1e-3 plateau; standardising "
     "them, with a lower, annealed rate, cures it.",
-    asks=f"Does standardising the inputs gain more than {GAINED:g} decades of loss?",
+    asks=f"Does standardising the inputs lower the loss by more than {GAINED:g} decades?",
     criterion="Linear model 10 to 1, 100 samples, 100 epochs of one full-batch update, "
     "feature scales from 1 to 10,000, weights from zero, so that all begin with the same loss. "
     "Supported if the 95 % intervals of the decades of loss gained by standardising (with "
@@ -128,11 +128,11 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 16, "rates": 25, "ratios": 9},
     quick={"seeds": 2, "rates": 5, "ratios": 2},
     check={"first_seed": 1000},
-    caption="Late loss, the lighter the lower, over the rate (dotted: 1e-3; circle: judged) and "
-    "the ratio of the largest to the smallest feature scale; a constant guess has a loss of about "
-    "1. Above the features are as they are, below standardized; on the right the "
-    "rate is annealed.",
-    symptom="The loss falls a little and then stops; the features have different units.",
+    caption="Late loss (lighter: lower) over the rate and the ratio of the largest to the "
+    "smallest feature scale; a constant guess has a loss of about 1. Top: features as they are; "
+    "bottom: standardized; right: with an annealed rate. Dotted: the claim's rate, 1e-3; circle: "
+    "what is judged at that rate.",
+    symptom="The loss falls a little and then stops; the features are in different units.",
     remedy="supervised(standardized(source), model, loss)\n"
-    "adam(1e-1)  # the best rate then; on features as they are it diverges",
+    "adam(1e-1)  # the best rate once standardized; on features as they are it diverges",
 )

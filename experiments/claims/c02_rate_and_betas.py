@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DEFAULT_RATE, LARGE_RATE, B1, SLOWNESS = 1e-3, 1.0, 0.9, 1e-3  # of b2: 1 - .999
-MOST = 0.5  # of 1-b2: nobody sets b2 to 0, where all is unstable
+MOST = 0.5  # of 1-b2: nobody sets b2 to 0, where every run is unstable
 OVERSHOT, MORE_OFTEN = 1.0, 0.2
 """Decades of loss above the best rate's, and the share of runs, that count."""
 
@@ -50,7 +50,7 @@ def unstable(outcome: xr.DataArray) -> xr.DataArray:
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
-    """The large rate beside the best, and badly set betas beside the others, at each rate."""
+    """The large rate against the best, and badly set betas against the others, at each rate."""
     late = book.decades(dataset["late_loss"]).sel({"1-b2": SLOWNESS}, method="nearest")
     over = book.over_seeds(late.isel(learning_rate=-1) - book.at_best(late))
     numbers: dict[str, float | Interval] = {
@@ -94,7 +94,7 @@ EXPERIMENT = book.Experiment(
     id="C02",
     question="Does too large a rate overshoot, and do badly set betas make training unstable?",
     claim="Too large a rate overshoots; badly set b1, b2 make training unstable.",
-    asks="Do these settings make training overshoot or unstable?",
+    asks="Do these settings make training overshoot or become unstable?",
     criterion=f"Digits, 64-32-10, batch 64. Overshooting: late loss at a rate of {LARGE_RATE:g}, "
     f"default betas, more than {OVERSHOT:g} decade above the best rate's. Unstable: neither "
     "converged nor still falling; its share of the runs with b1 > sqrt(b2), b2 from "
@@ -107,9 +107,9 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 8, "rates": 13, "b1s": 10, "b2s": 10, "steps": 600},
     quick={"seeds": 2, "rates": 3, "b1s": 3, "b2s": 3, "steps": 40},
     check={"first_seed": 1000},
-    caption="The darker, the more seeds are unstable: on the left over rate and 1-b2, then "
-    "over both betas at two rates. The dot marks the defaults; by the claim all "
-    "above the green line, b1 > sqrt(b2), is badly set.",
-    symptom="From the first steps on the loss jumps about, or stays far above where it began.",
+    caption="Share of seeds whose training is unstable (darker: more). Left: over the rate and "
+    "1-b2; middle and right: over 1-b1 and 1-b2, at two rates. Dot: the defaults. Above the green "
+    "line, b1 > sqrt(b2), the betas count as badly set.",
+    symptom="From the first steps on, the loss jumps about or stays far above where it began.",
     remedy="adam(1e-3, b1=0.9, b2=0.999)  # keep b1 < sqrt(b2), and lower the rate first",
 )

@@ -1,4 +1,4 @@
-"""C03: does too small a batch make Adam bounce and never settle, and does a larger one smooth?"""
+"""C03: does too small a batch make Adam bounce, and does a larger one smooth it?"""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def part_of(dataset: xr.Dataset, problem: str) -> xr.Dataset:
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
-    """The smallest batch beside the largest: at the latter's best rate, and each at its own."""
+    """The smallest batch against the largest: at the latter's best rate, and each at its own."""
     numbers: dict[str, float | Interval] = {}
     kinds = {}
     for problem in PROBLEMS:
@@ -105,14 +105,14 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         numbers[f"{problem}: best rate of the largest batch{end}"] = float(rate)
         for place, when in enumerate(TIMES):
             scale = part["noise"].isel(step=place)
-            if np.isfinite(scale).all():  # else too few repeats tell the gradient from its noise
+            if np.isfinite(scale).all():  # else too few repeats to tell gradient from noise
                 name = f"{problem}: noise scale {when}, in examples"
                 numbers[name] = book.over_seeds(scale)
     return book.Verdict(kinds, numbers)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
-    """Late loss and bounce over batch size x rate, with the noise scale, a row a problem."""
+    """Late loss and bounce over batch size x rate, with the noise scale, a row for each problem."""
     figure, axes = book.panels(2, 2)
     for row, problem in zip((axes[:2], axes[2:]), PROBLEMS, strict=True):
         own = part_of(dataset, problem)
@@ -135,7 +135,8 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 EXPERIMENT = book.Experiment(
     id="C03",
-    question="Does too small a batch make Adam bounce and never settle, and a larger one smooth?",
+    question="Does too small a batch make Adam bounce and never settle, and does a larger one "
+    "smooth it?",
     claim="Too small a batch makes Adam bounce and never settle; a larger one smooths.",
     asks="Does the smallest batch do worse than the largest?",
     criterion="A noisy quadratic and digits (64-32-10), equal numbers of steps. The smallest batch "
@@ -150,12 +151,12 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 8, "batches": 13, "rates": 13, "sizes": (2, 8, 32, 128), "steps": 800},
     quick={"seeds": 2, "batches": 3, "rates": 3, "sizes": (32,), "steps": 40},
     check={"first_seed": 1000},
-    caption="Late loss and its bounce (the late standard deviation) over batch size and "
-    "rate, the darker the better, after equal numbers of steps: a larger batch sees more data. A "
-    "batch of the quadratic is a division of its noise, and may be below 1. Red: "
-    "the gradient noise scale, where it is on the axis. Dashed: the best rate of the largest "
-    "batch, at which the two ends are compared.",
-    symptom="The loss jumps around a level that it never falls below, however long the training.",
-    remedy="supervised(source, model, loss, batch_size=128)  # a larger batch; no rate made "
-    "up for it here",
+    caption="Late loss (left) and bounce, the standard deviation of the late loss (right), over "
+    "batch size and rate; darker is better. All runs take the same number of steps, so a larger "
+    "batch sees more data. On the quadratic (top) the batch size only divides the noise and may "
+    "be below 1. Red: the gradient noise scale early in training. Dashed: the best rate of the "
+    "largest batch, at which the smallest and the largest are compared.",
+    symptom="The loss jumps around a level that it never falls below, however long you train.",
+    remedy="supervised(source, model, loss, batch_size=128)  # no rate made up for a smaller "
+    "batch here",
 )

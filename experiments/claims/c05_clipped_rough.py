@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 STEPS = 200
 RATE, NORM = 1e-4, 1.0
-TOO_FAST = 10  # times the best rate: where jumps are to be expected
-LEAST = 0.01  # of the initial loss: a climb of less is no jump to the eye, and counts as this
+TOO_FAST = 10  # times the best rate: where jumps can be expected
+LEAST = 0.01  # of the initial loss: a smaller climb is too small to see, and counts as this
 TAMED = 0.1  # decades of climb: a fifth of it
 UNCLIPPED = 1e6  # far above every gradient here, so that no gradient is touched
 
@@ -42,7 +42,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
     first = found["initial_loss"]
     curve = xr.concat([first.expand_dims(step=[0]), found["curve"]], "step")
     climb = curve.diff("step").clip(min=0).sum("step", skipna=False) / first
-    # A broken run climbs for ever.
+    # A broken run counts as climbing for ever.
     return found[["late_loss"]].assign(climb=climb.where(np.isfinite(climb), np.inf))
 
 
@@ -50,7 +50,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     """How much less a clipped run climbs: at the claim's rate, at the best and at ten times it."""
     numbers, kinds = {}, {}
     late = dataset["late_loss"]
-    # One rate for both: a climb grows with the rate, and which is best is a matter of chance.
+    # One rate for both: the climb grows with the rate, and which rate is best is partly chance.
     best_rate = book.best_rate(late).sel(max_norm=UNCLIPPED, drop=True)
     rates = {
         f"at {RATE:g}": RATE, "at the best rate": best_rate,
@@ -65,7 +65,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         less = book.over_seeds(climbs[0] - climbs[1])
         numbers[f"climb without clipping, {where}"] = book.over_seeds(plain)
         numbers[f"decades of climb removed by clipping, {where}"] = less
-        if float(plain.median("seed")) > LEAST:  # else there is nothing to tame
+        if float(plain.median("seed")) > LEAST:  # otherwise there is nothing to tame
             kinds[where] = book.by_sign(less, TAMED)
     lower, there = (
         runs.sel(max_norm=UNCLIPPED, method="nearest")
@@ -110,7 +110,7 @@ EXPERIMENT = book.Experiment(
     id="C05",
     question="On a rough loss, does clipping the global norm at 1 tame Adam's jumps?",
     claim="On a rough loss, clipping the global norm at 1.0 tames the jumps of Adam.",
-    asks="Does clipping take away a fifth of the upward jumps?",
+    asks="Does clipping remove a fifth of the upward jumps?",
     criterion="10-32-1 ReLU network, mean square + mean |sin(output)|, 100 samples, 200 full-batch "
     "steps. Climb: the sum of all upward steps of the loss, in units of the initial loss, at least "
     "0.01. At each of three rates - 1e-4, the best one without clipping (of the least "
@@ -124,10 +124,11 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 16, "rates": 21, "norms": 9},
     quick={"seeds": 2, "rates": 6, "norms": 3},
     check={"first_seed": 1000},
-    caption="How much the loss climbs in all, and where it ends, over the rate, for four "
-    "limits on the gradient's norm; the lines nearly coincide. Grey: the claim's "
-    "rate (dotted), the best (dashed), ten times it; and the least climb that counts.",
-    symptom="The loss falls, then leaps up for some steps, again and again.",
-    remedy="adam(rate / 10)  # clipping barely shortens Adam's steps: it divides by the "
-    "gradient's size anyway",
+    caption="The sum of all upward steps of the loss (left) and the late loss (right), over the "
+    "rate, for four limits on the gradient's norm; the lines nearly coincide, except at the "
+    "highest rates on the right. Vertical: the claim's rate (dotted), the best (dashed), ten "
+    "times it (dash-dotted); horizontal: the least climb that counts.",
+    symptom="The loss falls, then leaps up for a few steps, again and again.",
+    remedy="adam(rate / 10)  # clipping barely shortens the steps: Adam divides by the gradient's "
+    "size anyway",
 )

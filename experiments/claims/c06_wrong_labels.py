@@ -39,14 +39,14 @@ def measure(lab: book.Lab) -> xr.Dataset:
 
 
 def oscillates(runs: xr.Dataset) -> xr.DataArray:
-    """Whether runs oscillate as adamlab.Outcome has it, converged, slow or neither."""
+    """Whether runs oscillate by the rule of adamlab.Outcome, whatever their outcome."""
     late, rule = runs["late_loss"], adamlab.Criteria()
     spread = runs["late_spread"] >= rule.spread * late
     return spread | (late - runs["average_loss"] >= rule.gain * late)
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
-    """Beside clean labels: do the runs fail to converge, and do most of them oscillate?"""
+    """Compared with clean labels: do runs fail to converge, and do most of them oscillate?"""
     clean, few = (dataset.sel(label_noise=noise, drop=True) for noise in (0, FEW))
     pairs = [book.at_rates(each, RATE, each["late_loss"]) for each in (clean, few)]
     numbers: dict[str, Interval] = {}
@@ -72,7 +72,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
 
 
 def draw(dataset: xr.Dataset) -> Figure:
-    """Outcomes over the share of wrong labels, at the rate and the best; what the test says."""
+    """Outcomes over the share of wrong labels, at the claim's rate and the best; test accuracy."""
     import xarray as xr
 
     figure, axes = book.panels(3)
@@ -115,7 +115,7 @@ EXPERIMENT = book.Experiment(
     id="C06",
     question="Do a few mislabelled samples keep Adam oscillating without converging?",
     claim="A few mislabelled samples keep Adam oscillating without converging.",
-    asks="Is this what 5 % of wrong labels make of more than half of the runs?",
+    asks="Do 5 % of wrong labels do this to more than half of the runs?",
     criterion="Digits, 64-32-10 ReLU network, batches of 64, 67 epochs, train labels wrong by 5 "
     "%. Converged: late loss over the train rows, as labelled, at most 0.1. Two questions, at "
     "the rate of 1e-3 and at the best one (least median late loss, for each share its own): is "
@@ -130,10 +130,10 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 32, "rates": 7, "stride": 1, "steps": 1500},
     quick={"seeds": 2, "rates": 4, "stride": 2, "steps": 100},
     check={"first_seed": 6000},
-    caption="What becomes of the runs as labels get wrong, at 1e-3 and at each share's best "
-    "rate, which is written below its bar. Hatched: the runs that fluctuate late, converged or "
-    "not. Right: the accuracy on clean test rows over the rate.",
-    symptom="The train loss stops well above zero, though most of the data is learnt fast.",
+    caption="Outcomes of the runs over the share of wrong labels, at 1e-3 (left) and at each "
+    "share's best rate (middle); the rate is in brackets. Hatched: the runs whose loss fluctuates "
+    "late, converged or not. Right: accuracy on clean test rows over the rate (dotted: 1e-3).",
+    symptom="The train loss stops well above zero, though most of the data is learnt quickly.",
     remedy='convergence_map(problem, adam, {"learning_rate": [1e-3]}, steps=300)["test_loss"]\n'
-    "# Nothing in Adam: a longer training learns the wrong labels by heart. Stop where this rises.",
+    "# Change nothing in Adam: longer training memorises the wrong labels. Stop where this rises.",
 )

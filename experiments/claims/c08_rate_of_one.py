@@ -96,9 +96,9 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 32, "rates": 41, "widths": (4, 10, 64)},
     quick={"seeds": 2, "rates": 6, "widths": (10,)},
     check={"first_seed": 1000},
-    caption="Late over initial loss after ten epochs, over the rate, for three widths: one "
-    "step an epoch on the left, ten on the right. Above the grey line a run has got "
-    "worse.",
-    symptom="After ten epochs the loss is as high as at first: it jumped, or it hardly moved.",
+    caption="Late loss over initial loss after ten epochs, over the rate, for three widths of the "
+    "hidden layer: one step an epoch on the left, ten on the right. Above the grey line the loss "
+    "has risen. Dotted: the claim's two rates.",
+    symptom="After ten epochs the loss is as high as at the start: it jumped, or it hardly moved.",
     remedy="adam(3e-2)  # ten epochs are few: search the rate, or train for longer at 1e-3",
 )

@@ -26,8 +26,8 @@ WIDTH, ROWS = 32, 128
 CURES: dict[str, dict[str, Any]] = {
     "batch norm": {"batch_norm": True}, "residual": {"residual": True},
 }  # fmt: skip
-# For the deep nets alone. The others begin as Flax does, which is to deep layers of one width what
-# Keras does.
+# For the deep nets alone. The others are initialized as in Flax, which for deep layers of one width
+# is the same as in Keras.
 OTHERS: dict[str, dict[str, Any]] = {
     "plain (He)": {"initializer": "he_normal"},
     "plain (torch)": {"initializer": "torch"},
@@ -36,7 +36,7 @@ OTHERS: dict[str, dict[str, Any]] = {
 
 
 def first_over_last(source: Source, model: Model, key: jax.Array) -> jax.Array:
-    """At the start the gradient of the first layer's weights over the last's, root mean squares."""
+    """The initial gradient of the first layer's weights over the last's, as root mean squares."""
     data = source.draw(key)
 
     def loss(params: Any) -> jax.Array:
@@ -50,7 +50,7 @@ def first_over_last(source: Source, model: Model, key: jax.Array) -> jax.Array:
 def measure(lab: book.Lab) -> xr.Dataset:
     """Late loss over rate, depth and kind of net; and the gradients at the start."""
     kinds = {kind: {"plain": {}, **CURES}[kind] for kind in lab["kinds"]}
-    # The article's net costs most and is trained for half as long.
+    # The article's net costs most, so it is trained for half as long.
     sizes = {f"3 x {lab['width']}": (lab["pixels"], 3 * [lab["width"]], lab["steps"] // 2, kinds)}
     for depth in lab["depths"]:
         sizes[f"{depth} x {WIDTH}"] = (8, depth * [WIDTH], lab["steps"], kinds | OTHERS)
@@ -61,7 +61,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
             problem = supervised(source, model, cross_entropy, batch_size=64, observed=ROWS)
             net = f"{size}: {kind}"
             found = lab.map(net, problem, adamlab.adam, {"learning_rate": RATES}, steps=steps)
-            # Eagerly: to compile deep nets for so little takes longer.
+            # Not compiled: for so little work, compiling deep nets takes longer.
             keys = jax.vmap(jax.random.key)(lab.seeds)
             gradients = jax.vmap(partial(first_over_last, source, model))(keys)
             nets[net] = found[["late_loss"]].assign(gradients=("seed", np.asarray(gradients)))
@@ -69,7 +69,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
-    """How many times the loss of the better cure a plain net is left with, for each depth."""
+    """A plain net's late loss as a multiple of the better cure's, for each depth."""
     late = dataset["late_loss"]
     left = late.where(np.isfinite(late), np.inf).clip(LEARNT)
     numbers: dict[str, float | Interval] = {}
@@ -142,10 +142,9 @@ EXPERIMENT = book.Experiment(
         "kinds": ["plain", "batch norm"], "steps": 64,
     },
     check={"first_seed": 2000},
-    caption="Late train loss over the rate for a net of 3 hidden layers and one of 20; the "
-    "dashed lines mark the claim's rate and the loss that counts as learnt. On the "
-    "right, how much larger the first layer's gradient is than the last's before "
-    "training.",
-    symptom="The loss of a deep net stays at that of guessing, for long or for good.",
+    caption="Late train loss over the rate for nets of 3 hidden layers (left) and of 20 (middle); "
+    "He and torch are initializers. Dashed: the claim's rate and the loss that counts as learnt. "
+    "Right: the first layer's gradient over the last layer's, before training (dashed: equal).",
+    symptom="A deep net's loss stays at the level of guessing, for a long time or for good.",
     remedy="network(widths, batch_norm=True)  # or residual=True, or initializer='he_normal'",
 )  # fmt: skip

@@ -27,7 +27,7 @@ NORMS = [0.01, NORM, UNCLIPPED]
 
 
 def clipped(build: Any, learning_rate: Any, max_norm: Any) -> optax.GradientTransformation:
-    """An optimizer on gradients of a global norm up to `max_norm`; from `UNCLIPPED` on, on all."""
+    """An optimizer on gradients clipped to `max_norm`; from `UNCLIPPED` on, not clipped at all."""
     clip = adamlab.clip_by_global_norm(max_norm)
 
     def clip_or_not(gradients: Any, params: Any) -> Any:
@@ -41,7 +41,7 @@ OPTIMIZERS = {"adam": partial(clipped, adamlab.adam), "sgd": partial(clipped, ad
 
 
 def measure(lab: book.Lab) -> xr.Dataset:
-    """Initial gain x rate x norm for Adam and SGD; the greatest norm is no clipping."""
+    """Initial gain x rate x norm for Adam and SGD; the largest norm means no clipping."""
     widths = (64, *[16] * (lab["layers"] - 1), 10)
     problem = supervised(digits(), network(widths), cross_entropy, batch_size=64, observed=128)
     axes = {
@@ -77,7 +77,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
 
 
 def draw(dataset: xr.Dataset) -> Figure:
-    """Over the initial gain: the share of runs that broke, and what the others learnt."""
+    """Over the initial gain: the share of runs that broke, and the best test accuracy."""
     figure, axes = book.panels(2, 2)
     broken = dataset["broken"].mean("learning_rate")
     best = dataset["test_accuracy"].max("learning_rate")
@@ -113,10 +113,11 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 8, "gains": 10, "rates": 5, "norms": NORMS, "layers": 10, "steps": 150},
     quick={"seeds": 2, "gains": 4, "rates": 2, "norms": NORMS[1:], "layers": 4, "steps": 20},
     check={"first_seed": 1000},
-    caption="Over the factor on the initial weights (exploding beyond the dotted line): "
-    "above, the share of rates that met NaN or infinity, with Adam none whatever the clipping; "
-    "below, the test accuracy at the best rate.",
+    caption="Share of rates that met NaN or infinity (top; with Adam none, clipped or not) and "
+    "test accuracy at the best rate (bottom), over the factor on the initial weights; beyond the "
+    "dotted line gradients explode.",
     symptom="The loss begins in the thousands and is NaN after a few steps.",
-    remedy="chain(clip_by_global_norm(1.0), sgd(1e-1))  # finite; but to learn, begin smaller:\n"
+    remedy="chain(clip_by_global_norm(1.0), sgd(1e-1))  # stays finite; to learn as well, start "
+    "smaller:\n"
     "supervised(source, network(widths, initializer='he_normal'), loss)",
 )

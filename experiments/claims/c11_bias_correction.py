@@ -1,4 +1,4 @@
-"""C11: do faults of the bias correction show only early in training?"""
+"""C11: do faults in the bias correction show only early in training?"""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 RATE, B2 = 1e-3, 1e-3  # the rate and 1-b2 that the claim is made for
 GAP = 0.1  # decades of loss
 EARLY = 0.05  # the share of the run that is early
-LEARNED, GUESSING = 1e-6, float(np.log(10))  # float32 tells no less from none; a broken run's
+LEARNED, GUESSING = 1e-6, float(np.log(10))  # less is rounding in float32; a broken run's loss
 
 
 def half_corrected_adam(learning_rate: Any, b2: Any) -> optax.GradientTransformation:
-    """Adam that corrects the first moment and forgets the second."""
+    """Adam that corrects the first moment but not the second."""
     return adamlab.chain(
         adamlab.track_moments(0.9, None),
         adamlab.correct_bias(),
@@ -76,7 +76,7 @@ def gaps(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
-    """Whether each fault is gone late: at each 1-b2, at the rate and each at its best."""
+    """Whether each fault is gone late: at each 1-b2, at 1e-3 and each at its best rate."""
     numbers: dict[str, Any] = {
         f"{case}, {when}": book.over_seeds(gap)
         for case, found in book.each(gaps(dataset), "form", "1-b2")
@@ -94,7 +94,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
 
 
 def draw(dataset: xr.Dataset) -> Figure:
-    """The loss over time at the rate, and where over rate x 1-b2 the gap stays."""
+    """The loss over time at 1e-3, and the gaps over 1-b2."""
     figure, axes = book.panels(2, 2)
     curve = dataset["curve"].sel(learning_rate=RATE, method="nearest")
     for ax, slow in zip(axes[:2], (B2, 1e-5), strict=True):
@@ -114,9 +114,9 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 EXPERIMENT = book.Experiment(
     id="C11",
-    question="Do faults of the bias correction show only early in training?",
+    question="Do faults in the bias correction show only early in training?",
     claim="Faults of the bias correction show only early in training.",
-    asks=f"Is the late loss within {GAP} decades of that of correct Adam?",
+    asks=f"Is the late loss within {GAP} decades of correct Adam's?",
     criterion="Digits, 64-32-10, b1 = .9; the correction left out, or made of the first moment "
     "alone. Gap: decades of loss above the right form's, seed by seed. Early: at the rate of "
     f"1e-3, where it is widest in the first {EARLY:.0%} of the run; late: over the last quarter, "
@@ -130,9 +130,10 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 24, "rates": 8, "b2s": 5, "steps": 4000, "checkpoints": 100},
     quick={"seeds": 2, "rates": 4, "b2s": 2, "steps": 60, "checkpoints": 30},
     check={"first_seed": 2000},
-    caption="Above, the loss over time at the default b2 and at a longer memory. Below, how "
-    "many decades of loss each fault adds, over 1-b2; within the grey band it is gone.",
-    symptom="The loss leaps in the first steps of a hand-written or differently corrected Adam.",
+    caption="Top: the loss over time at a rate of 1e-3, with the default b2 (left) and with a "
+    "longer memory (right). Bottom: the decades of loss that each fault adds, early and late, "
+    "over 1-b2; within the grey band the fault is gone.",
+    symptom="With a hand-written or differently corrected Adam, the loss leaps in the first steps.",
     remedy="adamlab.chain(track_moments(), correct_bias(), precondition(), "
     "scale_by_learning_rate(1e-3))",
 )

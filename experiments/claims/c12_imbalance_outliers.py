@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 RATE = 1e-3
 LOST = 0.1  # decades
-LEAST = 1e-6  # of the cost at the start: float32 does not tell less from none
+LEAST = 1e-6  # of the cost at the start: less is rounding in float32
 FAULTS, CURED = ("imbalance", "outliers"), "outliers, Huber's loss"
 
 
 def with_least(metrics: Any, params: Any, data: Any, **hyper: Any) -> dict[str, jax.Array]:
-    """The metrics, and the least mean square that a linear model has on the train rows."""
+    """The metrics, and the least mean square that a linear model can have on the train rows."""
     rows = jnp.column_stack([data.inputs, jnp.ones(len(data.inputs))])
     rest = data.targets - rows @ jnp.linalg.lstsq(rows, data.targets)[0]
     return {**metrics(params, data, **hyper), "least": jnp.mean(rest**2)}
@@ -47,7 +47,7 @@ def with_least(metrics: Any, params: Any, data: Any, **hyper: Any) -> dict[str, 
 def with_balanced(
     model: Any, metrics: Any, params: Any, data: Any, **hyper: Any
 ) -> dict[str, jax.Array]:
-    """The metrics, and the cost of the train rows in which every class weighs the same."""
+    """The metrics, and the cost of the train rows with every class weighing the same."""
     outputs = model.apply(params, data.inputs)
     costs = optax.softmax_cross_entropy_with_integer_labels(outputs, data.targets)
     of_class = jax.nn.one_hot(data.targets, 10).T
@@ -64,7 +64,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
         supervised(table, model, loss, batch_size=32) for loss in (squared_error, huber)
     )
     metrics = partial(with_least, squares.metrics)
-    # Tested by the mean square both; the test rows have no outliers.
+    # Both are tested by the mean square; the test rows have no outliers.
     squares, robust = (replace(problem, metrics=metrics) for problem in (squares, robust))
     deep = network((64, 32, 10))
     classes = supervised(imbalanced(digits()), deep, cross_entropy, batch_size=64)
@@ -81,7 +81,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
     for case, (problem, fault, amounts) in tasks.items():
         axes = {"learning_rate": rates, fault: amounts}
         found = lab.map(case, problem, adamlab.adam, axes, steps=lab["steps"])
-        # From none of the fault to the most.
+        # From 0, no fault, to 1, most of it.
         found = found.rename({fault: "fault"}).assign_coords(fault=np.linspace(0, 1, levels))
         late = found["balanced" if case == "imbalance" else "late_loss"]
         least = found["least"] if case == "outliers" else 0.0
@@ -118,7 +118,7 @@ def draw(dataset: xr.Dataset) -> Figure:
         column = axes[::2] if case == "imbalance" else axes[1::2]
         for fault, style in ((0, "--"), (1, "-")):
             label = f"{'with' if fault else 'no'} {case}"
-            # Huber's cost is another function, whose least is not that of squares.
+            # Huber's cost is another function, with another least value.
             shown = ("test",) if case == CURED else ("cost", "test")
             for ax, name in zip(column[-len(shown) :], shown, strict=True):
                 line = part[name].sel(fault=fault)
@@ -136,9 +136,10 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 EXPERIMENT = book.Experiment(
     id="C12",
-    question="Do class imbalance and outliers keep the cost from falling, and does Huber help?",
+    question="Do class imbalance and outliers keep the cost from falling, and does Huber's loss "
+    "help?",
     claim="Class imbalance and outliers keep the cost from falling.",
-    asks=f"Does the cost fall less, by more than {LOST} decades?",
+    asks=f"Does the fault make the cost fall less, by more than {LOST} decades?",
     criterion="Digits with half of the classes 100 times rarer (64-32-10 ReLU network, batches "
     "of 64), and diabetes, standardized, with noise of ten deviations on a tenth of the train "
     "targets (linear model, mean square, batches of 32); 800 steps. Cost: that of the train rows "
@@ -154,10 +155,11 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 32, "rates": 10, "levels": 5, "steps": 800},
     quick={"seeds": 2, "rates": 4, "levels": 2, "steps": 40},
     check={"first_seed": 6000},
-    caption="Cost (above) and test loss (below) over the rate, without the fault (dashed) "
-    "and with most of it; left imbalance, right outliers. On the right costs are "
-    "those above the least that a linear model has, and Huber's loss, whose cost is "
-    "another, is shown in the test alone.",
-    symptom="The cost stays high where some targets are far off; rare classes are never predicted.",
-    remedy="supervised(source, model, huber)  # outliers in regression; no rate cures imbalance",
+    caption="Cost (top) and test loss (bottom) over the rate (dotted: 1e-3), without the fault "
+    "(dashed) and with most of it (solid); imbalance on the left, outliers on the right. The left "
+    "cost weighs every class the same; the right one is what lies above the least that a linear "
+    "model can reach. Huber's loss has a cost of its own and is shown in the test alone.",
+    symptom="The cost stays high: some targets are far off, or rare classes are never predicted.",
+    remedy="supervised(source, model, huber)  # for outliers in regression; no rate cures "
+    "imbalance",
 )

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 RATE = 1e-3
 GAINED = 0.1  # decades
-LEAST = 1e-6  # of what can be learnt: float32 does not tell a smaller gap from none
+LEAST = 1e-6  # of what can be learnt: a smaller gap is rounding in float32
 SOURCES = {"wine": wine(), "breast cancer": breast_cancer(), "diabetes": diabetes()}
 FORMS = {
     "as it is": {"shift": 0.0, "scale": 0.0},
@@ -41,20 +41,20 @@ FORMS = {
 
 
 def brought_near(key: jax.Array, data: Data, *, shift: jax.Array, scale: jax.Array) -> Data:
-    """Features without `shift` of their mean, divided by the power `scale` of their deviation."""
+    """Features less `shift` times their mean, divided by their deviation to the power `scale`."""
     del key
     mean, deviation = data.inputs.mean(0), data.inputs.std(0)
     return data._replace(inputs=(data.inputs - shift * mean) / deviation**scale)
 
 
 def same_start(table: str, init: Any, key: jax.Array, **place: Any) -> Any:
-    """What `init` draws for standardized features, for those of `place`: the same function."""
+    """What `init` draws for standardized features, as the same function of those at `place`."""
     (layer,) = init(key, **place)["linears"].values()
     shift, scale = place["shift"], place["scale"]
     inputs = jnp.asarray(SOURCES[table].draw(jax.random.key(0)).inputs)
     mean, deviation = inputs.mean(0), inputs.std(0)
     kernel = layer["kernel"] / deviation[:, None] ** (1 - scale)
-    # Of what is left of the mean after the shift, in the units of the features.
+    # Makes up for the part of the mean that the shift leaves, in the units of the features.
     bias = layer["bias"] - ((1 - shift) * mean / deviation**scale) @ kernel
     return {"linears": {0: {"kernel": kernel, "bias": bias}}}
 
@@ -92,7 +92,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
-    """Decades by which standardising brings the loss nearer, and scaling alone, for each table."""
+    """Decades by which standardising, and scaling alone, bring the loss nearer, for each table."""
     gap = dataset.map(book.decades, broken=1e12)
     places = {
         f"at {RATE:g}": gap.sel(learning_rate=RATE, method="nearest"),
@@ -131,7 +131,7 @@ EXPERIMENT = book.Experiment(
     id="C13",
     question="Do features of high variance keep Adam from the minimum, and does scaling help?",
     claim="Features with high variance keep Adam from the minimum; standardising them cures it.",
-    asks=f"Does this bring the loss nearer to its minimum, by over {GAINED:g} decades?",
+    asks=f"Does this bring the loss more than {GAINED:g} decades nearer to its minimum?",
     criterion="Linear models on three real tables in their own units, full batch, 1,000 steps: "
     "softmax regression on wine and breast cancer, whose classes a plane separates, so that the "
     "least loss is 0; least squares on diabetes, whose least is computed. Gap: late loss less "
@@ -146,10 +146,10 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 32, "rates": 13, "steps": 1000},
     quick={"seeds": 2, "rates": 7, "steps": 100},
     check={"first_seed": 6000},
-    caption="How far the late loss is above its minimum, as a share of what can be learnt, "
-    "over the rate, for each way to treat the features. 1 is no better than a "
-    "constant; below 1e-6 nothing is told apart.",
-    symptom="On a table in its own units the loss stays far too high.",
+    caption="How far the late loss is above its minimum, as a share of what can be learnt, over "
+    "the rate (dotted: 1e-3), for each treatment of the features. 1 is no better than a constant; "
+    "less than 1e-6 counts as 1e-6.",
+    symptom="On a table in its original units, the loss stays far too high.",
     remedy="supervised(standardized(source), model, loss)\n"
-    "# Then search the rate anew: the best were 3 (wine), 10 (breast cancer) and .03 (diabetes).",
+    "# Then search the rate again: the best were 3 (wine), 10 (breast cancer) and .03 (diabetes).",
 )

@@ -42,15 +42,15 @@ def measure(lab: book.Lab) -> xr.Dataset:
 
 
 def best_of_search(accuracy: xr.DataArray, rates: np.ndarray) -> xr.DataArray:
-    """The accuracy that the best of a few rates drawn from `rates` has on average.
+    """The average accuracy of the best of a few rates drawn from `rates`.
 
-    Between the rates that were run it is interpolated along the log axis.
+    Between the rates that were run, accuracy is interpolated along the log axis.
     """
     at = np.log(accuracy["learning_rate"].values)
     curves = accuracy.transpose(..., "learning_rate")
     drawn = np.stack([np.interp(np.log(rates), at, c) for c in curves.values.reshape(-1, len(at))])
     drawn.sort(axis=1)
-    # The best of n draws has a rank among all with the distribution u**n.
+    # The rank of the best of n draws among all has the distribution u**n.
     ends = np.linspace(0, 1, drawn.shape[1] + 1) ** TRIALS
     best = drawn @ np.diff(ends)
     found: xr.DataArray = curves.isel(learning_rate=0, drop=True)
@@ -107,9 +107,9 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 8, "rates": 10, "widths": (16, 32, 128), "epochs": EPOCHS},
     quick={"seeds": 2, "rates": 4, "widths": (16, 32), "epochs": 1},
     check={"first_seed": 1000},
-    caption="The same accuracies over the rate on a logarithmic and on a linear axis. "
-    "Dotted: four evenly spread trials; on the linear axis three of them lie past "
-    "the good rates.",
+    caption="Test accuracy over the rate for three widths: the same curves on a logarithmic axis "
+    "(left) and on a linear one (right). Dotted: four evenly spaced trials; on the linear axis "
+    "three of them lie past the best rates.",
     symptom="Rates from an even grid all behave alike; the good ones are all near its lower end.",
-    remedy="np.geomspace(1e-4, 1e-1, 7)  # as the axis learning_rate of a convergence_map",
+    remedy="np.geomspace(1e-4, 1e-1, 7)  # as the learning_rate axis of a convergence_map",
 )

@@ -1,4 +1,4 @@
-"""C15: does strong decay empty the weights, weak decay overfit, and do L1 and L2 combine?"""
+"""C15: does strong decay bring the weights to zero, weak decay overfit; do L1 and L2 combine?"""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
         fixed = {"label_noise": LABEL_NOISE}
         fixed |= {} if "learning_rate" in axes else {"learning_rate": RATE}
         found = lab.map(name, problem, adamlab.adam, axes, fixed=fixed, steps=lab["steps"])
-        # A run that broke knows nothing: chance, and no weights to speak of.
+        # A run that broke counts as at chance, with hardly any weights.
         parts |= {f"{n}_{name}": found[n].fillna(0.1) for n in NAMES}
     return xr.Dataset(parts)
 
@@ -86,7 +86,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     """Accuracies and norm over L2 at the article's rate, and the two maps of test accuracy."""
     figure, (lines, norm, rates, mixed) = book.panels(2, 2)
     at = dataset.sel(learning_rate=RATE, method="nearest")
-    least = float(dataset["l1"][1]) / 10  # where a logarithmic axis shows none at all
+    least = float(dataset["l1"][1]) / 10  # where "none" is put on a logarithmic axis
     at, shown = (d.assign_coords(l2=d["l2"].where(d["l2"] > 0, least)) for d in (at, dataset))
     for part in ("train", "test"):
         book.draw_lines(lines, at[f"{part}_accuracy_alone"], "l2", label=f"{part}")
@@ -111,7 +111,8 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 EXPERIMENT = book.Experiment(
     id="C15",
-    question="Does strong decay empty the weights, weak decay overfit, and do L1 and L2 combine?",
+    question="Does strong decay drive the weights to zero, does weak decay overfit, and do L1 and "
+    "L2 combine?",
     claim="Too strong a weight decay drives the weights to zero, too weak a one overfits; L1 and "
     "L2 can be combined.",
     asks=f"Does this part of the claim hold at a rate of {RATE:g}?",
@@ -128,10 +129,10 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 96, "strengths": 9, "l1s": 5, "rates": 3, "steps": 400},
     quick={"seeds": 2, "strengths": 3, "l1s": 2, "rates": 3, "steps": 24},
     check={"first_seed": 3000},
-    caption="Above, accuracy and weight norm over L2 at the rate of 1e-3 (dotted: the "
-    "article's L2). Below, mean test accuracy over rate and L2, and over L1 and L2; "
-    "the lowest row and column stand for no penalty.",
-    symptom="Train accuracy is 1 and test accuracy is not; or both are at chance.",
+    caption="Top: accuracy and weight norm over L2 at a rate of 1e-3 (dotted: the article's L2). "
+    "Bottom: mean test accuracy over rate and L2 (left) and over L1 and L2 (right). L1 or L2 at "
+    "1e-6, its least value shown, stands for no penalty.",
+    symptom="Train accuracy is 1 but test accuracy is lower; or both are at chance.",
     remedy="convergence_map(penalized(supervised(source, model, loss)), adam, "
     '{"learning_rate": [1e-3]}, fixed={"l2": 3e-2})',
 )

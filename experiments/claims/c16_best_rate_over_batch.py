@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ROWS = 1437
-# The optimizers, the range that holds their best rates, and the exponent foretold.
+# The optimizers, the range that holds their best rates, and the exponent that theory predicts.
 OPTIMIZERS = {"adam": (adamlab.adam, (3e-4, 3e-1), 0.5), "sgd": (adamlab.sgd, (1e-2, 10.0), 1.0)}
 GROWS, SLOWER = 0.1, 0.05
 """The exponent, and the decades of loss, that count."""
@@ -62,7 +62,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
             part = power_law(sizes[[low, high]], best[:, [low, high]]).exponent
             numbers[f"{name}: exponent from batch {sizes[low]} to {sizes[high]}"] = part
         ends = dataset[f"rate_{name}"].values[[0, -1]]
-        # At an edge the best rate is not known.
+        # If it lies at an edge, the best rate is not known.
         at_edge = np.isin(np.median(best, axis=0), ends).any()
         kinds[f"{name}: the best rate grows"] = (
             "undecided" if at_edge else book.by_sign(law.exponent, GROWS)
@@ -115,9 +115,10 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 8, "rates": 13, "sizes": (8, 32, 128, 512), "epochs": 10},
     quick={"seeds": 2, "rates": 4, "sizes": (64, 128), "epochs": 1},
     check={"first_seed": 1000},
-    caption="Above, the late loss over the rate after equal numbers of samples, for each "
-    "batch size. Below, the best rate over the batch size beside the theory's power, "
-    "which P05 meets where the noise rules.",
-    symptom="A larger batch gives smoother but slower training, epoch by epoch.",
-    remedy="adam(1e-3 * (batch_size / 64) ** 0.5)  # while small; beyond, and for sgd, search it",
+    caption="Top: late loss over the rate after equal numbers of samples, for each batch size. "
+    "Bottom: best rate over batch size (band: all seeds), beside the power that theory predicts; "
+    "P05 finds that power where noise dominates.",
+    symptom="A larger batch trains more smoothly but more slowly, epoch by epoch.",
+    remedy="adam(1e-3 * (batch_size / 64) ** 0.5)  # for small batches; else, and for sgd, search "
+    "the rate",
 )

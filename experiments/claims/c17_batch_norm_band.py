@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RAW = 16.0  # the greatest pixel of the digits as they come
-NEAR = 0.02  # test accuracy below the variant's best that still counts as as good
+NEAR = 0.02  # how far below the variant's best a test accuracy still counts as good
 WIDER = 0.2  # decades that a band must gain to be wider
 TARGET = 0.1  # the train loss that counts as converged
 # The factor on pixels in [0, 1], and whether there is batch norm.
@@ -43,7 +43,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
-    """How many decades of rates the two together gain, to converge and to test well."""
+    """By how many decades the two together widen the rates that converge and that test well."""
     accuracy = dataset["test_accuracy"]
     best = accuracy.median("seed").max("learning_rate")
     widths = {
@@ -98,9 +98,9 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 16, "rates": 31, "steps": 200, "pixels": 28},
     quick={"seeds": 2, "rates": 7, "steps": 60, "pixels": 8},
     check={"first_seed": 3000},
-    caption="Late train loss and test accuracy over the rate for raw pixels, scaled ones, "
-    "and scaled ones with batch norm; the wider the trough and the plateau, the less "
-    "the rate matters.",
+    caption="Late train loss (left; dotted: what counts as converged) and test accuracy (right) "
+    "over the rate, for raw pixels, scaled ones, and scaled ones with batch norm. The wider the "
+    "trough and the plateau, the less the rate matters.",
     symptom="A rate that worked for one data set fails for the next, whose inputs are larger.",
     remedy="network((784, 128, 10), input_norm=True, batch_norm=True)",
 )

@@ -20,11 +20,11 @@ RATE, LOOKS = 1e-2, 100
 JUDGED = [0.0, 1e-2]  # weights of the L1 penalty
 STUCK = 0.05  # decades of loss above SGD's
 UNSTABLE = 0.1  # the share of all the loss's moves that go up
-BROKEN = 1e6  # what counts as the loss of a run that met infinity, in units of PCA's
+BROKEN = 1e6  # the loss that a run that met infinity counts as, in units of PCA's
 
 
 def measure(lab: book.Lab) -> xr.Dataset:
-    """Loss above PCA's and rises over rate x L1 for both optimizers, 100 steps and ten times."""
+    """Loss above PCA's, and rises, over rate x L1 for both optimizers, 100 and 1000 steps."""
     axes = {"learning_rate": np.geomspace(1e-4, 1, lab["rates"]), "l1": lab["l1"]}
     runs = {}
     for steps in lab["steps"]:
@@ -36,7 +36,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
         up, down = moves.clip(min=0).sum("step"), -moves.clip(max=0).sum("step")
         rises = (up / (up + down).clip(min=1e-12)).where(np.isfinite(found["final_loss"]), 1.0)
         parts = {
-            # The objective leaves the floor out.
+            # The objective is the loss less PCA's floor.
             "loss": book.decades(found["final_loss"] / found["floor"] + 1, broken=BROKEN),
             "mse": book.decades(found["mse"] / found["floor"], broken=BROKEN),
         }
@@ -45,7 +45,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
-    """Adam's loss beside SGD's and how often it rises: at the claim's rate, each at its best."""
+    """Adam's loss against SGD's and how much it rises: at the claim's rate, each at its best."""
     kinds: dict[str, book.Kind] = {}
     numbers: dict[str, float | Interval] = {}
     for where, at in book.at_rates(dataset, RATE, dataset["loss"]).items():
@@ -79,7 +79,7 @@ def worse(stuck: book.Kind, unstable: book.Kind, sgd_unstable: book.Kind) -> boo
 
 
 def draw(dataset: xr.Dataset) -> Figure:
-    """The loss over the rate for both, one row for each penalty, above what PCA leaves."""
+    """The loss over the rate for both, as a multiple of what PCA leaves, a row for each penalty."""
     figure, axes = book.panels(dataset.sizes["run"], dataset.sizes["l1"])
     for ax, (case, part) in zip(axes, book.each(dataset, "l1", "run"), strict=True):
         for name in OPTIMIZERS:
@@ -111,9 +111,9 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 24, "rates": 13, "l1": [0, 1e-4, 1e-2], "steps": [100, 1000]},
     quick={"seeds": 2, "rates": 4, "l1": [0, 1e-2], "steps": [100]},
     check={"first_seed": 2000},
-    caption="The final loss as a multiple of what PCA of the same rank leaves, over the "
-    "rate: 100 steps on the left, 1,000 on the right, with more of an L1 penalty "
-    "from row to row, of which the middle one is not judged.",
+    caption="Final loss over the mean squared error that PCA of the same rank leaves, over the "
+    "rate: after 100 steps (left) and 1,000 (right). The L1 penalty grows from row to row; the "
+    "middle row is not judged.",
     symptom="The reconstruction stops improving, or jumps, while plain SGD creeps on.",
     remedy="adam(1e-2)  # near its best rate for 1,000 steps; 5e-2 for 100",
 )

@@ -21,7 +21,7 @@ OPTIMIZERS = {"adam": adamlab.adam, "sgd": adamlab.sgd}
 RATE = 1e-2
 JUDGED = [0.0, 1e-2]  # weights of the L1 penalty
 FACTOR = 3.0
-BROKEN = 1e6  # how far the atoms of a broken run count as having moved, up and down
+BROKEN = 1e6  # the factor by which a broken run's atoms count as grown and as shrunk
 SHOWN = {
     "up": "decades that an atom grew at most",
     "down": "decades that one shrank at most",
@@ -39,7 +39,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
     """The most that an atom grew, and that one shrank, over rate x l1, 100 and 1000 steps."""
     problem = dictionary_learning()
     axes = {"learning_rate": np.geomspace(1e-4, 1, lab["rates"]), "l1": lab["l1"]}
-    # At a rate of 0 the dictionary ends as it began.
+    # At a rate of 0 the dictionary stays as it starts: this gives the initial lengths.
     options: dict[str, Any] = {"checkpoints": 8, "probe": look}
     still = {"learning_rate": 0.0}
     begin = lab.map("begin", problem, adamlab.sgd, {}, fixed=still, steps=8, **options)
@@ -58,7 +58,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
 
 
 def apart(found: xr.Dataset) -> xr.DataArray:
-    """The decades that an atom grew or one shrank, whichever is less; where one vanished, grew."""
+    """The decades that an atom grew or one shrank, the lesser; where one vanished, the growth."""
     gone = (found["dead_codes"] > 0) | (found["down"] > found["up"])
     return found["up"].where(gone, found["down"])
 
@@ -81,7 +81,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
 
 
 def draw(dataset: xr.Dataset) -> Figure:
-    """How many times larger and smaller atoms became, whichever is less, over the rate."""
+    """How many times longer and shorter atoms became, whichever is less, over the rate."""
     figure, axes = book.panels(dataset.sizes["run"], dataset.sizes["l1"])
     for ax, (case, part) in zip(axes, book.each(dataset, "l1", "run"), strict=True):
         for name in OPTIMIZERS:
@@ -112,10 +112,10 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 384, "rates": 13, "l1": [0, 1e-4, 1e-2], "steps": [100, 1000]},
     quick={"seeds": 2, "rates": 4, "l1": [0, 1e-2], "steps": [100]},
     check={"first_seed": 16000},
-    caption="How many times longer the most grown atom became or shorter the most shrunk one, "
-    "whichever is less, over the rate; where a code is 0 for every sample, how much longer. Grey: "
-    "a factor of three. The middle row is not judged.",
+    caption="How many times longer the atom that grew most became, or how many times shorter the "
+    "one that shrank most, whichever is less, over the rate; where a code is 0 for every sample, "
+    "the growth alone. Grey: a factor of three. The middle row is not judged.",
     symptom="The lengths of the dictionary's columns drift apart during training.",
-    remedy="adam(1e-2)  # the lengths hardly move in 100 steps; in 1,000 with a strong l1 they do: "
-    "lower that, or stop early",
+    remedy="adam(1e-2)  # the lengths hardly change in 100 steps, but do in 1,000 with a strong "
+    "l1: lower it, or stop early",
 )

@@ -1,4 +1,4 @@
-"""C21: is Adam here the published rule to rounding, and are its defaults the published ones?"""
+"""C21: is Adam here the published rule to within rounding, with the published defaults?"""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ RUNS = {
     "adamlab.adam, float64": (adamlab.adam, "float64", 1e-12),
     "optax.adam, float64": (optax.adam, "float64", 1e-12),
     "adamlab.adam, float32": (adamlab.adam, "float32", 1e-5),
-    "optax.adam, float32": (optax.adam, "float32", np.inf),  # beside it: 1 - b2 loses digits
+    "optax.adam, float32": (optax.adam, "float32", np.inf),  # for comparison: 1 - b2 loses digits
 }
 
 
 def trajectory(build: Any, steps: int, key: jax.Array, scale: Any, **b2: Any) -> dict[str, Any]:
-    """Random gradients, each coordinate of another size around `scale`, and where Adam goes."""
+    """Random gradients, of a different size around `scale` in each coordinate, and Adam's path."""
     size_key, gradient_key = jax.random.split(key)
     sizes = scale * 10 ** jax.random.uniform(size_key, (COORDINATES,), minval=-2, maxval=2)
     gradients = sizes * (0.5 + jax.random.normal(gradient_key, (steps, COORDINATES)))
@@ -83,7 +83,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
         run = partial(trajectory, build, lab["steps"])
         with jax.enable_x64(precision == "float64"):
             found = lab.sweep(name, run, axes, dims={"gradient": layout, "place": layout})
-        slow = found["1-b2"].astype(precision).astype(float)  # as the run had it
+        slow = found["1-b2"].astype(precision).astype(float)  # as rounded in the run
         rule = xr.apply_ufunc(
             published, found["gradient"], slow,
             input_core_dims=[["step"], []], output_core_dims=[["step"]],
@@ -95,13 +95,13 @@ def measure(lab: book.Lab) -> xr.Dataset:
 
 
 def defaults(function: Any) -> list[Any]:
-    """The rate, b1, b2 and eps that a library takes unless told; they come first in all."""
+    """A library's default rate, b1, b2 and eps; they come first in every signature."""
     parameters = inspect.signature(function).parameters.values()
     return jax.tree.leaves([parameter.default for parameter in parameters])[:4]
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
-    """The greatest deviations against their bounds, and the signatures against the defaults."""
+    """The largest deviations against their bounds, and the signatures against the defaults."""
     worst = dataset["deviation"].max(["step", "scale", "1-b2"])
     numbers = {f"{name}, from the rule": float(worst.sel(run=name)) for name in RUNS}
     bounds = [bound for _, _, bound in RUNS.values()]
@@ -134,7 +134,7 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 EXPERIMENT = book.Experiment(
     id="C21",
-    question="Is Adam here the published rule to rounding, and are its defaults those published?",
+    question="Is Adam here the published rule to within rounding, with the published defaults?",
     claim="The update rule with bias correction; defaults: rate .001, b1 .9, b2 .999, eps 1e-8 "
     "(Kingma & Ba 2015).",
     asks="Are these the published defaults?",
@@ -150,9 +150,9 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 8, "scales": 7, "b2s": 4, "steps": 1000},
     quick={"seeds": 2, "scales": 3, "b2s": 2, "steps": 60},
     check={"first_seed": 1000},
-    caption="The largest distance from the published rule, computed in float64, as a share "
-    "of the displacement. Dotted: the bounds for float32 and float64; Optax in float32 is shown "
-    "beside them and not judged. The defaults, which decide, have no figure.",
-    symptom="Two libraries' Adam, told the same, train differently.",
+    caption="The largest distance from the published rule, computed in float64, as a share of the "
+    "displacement. Dotted: the bounds for float32 and float64; Optax in float32 is shown for "
+    "comparison and not judged. The defaults, which decide, have no figure.",
+    symptom="With the same settings, two libraries' Adam train differently.",
     remedy="adamlab.compat.keras.adam(1e-3)  # or .torch: each library's own rule and defaults",
 )

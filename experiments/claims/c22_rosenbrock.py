@@ -27,7 +27,7 @@ X, Y = np.meshgrid(np.linspace(-1.6, 1.6, 161), np.linspace(-0.6, 2, 131))  # wh
 
 
 def scattered_rosenbrock() -> adamlab.Problem:
-    """Rosenbrock's valley, begun `scatter` (its standard deviation) around (-1.2, 1)."""
+    """Rosenbrock's valley, with starts scattered by `scatter` (a deviation) around (-1.2, 1)."""
     valley = adamlab.rosenbrock()
     return replace(
         valley,
@@ -40,7 +40,7 @@ def scattered_rosenbrock() -> adamlab.Problem:
 
 
 def measure(lab: book.Lab) -> xr.Dataset:
-    """Steps to arrive over the rate, and the paths from (-1.2, 1), each at its best rate there."""
+    """Steps to arrive over the rate, and the path of each from (-1.2, 1) at its best rate there."""
     problem, rates = scattered_rosenbrock(), np.geomspace(1e-5, 10, lab["rates"])
     axes = {"learning_rate": rates, "scatter": list(STARTS.values())}
     found = lab.map("steps", problem, OPTIMIZERS, axes, steps=lab["steps"])
@@ -79,7 +79,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
 
 
 def height(x: Any, y: Any) -> Any:
-    """log10 of Rosenbrock's function, filled up by 0.1 so that the valley's floor is smooth."""
+    """log10 of Rosenbrock's function plus 0.1, so that the valley's floor is smooth."""
     return np.log10((1 - x) ** 2 + 100 * (y - x**2) ** 2 + 0.1)
 
 
@@ -152,11 +152,12 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 8, "rates": 31, "steps": 20_000, "path": 6000},
     quick={"seeds": 2, "rates": 7, "steps": 2000, "path": 200},
     check={"first_seed": 1000},
-    caption="Left: steps to arrive over the rate, where all starts of a kind arrive and "
-    "stay. Right: the surface with a path at each optimizer's best rate from the "
-    "usual start (star: the minimum); below, the same from above as an animation.",
+    caption="Left: steps to arrive over the rate, wherever all starts of a kind arrive and stay. "
+    "Right: the surface with the path of each optimizer at its best rate from the usual start, "
+    "drawn from after its first step (star: the minimum). Below: the same from above, as an "
+    "animation.",
     symptom="The loss falls at once, then crawls: the path follows a curved valley.",
-    remedy="sgd(6e-4, momentum=0.9)  # the valley's floor needs a memory; or adam(1e-2): at larger "
-    "rates it gets there sooner, but does not stay",
+    remedy="sgd(6e-4, momentum=0.9)  # the valley's floor needs momentum; or adam(1e-2): at "
+    "larger rates it gets there sooner, but does not stay",
     extras=animate,
 )

@@ -23,7 +23,7 @@ SMALL, FEW = 0.1, 0.01
 """What is not worth a word: decades of sharpness, and a share of the test images."""
 MODEL = network((64, 32, 10))
 OPTIMIZERS = {"adam": adamlab.adam, "sgd": partial(adamlab.sgd, momentum=0.9)}
-# Rows a step, and rates that hold each optimizer's fastest.
+# Rows per step, and ranges that include each optimizer's fastest rate.
 BATCHES = {
     "batch 32": (32, {"adam": (3e-3, 0.1), "sgd": (2e-2, 0.6)}),
     "full batch": (None, {"adam": (6e-3, 0.2), "sgd": (6e-2, 2.0)}),
@@ -69,14 +69,14 @@ def measure(lab: book.Lab) -> xr.Dataset:
 
 
 def best_places(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
-    """Where in the rates each optimizer tests best at the level, and where it is there first."""
+    """Which rate each optimizer tests best at on reaching the level, and which gets there first."""
     scores = {"rates that test best": dataset["accuracy"], "fastest rates": -dataset["step"]}
     means = {name: score.mean("seed").fillna(-np.inf) for name, score in scores.items()}
     return {name: mean.argmax("place") for name, mean in means.items()}
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
-    """Adam's sharpness and accuracy beside SGD's, seed by seed, each at its own best rate."""
+    """Adam's sharpness and accuracy against SGD's, seed by seed, each at its own best rate."""
     if dataset["step"].isnull().all(["place", "seed"]).any():
         return book.Verdict({}, remark=f"No rate brings every seed to a loss of {LEVEL:g}.")
     numbers: dict[str, float | Interval] = {}
@@ -102,7 +102,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
 
 
 def draw(dataset: xr.Dataset) -> Figure:
-    """Sharpness and test accuracy at the level over the rate, a row a batch size."""
+    """Sharpness and test accuracy at the level over the rate, a row for each batch size."""
     figure, axes = book.panels(2, dataset.sizes["batch"])
     shown = {"sharpness": "top Hessian eigenvalue", "accuracy": "test accuracy"}
     rows, best = zip(axes[::2], axes[1::2], strict=True), best_places(dataset)
@@ -116,14 +116,15 @@ def draw(dataset: xr.Dataset) -> Figure:
                     style = {"color": f"C{number}", "label": where, "markersize": 9}
                     ax.plot(at["rate"], at[what].median("seed"), marker, **style)
                 ax.set(title=f"{batch}, at train loss {LEVEL:g}", ylabel=label)
-                ax.set(xlabel="learning_rate", xlim=(2e-3, 3))  # also where no run came there
+                ax.set(xlabel="learning_rate", xlim=(2e-3, 3))  # the same where no run got there
     axes[0].legend(fontsize="small")
     return figure
 
 
 EXPERIMENT = book.Experiment(
     id="C23",
-    question="At equal training loss, is Adam's minimum sharper than SGD's, and worse in tests?",
+    question="At equal training loss, is Adam's minimum sharper than SGD's, and does it test "
+    "worse?",
     claim="Adam reaches sharper minima than SGD and tests worse on images.",
     asks="Is Adam's solution sharper than SGD's, and does it test worse?",
     criterion="64-32-10 on the 8x8 digits, batches of 32 and of all 1,437 train rows; Adam and "
@@ -142,10 +143,10 @@ EXPERIMENT = book.Experiment(
     },
     quick={"seeds": 2, "rates": 3, "steps": {"batch 32": 480}, "looks": 16},
     check={"first_seed": 17000},
-    caption="The Hessian's top eigenvalue and the test accuracy where the train loss is "
-    "first 0.05, over the rates that bring every seed there; batches of 32 above, "
-    "the full batch below. The bands are far wider than the differences judged, which are seed by "
-    "seed, star beside star and diamond beside diamond.",
-    symptom="SGD reaches the same train loss and is better on new images.",
-    remedy="sgd(1e-1, momentum=0.9)  # but here, at the same train loss, Adam tested as well",
+    caption="The Hessian's top eigenvalue (left) and the test accuracy (right) where the train "
+    "loss is first 0.05, over the rates that bring every seed there; batches of 32 at the top, "
+    "the full batch at the bottom. The bands are far wider than the differences judged, which are "
+    "taken seed by seed, star against star and diamond against diamond.",
+    symptom="SGD reaches the same train loss and does better on new images.",
+    remedy="sgd(1e-1, momentum=0.9)  # but here, at the same train loss, Adam tested just as well",
 )  # fmt: skip

@@ -21,7 +21,7 @@ MOST = -0.5
 
 
 def measure(lab: book.Lab) -> xr.Dataset:
-    """The place late in the run over 1-b2 x rate on the stochastic problem, and over 1-b2 x b1."""
+    """x late in the run on the stochastic problem, over 1-b2 x rate and over 1-b2 x b1."""
     import xarray as xr
 
     rates = {
@@ -34,13 +34,13 @@ def measure(lab: book.Lab) -> xr.Dataset:
     over_b1 = lab.map(
         "moments", problem, OPTIMIZERS, moments, fixed={"learning_rate": 1e-3}, steps=steps
     )
-    # The loss at -1 is the optimum and that at +1 its opposite.
+    # The loss is least at -1, and its opposite at +1: it is a multiple of x.
     parts = {"over_rate": over_rate, "over_b1": over_b1}
     return xr.Dataset({n: found["late_loss"] / -problem.optimum for n, found in parts.items()})
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
-    """Where the runs of a short memory rest at the rate that is best for each optimizer."""
+    """Where runs with a short memory end up, at the best rate for each optimizer."""
     places = dataset["over_rate"]
     means = places.sel({"1-b2": slice(SHORT, None)}).mean("1-b2").to_dataset(name="place")
     rests = book.at_best(means["place"])
@@ -97,8 +97,9 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 96, "b2s": 9, "rates": 6, "b1s": 6, "steps": 1_000_000},
     quick={"seeds": 2, "b2s": 4, "rates": 3, "b1s": 2, "steps": 2_000},
     check={"first_seed": 7000, "float64": True},
-    caption="Where x rests after a million steps (light, -1: the optimum; dark, +1: the worst "
-    "place), over rate and 1-b2 above, over b1 and 1-b2 below. Judged is above the red line.",
+    caption="Mean x late in a million steps (light, -1: the optimum; dark, +1: the worst place), "
+    "over rate and 1-b2 (top) and over b1 and 1-b2 (bottom). Only what lies above the red line is "
+    "judged.",
     symptom="The loss slowly rises and stays high; a few batches have far larger gradients "
     "than the rest.",
     remedy="amsgrad(1e-3)  # or adam(1e-3, b2=0.9999): a longer memory",

@@ -27,9 +27,9 @@ def adam_independent(learning_rate: Any, weight_decay: Any) -> optax.GradientTra
 
 
 LESS = 0.1  # decades of decay for a decade of rate
-NEAR = 1.2  # times the least test loss: a rate that reaches no such is too small or too large
-UNTOLD = 0.1  # of the seeds at most, whose best decay lies at the map's edge
-# Each with the strengths that hold its optimum.
+NEAR = 1.2  # times the least test loss: a rate that does not reach this is too small or too large
+UNTOLD = 0.1  # the largest share of seeds whose best decay may lie at the map's edge
+# Each with a range of strengths that includes its optimum.
 FORMS = {
     "L2 in the loss": (adamlab.adam_l2, (1e-4, 1e0)),
     "decoupled, times the rate": (adamlab.adamw, (1e-2, 1e2)),
@@ -38,7 +38,7 @@ FORMS = {
 
 
 def measure(lab: book.Lab) -> xr.Dataset:
-    """Test loss over rate x decay for each form, on few digits of which a fifth is mislabelled."""
+    """Test loss over rate x decay for each form, on a few digits, a fifth of them mislabelled."""
     problem = book.few_digits((64, 64, 10))
     maps = {}
     for name, (optimizer, (low, high)) in FORMS.items():
@@ -72,7 +72,7 @@ def slopes(dataset: xr.Dataset, form: str) -> np.ndarray:
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
-    """How far the best decay moves with the rate, beside L2 in the loss."""
+    """How far the best decay moves with the rate, compared with L2 in the loss."""
     tilt = {form: slopes(dataset, form) for form in FORMS}
     told = np.isfinite(list(tilt.values())).all(0)
     numbers: dict[str, float | Interval] = {
@@ -139,11 +139,11 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 48, "rates": 6, "decays": 13, "steps": 500},
     quick={"seeds": 2, "rates": 3, "decays": 9, "steps": 500},
     check={"first_seed": 6000},
-    caption="Test loss over rate and decay, the lighter the better, with the best decay for "
-    "each rate dotted (the medians' best, on a grid of a third of a decade; the slopes "
-    "judged are of parabolas for each seed). A row of dots means that decay and rate can be "
-    "searched one after the other; a slope, that they cannot.",
+    caption="Test loss over rate and decay, lighter is better. White dots: the best decay for "
+    "each rate (the medians' best, on the grid shown; the slopes judged come from parabolas for "
+    "each seed). A level row of dots means that decay and rate can be searched one after the "
+    "other; a slanted one, that they cannot.",
     symptom="The best weight decay changes whenever the learning rate does.",
-    remedy="adamw(1e-3, weight_decay=1.0)  # best on 128 rows, elsewhere far less; no less coupled "
-    "here than L2: search both",
+    remedy="adamw(1e-3, weight_decay=1.0)  # best on 128 rows, elsewhere far less; no less "
+    "coupled to the rate here than L2: search both",
 )

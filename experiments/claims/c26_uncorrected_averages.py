@@ -1,4 +1,4 @@
-"""C26: without bias correction, are Adam's first averages too small, and its first steps?"""
+"""C26: without bias correction, are Adam's first averages too small; how long are its steps?"""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEFAULTS = {"1-b1": 0.1, "1-b2": 1e-3}
 
 
 def lengths(build: Any, steps: int, key: jax.Array, **rates: Any) -> dict[str, jax.Array]:
-    """Of `steps` steps on digits: their length in units of the rate, and both averages' size.
+    """For `steps` steps on digits: their length in units of the rate, and both averages' sizes.
 
     The averages' sizes are shares: of the mean gradient so far, and of its mean square so far.
     """
@@ -50,7 +50,7 @@ def lengths(build: Any, steps: int, key: jax.Array, **rates: Any) -> dict[str, j
         total, squares = total + gradient, squares + jnp.sum(gradient**2)
         updates, state = tx.update(gradient, state, params)
         mu, nu = (optax.tree.get(state, name) for name in ("mu", "nu"))
-        # Pixels that are always 0 and dead units take no step and have no say.
+        # Pixels that are always 0 and dead units take no step and do not count.
         moved = jnp.sum(updates != 0)
         seen = {
             "step length": jnp.linalg.norm(updates) / (RATE * jnp.sqrt(moved)),
@@ -136,9 +136,10 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 EXPERIMENT = book.Experiment(
     id="C26",
-    question="Without bias correction, are Adam's first averages too small, and its first steps?",
+    question="Without bias correction, are Adam's first averages too small, and how long are its "
+    "first steps?",
     claim="Without bias correction the first averages are too small.",
-    asks="Is it too small without bias correction?",
+    asks="Is this too small without bias correction?",
     criterion=f"Digits, 64-32-10, rate 1e-3, b1 = .9, b2 = .999. Over the first {FIRST} steps: "
     "the uncorrected averages as shares of the mean gradient and of its mean square so far. "
     "Supported if the 95 % intervals of both lie below 1, refuted if both lie above; it depends "
@@ -151,10 +152,9 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 16, "steps": 4000, "b1s": 21, "b2s": 25},
     quick={"seeds": 2, "steps": 60, "b1s": 3, "b2s": 5},
     check={"first_seed": 1000},
-    caption="Left: the length of a step in units of the rate, with and without the "
-    "correction. Middle: the uncorrected averages as shares of the true means. "
-    "Right: how much too long (red) or too short (blue) the first uncorrected step "
-    "is.",
+    caption="Left: the length of a step in units of the rate, with and without the correction. "
+    "Middle: the uncorrected averages as shares of the means so far (dotted: theory). Right: how "
+    "much too long (red) or too short (blue) the first uncorrected step is.",
     symptom="A hand-written Adam without the correction jumps in its first steps.",
     remedy="adamlab.chain(track_moments(), correct_bias(), precondition(), "
     "scale_by_learning_rate(1e-3))",

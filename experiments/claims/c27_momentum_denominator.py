@@ -21,9 +21,9 @@ MOMENTUM, CONDITION, RATE = 0.1, 100.0, 1e-2  # 1-b1, the valley and the rate th
 NOISE = 0.1
 SMOOTHER = 0.5  # the share of the jitter that may be left
 SOONER = 1.1  # how many times as long a run without momentum must take at least
-ARRIVED = 1e-2  # the objective that a run must reach: about a tenth of the way along is left
-FIRST = 10  # steps of which the lengths along both axes are compared
-# The valley's axes, its floor first, in the coordinates that Adam sees.
+ARRIVED = 1e-2  # the objective that a run must reach: about a tenth of the way is left
+FIRST = 10  # steps whose lengths along both axes are compared
+# The valley's axes, its floor first, in Adam's coordinates.
 AXES = {"along": np.eye(2), "across": np.array([[0.8, -0.6], [0.6, 0.8]])}
 
 
@@ -45,7 +45,7 @@ def valley(axes: np.ndarray) -> adamlab.Problem:
     return replace(
         plain,
         name="noisy valley",
-        # Not from 1 exactly, where a rate of 1 takes Adam to the minimum in one step.
+        # Not exactly from 1, from where Adam at a rate of 1 reaches the minimum in one step.
         init=lambda key, **_: jax.random.uniform(key, (2,), minval=0.5, maxval=1.5) @ axes,
         loss=lambda params, noise, **hyper: objective(params, **hyper) + noise @ params,
         batch=lambda key, _, **__: NOISE * jax.random.normal(key, (2,)),
@@ -89,7 +89,7 @@ def at_best(steps: xr.DataArray) -> xr.DataArray:
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
-    """Jitter, arrival and denominator, each in both valleys, b1 = .9 beside 0."""
+    """Jitter, arrival and denominator, each in both valleys, b1 = .9 against 0."""
     numbers, kinds = {}, {}
     for name, here in book.each(dataset, "valley"):
         adam = here.sel(optimizer="adam").sel(condition=CONDITION, method="nearest")
@@ -140,7 +140,7 @@ EXPERIMENT = book.Experiment(
     question="What do momentum and the denominator do in a steep-walled, shallow valley?",
     claim="Momentum smooths jitter and carries through shallow valleys; the denominator shortens "
     "steps of large gradients.",
-    asks="Does this hold in a valley along or across Adam's coordinates?",
+    asks="Does this hold in a valley that lies along or across Adam's coordinates?",
     criterion=f"Quadratic of two variables, starts around 1, gradient noise {NOISE:g}, its axes "
     f"along or across Adam's coordinates, condition {CONDITION:g}. Adam's b1 = .9 beside 0: the "
     "jitter (squared change from one step to the next over twice the squared step) at the rate "
@@ -155,9 +155,12 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 128, "b1s": 7, "conditions": 5, "rates": 17, "steps": 500},
     quick={"seeds": 2, "b1s": 3, "conditions": 3, "rates": 5, "steps": 200},
     check={"first_seed": 7000},
-    caption="Jitter and steps to arrive over 1-b1 (dotted: b1 = .9), and how much longer the "
-    "first steps are across the valley than along it as it gets steeper. SGD does "
-    "not see the axes: its two lines coincide.",
-    symptom="The loss saws up and down the valley's walls and hardly moves along its floor.",
-    remedy="adam(1e-2, b1=0.9)  # smooths the walls' jitter; along the floor the rate decides",
+    caption="Solid: a valley along Adam's coordinates; dashed: one across them, at an angle. Left "
+    "and middle: jitter and steps to arrive over 1-b1 (dotted: b1 = .9). Right: how much longer "
+    "the first steps are across the valley than along it, as it gets steeper. SGD is blind to "
+    "coordinates: its two lines coincide.",
+    symptom="The loss zigzags: steps bounce between the valley's walls and hardly move along its "
+    "floor.",
+    remedy="adam(1e-2, b1=0.9)  # smooths the jitter between the walls; along the floor the rate "
+    "decides",
 )

@@ -23,7 +23,7 @@ PLACE = 0.5  # nearer to an end than to the middle
 
 
 def amsgrad_of_the_paper(learning_rate: Any, b1: Any, b2: Any) -> optax.GradientTransformation:
-    """Reddi, Kale & Kumar's algorithm 2, which corrects no bias.
+    """Reddi, Kale & Kumar's algorithm 2, without bias correction.
 
     With Optax's order, the maximum of corrected moments, a steep first slope makes each later
     step ten times shorter here.
@@ -36,7 +36,7 @@ def amsgrad_of_the_paper(learning_rate: Any, b1: Any, b2: Any) -> optax.Gradient
     )
 
 
-# Each with the end that the claim sends it to.
+# Each with the end at which it arrives by the claim.
 OPTIMIZERS = {"adam": (book.uncorrected_adam, 1), "amsgrad": (amsgrad_of_the_paper, -1)}
 
 
@@ -57,7 +57,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
             name.replace(" ", "-"), problem, optimizers, axes,
             steps=steps, checkpoints=200, curve=True,
         )  # fmt: skip
-        # The objective is a slope times x; what an iterate costs more than -1 is the regret.
+        # The objective is a slope times x; the regret is an iterate's cost above that of -1.
         slope = -problem.optimum
         both[name] = found[["late_loss", "curve"]] / slope
         both[name]["regret"] = slope * (1 + both[name]["curve"].mean("step"))
@@ -121,10 +121,11 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 8, "rates": [2e-3, 4e-3], "steps": 2_000_000},
     quick={"seeds": 2, "rates": [2e-3], "steps": 20_000},
     check={"first_seed": 1000, "float64": True},
-    caption="x over time, the median over seeds, for slopes that come in turn (above) and "
-    "are drawn (below), at a constant rate and at one that falls like 1/sqrt(t). The "
-    "optimum is -1.",
+    caption="x over time, the median over seeds, for slopes that come in turn (top) or are drawn "
+    "at random (bottom), at a constant rate (left) and at one that falls like 1/sqrt(t) (right). "
+    "The optimum is -1.",
     symptom="A parameter drifts steadily to the wrong side, although the mean gradient "
     "points the other way.",
-    remedy="amsgrad(1e-3)  # or adam(1e-3, b2=0.9999): a memory longer than the rare slope's wait",
+    remedy="amsgrad(1e-3)  # or adam(1e-3, b2=0.9999): a memory longer than the wait for the rare "
+    "slope",
 )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PAPER = {"tanh": 1.66, "linear": 1.17}
 NETS = [*PAPER, "quadratic"]
 MARGIN, LATE, CAP, LOW, HIGH, NEARER = 0.1, 20, 1e6, -3, 6, 8
-AT_ONCE = 4  # few side by side, so that those that diverge are soon done
+AT_ONCE = 4  # few side by side, so that lanes that diverge are soon done
 DIRECTIONS = {"gradient descent": optax.identity, "adam": adamlab.scale_by_adam}
 
 
@@ -54,7 +54,7 @@ def converges(
 
 def networks(net: str, draws: np.ndarray) -> tuple[Any, Any]:
     """The loss, and the starts and the data of each draw in one tree."""
-    if net == "quadratic":  # the null: coupled, with a smooth border
+    if net == "quadratic":  # the control: coupled, with a smooth border
         start = dict.fromkeys(("W0", "W1"), jnp.ones(len(draws)))
         return lambda w, _: w["W0"] ** 2 + w["W0"] * w["W1"] + w["W1"] ** 2, (start, None)
     each = [fractal_net(net, draw=int(draw)) for draw in draws]
@@ -65,7 +65,7 @@ def networks(net: str, draws: np.ndarray) -> tuple[Any, Any]:
 
 
 def near(places: np.ndarray, run: Any, draw: Any, across: Any, along: Any) -> jax.Array:
-    """`run` at rates so many decades away from a place."""
+    """`run` at rates `across` and `along` decades away from a place."""
     place = jnp.asarray(places)[draw]
     return run(draw, place[0] + across, place[1] + along)
 
@@ -78,7 +78,7 @@ def slopes(image: np.ndarray) -> np.ndarray:
 
 
 def enlarged(lab: book.Lab, case: str, run: Any) -> np.ndarray:
-    """Maps about a point of each draw's border, each 8 times nearer: zoom, draw, across, along."""
+    """Maps around a point of each draw's border, each 8 times closer: zoom, draw, across, along."""
     draws, found = np.arange(len(lab.seeds)), []
     places = np.full((len(draws), 2), (LOW + HIGH) / 2)
     for zoom in range(lab["zooms"] + 1):
@@ -89,7 +89,7 @@ def enlarged(lab: book.Lab, case: str, run: Any) -> np.ndarray:
         found.append(there["result"].values)
         for draw, one in enumerate(found[-1]):
             border = np.argwhere(boundary_corners(one)) + 0.5 - (len(steps) - 1) / 2
-            if len(border):  # next is the border's place that is nearest to the middle
+            if len(border):  # the next place is that of the border nearest to the middle
                 drawn = np.random.default_rng(lab.seeds[draw]).integers(len(border))
                 chosen = border[np.hypot(*border.T).argmin() if zoom else drawn]
                 places[draw] += chosen * (steps[1] - steps[0])
@@ -113,7 +113,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
-    """The median over networks beside the paper's, for each net under gradient descent."""
+    """The median over networks against the paper's, for each net under gradient descent."""
     kinds: dict[str, book.Kind] = {}
     numbers: dict[str, float | Interval] = {}
     told = []
@@ -168,8 +168,8 @@ EXPERIMENT = book.Experiment(
     measure=measure, judge=judge, draw=draw, settings={"seeds": 32, "resolution": 512,
     "coarse": 32, "side": 33, "zooms": 5, "steps": 500, "float64": True},
     quick={"seeds": 4, "resolution": 33, "coarse": 17, "side": 9, "zooms": 2, "steps": 20},
-    check={"first_seed": 32, "seeds": 16, "resolution": 32},
-    caption="Yellow trains. Right: the borders of 32 networks, where they have one, at one place.",
-    symptom="A rate that trains lies right beside one that diverges; tiny changes of it decide.",
-    remedy="adam(rate / 3)  # stay a factor away from the border: it has no clean edge",
+    check={"first_seed": 32, "seeds": 16, "resolution": 32}, symptom="A rate that trains lies "
+    "right beside one that diverges.", caption="Yellow trains, over both layers' rates; column 4: "
+    "the tanh net's border enlarged. Right: box dimension of 32 networks' borders, if any, at one "
+    "place each. Top: gradient descent; bottom: Adam.", remedy="adam(rate / 3)  # keep well away",
 )  # fmt: skip

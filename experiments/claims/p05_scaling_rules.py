@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 OPTIMIZERS = {"adam": adamlab.adam, "sgd": adamlab.sgd}
 FORETOLD = {"adam": 0.5, "sgd": 1.0}
-NEAR, FALLS = 0.1, 0.1  # from an exponent of theory; decades of rate that are a fall
+NEAR, FALLS = 0.1, 0.1  # of theory's exponent; decades of rate that count as a fall
 DIMENSION = 100
-# How much of the noise all coordinates share; the theory of the peak is of the first.
+# How much of the noise all coordinates share; the theory of the peak is for the first case.
 CASES = {"independent noise": 0.0, "noise along the curvature": 1.0}
 
 
@@ -33,7 +33,7 @@ def one_step(shared: float, optimizer: Any, draws: int, *, key: jax.Array, batch
     """
     start, noise = jax.random.split(key)
     x, z = jax.random.normal(start, (DIMENSION,)), jax.random.normal(noise, (draws, DIMENSION + 1))
-    # Each noise with its opposite, so that what they share is told from few draws.
+    # Each noise with its opposite, so that few draws suffice to find what they share.
     z = jnp.concatenate([z, -z])
 
     def times_hessian(v: jax.Array) -> jax.Array:
@@ -63,7 +63,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
         "trained", noisy_quadratic(DIMENSION), OPTIMIZERS, axes,
         steps=lab["samples"] * 2**octaves, checkpoints=2**octaves, curve=True,
     )["curve"]  # fmt: skip
-    # A batch of size B has seen all its samples after samples / B steps; that is a checkpoint.
+    # A batch of size B has seen all its samples after samples / B steps, which is a checkpoint.
     ends = xr.DataArray((1 / sizes).astype(int) - 1, dims="batch_size")
     final = trained.isel(step=ends, drop=True).drop_vars("step", errors="ignore")
     final = final.transpose("optimizer", "seed", "batch_size", "learning_rate")
@@ -127,7 +127,8 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 EXPERIMENT = book.Experiment(
     id="P05",
-    question="Does the best rate grow like sqrt(B) for Adam and B for SGD, and fall past a peak?",
+    question="With batch size B, does the best rate grow like sqrt(B) for Adam and B for SGD, and "
+    "fall past a peak?",
     claim="The best rate grows like sqrt(B) for Adam and like B for SGD (arXiv 2006.09092, "
     "2205.10287); Adam's may fall again past a peak (arXiv 2405.14578).",
     asks="Does this part of the claim hold?",
@@ -144,10 +145,11 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 48, "rates": 13, "samples": 128, "octaves": 5, "sizes": 21},
     quick={"seeds": 2, "rates": 5, "samples": 16, "octaves": 3, "sizes": 4},
     check={"first_seed": 2000},
-    caption="Left: the best rate of whole trainings over the batch size, beside the theory's "
-    "powers; a batch is a division of the noise, and may be below 1. Middle and right: the best "
-    "rate of one step, over a far wider range, for noise that is independent, and that follows "
-    "the curvature.",
+    caption="Left: the best rate of whole trainings over the batch size, beside the powers that "
+    "theory predicts; the batch size only divides the noise and may be below 1. Middle and right: "
+    "the best rate of a single step, over a far wider range, for noise that is independent and "
+    "for noise that follows the curvature.",
     symptom="A rate that was best for one batch size is poor at another.",
-    remedy="adam(1e-3 * (batch_size / 64) ** 0.5)  # up to the noise scale; search it again beyond",
+    remedy="adam(1e-3 * (batch_size / 64) ** 0.5)  # up to the noise scale; beyond it, search "
+    "again",
 )

@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 RUNS = {1e-2: 5, 1e-3: 5}
 RULE = 1.0  # the warm-up that is judged, in units of 2 / (1-b2)
 LONGER = 2.0
-HIGH = 0.1  # the high rate at which a warm-up is wanted
+HIGH = 0.1  # the high rate at which a warm-up is needed
 MARGIN = 0.1  # decades of loss
 # What the rule must be as good as, and at the high rate better than.
 JUDGED = {"twice as long": "beside twice its length", "RAdam": "beside RAdam"}
 BEATEN = {"none": "better than none"}
-LEARNED, GUESSING = 1e-6, float(np.log(10))  # float32 tells no less from none; a broken run's
+LEARNED, GUESSING = 1e-6, float(np.log(10))  # less is rounding in float32; a broken run's loss
 
 
 def warmed_adam(
     learning_rate: Any, b2: adamlab.OneMinus, warm_up: Any
 ) -> optax.GradientTransformation:
-    """Adam whose rate grows linearly over `warm_up` times 2 / (1-b2) steps; 0: at once."""
+    """Adam whose rate grows linearly over `warm_up` times 2 / (1-b2) steps; 0 for no warm-up."""
     length = jnp.maximum(warm_up * 2 / b2.value, 1.0)
     return adamlab.adam(lambda step: learning_rate * jnp.minimum(1.0, (step + 1) / length), b2=b2)
 
@@ -59,7 +59,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
 
 
 def forms(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
-    """The losses of what is compared; a broken run counts as one that guesses."""
+    """The losses that are compared; a broken run counts as one that guesses."""
     loss, rectified = (book.decades(dataset[n], LEARNED, GUESSING) for n in ("late_loss", "radam"))
     return {
         "the rule": loss.sel(warm_up=RULE, drop=True),
@@ -85,7 +85,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
             for case, (ours, theirs) in cases.items():
                 gap = book.over_seeds(ours - theirs)
                 numbers[f"decades gained over the rule by {name}, 1-b2 = {b2}, {case}"] = gap
-                # At the high rate a task on which none does as well could not tell.
+                # At the high rate, a task on which no warm-up does as well could not tell.
                 if name in JUDGED:
                     kinds[f"{JUDGED[name]}, 1-b2 = {b2}, {case}"] = book.opposite(
                         book.by_sign(gap, MARGIN)
@@ -107,7 +107,7 @@ def draw(dataset: xr.Dataset) -> Figure:
     figure, axes = book.panels(dataset.sizes["1-b2"])
     for ax, b2 in zip(axes, dataset["1-b2"].values, strict=True):
         part = dataset.sel({"1-b2": b2})
-        # No warm-up has no place on a log axis: it stands a step before the shortest.
+        # No warm-up has no place on a log axis: it is put a decade before the shortest.
         lengths = part["warm_up"].values
         places = np.where(lengths > 0, lengths, lengths[lengths > 0].min() / 10)
         for number, rate in enumerate(part["learning_rate"].values):
@@ -147,9 +147,9 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 96, "rates": 4, "lengths": 2, "shorter": 1, "complements": [*RUNS]},
     quick={"seeds": 2, "rates": 2, "lengths": 2, "shorter": 20, "complements": [1e-2]},
     check={"first_seed": 6000},
-    caption="Late loss over the length of the warm-up (dotted: the rule) for four rates, "
-    "with RAdam's as diamonds; b2 = .99 on the left, .999 on the right.",
+    caption="Late loss over the length of the warm-up (dotted: the rule) for four rates; "
+    "diamonds: RAdam. Left: b2 = .99; right: b2 = .999.",
     symptom="At a high rate the loss jumps in the first steps and never comes down again.",
     remedy="adam(5e-3, b2=0.99)  # with b2 = .999 the best was 2e-2\n"
-    "# A lower rate helped far more here than any warm-up at the high one",
+    "# Lowering the rate helped far more here than any warm-up at the high one",
 )

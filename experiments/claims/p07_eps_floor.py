@@ -1,4 +1,4 @@
-"""P07: can a run that has converged rebound, unless eps is above its stability threshold?"""
+"""P07: can a run that has converged rebound unless eps is above its stability threshold?"""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ def measure(lab: book.Lab) -> xr.Dataset:
 
 
 def rebound(dataset: xr.Dataset) -> xr.DataArray:
-    """How many times its least loss so far a run comes back to, once converged; NaN if it never is.
+    """How many times its least loss so far a run returns to, once converged; NaN if it never was.
 
-    A run that breaks comes back to infinity.
+    A run that breaks returns to infinity.
     """
     curve = (dataset["curve"] / dataset["initial_loss"]).fillna(np.inf).clip(ROUNDING)
     worst = curve.coarsen(step=curve.sizes["step"] // STRETCHES).max().transpose("step", ...)
@@ -119,7 +119,7 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 EXPERIMENT = book.Experiment(
     id="P07",
-    question="Can a converged run rebound, unless eps is above Adam's stability threshold?",
+    question="Can a converged run rebound unless eps is above Adam's stability threshold?",
     claim="Adam is stable near a minimum only if eps >= lambda_max(H) lr (1 - b1) / (2 + 2 b1); "
     "below it a run that has converged can rebound (corollary of Cohen et al. 2022, "
     "arXiv 2207.14484).",
@@ -141,9 +141,9 @@ EXPERIMENT = book.Experiment(
     },
     quick={"seeds": 2, "features": 100, "around": 2, "shares": 3, "steps": 1600},
     check={"first_seed": 1000},
-    caption="Left: the loss of one run for four values of eps, in units of the threshold. "
-    "Right: how far the worst loss later rises above the least, over eps; above the "
-    "dashed line a run has rebounded.",
+    caption="Left: the loss of one run for four values of eps, in units of the threshold. Right: "
+    "how many times the worst loss of a later stretch is the least before it, over eps (dotted: "
+    "the threshold); above the dashed line a run has rebounded.",
     symptom="A loss that had reached 0 jumps up by many decades, again and again.",
     remedy="adam(1e-3, eps=1e-4)  # at least curvature * rate * (1 - b1) / (2 + 2 * b1)",
 )  # fmt: skip
