@@ -111,7 +111,7 @@ def _static(name: str, value: Any) -> str:
     """The end of the message about an array where a static value is required."""
     if not hasattr(value, "aval"):
         return ""
-    return f", no array; adamlab.optimizers.inject_hyperparams leaves {name} as it is"
+    return f", not an array; adamlab.optimizers.inject_hyperparams leaves {name} as it is"
 
 
 def check_choice(name: str, value: Any, known: Iterable[str]) -> None:

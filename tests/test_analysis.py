@@ -555,7 +555,7 @@ def test_an_optimum_beyond_the_grid_is_said():
     [
         (np.ones((2, 3)), {}, "loss has shape (2, 3): must be (rows, columns) = (2, 3), each at"),
         (np.ones((3, 4)), {}, "loss has shape (3, 4): must be (rows, columns) = (3, 3)"),
-        (np.full((3, 3), np.nan), {}, "loss=nothing finite"),
+        (np.full((3, 3), np.nan), {}, "loss has no finite value"),
         (np.eye(3), {}, "loss=0 among it: must be > 0"),
         (np.ones((3, 3)), {"factor": 1.0}, "factor=1: must be"),
         (1 + np.eye(3), {"cap": 0.5}, "cap=0.5: must be"),

@@ -281,8 +281,8 @@ BAD = [
     (lambda: st.in_basis(), ValueError, "got no stages"),
     (lambda: st.in_basis(st.track_moments()), ValueError, "the chain ends in moments"),
     (lambda: st.in_basis(
-        st.track_moments(0.9, None), st.track_nu(of="hessian_diag"), st.precondition(),
-    ), ValueError, "hessian_diag. needs hessian_diag, which cannot be turned"),
+        st.track_moments(0.9, None), st.track_curvature(), st.precondition(),
+    ), ValueError, "track_curvature needs hessian_diag, which cannot be turned"),
     (lambda: opt.soap(-1.0), ValueError, "learning_rate=-1: must be a finite number >= 0"),
     (lambda: opt.soap(1e-3, 1.0), ValueError, "b1=1: must be a number in"),
     (lambda: opt.soap(1e-3, eps=-1.0), ValueError, "eps=-1: must be a finite number >= 0"),

@@ -88,15 +88,15 @@ MISFITS = {
     ),
     "a stage not called": (
         lambda: al.chain(al.track_moments, al.precondition()),
-        "stage 1 of the chain, track_moments, is no stage; call it: track_moments(...)",
+        "stage 1 of the chain, track_moments, is not a stage; call it: track_moments(...)",
     ),
     "a list of stages": (
         lambda: al.chain([al.track_moments(), al.precondition()]),
-        "stage 1 of the chain, a list, is no stage; unpack it: chain(*stages)",
+        "stage 1 of the chain, a list, is not a stage; unpack it: chain(*stages)",
     ),
     "Optax's MultiSteps": (
         lambda: al.chain(optax.MultiSteps(al.adam(1e-3), 2)),
-        "is no stage; give the chain its .gradient_transformation()",
+        "is not a stage; give the chain its .gradient_transformation()",
     ),
     "a second moment that is an optimizer": (
         lambda: al.track_moments(b2=optimizers.yogi(0.9)),
@@ -108,7 +108,7 @@ MISFITS = {
     ),
     "an average lost": (
         lambda: _step(al.chain(al.track_moments(), stages.track_nu(0.9), al.precondition())),
-        "track_nu finds a second moment averaged already, which would be lost",
+        "track_nu finds the second moment tracked already",
     ),
     "the laws of a stage": (
         lambda: testing.check_laws(al.track_moments()),
@@ -186,11 +186,11 @@ MISFITS = {
     ),
     "decay after the learning rate": (
         lambda: al.chain(al.adam(1e-3), al.add_decayed_weights(0.1)),
-        "add_decayed_weights stands after the learning rate, which is to multiply what it gives",
+        "add_decayed_weights stands after the learning rate, which must multiply its output",
     ),
     "two learning rates": (
         lambda: al.chain(al.adam(1e-2), al.scale_by_learning_rate(1.0)),
-        "2 learning rates, each with a minus, make the chain climb",
+        "2 learning rates each flip the sign, so the chain would ascend",
     ),
     "an anchor after the learning rate": (
         lambda: al.chain(al.adam(1e-2), stages.anchor_to_start()),
@@ -200,7 +200,7 @@ MISFITS = {
         lambda: al.chain(
             al.track_moments(), stages.mix_slow_average(), al.correct_bias(), al.precondition()
         ),
-        "correct_bias stands after mix_slow_average, which makes of mu what no mass corrects",
+        "correct_bias stands after mix_slow_average, which mixes into mu what bias correction",
     ),
     "one's own mixture corrected": (
         lambda: al.chain(
@@ -243,7 +243,7 @@ MISFITS = {
     ),
     "rates left out": (
         lambda: _step(al.chain(al.track_moments(), stages.to_rate(), stages.sign())),
-        "sign would leave out the rates; use apply_rate() after to_rate()",
+        "sign would ignore the rates; use apply_rate() after to_rate()",
     ),
     "decay without parameters": (
         lambda: _step(al.chain(al.add_independent_decay(0.1)), params=None),

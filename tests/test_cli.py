@@ -175,7 +175,7 @@ MISTAKES = {
     "infinite memory": (["--memory", "inf"], "memory=inf: must be a finite number > 0"),
     "huge axis": (["learning_rate=1e-3:1:1000000000000:log"], "error: Unable to allocate"),
     "huge steps": (["--steps", "99999999999"], "steps=99999999999: must be"),
-    "seed": (["seed=0.5"], "is no whole number; seeds are"),
+    "seed": (["seed=0.5"], "is not a whole number, as a seed must be"),
     "two of one": (["--optimizer", "adam,adam"], "--optimizer adam,adam: adam is given twice"),
     "no problem": (["--problem", "math:pi"], "--problem math:pi: is 3.14159"),
     "store": (["--output", "no/such\0name"], "error"),

@@ -180,7 +180,7 @@ def test_what_a_missing_argument_says_comes_from_another_process_too():
 
 
 def test_a_missing_extra_argument_is_named():
-    with pytest.raises(ValueError, match=r"track_nu needs hessian_diag; pass it to update"):
+    with pytest.raises(ValueError, match=r"track_curvature needs hessian_diag; pass it to update"):
         _update(opt.sophia(1e-3))
     alone = st.add_stable_decay(0.1)
     with pytest.raises(ValueError, match=r"add_stable_decay needs the moments .* same adamlab.cha"):
@@ -214,7 +214,7 @@ BAD = [
     (lambda: opt.adafactor(1e-3, decay_rate=-0.8), "decay_rate=-0.8: must be a finite number > 0"),
     (lambda: opt.adamw_independent(1e-3, peak=0.0), "peak=0: must be a finite number > 0"),
     (lambda: torch.adafactor(-1.0), "lr=-1: must be a finite number >= 0"),
-    (lambda: st.track_nu(st.previous(0.9), of="hessian_diag"), "give previous.. what is first"),
+    (lambda: st.track_curvature(st.previous(0.9)), "give previous.. a value for first"),
     (lambda: opt.nadam(1e-3, b1=1.0), "b1=1: must be a number in"),
     (lambda: opt.radam(1e-3, threshold=4.0), "threshold=4: must be a finite number > 4"),
     (lambda: opt.adan(-1e-3), "learning_rate=-0.001: must be a finite number >= 0"),
@@ -480,7 +480,7 @@ def test_a_state_that_changes_its_form_is_named():
         )
 
     for init, update, said in [
-        (jnp.zeros([], int), lambda s: s + 0.5, "what began as int32 has become float32"),
+        (jnp.zeros([], int), lambda s: s + 0.5, "dtype int32 became float32"),
         ({}, lambda s: {"previous": 1}, "mine: its state changes its form"),
     ]:
         tx = stage(init, update)

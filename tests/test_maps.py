@@ -423,7 +423,8 @@ BAD = {
     "complement of a rate": (
         {"1-learning_rate": [0.1]}, {}, "'1-learning_rate': the optimizer adam does not take"),
     "two kinds of seeds": (
-        {"learning_rate": [0.1], "seed": [0, 1]}, {"seeds": 3}, "seeds=3: beside an axis 'seed'"),
+        {"learning_rate": [0.1], "seed": [0, 1]}, {"seeds": 3},
+        "seeds=3: given together with an axis 'seed'"),
     "criteria": ({"learning_rate": [0.1]}, {"criteria": 1.5}, r"criteria=1\.5: must be an adamlab"),
 }  # fmt: skip
 

@@ -55,9 +55,9 @@ from adamlab.stages import (
     schedule_free,
     take_mu,
     to_rate,
+    track_curvature,
     track_moments,
     track_mu,
-    track_nu,
     unrooted,
 )
 from adamlab.stages.numerics import cast_within, lerp
@@ -475,7 +475,7 @@ def test_a_bias_is_corrected_once():
         ((to_rate, center_nu, apply_rate), "center_nu changes nu after rates were made of it"),
         (
             (to_rate, lambda: rectify_rate(0.999), precondition),
-            "precondition would leave out the rates",
+            "precondition would ignore the rates",
         ),
     ],
 )
@@ -521,7 +521,7 @@ def test_a_denominator_is_its_formula_whether_divided_by_or_made_a_rate(name):
 
 def test_an_eps_root_beside_another_denominator_is_refused():
     for stage in (precondition, to_rate):
-        with pytest.raises(ValueError, match=r"eps_root=0.1: must be left out beside cube_root"):
+        with pytest.raises(ValueError, match=r"eps_root=0.1: must be left out with cube_root"):
             stage(cube_root(), 0.1)
 
 
@@ -562,8 +562,8 @@ def test_a_schedule_within_a_complement_is_refused():
 @pytest.mark.parametrize("rule", [factored(0.9), per_axis(0.9)])
 def test_curvature_of_every_other_step_needs_a_nu_of_its_own(rule):
     with pytest.raises(ValueError, match="every=2: must be 1 where"):
-        track_nu(rule, of="hessian_diag", every=2)
-    tx = chain(track_moments(0.9, None), track_nu(rule, of="hessian_diag"), precondition())
+        track_curvature(rule, every=2)
+    tx = chain(track_moments(0.9, None), track_curvature(rule), precondition())
     params = jnp.ones((2, 3))
     update, _ = tx.update(params, tx.init(params), hessian_diag=params)
     assert jnp.isfinite(update).all()
@@ -689,11 +689,11 @@ def test_schedule_free_weighs_by_the_largest_rate_so_far():
 
 
 def test_a_second_moment_is_fed_with_any_extra_argument():
-    tx = chain(track_moments(0.9, None), track_nu(0.9, of="per_example"), precondition(0.0))
+    tx = chain(track_moments(0.9, None), track_curvature(0.9, of="per_example"), precondition(0.0))
     grads, square = jnp.ones(2), jnp.array([1.0, 2.0])
     update, _ = tx.update(grads, tx.init(grads), per_example=square)
     np.testing.assert_allclose(update, 0.1 / (0.1**0.5 * square), rtol=1e-6)
-    with pytest.raises(ValueError, match="track_nu needs per_example; pass it to update"):
+    with pytest.raises(ValueError, match="track_curvature needs per_example; pass it to update"):
         tx.update(grads, tx.init(grads))
 
 
@@ -705,7 +705,7 @@ def test_an_average_that_is_tracked_after_the_correction_keeps_its_bias():
 
 
 def test_between_two_readings_curvature_keeps_its_weight():
-    stage = track_nu(0.9, of="hessian_diag", every=2)
+    stage = track_curvature(0.9, every=2)
     grads, state = jnp.ones(2), stage.init(jnp.ones(2))
     masses = []
     for count in (1, 2, 3, 4):

@@ -414,9 +414,9 @@ def test_only_a_sweep_is_opened(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("not a sweep")
     for name in ("folder", "file"):
-        with pytest.raises(ValueError, match="is no sweep of adamlab's"):
+        with pytest.raises(ValueError, match="is not an adamlab sweep"):
             al.open_sweep(tmp_path / name)
-        with pytest.raises(ValueError, match="is no sweep of adamlab's"):
+        with pytest.raises(ValueError, match="is not an adamlab sweep"):
             al.sweep(product, {"a": [1.0], "b": [1.0]}, store=tmp_path / name, resume=True)
     assert (tmp_path / "file").read_text() == "not a sweep"
 
@@ -717,9 +717,9 @@ def test_axes_from_text(text):
         (["x=0:1:3:log"], "must run between numbers > 0"),
         (["x=1:2:0"], "count=0: must be a whole number >= 1"),
         (["x=1:2:2.5"], "count='2.5' must be a whole number"),
-        (["x=1,b"], "'b' is no finite number"),
-        (["x=inf:1:3"], "'inf' is no finite number"),
-        (["seed=0.5"], "'0.5' is no whole number; seeds are"),
+        (["x=1,b"], "'b' is not a finite number"),
+        (["x=inf:1:3"], "'inf' is not a finite number"),
+        (["seed=0.5"], "'0.5' is not a whole number, as a seed must be"),
         (["x=1:2:3", "x=4"], "axis 'x' is given more than once"),
     ],
 )

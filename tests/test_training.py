@@ -302,7 +302,7 @@ def test_every_named_optimizer_trains(name):
 
 def _newton(learning_rate):
     return al.chain(
-        stages.track_moments(0.0, None), stages.track_nu(stages.means(0.0), of="hessian_diag"),
+        stages.track_moments(0.0, None), stages.track_curvature(stages.means(0.0)),
         stages.precondition(stages.unrooted()), al.scale_by_learning_rate(learning_rate),
     )  # fmt: skip
 

@@ -98,7 +98,7 @@ def _grid(loss: Any, shape: tuple[int, int]) -> np.ndarray:
         )
     finite = np.isfinite(grid)
     if not finite.any():
-        raise ValueError("loss=nothing finite: must have a finite value")
+        raise ValueError("loss has no finite value: must have at least one")
     if grid[finite].min() <= 0:
         raise ValueError(f"loss={grid[finite].min():g} among it: must be > 0")
     return np.where(finite, grid, np.inf)

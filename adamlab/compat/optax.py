@@ -33,6 +33,7 @@ from adamlab.stages import (
     precondition,
     previous,
     scale_by_learning_rate,
+    track_curvature,
     track_moments,
     track_nu,
     unrooted,
@@ -153,7 +154,7 @@ def sophia(
     return chain(
         track_moments(b1, None),
         correct_bias(),
-        track_nu(previous(means(b2), first=0.0), of="hessian_diag", every=update_interval),
+        track_curvature(previous(means(b2), first=0.0), every=update_interval),
         precondition(unrooted(floor=eps, gamma=gamma)),
         clip_direction(clip_threshold),
         add_decayed_weights(weight_decay),

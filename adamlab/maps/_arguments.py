@@ -49,7 +49,9 @@ def checked(
     if not isinstance(axes, Mapping):
         raise TypeError(f"axes={axes!r}: must map each axis's name to its values")
     if SEED in axes and seeds != 1:
-        raise ValueError(f"seeds={seeds}: beside an axis {SEED!r}; give one of them")
+        raise ValueError(
+            f"seeds={seeds}: given together with an axis {SEED!r}; give only one of them"
+        )
     grid = dict(axes)
     grid.setdefault(SEED, np.arange(seeds))
     grid = {

@@ -57,8 +57,8 @@ def takes_options(build: Callable[P, R]) -> Callable[P, R]:
             hint = hints_of(build).get(name)
             if is_decay_rate(hint) and type(None) not in typing.get_args(hint):
                 raise TypeError(
-                    f"{name}=None: must be a number in [0, 1); what tracks one moment alone is "
-                    "another chain, from track_moments on"
+                    f"{name}=None: must be a number in [0, 1); to track one moment alone, build a "
+                    "chain from track_moments"
                 )
         return build(*args, **kwargs)
 

@@ -27,8 +27,8 @@ from adamlab.stages import (
     scale_by_gradient_rms,
     scale_by_learning_rate,
     squares,
+    track_curvature,
     track_moments,
-    track_nu,
     unrooted,
 )
 from adamlab.stages import yogi as yogi_squares
@@ -258,7 +258,7 @@ def adahessian(
     """
     return chain(
         track_moments(b1, None),
-        track_nu(b2, of="hessian_diag", every=every),
+        track_curvature(b2, every=every),
         correct_bias(),
         precondition(eps),
         *finish(learning_rate, weight_decay, mask),
@@ -291,7 +291,7 @@ def sophia(
     """
     return chain(
         track_moments(b1, None),
-        track_nu(means(b2), of="hessian_diag", every=every),
+        track_curvature(means(b2), every=every),
         precondition(unrooted(floor=eps, gamma=gamma)),
         clip_direction(clip),
         *finish(learning_rate, weight_decay, mask),

@@ -55,7 +55,9 @@ def network(
         ValueError: a width is below 1, there are fewer than two, or a name is unknown.
     """
     if len(widths) < 2:
-        raise ValueError(f"widths={tuple(widths)!r}: must hold the inputs' and the outputs' number")
+        raise ValueError(
+            f"widths={tuple(widths)!r}: must hold at least the numbers of inputs and outputs"
+        )
     for width in widths:
         check_count("widths", width)
     check_choice("activation", activation, _ACTIVATIONS)

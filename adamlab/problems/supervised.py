@@ -135,7 +135,9 @@ def penalized(problem: Problem) -> Problem:
             first step, if there are no matrices.
     """
     if problem.objective is None:
-        raise ValueError(f"problem={problem.name!r}: needs an objective that the penalty is not in")
+        raise ValueError(
+            f"problem={problem.name!r}: needs an objective, which stays free of the penalty"
+        )
     return _extended(
         problem, "penalized", {"l1": 0.0, "l2": 0.0}, loss=partial(_penalized, problem)
     )

@@ -45,6 +45,7 @@ from adamlab.stages.correction import (
     correct_bias,
     cross_correct,
 )
+from adamlab.stages.curvature import track_curvature
 from adamlab.stages.decay import (
     Mask,
     add_cautious_decay,
@@ -71,6 +72,7 @@ from adamlab.stages.direction import (
     take_mu,
 )
 from adamlab.stages.distance import scale_by_dadapt, scale_by_prodigy
+from adamlab.stages.eight_bit import EightBit
 from adamlab.stages.feed import add_difference, lengthen_short_gradients, track_mu_by_variance
 from adamlab.stages.free import schedule_free
 from adamlab.stages.gradient import (
@@ -126,7 +128,7 @@ from adamlab.stages.second_moment import (
     yogi,
 )
 from adamlab.stages.special import track_weighted_sums, track_window
-from adamlab.stages.storage import EightBit, store_state
+from adamlab.stages.storage import store_state
 from adamlab.stages.update import (
     anchor_to_start,
     average_parameters,
@@ -244,6 +246,7 @@ __all__ = [
     "to_rate",
     "to_variance_rate",
     "trace",
+    "track_curvature",
     "track_moments",
     "track_mu",
     "track_mu_by_variance",

@@ -196,14 +196,14 @@ def _check_sides(sides: tuple[tuple[str, Side], ...]) -> None:
     turns = sum(side == "descent" for _, side in sides)
     if turns and turns % 2 == 0:
         raise ValueError(
-            f"{turns} learning rates, each with a minus, make the chain climb; of all but one "
-            "say scale_by_learning_rate(..., flip_sign=False)"
+            f"{turns} learning rates each flip the sign, so the chain would ascend; give all but "
+            "one of them flip_sign=False"
         )
     for place, (name, side) in enumerate(sides):
         if side == "before" and place > rates[-1]:
             raise ValueError(
-                f"{name} stands after the learning rate, which is to multiply what it gives; put "
-                "it before scale_by_learning_rate"
+                f"{name} stands after the learning rate, which must multiply its output; put it "
+                "before scale_by_learning_rate"
             )
         if side == "after" and place < rates[0]:
             raise ValueError(
@@ -223,8 +223,8 @@ def _check_bias(stages: tuple[optax.GradientTransformation, ...]) -> None:
         if bias == "corrects":
             if mixture:
                 raise ValueError(
-                    f"{name_of(stage)} stands after {mixture}, which makes of mu what no mass "
-                    f"corrects; put it before {mixture}"
+                    f"{name_of(stage)} stands after {mixture}, which mixes into mu what bias "
+                    f"correction does not apply to; put it before {mixture}"
                 )
             corrected = True
         elif bias == "mixes" and not corrected:
@@ -247,7 +247,7 @@ def _check_kinds(
                 hint = "; give the chain its .gradient_transformation()"
             if isinstance(stage, list | tuple):
                 name, hint = f"a {type(stage).__name__}", "; unpack it: chain(*stages)"
-            raise TypeError(f"stage {place} of the chain, {name}, is no stage{hint}")
+            raise TypeError(f"stage {place} of the chain, {name}, is not a stage{hint}")
         here = f"stage {place} of the chain, {name_of(stage)},"
         if not isinstance(stage, Stage):
             if flowing == "moments":

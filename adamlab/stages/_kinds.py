@@ -27,8 +27,12 @@ class MissingArgumentError(ValueError):
     """A stage's `update` was called without an extra argument that it needs."""
 
     def __init__(self, stage: str, name: str):
-        """`stage` needs the extra argument called `name`."""
-        super().__init__(_missing_extra(stage, name))
+        """`stage` and `name`: what needs it, and what it is called."""
+        what, how = name, f"pass it to update(updates, state, params, {name}=...)"
+        if name == "moments":
+            what = "the moments that its direction was made from"
+            how = "put it after precondition() in the same adamlab.chain"
+        super().__init__(f"{stage} needs {what}; {how}")
         self.stage, self.name = stage, name
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -70,7 +74,6 @@ class Stage(optax.GradientTransformationExtraArgs):
         lagging: tuple[str, ...] = (),
         label: str = "",
         bias: Bias | None = None,
-        side: Side | None = None,
     ) -> Self:
         """A stage called `name` from its two pure functions. Its state keeps its dtypes.
 
@@ -90,7 +93,6 @@ class Stage(optax.GradientTransformationExtraArgs):
             label: what the stage was built with, for `parts_of`.
             bias: its effect on the bias of `mu`, which a chain requires to be corrected before
                 anything is mixed in.
-            side: its side of the learning rate; None for that of its class.
 
         Raises:
             TypeError: the class is `Stage` itself.
@@ -115,7 +117,7 @@ class Stage(optax.GradientTransformationExtraArgs):
                 require_fields(name, require_moments(name, updates), needs)
                 if cls.gives == "direction" and "rate" not in needs and updates.rate is not None:
                     raise ValueError(
-                        f"{name} would leave out the rates; use apply_rate() after to_rate()"
+                        f"{name} would ignore the rates; use apply_rate() after to_rate()"
                     )
             if params is None and "params" in needs:
                 raise ValueError(
@@ -141,10 +143,9 @@ class Stage(optax.GradientTransformationExtraArgs):
             return value, new
 
         checked.__qualname__ = name
-        side = side or cls.side
         checked.about = About(  # type: ignore[attr-defined]
             parts=(f"{name}({label})" if label else name,), extra_args=extra_args, lagging=lagging,
-            sides=((name, side),) if side else (), bias=bias,
+            sides=((name, cls.side),) if cls.side else (), bias=bias,
         )  # fmt: skip
         return cls(checked_init, checked)
 
@@ -152,20 +153,26 @@ class Stage(optax.GradientTransformationExtraArgs):
     def from_function(
         cls,
         name: str,
-        function: Callable[[Any], Any],
+        function: Callable[..., Any],
         *,
         needs: tuple[str, ...] = (),
+        extra_args: tuple[str, ...] = (),
         label: str = "",
         bias: Bias | None = None,
     ) -> Self:
-        """A stage without state, called `name`, from a pure function of what flows through it."""
+        """A stage without state, called `name`, from a pure function of what flows through it.
 
-        def update(flowing: Any, state: Any, /, **_: Any) -> tuple[Any, Any]:
-            return function(flowing), state
+        `function` is given the parameters too where it `needs` "params", then the `extra_args`.
+        """
+        read = (*(("params",) if "params" in needs else ()), *extra_args)
+
+        def update(flowing: Any, state: Any, /, **given: Any) -> tuple[Any, Any]:
+            return function(flowing, *(given[name] for name in read)), state
 
         return cls.from_update(
-            name, optax.init_empty_state, update, needs=needs, label=label, bias=bias
-        )
+            name, optax.init_empty_state, update,
+            needs=needs, extra_args=extra_args, label=label, bias=bias,
+        )  # fmt: skip
 
     @classmethod
     def from_optax(
@@ -173,7 +180,6 @@ class Stage(optax.GradientTransformationExtraArgs):
         name: str,
         transform: optax.GradientTransformation,
         needs: tuple[str, ...] = (),
-        side: Side | None = None,
     ) -> Self:
         """The same transformation as a stage called `name` that keeps the updates' dtypes."""
         extended = optax.with_extra_args_support(transform)
@@ -182,7 +188,7 @@ class Stage(optax.GradientTransformationExtraArgs):
             new, state = extended.update(updates, old, params, **extra_args)
             return cast_like(new, updates), state
 
-        return cls.from_update(name, extended.init, update, needs=needs, side=side)
+        return cls.from_update(name, extended.init, update, needs=needs)
 
 
 class GradientToGradient(Stage):
@@ -233,7 +239,13 @@ class DirectionBeforeRate(DirectionToDirection):
 class DirectionTimesRate(DirectionToDirection):
     """Multiplies the direction by the learning rate, which makes it the update."""
 
-    side = "at"
+    side: ClassVar[Side | None] = "at"
+
+
+class Descent(DirectionTimesRate):
+    """Multiplies the direction by minus the learning rate."""
+
+    side = "descent"
 
 
 class DirectionAfterRate(DirectionToDirection):
@@ -270,7 +282,7 @@ def extra_args_of(transform: optax.GradientTransformation) -> tuple[str, ...]:
 
 _GIVEN: dict[Kind, str] = {
     "gradient": "a gradient, a tree like the parameters",
-    "moments": "the Moments it got, or such",
+    "moments": "Moments, such as those it was given",
     "direction": "a direction, a tree like the parameters",
 }
 
@@ -285,12 +297,3 @@ def _check_needs(cls: type[Stage], name: str, needs: tuple[str, ...]) -> None:
     for need in needs:
         if need not in known:
             raise ValueError(f"{name}: needs={need!r}: must be among {', '.join(known)}")
-
-
-def _missing_extra(name: str, extra: str) -> str:
-    if extra == "moments":
-        return (
-            f"{name} needs the moments that its direction was made from; put it after "
-            "precondition() in the same adamlab.chain"
-        )
-    return f"{name} needs {extra}; pass it to update(updates, state, params, {extra}=...)"

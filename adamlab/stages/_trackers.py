@@ -88,3 +88,12 @@ def _look_back(moments: Moments, first: float | None) -> Moments:
         jax.tree.map(lambda x: jnp.where(begun, x, 0), part) for part in (moments.grad, moments.mu)
     )
     return moments._replace(grad=grad, mu=mu)
+
+
+def refuse_second(stage: str, which: str, rate: str, there: Any) -> None:
+    """Refuse to average a moment that is tracked already: the first average would be lost."""
+    if there is not None:
+        raise ValueError(
+            f"{stage} finds the {which} moment tracked already, and its average would be lost; "
+            f"give the tracker before it {rate}=None"
+        )

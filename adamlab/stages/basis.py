@@ -14,8 +14,8 @@ from adamlab.stages._chain import chain
 from adamlab.stages._decay_rate import DecayRate, check_decay, decay_at
 from adamlab.stages._forms import is_like, like_gradients, pack, unpack
 from adamlab.stages._kinds import GradientToDirection, extra_args_of, parts_of
+from adamlab.stages.eight_bit import QuantizedBlocks
 from adamlab.stages.numerics import cast_like, lerp, tame, wide_dtype, widen
-from adamlab.stages.storage import QuantizedBlocks
 
 # State fields, ours or Optax's, that hold gradients or parameters and so turn with the basis.
 TURNING = frozenset({

@@ -148,7 +148,9 @@ def add_cautious_decay(weight_decay: Any) -> DirectionBeforeRate:
         agree = jnp.real(widen(u) * jnp.conj(widen(p))) > 0
         return jnp.where(agree, _add(jnp.asarray(weight_decay), u, p), u)
 
-    return _with_params("add_cautious_decay", lambda u, params, _: jax.tree.map(decayed, u, params))
+    return DirectionBeforeRate.from_function(
+        "add_cautious_decay", partial(jax.tree.map, decayed), needs=("params",)
+    )
 
 
 def add_stable_decay(weight_decay: Any, eps: Any = 1e-8) -> DirectionBeforeRate:
@@ -169,7 +171,9 @@ def add_stable_decay(weight_decay: Any, eps: Any = 1e-8) -> DirectionBeforeRate:
         share = weight_decay / jnp.where(size == 0, 1, size)
         return jax.tree.map(partial(_add, share), updates, params)
 
-    return _with_params("add_stable_decay", decay, moments=True)
+    return DirectionBeforeRate.from_function(
+        "add_stable_decay", decay, needs=("params",), extra_args=("moments",)
+    )
 
 
 def _add(share: jax.Array, u: jax.Array, p: jax.Array) -> jax.Array:
@@ -198,10 +202,15 @@ def add_preconditioned_decay(weight_decay: Any, max_rms: Any = 1.0) -> Direction
 
     def decay(updates: Any, params: Any, moments: Moments) -> Any:
         if moments.rate is None:
-            raise ValueError("add_preconditioned_decay needs rates; make the direction by them")
+            raise ValueError(
+                "add_preconditioned_decay needs rates; make the direction with to_rate() and "
+                "apply_rate()"
+            )
         return jax.tree.map(leaf, updates, params, moments.rate)
 
-    return _with_params("add_preconditioned_decay", decay, moments=True)
+    return DirectionBeforeRate.from_function(
+        "add_preconditioned_decay", decay, needs=("params",), extra_args=("moments",)
+    )
 
 
 def decay_after_step(weight_decay: Any, learning_rate: Any) -> DirectionAfterRate:
@@ -232,17 +241,3 @@ def start_count(params: Any) -> CountState:
     """The state of a stage that counts its steps."""
     del params
     return CountState(jnp.zeros([], jnp.int32))
-
-
-def _with_params(
-    name: str, function: Callable[[Any, Any, Any], Any], *, moments: bool = False
-) -> DirectionBeforeRate:
-    def update(
-        updates: Any, state: Any, params: Any, moments: Any = None, **_: Any
-    ) -> tuple[Any, Any]:
-        return function(updates, params, moments), state
-
-    return DirectionBeforeRate.from_update(
-        name, optax.init_empty_state, update,
-        needs=("params",), extra_args=("moments",) if moments else (),
-    )  # fmt: skip

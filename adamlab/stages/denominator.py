@@ -35,7 +35,7 @@ def denominator_of(eps: Any, eps_root: Any) -> Denominator:
     if not isinstance(eps, Denominator):
         return root(eps, eps_root)
     if not is_constant(eps_root, 0):
-        raise ValueError(f"eps_root={eps_root!r}: must be left out beside {eps.name}(...)")
+        raise ValueError(f"eps_root={eps_root!r}: must be left out with {eps.name}(...)")
     return eps
 
 

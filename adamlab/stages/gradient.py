@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -143,11 +144,8 @@ def adaptive_grad_clip(clipping: Any, eps: Any = 1e-3) -> GradientToGradient:
         longer = length > most / scale
         return _shorten(g, longer, scale, length, most)
 
-    def update(updates: Any, state: Any, params: Any, **_: Any) -> tuple[Any, Any]:
-        return jax.tree.map(leaf, updates, params), state
-
-    return GradientToGradient.from_update(
-        "adaptive_grad_clip", optax.init_empty_state, update, needs=("params",)
+    return GradientToGradient.from_function(
+        "adaptive_grad_clip", partial(jax.tree.map, leaf), needs=("params",)
     )
 
 

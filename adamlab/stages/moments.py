@@ -8,15 +8,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab._checks import check_count
-from adamlab.stages._average import start_log_decay, step_at
+from adamlab.stages._average import start_log_decay
 from adamlab.stages._decay_rate import DecayRate
 from adamlab.stages._forms import gradient_like, same_form, unpack
 from adamlab.stages._kinds import GradientToMoments, MomentsToMoments, label_of
 from adamlab.stages._moments import Moments
-from adamlab.stages._trackers import MuTracker, NuTracker
-from adamlab.stages.numerics import after, tame, widen, within_range
-from adamlab.stages.second_moment import SecondMoment, keeps_nu, second_moment_of
+from adamlab.stages._trackers import MuTracker, NuTracker, refuse_second
+from adamlab.stages.numerics import after, widen, within_range
+from adamlab.stages.second_moment import SecondMoment, second_moment_of
 
 
 class TrackMomentsState(NamedTuple):
@@ -106,15 +105,6 @@ def _within_range(updates: Any, *averages: Any) -> Any:
     return jax.tree.map(leaf, updates, *(unpack(a, updates) for a in averages if a is not None))
 
 
-def _refuse_second(stage: str, which: str, rate: str, there: Any) -> None:
-    """Refuse to track a moment that is tracked already: the first average would be lost."""
-    if there is not None:
-        raise ValueError(
-            f"{stage} finds a {which} moment averaged already, which would be lost; give the "
-            f"tracker before it {rate}=None"
-        )
-
-
 class TrackMuState(NamedTuple):
     """State of `track_mu`."""
 
@@ -136,7 +126,7 @@ def track_mu(b1: DecayRate = 0.9) -> MomentsToMoments:
         return TrackMuState(first.start(gradient_like(params)), start_log_decay(b1))
 
     def update(moments: Moments, state: TrackMuState, **_: Any) -> tuple[Moments, TrackMuState]:
-        _refuse_second("track_mu", "first", "b1", moments.mu)
+        refuse_second("track_mu", "first", "b1", moments.mu)
         moments, log = first.step(moments, state.mu, state.mu_log_decay)
         return moments, TrackMuState(moments.mu, log)
 
@@ -150,71 +140,30 @@ class TrackNuState(NamedTuple):
     nu_log_decay: jax.Array | None
 
 
-def track_nu(
-    b2: DecayRate | SecondMoment = 0.999,
-    *,
-    of: str | None = None,
-    every: int = 1,
-) -> MomentsToMoments:
+def track_nu(b2: DecayRate | SecondMoment = 0.999) -> MomentsToMoments:
     """Average the square of the gradient, as earlier stages have left it, into `nu`.
 
-    For variants whose first and second moments are fed with different gradients, and for those
-    whose second is fed with an extra argument of `update`: the Hessian's diagonal, `hessian_diag`,
-    in AdaHessian (Yao et al. 2021, algorithm 1) and, by `means(b2)`, in Sophia (Liu et al. 2023,
-    algorithm 3). The caller estimates it, for instance with `analysis.hessian_diagonal`; `train`
-    and the maps do so by themselves.
+    For variants whose first and second moments are fed with different gradients.
 
     Args:
         b2: decay rate, or another second moment.
-        of: the extra argument whose square is averaged; None for the gradient.
-        every: the input is averaged on the first of every so many steps and ignored on the others;
-            a schedule of b2 then counts the steps averaged.
 
     Raises:
-        ValueError: b2 is outside [0, 1), `every` is not a whole number >= 1, there is a second
-            moment already, or `update` gets no argument called `of`.
+        ValueError: b2 is outside [0, 1), or there is a second moment already.
     """
     second = NuTracker(second_moment_of(b2))
-    rule = second.rule
-    check_count("every", every)
-    if every > 1 and not keeps_nu(rule):
-        raise ValueError(f"every={every}: must be 1 where the second moment keeps no nu of its own")
-    if of is not None and rule.previous and rule.first is None:
-        raise ValueError(f"track_nu(previous(...), of={of!r}): give previous() what is first")
 
     def init(params: Any) -> TrackNuState:
-        return TrackNuState(second.start(gradient_like(params)), start_log_decay(rule.rate))
+        return TrackNuState(second.start(gradient_like(params)), start_log_decay(second.rule.rate))
 
-    def update(moments: Moments, state: TrackNuState, **given: Any) -> tuple[Moments, TrackNuState]:
-        _refuse_second("track_nu", "second", "b2", moments.nu)
-        fed = moments
-        if of is not None:
-            seen = jax.tree.map(tame, given[of])
-            fed = Moments(seen, None, None, None, None, moments.count)
-        if every > 1:
-            fed = fed._replace(count=moments.steps_done // every + 1)
+    def update(moments: Moments, state: TrackNuState, **_: Any) -> tuple[Moments, TrackNuState]:
+        refuse_second("track_nu", "second", "b2", moments.nu)
         log = state.nu_log_decay
         if log is not None:  # a window still filling hands on zeros, at a count of 1
-            log = jnp.where(fed.count > 1, log, 0)
-        fed, nu, log = second.step(fed, None, state.nu, log)
-        new = TrackNuState(nu, log)
-        if every > 1:
-            due = moments.steps_done % every == 0
-            before = None
-            if fed.nu_mass is not None and rule.rate is not None:
-                before = step_at(rule.rate, state.nu_log_decay, fed.count).previous_mass
-            new, averaged, mass = jax.tree.map(
-                lambda n, old: jnp.where(due, n, old.astype(n.dtype)),
-                (new, fed.nu, fed.nu_mass), (state, state.nu, before),
-            )  # fmt: skip
-            fed = fed.with_nu(averaged, mass)
-        if of is None:
-            return fed._replace(count=moments.count), new
-        return moments.with_nu(fed.nu, fed.nu_mass), new
+            log = jnp.where(moments.count > 1, log, 0)
+        moments, nu, log = second.step(moments, None, state.nu, log)
+        return moments, TrackNuState(nu, log)
 
-    label = label_of(rule, "squares")
     return MomentsToMoments.from_update(
-        "track_nu", init, update,
-        label=" ".join(filter(None, (label, of and f"of {of}"))),
-        extra_args=() if of is None else (of,),
-    )  # fmt: skip
+        "track_nu", init, update, label=label_of(second.rule, "squares")
+    )

@@ -165,7 +165,7 @@ def cast_like(new: Any, old: Any) -> Any:
         if not hasattr(o, "dtype"):
             return n
         if jnp.shape(n) != o.shape:
-            raise ValueError(f"what had the shape {o.shape} has {jnp.shape(n)}")
+            raise ValueError(f"shape {o.shape} became {jnp.shape(n)}")
         return cast_within(n, o.dtype)
 
     return jax.tree.map(leaf, new, old)
@@ -177,7 +177,7 @@ def cast_within(x: jax.Array, dtype: Any) -> jax.Array:
     if x.dtype == dtype:  # a random key can have no other
         return x
     if not (jnp.issubdtype(x.dtype, jnp.inexact) and jnp.issubdtype(dtype, jnp.inexact)):
-        raise TypeError(f"what began as {dtype} has become {x.dtype}")
+        raise TypeError(f"dtype {dtype} became {x.dtype}")
     limits = jnp.finfo(dtype)
     if limits.maxexp < jnp.finfo(x.dtype).maxexp:
         x = _clip_parts(widen(x), float(limits.max))  # bfloat16 does not hold float16's largest

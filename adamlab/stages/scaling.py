@@ -93,11 +93,8 @@ def scale_by_param_block_rms(min_scale: Any = 1e-3) -> DirectionToDirection:
         size = jnp.maximum(rms(p), min_scale).astype(real_dtype(u))
         return cast_within(widen(u) * size, u.dtype)
 
-    def update(updates: Any, state: Any, params: Any, **_: Any) -> tuple[Any, Any]:
-        return jax.tree.map(leaf, updates, params), state
-
-    return DirectionToDirection.from_update(
-        "scale_by_param_block_rms", optax.init_empty_state, update, needs=("params",)
+    return DirectionToDirection.from_function(
+        "scale_by_param_block_rms", partial(jax.tree.map, leaf), needs=("params",)
     )
 
 
@@ -119,11 +116,8 @@ def scale_by_trust_ratio() -> DirectionBeforeRate:
         # Two factors: their product may be too large for a float, or too small.
         return (widen(u) * (1 / scale) * quotient).astype(u.dtype)
 
-    def update(updates: Any, state: Any, params: Any, **_: Any) -> tuple[Any, Any]:
-        return jax.tree.map(leaf, updates, params), state
-
-    return DirectionBeforeRate.from_update(
-        "scale_by_trust_ratio", optax.init_empty_state, update, needs=("params",)
+    return DirectionBeforeRate.from_function(
+        "scale_by_trust_ratio", partial(jax.tree.map, leaf), needs=("params",)
     )
 
 
@@ -144,12 +138,12 @@ def scale_by_gradient_rms(eps: Any = 1e-8) -> DirectionToDirection:
         quotient = tame(ratio(widen(tame(g)), size))
         return (widen(u) / jnp.maximum(rms(quotient), 1)).astype(u.dtype)
 
-    def update(updates: Any, state: Any, *, moments: Moments, **_: Any) -> tuple[Any, Any]:
+    def shorten(updates: Any, moments: Moments) -> Any:
         now = partial(leaf, floor=at_step(eps, moments.steps_done))
-        return jax.tree.map(now, updates, moments.grad, moments.nu), state
+        return jax.tree.map(now, updates, moments.grad, moments.nu)
 
-    return DirectionToDirection.from_update(
-        "scale_by_gradient_rms", optax.init_empty_state, update, extra_args=("moments",)
+    return DirectionToDirection.from_function(
+        "scale_by_gradient_rms", shorten, extra_args=("moments",)
     )
 
 
@@ -231,15 +225,12 @@ def project_radially(
             share = jnp.where(scale_free, wd_ratio, 1).astype(weights.dtype)
         return (direction + weight_decay * share * weights).astype(u.dtype)
 
-    def update(
-        updates: Any, state: Any, params: Any, *, moments: Moments, **_: Any
-    ) -> tuple[Any, Any]:
-        return jax.tree.map(leaf, updates, params, moments.grad), state
+    def project(updates: Any, params: Any, moments: Moments) -> Any:
+        return jax.tree.map(leaf, updates, params, moments.grad)
 
-    return DirectionBeforeRate.from_update(
-        "project_radially", optax.init_empty_state, update,
-        needs=("params",), extra_args=("moments",),
-    )  # fmt: skip
+    return DirectionBeforeRate.from_function(
+        "project_radially", project, needs=("params",), extra_args=("moments",)
+    )
 
 
 def _projected(

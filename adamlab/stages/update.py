@@ -12,6 +12,7 @@ from adamlab._checks import check_count, check_flags, check_number
 from adamlab.stages._average import fold, start_log_decay, step_at
 from adamlab.stages._decay_rate import ConstantDecay, DecayRate, check_decay, plain_decay
 from adamlab.stages._kinds import (
+    Descent,
     DirectionAfterRate,
     DirectionBeforeRate,
     DirectionTimesRate,
@@ -31,10 +32,10 @@ def scale_by_learning_rate(learning_rate: Any, *, flip_sign: bool = True) -> Dir
         ValueError: `learning_rate` is negative or not finite.
     """
     check_number("learning_rate", learning_rate, low=0)
-    return DirectionTimesRate.from_optax(
+    kind = Descent if flip_sign else DirectionTimesRate
+    return kind.from_optax(
         "scale_by_learning_rate",
         optax.scale_by_learning_rate(checked_schedule(learning_rate), flip_sign=flip_sign),
-        side="descent" if flip_sign else "at",
     )
 
 

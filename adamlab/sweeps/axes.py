@@ -135,7 +135,7 @@ def _number(text: str, part: str) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise ValueError(f"axis {text!r}: {part!r} is no finite number; must be {_FORMS}")
+        raise ValueError(f"axis {text!r}: {part!r} is not a finite number; must be {_FORMS}")
     return number
 
 
@@ -143,4 +143,6 @@ def _whole_number(text: str, part: str) -> int:
     try:
         return int(part)
     except ValueError:
-        raise ValueError(f"axis {text!r}: {part!r} is no whole number; seeds are") from None
+        raise ValueError(
+            f"axis {text!r}: {part!r} is not a whole number, as a seed must be"
+        ) from None

@@ -96,7 +96,7 @@ class Store:
         except (FileNotFoundError, ValueError, OSError):
             found = None
         if found != _FORMAT:
-            raise ValueError(f"store={str(path)!r}: is no sweep of adamlab's (format {_FORMAT})")
+            raise ValueError(f"store={str(path)!r}: is not an adamlab sweep (format {_FORMAT})")
         return cls(group, str(path))
 
     def check_same(

@@ -91,7 +91,9 @@ def donated(subject: Subject) -> None:
     for (path, one), (_, other) in zip(first, second, strict=True):
         if one is other and isinstance(one, jax.Array):
             place = jax.tree_util.keystr(path)
-            raise Broken(f"init gives one array twice, at {place}: a donated state takes it along")
+            raise Broken(
+                f"init gives one array twice, at {place}: donating the state would free both"
+            )
     expected = jax.tree.map(as_numpy, params)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Some donated buffers were not usable")

@@ -53,7 +53,7 @@ def one_trace(subject: Subject) -> None:
         if old.weak_type != new.weak_type:
             raise Broken(
                 f"state{jax.tree_util.keystr(path)} is {'weakly' if old.weak_type else 'strongly'} "
-                "typed at init and not so after a step"
+                "typed at init but not after a step"
             )
 
 

@@ -63,8 +63,8 @@ def scheduled(subject: Subject) -> None:
     except Exception as error:
         name = _takes_no_schedule(subject, schedules)
         raise Broken(
-            f"a schedule for {name} raised {type(error).__name__}: {error}; if it is to take none, "
-            f"say unscheduled=[{name!r}]"
+            f"a schedule for {name} raised {type(error).__name__}: {error}; if it takes no "
+            f"schedule, pass unscheduled=[{name!r}]"
         ) from error
     same("scheduled, updates", found, expected, ROUNDED)
     jax.eval_shape(lambda: run(schedules))  # the count traced as well
