@@ -136,6 +136,13 @@ BAD = {
 }
 
 
+def test_a_function_that_does_not_take_a_hyperparameter_is_named():
+    with pytest.raises(TypeError, match=r"loss: takes no 'width'; each of a problem's functions"):
+        al.Problem(
+            "p", init=lambda key, **_: 0.0, loss=lambda x, batch: x, hyperparameters={"width": 1.0}
+        )
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_field_is_named(name):
     fields, message = BAD[name]

@@ -181,13 +181,50 @@ def test_hyperparameters_that_do_not_fit_are_named(name):
         al.train(al.digits_mlp(), al.adam, KEY, values, steps=8)
 
 
-def test_a_name_that_belongs_to_both_is_refused():
+@pytest.mark.parametrize("values", [{"learning_rate": 0.1, "eps": 0.1}, {"learning_rate": 0.1}])
+def test_a_name_that_belongs_to_both_is_refused(values):
+    """Also where neither is given: the map would say that Adam ran with the problem's."""
     problem = al.Problem(
         "clash", init=lambda key, eps: jnp.ones(1), loss=lambda x, batch, eps: x.sum(),
         hyperparameters={"eps": 1.0},
     )  # fmt: skip
     with pytest.raises(ValueError, match="'eps' belongs both to the optimizer adam and"):
-        split_hyperparameters(problem, al.adam, {"learning_rate": 1.0, "eps": 1.0})
+        al.train(problem, al.adam, KEY, values, steps=8)
+
+
+WRONG_PARTS = {
+    "a vector": ({"loss": lambda x, b: x}, r"its loss is float32\[2\]: must be a real scalar"),
+    "beside an objective": (
+        {"loss": lambda x, b: x, "objective": lambda x: x.sum()}, r"its loss is float32\[2\]: must"
+    ),
+    "nothing": ({"loss": lambda x, b: None}, "its loss is a NoneType: must be a real scalar"),
+    "a pair": ({"loss": lambda x, b: (x.sum(), x)}, "its loss is a tuple: must be a real scalar"),
+    "no objective": ({"objective": lambda x: None}, "its objective is a NoneType: must be a real"),
+    "no parameters": ({"init": lambda key: None}, "init gave None: must give arrays"),
+    "no leaves": ({"init": lambda key: {}}, "init gave {}: must give arrays"),
+    "a metric": ({"metrics": lambda x: x.sum()}, "metrics gave a .*: must give a dict of arrays"),
+    "a list": (
+        {"metrics": lambda x: {"m": [1, 2]}}, "metrics gave a list for 'm': must give an array"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG_PARTS)
+def test_what_a_problems_functions_give_is_checked(name):
+    parts, message = WRONG_PARTS[name]
+    good = {"init": lambda key: jnp.ones(2), "loss": lambda x, b: (x**2).sum()}
+    problem = al.Problem("mine", **{**good, **parts})
+    with pytest.raises(TypeError, match=message):
+        al.train(problem, al.adam, KEY, {"learning_rate": 0.1}, steps=8)
+
+
+def test_what_a_probe_gives_is_checked():
+    for found, message in ((1.0, "probe gave a float: must"), ({"a": [1]}, "a list for 'a': must")):
+        with pytest.raises(TypeError, match=message):
+            al.train(
+                al.quadratic(), al.adam, KEY, {"learning_rate": 0.1}, steps=8,
+                probe=lambda params, state, found=found: found,
+            )  # fmt: skip
 
 
 @pytest.mark.parametrize(

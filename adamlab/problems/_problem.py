@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from adamlab._checks import check_number
+
+
+_FUNCTIONS = ("init", "loss", "data", "batch", "objective", "metrics", "project")
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,9 @@ class Problem:
         description: one line: the data, the model, the source.
 
     Raises:
-        TypeError: a field has the wrong type.
-        ValueError: `name` is empty, `optimum`, `target` or a hyperparameter is not finite.
+        TypeError: a field has the wrong type, or a function does not take a hyperparameter.
+        ValueError: `name` is empty, `optimum`, `target` or a hyperparameter is not finite, the
+            target is below the optimum, or the tolerance outside (0, 1].
     """
 
     name: str
@@ -63,7 +68,7 @@ class Problem:
         """Check what the fields hold."""
         if not isinstance(self.name, str) or not self.name:
             raise ValueError(f"name={self.name!r}: must be a non-empty string")
-        for part in ("init", "loss", "data", "batch", "objective", "metrics", "project"):
+        for part in _FUNCTIONS:
             function = getattr(self, part)
             optional = part not in ("init", "loss")
             if not callable(function) and not (optional and function is None):
@@ -74,9 +79,28 @@ class Problem:
         check_number("tolerance", self.tolerance, low=0, high=1, open_low=True, scheduled=False)
         for name, value in self.hyperparameters.items():
             check_number(name, value, scheduled=False)
+        for part in _FUNCTIONS:
+            if (function := getattr(self, part)) is not None:
+                _check_takes(part, function, self.hyperparameters)
 
     def target_loss(self, initial: Any) -> Any:
         """The loss at which a run that starts at the loss `initial` counts as converged."""
         if self.target is not None:
             return self.target
         return self.optimum + self.tolerance * (initial - self.optimum)
+
+
+def _check_takes(part: str, function: Callable[..., Any], names: Iterable[str]) -> None:
+    """Refuse a function that does not accept every hyperparameter by name."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # a builtin does not tell
+        return
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    for name in names:
+        if name not in parameters:
+            raise TypeError(
+                f"{part}: takes no {name!r}; each of a problem's functions is given all its "
+                "hyperparameters by name: add the argument, or **_ for those it does not use"
+            )

@@ -45,16 +45,17 @@ def split_hyperparameters(
         for name, p in parameters.items()
         if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
     }
+    for name in problem.hyperparameters:
+        if name in named:
+            raise ValueError(
+                f"hyperparameter {name!r} belongs both to the optimizer {builder} and to the "
+                f"problem {problem.name}: rename one of them"
+            )
     for_optimizer: dict[str, Any] = {}
     for_problem: dict[str, Any] = dict(problem.hyperparameters)
     for name, value in hyperparameters.items():
         plain = plain_name(name)
         if name in problem.hyperparameters:
-            if name in named:
-                raise ValueError(
-                    f"hyperparameter {name!r} belongs both to the optimizer {builder} and to the "
-                    f"problem {problem.name}: rename one of them"
-                )
             for_problem[name] = value
         elif plain in named or takes_any:
             if plain in for_optimizer:

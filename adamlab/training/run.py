@@ -97,7 +97,8 @@ def train(
         ValueError: a hyperparameter is unknown, ambiguous, missing or out of range, or `steps`
             or `checkpoints` is below 8.
         TypeError: `steps` or `checkpoints` is not an integer, the loss or the objective is not a
-            real scalar, or what `optimizer` returns is not a gradient transformation.
+            real scalar, `init` gives no arrays, `probe` or the metrics give something other than
+            arrays by name, or what `optimizer` returns is not a gradient transformation.
     """
     tx, values = build(problem, optimizer, hyperparameters)
     for_problem = {name: jnp.asarray(value, float) for name, value in values.items()}
@@ -115,10 +116,11 @@ def train(
         batch = problem.batch(jax.random.fold_in(batch_key, step), step, *data, **for_problem)
         return problem.loss(params, batch, **for_problem)
 
-    def observe(params: Any, step: jax.Array) -> jax.Array:
+    def observe(params: Any, step: jax.Array) -> Any:
         if problem.objective is None:
-            return widen(jnp.asarray(loss_at(params, step)))
-        return widen(jnp.asarray(problem.objective(params, *data, **for_problem)))
+            return widen(loss_at(params, step))
+        value = problem.objective(params, *data, **for_problem)
+        return widen(value) if hasattr(value, "dtype") else value
 
     def update(grads: Any, state: Any, params: Any, loss: jax.Array, step: jax.Array) -> Any:
         try:
@@ -143,7 +145,7 @@ def train(
 
     def to_checkpoint(carry: Any, span: tuple[jax.Array, jax.Array]) -> tuple[Any, Any]:
         params, state, stats = jax.lax.fori_loop(*span, one_step, carry)
-        seen: dict[str, Any] = {} if probe is None else dict(probe(params, state, *data))
+        seen = {} if probe is None else _by_name("probe", probe(params, state, *data))
         if not (at_checkpoints or curve):
             return (params, state, stats), (None, seen)
         loss = observe(params, span[1])
@@ -152,13 +154,12 @@ def train(
         return (params, state, stats), (loss if curve else None, seen)
 
     params = jax.tree.map(jnp.asarray, problem.init(init_key, **for_problem))
-    initial = observe(params, jnp.zeros([], jnp.int32))
-    if initial.shape or not jnp.issubdtype(initial.dtype, jnp.floating):
-        what = "objective" if at_checkpoints else "loss"
-        raise TypeError(
-            f"problem={problem.name!r}: its {what} is {initial.dtype}{list(initial.shape)}: must "
-            "be a real scalar"
-        )
+    if not jax.tree.leaves(params):
+        raise TypeError(f"problem={problem.name!r}: init gave {params!r}: must give arrays")
+    first = jnp.zeros([], jnp.int32)
+    _check_scalar(problem, "loss", jax.eval_shape(loss_at, params, first))
+    initial = observe(params, first)
+    _check_scalar(problem, "objective", initial)
     target = jnp.asarray(problem.target_loss(initial), initial.dtype)
     ends = jnp.asarray(bounds, jnp.int32)
     starts = jnp.concatenate([jnp.zeros(1, jnp.int32), ends[:-1]])
@@ -168,6 +169,9 @@ def train(
     )
     if not at_checkpoints:
         stats = record(stats, observe(params, ends[-1]), params, ends[-1], steps, target)
+    metrics: dict[str, jax.Array] = {}
+    if problem.metrics is not None:
+        metrics = _by_name("metrics", problem.metrics(params, *data, **for_problem))
     middle = jax.tree.map(lambda mean, p: mean.astype(p.dtype), stats.late_params, params)
     return Trace(
         initial_loss=initial,
@@ -180,10 +184,31 @@ def train(
         final_loss=stats.last,
         converged_step=stats.converged_step,
         nonfinite_step=stats.nonfinite_step,
-        metrics={} if problem.metrics is None else problem.metrics(params, *data, **for_problem),
+        metrics=metrics,
         curve=losses,
         probed=probed,
     )
+
+
+def _check_scalar(problem: Problem, what: str, value: Any) -> None:
+    """Refuse a loss or an objective that is not a real scalar."""
+    dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
+    if shape != () or dtype is None or not jnp.issubdtype(dtype, jnp.floating):
+        found = f"a {type(value).__name__}" if shape is None else f"{dtype}{list(shape)}"
+        raise TypeError(f"problem={problem.name!r}: its {what} is {found}: must be a real scalar")
+
+
+def _by_name(what: str, given: Any) -> dict[str, jax.Array]:
+    """What a probe or the metrics give, refused unless it is arrays by name."""
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{what} gave a {type(given).__name__}: must give a dict of arrays")
+    for name, value in given.items():
+        if isinstance(value, list | tuple | dict) or value is None:
+            raise TypeError(
+                f"{what} gave a {type(value).__name__} for {name!r}: must give an array for each "
+                "name, such as jnp.stack(...)"
+            )
+    return {name: jnp.asarray(value) for name, value in given.items()}
 
 
 def checkpoint_steps(steps: int, checkpoints: int) -> np.ndarray:
