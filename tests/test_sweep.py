@@ -399,9 +399,42 @@ def factor(key, scale):
         return total + sum(part.sum() for part in parts), None
     return jax.lax.scan(step, 0.0, jax.random.split(key, 30))[0]
 
-found = adamlab.sweep(factor, {"scale": range(1, 9), "seed": range(64)}, lanes=48, block=96)
+found = al.sweep(factor, {"scale": range(1, 9), "seed": range(64)}, lanes=48, block=96)
 assert found["result"].notnull().all()
 """
+
+
+def _half_nan(x, y):
+    return {"a": jnp.where(x > 2, jnp.nan, x * y), "v": jnp.stack([x, y])}
+
+
+def test_a_block_whose_file_is_gone_is_computed_again_and_never_read_as_nan(tmp_path):
+    axes, path = {"x": np.arange(8.0), "y": np.arange(6.0)}, tmp_path / "s.zarr"
+    whole = al.sweep(_half_nan, axes, store=path, block=6)
+    gone = sorted((path / "a" / "c").glob("*/*"))[3]
+    gone.unlink()
+    assert int((~al.open_sweep(path)["done"]).sum()) == 6
+    again = al.sweep(_half_nan, axes, store=path, block=6, resume=True)
+    assert again.equals(whole)
+
+
+def test_a_damaged_file_is_named_and_computed_again_once_it_is_deleted(tmp_path):
+    axes, path = {"x": np.arange(8.0), "y": np.arange(6.0)}, tmp_path / "s.zarr"
+    whole = al.sweep(_half_nan, axes, store=path, block=6)
+    file = sorted((path / "v" / "c").glob("*/*/*"))[2]
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 255
+    file.write_bytes(content)
+    for call in (
+        lambda: al.open_sweep(path),
+        lambda: al.sweep(_half_nan, axes, store=path, block=6, resume=True),
+    ):
+        with pytest.raises(
+            ValueError, match=rf"{re.escape(str(file))} is damaged .*; delete it, and"
+        ):
+            call()
+    file.unlink()
+    assert al.sweep(_half_nan, axes, store=path, block=6, resume=True).equals(whole)
 
 
 def test_factorizations_side_by_side_do_not_wait_for_each_other_for_ever():

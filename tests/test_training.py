@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import adamlab as al
 from adamlab import optimizers, stages
-from adamlab.training import checkpoint_steps, split_hyperparameters
+from adamlab.training import checkpoint_steps
 
 KEY = jax.random.key(3)
 POINT = {"learning_rate": 0.02, "1-b2": 0.01}

@@ -9,7 +9,6 @@ from typing import Any
 
 from adamlab._checks import check_number
 
-
 _FUNCTIONS = ("init", "loss", "data", "batch", "objective", "metrics", "project")
 
 

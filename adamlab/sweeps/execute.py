@@ -241,7 +241,7 @@ def _run_missing(target: Store, work: Work, executor: Executor | None, progress:
     except BaseException as error:
         left = len(target.missing())
         safe = plan.blocks_count - left
-        if target.where != "memory":
+        if target.on_disk:
             error.add_note(
                 f"{safe} of {plan.blocks_count} blocks are safe in {target.where}; "
                 "resume to compute the others"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import zarr
 
 _FORMAT = 1
+_MEMORY = "memory"
 
 
 class Store:
@@ -41,6 +42,11 @@ class Store:
         self.plan = Plan(axes, tuple(attributes["block"]), attributes["lanes"])
         self.settings: Mapping[str, Any] = attributes["settings"]
         self._outputs: Mapping[str, Any] = attributes["outputs"]
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether it outlives this process."""
+        return self.where != _MEMORY
 
     @classmethod
     def create(
@@ -65,7 +71,7 @@ class Store:
         if path is None:
             group = zarr.create_group(zarr.storage.MemoryStore())
             _lay_out(group, plan, outputs, settings, attributes, dims)
-            return cls(group, "memory")
+            return cls(group, _MEMORY)
         if path.exists():
             raise FileExistsError(errno.EEXIST, "there is a file or folder already", str(path))
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -148,9 +154,23 @@ class Store:
         return self._group[name]
 
     def missing(self) -> list[tuple[int, ...]]:
-        """The places of the blocks that are not done."""
-        done = np.asarray(self._array(DONE)[...])
+        """The places of the blocks that are not done, or of which a file is gone."""
+        done = self._done()
         return [place for place in self.plan.blocks() if not done[place]]
+
+    def _done(self) -> np.ndarray:
+        """For each block whether it is done and all there: a partial copy lacks files."""
+        done = np.asarray(self._array(DONE)[...])
+        if self.on_disk:
+            for place in map(tuple, np.argwhere(done)):
+                done[place] = all(self._file(name, place).exists() for name in self._outputs)
+        return done
+
+    def _file(self, name: str, place: tuple[int, ...]) -> Path:
+        """Where an output's block is on disk."""
+        array = self._array(name)
+        rest = (0,) * (array.ndim - len(place))
+        return Path(self.where) / name / array.metadata.encode_chunk_key((*place, *rest))
 
     def write(self, place: tuple[int, ...], values: Mapping[str, np.ndarray]) -> None:
         """Put the block at `place` in the store, then mark it done.
@@ -158,10 +178,14 @@ class Store:
         Raises:
             OSError: the disk is full, or cannot be written; blocks already done are safe.
         """
+        import zarr
+
         region = self.plan.region(place)
         try:
-            for name in self._outputs:
-                self._array(name)[region] = values[name]
+            # What is not there is then damage, and not a block of nothing but NaN.
+            with zarr.config.set({"array.write_empty_chunks": True}):
+                for name in self._outputs:
+                    self._array(name)[region] = values[name]
             self._array(DONE)[place] = True
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -178,14 +202,14 @@ class Store:
         """
         import xarray as xr
 
-        done = np.asarray(self._array(DONE)[...])
+        done = self._done()
         for axis, (length, size) in enumerate(zip(self.plan.block, self.plan.shape, strict=True)):
             done = np.repeat(done, length, axis=axis).take(range(size), axis=axis)
         variables = {}
         for name, array in sorted(self._group.arrays()):
             if name == DONE:
                 continue
-            values = np.asarray(array[...])
+            values = self._read(name)
             dims = _dimension_names(array)
             if name in self._outputs:
                 there = done.reshape(done.shape + (1,) * (values.ndim - done.ndim))
@@ -198,6 +222,31 @@ class Store:
             attributes.pop(internal, None)
         return xr.Dataset(variables, attrs=attributes).set_coords(coordinates)
 
+    def _read(self, name: str) -> np.ndarray:
+        """All of an array.
+
+        Raises:
+            ValueError: a file of it is damaged; the message says which.
+        """
+        array = self._array(name)
+        try:
+            return np.asarray(array[...])
+        except (ValueError, RuntimeError) as error:
+            damaged = [place for place in self.plan.blocks() if not self._readable(name, place)]
+            if name not in self._outputs or not damaged:
+                raise ValueError(f"store={self.where!r}: {name} is damaged: {error}") from error
+            raise ValueError(
+                f"store={self.where!r}: {self._file(name, damaged[0])} is damaged ({error}); "
+                "delete it, and resuming computes its block again"
+            ) from error
+
+    def _readable(self, name: str, place: tuple[int, ...]) -> bool:
+        try:
+            self._array(name)[self.plan.region(place)]
+        except (ValueError, RuntimeError):
+            return False
+        return True
+
 
 def _lay_out(
     group: zarr.Group,
@@ -207,6 +256,8 @@ def _lay_out(
     attributes: Mapping[str, Any],
     dims: Mapping[str, Mapping[str, Any]],
 ) -> None:
+    from zarr.codecs import Crc32cCodec, ZstdCodec
+
     axes = tuple(plan.axes)
     for name, values in plan.axes.items():
         group.create_array(name, data=values, dimension_names=(name,))
@@ -220,6 +271,7 @@ def _lay_out(
             shape=plan.shape + output.shape,
             chunks=plan.block + tuple(max(n, 1) for n in output.shape),
             dtype=output.dtype,
+            compressors=(ZstdCodec(), Crc32cCodec()),
             fill_value=not_computed(output.dtype),
             dimension_names=axes + tuple(own),
         )
