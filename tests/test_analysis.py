@@ -52,6 +52,14 @@ def test_the_interval_of_a_median_is_the_bootstrap_distributions(level):
     )  # fmt: skip
 
 
+def test_another_seed_draws_other_samples():
+    draw = np.random.default_rng(0)
+    sample, runs = draw.normal(size=20), draw.lognormal(size=(20, 2))
+    assert bootstrap(sample, np.mean, seed=1) != bootstrap(sample, np.mean, seed=2)
+    found = [power_law([1.0, 10.0], runs, seed=seed).exponent for seed in (1, 1, 2)]
+    assert found[0] == found[1] != found[2]
+
+
 def test_the_interval_of_a_mean_is_the_normal_one():
     sample = np.random.default_rng(2).normal(3, 2, size=400)
     found = bootstrap(sample, np.mean)

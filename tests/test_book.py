@@ -167,3 +167,23 @@ def test_a_target_that_is_never_reached_or_left_again_takes_for_ever():
         "outcome": ("seed", [stalled, converged, converged, stalled]),
     })  # fmt: skip
     np.testing.assert_array_equal(book.steps_to_target(found), [np.inf, 0, 7, np.inf])
+
+
+@pytest.mark.parametrize("ends", [(0.0, 2.0), (-2.0, 0.0), (0.0, 0.0), (-1.0, 1.0)])
+def test_an_interval_that_touches_the_threshold_decides_nothing(ends):
+    assert book.by_sign(Interval(1.0, *ends)) == "undecided"
+
+
+def test_seeds_are_drawn_along_their_own_dimension_whatever_its_place():
+    values = xr.DataArray(np.arange(101.0)[:, None] + [0, 1000], dims=("seed", "case"))
+
+    def of_the_first_case(sample, axis=0):
+        return np.median(sample[:, 0])
+
+    turned = book.over_seeds(values.transpose("case", "seed"), of_the_first_case)
+    assert turned == book.over_seeds(values, of_the_first_case)
+
+
+def test_a_check_has_seeds_of_its_own(tmp_path):
+    lab = book.Lab({"seeds": 3, "first_seed": 100}, tmp_path)
+    assert lab.seeds.tolist() == [100, 101, 102]

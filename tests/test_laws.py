@@ -298,6 +298,58 @@ def count_that_stands_still():
     return optax.GradientTransformation(adam.init, update)
 
 
+def refusing_other_ranks():
+    def check(updates, params):
+        pairs = zip(jax.tree.leaves(updates), jax.tree.leaves(params), strict=True)
+        if any(u.ndim != p.ndim for u, p in pairs):
+            raise ValueError("another rank")
+        return updates
+
+    return optax.stateless(check)
+
+
+def refusing_fewer_leaves():
+    def check(updates, params):
+        if len(updates) < len(params):
+            raise ValueError("a leaf is missing")
+        return updates
+
+    return optax.stateless(check)
+
+
+def breaking_at_the_last_count():
+    def update(updates, state, params=None):
+        count = optax.safe_increment(state.count)
+        one = jnp.where(count == 2**31 - 1, 0.0, 1.0)
+        return jax.tree.map(lambda u: u / one, updates), Counted(count)
+
+    return optax.GradientTransformation(lambda params: Counted(jnp.zeros([], jnp.int32)), update)
+
+
+def writing_into_its_argument():
+    def update(updates, state, params=None):
+        if isinstance(state.value, np.ndarray):
+            state.value[...] = 1
+        return updates, state
+
+    return optax.GradientTransformation(lambda params: Memory(np.zeros(2)), update)
+
+
+def summing_squares():
+    def update(updates, state, params=None):
+        sums = jax.tree.map(lambda s, u: s + u * u, state.value, updates)
+        return jax.tree.map(jnp.zeros_like, updates), Memory(sums)
+
+    return optax.GradientTransformation(
+        lambda params: Memory(jax.tree.map(jnp.zeros_like, params)), update
+    )
+
+
+def one_ulp_higher(u):
+    above = jnp.nextafter(u, jnp.full_like(u, jnp.inf))
+    return jnp.where((u > 1e-30) & (u < 1e30), above, u)
+
+
 def ascending(learning_rate):
     return optax.chain(al.adam(learning_rate), optax.scale(-1.0))
 
@@ -312,6 +364,7 @@ CULPRITS = [
     ("pure", counting_in_python),
     ("pure", leaking),
     ("pure", writing_into_its_state),
+    ("pure", writing_into_its_argument),
     ("jit", branching_on_a_value),
     ("jit", counting_in_python),
     ("scan", counting_in_python),
@@ -321,12 +374,14 @@ CULPRITS = [
     ("donated", keeping_the_parameters),
     ("donated", lambda: optax.add_noise(0.1, 0.5, jax.random.key(0))),
     ("sharded", on_one_device),
+    ("sharded", lambda: each(lambda u: u @ u.T @ u)),
     ("leaf_order", lambda: optax.add_noise(0.1, 0.5, jax.random.key(0))),
     ("elementwise", optax.centralize),
     ("elementwise", optax.scale_by_trust_ratio),
     ("local", lambda: optax.clip_by_global_norm(0.1)),
     ("scale_invariant", lambda: optax.adam(1e-3, eps=1e-3)),
     ("odd", lambda: each(jnp.abs)),
+    ("odd", lambda: each(one_ulp_higher)),
     ("descends", lambda: with_rate(ascending)),
     ("steered", lambda: with_rate(lambda learning_rate: optax.sgd(1e-3 + 0 * learning_rate))),
     ("scheduled", lambda: with_rate(optax.adam, eps=1e-8)),
@@ -338,6 +393,7 @@ CULPRITS = [
     ("bounded", lambda: Subject(lambda: optax.adam(1e-3), bound=1.0, unit=1e-3)),
     ("rest", lambda: optax.adamw(1e-3)),
     ("zero_gradient", lambda: optax.adam(1e-3)),
+    ("zero_gradient", lambda: remembering(lambda: jnp.zeros([]), lambda v: v / v)),
     ("debug_nans", lambda: optax.radam(1e-3)),
     ("meta_gradient", lambda: optax.adam(1e-3)),
     ("meta_gradient", lambda: with_rate(optax.adam)),
@@ -345,14 +401,20 @@ CULPRITS = [
     ("any_magnitude", lambda: each(lambda u: u * u / (1 + u * u))),
     ("any_magnitude", lambda: optax.trace(0.9)),
     ("any_magnitude", dying_of_a_large_gradient),
+    ("any_magnitude", summing_squares),
+    ("any_magnitude", lambda: each(lambda u: u * 4 if u.dtype == jnp.float16 else u)),
+    ("any_magnitude", lambda: each(lambda u: u * 4 if u.dtype == jnp.bfloat16 else u)),
     ("count_saturates", count_past_the_end),
     ("count_saturates", count_that_stands_still),
+    ("count_saturates", breaking_at_the_last_count),
     ("empty_tree", by_the_largest),
     ("scalar_leaves", lambda: each(lambda u: u / u.shape[0])),
     ("zero_size_leaves", lambda: each(lambda u: u / jnp.max(jnp.abs(u)))),
     ("none_leaves", lambda: each(lambda u: 2 * u, is_leaf=lambda x: x is None)),
     ("foreign_tree", lambda: optax.sgd(0.1)),
+    ("foreign_tree", refusing_fewer_leaves),
     ("foreign_shape", lambda: optax.adam(1e-3)),
+    ("foreign_shape", refusing_other_ranks),
     ("masked", by_tuples),
     ("partition", by_tuples),
     ("multi_steps", counting_in_python),

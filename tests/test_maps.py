@@ -618,3 +618,25 @@ def test_optax_gets_b2_as_a_number():
         theirs = al.convergence_map(al.quadratic(), optax.adam, axes, steps=8)
     ours = al.convergence_map(al.quadratic(), al.adam, axes, steps=8)
     np.testing.assert_allclose(theirs["late_loss"], ours["late_loss"], rtol=1e-3)
+
+
+def test_a_loss_that_comes_back_to_its_start_has_not_got_slowly_better():
+    seen = {
+        "initial_loss": 1.0, "target_loss": 0.01, "earlier_loss": 1.5, "late_loss": 1.0,
+        "late_spread": 0.0, "nonfinite_step": -1, "average_loss": 1.0,
+    }  # fmt: skip
+    assert al.maps.classify(seen) == al.Outcome.STALLED
+
+
+def test_one_bad_seed_does_not_move_the_best_point():
+    late = np.array([[1.0, 1.0, 100.0], [2.0, 2.0, 2.0]])
+    dims = ("x", "seed")
+    dataset = xr.Dataset(
+        {
+            "outcome": (dims, np.zeros((2, 3), np.int8)), "late_loss": (dims, late),
+            "done": (dims, np.ones((2, 3), bool)),
+        },
+        coords={"x": [1.0, 10.0], "seed": np.arange(3)},
+    )  # fmt: skip
+    assert al.summarize(dataset).best == {"x": 1.0}
+    np.testing.assert_array_equal(al.maps.typical_loss(dataset), [1, 2])

@@ -430,3 +430,81 @@ def test_test_rows_unlike_the_train_rows_are_named():
     mine = Source("mine", lambda key: Data(x[:40], y[:40], x[40:, :3], y[40:]), 4, 2)
     with pytest.raises(ValueError, match="test rows of source='mine' are not like its train rows"):
         supervised(mine, network((4, 2)), cross_entropy)
+
+
+# What is drawn, and from what -------------------------------------------------------------------
+
+
+def test_input_noise_is_drawn_apart_from_the_batch():
+    drawn = al.Problem(
+        "drawn", init=lambda key: jnp.zeros(3),
+        loss=lambda w, batch: ((batch[0] @ w - batch[1]) ** 2).mean(),
+        batch=lambda key, step: (jax.random.normal(key, (50, 3)), jnp.zeros(50)),
+    )  # fmt: skip
+    clean, _ = drawn.batch(KEY, 0)
+    noisy, _ = with_input_noise(drawn).batch(KEY, 0, input_noise=1.0)
+    assert abs(np.corrcoef((noisy - clean).ravel(), clean.ravel())[0, 1]) < 0.5
+
+
+def test_a_wrong_label_may_be_any_other():
+    truth = digits().draw(KEY).targets
+    wrong = mislabelled(digits()).draw(KEY, label_noise=1.0).targets
+    assert len(np.unique((wrong - truth) % 10)) == 9
+
+
+@pytest.mark.parametrize("kind", ["targets", "inputs"])
+def test_outliers_lie_on_both_sides_ten_deviations_wide(kind):
+    clean = linear_data(1000).draw(jax.random.split(KEY)[0])
+    data = with_outliers(linear_data(1000), kind).draw(KEY, outliers=0.5)
+    off = np.asarray(getattr(data, kind) - getattr(clean, kind)).reshape(1000, -1)
+    off = off[off.any(1)]
+    assert 0.3 < (off > 0).mean() < 0.7
+    if kind == "inputs":
+        np.testing.assert_allclose(off.std(0) / clean.inputs.std(0), 10, rtol=0.15)
+
+
+def test_the_objective_is_of_the_rows_observed():
+    problem = supervised(wine(), network((13, 3)), cross_entropy, observed=10)
+    data = problem.data(KEY, **problem.hyperparameters)
+    params = problem.init(KEY, **problem.hyperparameters)
+    ten = problem.loss(params, (data.inputs[:10], data.targets[:10]))
+    np.testing.assert_allclose(
+        problem.objective(params, data, **problem.hyperparameters), ten, rtol=1e-6
+    )
+
+
+def test_accuracies_and_the_weights_norm_are_what_they_are_called():
+    problem = supervised(wine(), network((13, 3), initializer="torch"), cross_entropy)
+    data = problem.data(KEY, **problem.hyperparameters)
+    params = problem.init(KEY, **problem.hyperparameters)
+    seen, layer = problem.metrics(params, data, **problem.hyperparameters), params["linears"][0]
+    assert (layer["bias"] != 0).all()
+    for part, x, y in (
+        ("train", data.inputs, data.targets), ("test", data.test_inputs, data.test_targets)
+    ):  # fmt: skip
+        right = (x @ layer["kernel"] + layer["bias"][None]).argmax(-1) == y
+        np.testing.assert_allclose(seen[f"{part}_accuracy"], right.mean(), rtol=1e-6)
+    norm = jnp.linalg.norm(layer["kernel"])  # the biases left out
+    np.testing.assert_allclose(seen["weight_norm"], norm, rtol=1e-6)
+
+
+def test_a_penalty_leaves_the_biases_alone():
+    plain = supervised(linear_data(), network((10, 1), initializer="torch"), squared_error)
+    both = penalized(plain)
+    data = both.data(KEY, **both.hyperparameters)
+    params = both.init(KEY, **both.hyperparameters)
+    kernel, batch = params["linears"][0]["kernel"], (data.inputs, data.targets)
+    assert (params["linears"][0]["bias"] != 0).all()
+    found = both.loss(params, batch, **{**both.hyperparameters, "l1": 0.1, "l2": 0.2})
+    without = plain.loss(params, batch, gain=1.0)
+    penalty = 0.1 * abs(kernel).sum() + 0.2 * (kernel**2).sum()
+    np.testing.assert_allclose(found, without + penalty, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("initializer", "variance"),
+    [("lecun_normal", 1 / 400), ("he_normal", 2 / 400), ("glorot_uniform", 2 / 700)],
+)
+def test_an_initializer_has_its_variance(initializer, variance):
+    params = network((400, 300), initializer=initializer).init(KEY)
+    np.testing.assert_allclose(params["linears"][0]["kernel"].var(), variance, rtol=0.05)

@@ -392,3 +392,35 @@ def test_another_missing_argument_is_not_made_up():
 
     with pytest.raises(stages.MissingArgumentError, match="weigh needs weight; pass it to update"):
         al.train(_noisy_line(), weighed, KEY, {"learning_rate": 0.1}, steps=8)
+
+
+def test_a_probe_sees_the_data():
+    problem = al.Problem(
+        "rows", init=lambda key: jnp.zeros(()), data=lambda key: jnp.arange(3.0),
+        loss=lambda x, data: ((x - data) ** 2).sum(),
+    )  # fmt: skip
+    trace = al.train(
+        problem, al.sgd, KEY, {"learning_rate": 0.1}, steps=8,
+        probe=lambda params, state, data: {"rows": data},
+    )  # fmt: skip
+    np.testing.assert_array_equal(trace.probed["rows"], np.tile(np.arange(3.0), (8, 1)))
+
+
+def test_data_and_first_parameters_are_drawn_apart():
+    """A source that splits its key, as `train` does, must not get the parameters' half."""
+    twins = al.Problem(
+        "twins",
+        init=lambda key: jax.random.normal(key, (3,)),
+        data=lambda key: jax.random.normal(jax.random.split(key)[0], (3,)),
+        loss=lambda x, data: jnp.sum((x - data) ** 2),
+        metrics=lambda x, data: {"nearest": abs(x - data).min()},
+    )
+    trace = al.train(twins, al.sgd, KEY, {"learning_rate": 0.0}, steps=8)
+    assert trace.metrics["nearest"] > 1e-3
+
+
+def test_parameters_stay_narrow_where_the_loss_takes_no_others():
+    one = jnp.ones([], jnp.bfloat16)
+    strict = al.Problem("strict", init=lambda key: one, loss=lambda x, batch: jax.lax.mul(x, one))
+    trace = al.train(strict, al.sgd, KEY, {"learning_rate": 0.1}, steps=8)
+    assert jnp.isfinite(trace.average_loss)
