@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from adamlab.maps import Outcome, is_numeric, outcome_of, summarize, typical_loss, typical_outcome
+from adamlab._cells import cells_of, set_scale
+from adamlab.maps import (
+    OPTIMIZER,
+    Outcome,
+    is_numeric,
+    outcome_of,
+    summarize,
+    typical_loss,
+    typical_outcome,
+)
 from adamlab.sweeps import SEED
 
 if TYPE_CHECKING:
@@ -52,7 +61,7 @@ def plot_map(dataset: xr.Dataset) -> Figure:
     if why := why_no_picture(dataset):
         remedy = ""
         if len(axes) > 1:
-            choose = f"dataset.isel({{{axes[-1]!r}: [0]}}).squeeze({axes[-1]!r})"
+            choose = f"dataset.isel({{{axes[-1]!r}: 0}})"
             remedy = f"; choose a value on the others, such as {choose}"
         raise ValueError(f"dataset makes no picture: {why}{remedy}")
     numeric = [str(d) for d in dataset["outcome"].dims if not _is_named(dataset, str(d))]
@@ -150,19 +159,18 @@ def _draw_plane(ax: Axes, dataset: xr.Dataset, axes: Sequence[str], shades: xr.D
     x, y = axes
     codes = typical_outcome(dataset).transpose(y, x).values
     shade = shades.transpose(y, x).values
-    x_edges, x_log = cell_edges(dataset[x].values)
+    columns = cells_of(dataset[x].values)
     if _is_named(dataset, y):
         names = dataset[y].values
-        y_edges, y_log = np.arange(len(names) + 1) - 0.5, False
+        y_edges = np.arange(len(names) + 1) - 0.5
         ax.set_yticks(range(len(names)), names)
         ax.invert_yaxis()
     else:
-        y_edges, y_log = cell_edges(dataset[y].values)
-    if x_log:
-        ax.set_xscale("log")
-    if y_log:
-        ax.set_yscale("log")
-    ax.pcolormesh(x_edges, y_edges, _colors(codes, shade), rasterized=True)
+        rows = cells_of(dataset[y].values)
+        y_edges = rows.edges
+        set_scale(ax, "y", rows)
+    set_scale(ax, "x", columns)
+    ax.pcolormesh(columns.edges, y_edges, _colors(codes, shade), rasterized=True)
     ax.set_xlabel(x)
     ax.set_ylabel(y)
 
@@ -171,8 +179,8 @@ def _draw_line(ax: Axes, dataset: xr.Dataset, axes: Sequence[str]) -> None:
     name = axes[0] if axes else SEED
     typical = dataset["late_loss"] if name == SEED else typical_loss(dataset)
     codes = dataset["outcome"].values if name == SEED else typical_outcome(dataset).values
-    values, losses = dataset[name].values, typical.values
-    edges, is_log = cell_edges(values)
+    cells, losses = cells_of(dataset[name].values), typical.values
+    values = cells.centers
     broken = ~np.isfinite(losses) & (codes >= 0)
     # A diverged loss of 1e30 would flatten all others: points above the frame sit on its edge,
     # ten times as far from the optimum as the runs began, or ended if none began away from it.
@@ -189,11 +197,10 @@ def _draw_line(ax: Axes, dataset: xr.Dataset, axes: Sequence[str]) -> None:
         ax.scatter(
             values[chosen], shown[chosen], color=COLORS[outcome], s=22, zorder=2, clip_on=False
         )
-    if is_log:
-        ax.set_xscale("log")
+    set_scale(ax, "x", cells)
     if (shown[codes >= 0] > 0).all():
         ax.set_yscale("log")
-    ax.set_xlim(edges[0], edges[-1])
+    ax.set_xlim(cells.edges[0], cells.edges[-1])
     ax.set_ylim(top=roof)
     ax.set_xlabel(name)
     ax.set_ylabel("late loss")
@@ -223,44 +230,27 @@ def _colors(codes: np.ndarray, shade: np.ndarray) -> np.ndarray:
 
 
 def cell_edges(values: np.ndarray) -> tuple[np.ndarray, bool]:
-    """The cells' edges half-way between values, and whether the values lie on a log scale.
-
-    Args:
-        values: shape (n,), ascending or descending.
-
-    Returns:
-        The n + 1 edges, and True where the values are positive and their ratios more even than
-        their differences; half-way is then by ratio.
-    """
-    values = values.astype(np.float64)
-    is_log = False
-    if len(values) > 1 and values.min() > 0:
-        steps, ratios = np.diff(values), np.diff(np.log(values))
-        is_log = bool(np.ptp(ratios) / abs(ratios).max() < np.ptp(steps) / abs(steps).max())
-    scaled = np.log(values) if is_log else values
-    if len(scaled) == 1:
-        edges = scaled[0] + np.array([-0.5, 0.5])
-    else:
-        middle = (scaled[1:] + scaled[:-1]) / 2
-        edges = np.r_[2 * scaled[0] - middle[0], middle, 2 * scaled[-1] - middle[-1]]
-    return (np.exp(edges) if is_log else edges), is_log
+    """The n + 1 edges of the cells of `values`, shape (n,), and whether they lie on a log scale."""
+    cells = cells_of(values)
+    return cells.edges, cells.is_log
 
 
 def _title(dataset: xr.Dataset) -> str:
-    about = dataset.attrs
-    seeds = dataset.sizes.get(SEED, 1)
-    optimizer = about.get("optimizer", "?")
-    named = f"{len(optimizer)} optimizers" if isinstance(optimizer, dict) else optimizer
-    parts = [
-        f"{about.get('problem', '?')} · {named}",
-        f"{about.get('steps', '?')} steps, {seeds} seed{'s' if seeds > 1 else ''}",
-    ]
-    fixed = about.get("fixed", {})
-    if isinstance(optimizer, dict) and fixed:  # one set of values for each
-        each = list(fixed.values())
+    about, seeds = dataset.attrs, dataset.sizes.get(SEED, 1)
+    optimizer, fixed = about.get("optimizer", "?"), about.get("fixed", {})
+    # An axis of which one value was chosen is a coordinate that is not a dimension any more.
+    chosen = {str(name): c.item() for name, c in dataset.coords.items() if not c.ndim}
+    if OPTIMIZER in dataset.coords:
+        chosen.pop(OPTIMIZER, None)
+        labels = np.atleast_1d(dataset[OPTIMIZER].values).tolist()
+        optimizer = labels[0] if len(labels) == 1 else f"{len(labels)} optimizers"
+        # Where the optimizers differ in them there is one set of values for each.
+        each = [fixed[label] if isinstance(fixed.get(label), dict) else fixed for label in labels]
         fixed = {n: v for n, v in each[0].items() if all(n in one and one[n] == v for one in each)}
-    shown = [text for n, v in fixed.items() if (text := _setting(n, v))]
-    return "\n".join([" · ".join(parts), *wrap(", ".join(shown), _TITLE_WIDTH)])
+    drawn = f"seed {chosen.pop(SEED)}" if SEED in chosen else f"{seeds} seed{'s' * (seeds > 1)}"
+    ran = f"{about.get('problem', '?')} · {optimizer} · {about.get('steps', '?')} steps, {drawn}"
+    shown = [text for n, v in {**fixed, **chosen}.items() if (text := _setting(n, v))]
+    return "\n".join([ran, *wrap(", ".join(shown), _TITLE_WIDTH)])
 
 
 def _setting(name: str, value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,34 @@ def test_the_title_has_zeros_complements_and_what_several_optimizers_share():
     title = plot_map(both).axes[0].get_title(loc="left")
     assert "condition=10000" in title
     assert "eps=" not in title
+
+
+def test_the_title_of_a_part_says_which_part_it_is():
+    axes = {"learning_rate": np.geomspace(1e-3, 1, 4), "b1": np.array([0.0, 0.5])}
+    both = {"plain": partial(al.adam, eps=1e-4), "own": al.amsgrad}
+    whole = al.convergence_map(al.quadratic(), both, axes, seeds=2, steps=8)
+    for part, said in (
+        (whole.sel(b1=0.5), ["2 optimizers", "b1=0.5"]),
+        (whole.isel(optimizer=0), ["quadratic · plain ·", "eps=0.0001"]),
+        (whole.isel(optimizer=1, b1=0), ["quadratic · own ·", "b1=0", "eps=1e-08", "2 seeds"]),
+        (whole.isel(optimizer=1, seed=1), ["8 steps, seed 1"]),
+    ):
+        figure = plot_map(part)
+        title = figure.axes[0].get_title(loc="left")
+        assert all(text in title for text in said), title
+
+
+def test_a_zero_keeps_the_log_scale_and_has_a_tick(plane):
+    rates = np.r_[0, np.geomspace(1e-3, 1, 7)]
+    found = al.convergence_map(al.quadratic(), al.sgd, {"learning_rate": rates}, steps=8)
+    ax = plot_map(found).axes[0]
+    assert ax.get_xscale() == "log"
+    ticks = dict(zip(ax.get_xticks(), (t.get_text() for t in ax.get_xticklabels()), strict=True))
+    zero = min(ticks)
+    assert ticks[zero] == "0"
+    np.testing.assert_allclose(sorted(ticks)[1:], [1e-3, 1e-2, 1e-1, 1])
+    np.testing.assert_allclose(zero, 1e-3 / 10**0.5)  # a step below the least
+    assert plot_map(plane).axes[0].get_xticks().min() > 0
 
 
 def test_a_plane_has_named_log_axes_a_title_and_a_legend(plane):

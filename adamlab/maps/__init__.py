@@ -2,6 +2,7 @@
 
 import typing
 
+from adamlab.maps._arguments import OPTIMIZER
 from adamlab.maps.band import (
     Band,
     border,
@@ -16,6 +17,7 @@ from adamlab.maps.outcomes import Criteria, Outcome, classify, outcome_of, with_
 from adamlab.maps.summary import Summary, summarize
 
 __all__ = [
+    "OPTIMIZER",
     "Band",
     "Criteria",
     "Outcome",

@@ -210,7 +210,7 @@ class Store:
             if name == DONE:
                 continue
             values = self._read(name)
-            dims = _dimension_names(array)
+            dims = tuple(array.metadata.dimension_names)
             if name in self._outputs:
                 there = done.reshape(done.shape + (1,) * (values.ndim - done.ndim))
                 values = np.where(there, values, not_computed(values.dtype))
@@ -296,7 +296,3 @@ def _lay_out(
 
 def _describe(values: np.ndarray) -> str:
     return f"{len(values)} {values.dtype} values from {values[0]} to {values[-1]}"
-
-
-def _dimension_names(array: Any) -> tuple[str, ...]:
-    return tuple(array.metadata.dimension_names)
