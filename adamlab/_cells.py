@@ -67,7 +67,7 @@ def set_scale(ax: Axes, which: Literal["x", "y"], cells: Cells) -> None:
 
     power = LogFormatterSciNotation()
 
-    def text(x: float, place: float) -> str:
+    def text(x: float, _: float) -> str:
         return "0" if math.isclose(x, zero) else str(power(x))
 
     axis.set_major_locator(FixedLocator([zero, *decades]))

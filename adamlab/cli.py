@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -41,7 +42,7 @@ def main() -> None:
     "--memory", default=1.0, show_default=True, help="GiB allowed for blocks being computed."
 )
 @click.option("--output", metavar="STEM", help="Write STEM.zarr, STEM.png and STEM.svg.  "
-              "[default: out/PROBLEM-OPTIMIZER]")  # fmt: skip
+              "[default: PROBLEM-OPTIMIZER in the folder out/]")  # fmt: skip
 @click.option("--resume", is_flag=True, help="Continue the sweep in STEM.zarr if there is one.")
 @click.option("--dask", metavar="ADDRESS", help="Compute on the Dask cluster at this address.")
 def map_command(
@@ -69,8 +70,14 @@ def map_command(
         grid, fixed = parse_axes(axes)
         if not set(grid) - {SEED}:
             grid = _default_axes(what, list(builds.values()), fixed) | grid
-        stem = _stem(output or f"out/{problem}-{optimizer}".replace(":", "."))
+        stem = _stem(output or "out/", f"{problem}-{optimizer}".replace(":", "."))
         store = stem.with_name(stem.name + ".zarr")
+        numbers = [name for name in grid if name != SEED]
+        if len(numbers) > 2:
+            click.echo(
+                f"{len(numbers)} axes, {', '.join(numbers)}: a dataset without a picture, which "
+                "holds two", err=True,
+            )  # fmt: skip
         with _executor(dask) as executor:
             dataset = convergence_map(
                 what, builds if len(builds) > 1 else builds[chosen[0]], grid,
@@ -155,7 +162,7 @@ def plot_command(store: Path, output: str | None) -> None:
         from adamlab.maps import with_outcomes
         from adamlab.sweeps import open_sweep
 
-        stem = _stem(output or str(store).removesuffix(".zarr"))
+        stem = _stem(output or str(store), store.stem)
         _report(with_outcomes(open_sweep(store)), store, stem)
 
 
@@ -183,11 +190,14 @@ def _default_axes(
     return {name: v if taken(name, v[-1]) else v[:-1] for name, v in axes.items()}
 
 
-def _stem(text: str) -> Path:
-    """The path of the output files, without their endings."""
-    if not Path(text).name:
-        raise ValueError(f"--output {text}: must end in a name, such as out/map")
-    return Path(text)
+def _stem(text: str, name: str) -> Path:
+    """The path of the output files, without their endings; in a folder they are called `name`."""
+    from adamlab.plot import FORMATS
+
+    path = Path(text)
+    if text.endswith(("/", os.sep)) or (path.is_dir() and path.suffix != ".zarr"):
+        return path / name
+    return path.with_suffix("") if path.suffix.lstrip(".") in ("zarr", *FORMATS) else path
 
 
 def _report(dataset: xr.Dataset, store: Path, stem: Path) -> None:
@@ -267,6 +277,8 @@ def _readable_errors() -> Iterator[None]:
     except KeyboardInterrupt as error:
         _say("interrupted", error)
         sys.exit(130)
+    except BrokenPipeError:  # whoever read the output has seen enough
+        raise
     except (ValueError, TypeError, OSError, MemoryError, RuntimeError) as error:
         _say(f"error: {error}", error)
         sys.exit(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -179,7 +180,6 @@ MISTAKES = {
     "two of one": (["--optimizer", "adam,adam"], "--optimizer adam,adam: adam is given twice"),
     "no problem": (["--problem", "math:pi"], "--problem math:pi: is 3.14159"),
     "store": (["--output", "no/such\0name"], "error"),
-    "no name": (["--output", "."], "--output .: must end in a name, such as out/map"),
     "period": (
         ["--optimizer", "lookahead_adam", "sync_period=0"], "sync_period=0: must be a whole"),
 }  # fmt: skip
@@ -193,6 +193,24 @@ def test_a_mistake_is_one_line(run, name):
     assert message in result.stderr
     assert result.stderr.count("\n") <= 2
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("output", "written"),
+    [("maps/", "maps/quadratic-sgd"), (".", "quadratic-sgd"), ("own.png", "own"), ("a.b", "a.b")],
+)
+def test_an_output_may_be_a_folder_or_a_picture(run, output, written):
+    result = run("map", *QUICK, "--output", output)
+    assert result.exit_code == 0, result.stderr
+    for ending in ("zarr", "png", "svg"):
+        assert Path(f"{written}.{ending}").exists()
+
+
+def test_too_many_axes_for_a_picture_are_said_before_the_work(run):
+    axes = ["learning_rate=0.1,0.2", "condition=1,2", "start=1,2"]
+    result = run("map", *axes, *QUICK[2:])
+    assert result.stderr.startswith("3 axes, learning_rate, condition, start: a dataset without a")
+    assert result.exit_code == 0
 
 
 def test_plot_of_nothing_is_one_line(run):

@@ -399,9 +399,15 @@ def factor(key, scale):
         return total + sum(part.sum() for part in parts), None
     return jax.lax.scan(step, 0.0, jax.random.split(key, 30))[0]
 
-found = al.sweep(factor, {"scale": range(1, 9), "seed": range(64)}, lanes=48, block=96)
+found = adamlab.sweep(factor, {"scale": range(1, 9), "seed": range(64)}, lanes=48, block=96)
 assert found["result"].notnull().all()
 """
+
+
+def test_results_beyond_the_memory_of_the_machine_are_refused_before_the_work():
+    axes = {name: np.arange(1, 100_001) for name in "ab"}
+    with pytest.raises(ValueError, match=r"axes make 10,000,000,000,000 .* take .* GiB: must"):
+        al.sweep(lambda a, b, c: a * b * c, axes | {"c": np.arange(1, 1001)})
 
 
 def _half_nan(x, y):

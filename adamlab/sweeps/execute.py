@@ -21,7 +21,7 @@ from adamlab.sweeps.devices import IN_FLIGHT, float_dtype, use_all_cores
 from adamlab.sweeps.executors import as_done, check_executor, pool_of
 from adamlab.sweeps.footprint import suitable_lanes
 from adamlab.sweeps.identity import PROGRAM
-from adamlab.sweeps.outputs import check_outputs
+from adamlab.sweeps.outputs import check_outputs, check_size
 from adamlab.sweeps.plan import Plan, cut
 from adamlab.sweeps.program import Program, Work, compile_program, run_block, trace
 from adamlab.sweeps.provenance import provenance
@@ -111,8 +111,8 @@ def sweep(
 
     Raises:
         ValueError: an axis is unknown to `fn`, empty or holds bad values; names clash; `memory`
-            does not hold a single point per device; `store` holds another sweep (an
-            `OtherSweepError`).
+            does not hold a single point per device, or this machine does not hold the results;
+            `store` holds another sweep (an `OtherSweepError`).
         FileExistsError: `store` exists and `resume` is false.
         OSError: the store cannot be written; blocks already done are safe.
     """
@@ -146,6 +146,7 @@ def sweep(
     }
     work = _work(fn, grid, paired, executor)
     outputs, known[PROGRAM] = trace(work)
+    check_size(_points(grid), outputs)
     if path is not None and path.exists():
         if not resume:
             raise already_exists(path)

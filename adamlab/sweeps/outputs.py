@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,6 +37,24 @@ def check_outputs(outputs: Mapping[str, jax.ShapeDtypeStruct]) -> None:
                 "boolean, whole, real or complex number of a type that NumPy has; cast it, such as "
                 "by .astype(jnp.float32)"
             )
+
+
+def check_size(points: int, outputs: Mapping[str, jax.ShapeDtypeStruct]) -> None:
+    """Refuse results that this machine cannot hold as a dataset in memory.
+
+    Raises:
+        ValueError: they take more than all of its memory.
+    """
+    size = points * sum(o.dtype.itemsize * math.prod(o.shape) for o in outputs.values())
+    try:
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not every system tells
+        return
+    if size > there:
+        raise ValueError(
+            f"axes make {points:,} points, whose results take {size / 2**30:,.0f} GiB: must fit "
+            f"this machine's memory, {there / 2**30:,.0f} GiB; take fewer values, or sweep in parts"
+        )
 
 
 def check_names(

@@ -210,7 +210,8 @@ class Store:
             if name == DONE:
                 continue
             values = self._read(name)
-            dims = tuple(array.metadata.dimension_names)
+            metadata: Any = array.metadata
+            dims = tuple(metadata.dimension_names)
             if name in self._outputs:
                 there = done.reshape(done.shape + (1,) * (values.ndim - done.ndim))
                 values = np.where(there, values, not_computed(values.dtype))
