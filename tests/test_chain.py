@@ -342,3 +342,17 @@ def test_extra_arguments_reach_the_stages_that_ask():
     )
     tx.update(GRADS, tx.init(PARAMS), PARAMS, value=3.0)
     assert seen == [3.0]
+
+
+def test_a_state_made_of_the_moments_is_named():
+    """In a chain `init` is given Moments, which a first try takes for the parameters."""
+
+    def update(moments, state, **_):
+        return moments, state
+
+    stage = stages.MomentsToMoments.from_update(
+        "mine", lambda params: jax.tree.map(jnp.zeros_like, params), update
+    )
+    tx = al.chain(al.track_moments(), stage, al.precondition())
+    with pytest.raises(TypeError, match=r"mine: its state holds the Moments .*gradient_like"):
+        tx.init({"w": jnp.ones(2)})

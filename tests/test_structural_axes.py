@@ -187,3 +187,10 @@ def test_what_is_not_computed_is_the_same_in_a_store_and_in_several():
     assert absent["step"].values.tolist() == [-1, -1]
     assert np.isnan(absent["loss"]).all()
     assert not absent["done"].any()
+
+
+def test_a_store_of_several_is_not_resumed_as_one(tmp_path):
+    path = tmp_path / "both.zarr"
+    al.sweep(apply, {"a": [1.0], "how": [double, square]}, store=path)
+    with pytest.raises(ValueError, match=r"made with an axis 'how' of double, square, this"):
+        al.sweep(double, {"a": [1.0]}, store=path, resume=True)

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pickle
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -422,6 +423,29 @@ def test_a_block_whose_file_is_gone_is_computed_again_and_never_read_as_nan(tmp_
     assert int((~al.open_sweep(path)["done"]).sum()) == 6
     again = al.sweep(_half_nan, axes, store=path, block=6, resume=True)
     assert again.equals(whole)
+
+
+def test_a_store_without_one_of_its_arrays_is_damaged(tmp_path):
+    path = tmp_path / "s.zarr"
+    al.sweep(_half_nan, {"x": np.arange(3.0), "y": np.arange(2.0)}, store=path)
+    for name in ("v", "done_blocks"):
+        shutil.rmtree(path / name)
+        with pytest.raises(ValueError, match=f"{name} is gone; it is damaged"):
+            al.open_sweep(path)
+
+
+def test_of_two_that_create_a_store_at_once_one_is_told_so(tmp_path, monkeypatch):
+    path = tmp_path / "s.zarr"
+
+    def taken(self, target):
+        Path(target).mkdir()
+        (Path(target) / "theirs").touch()
+        os.rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", taken)
+    with pytest.raises(FileExistsError, match="another process has just created it; resume it"):
+        al.sweep(product, {"a": [1.0], "b": [2.0]}, store=path)
+    assert [file.name for file in tmp_path.iterdir()] == ["s.zarr"]
 
 
 def test_a_damaged_file_is_named_and_computed_again_once_it_is_deleted(tmp_path):

@@ -2,6 +2,7 @@
 
 import typing
 
+from adamlab.stages._about import extra_args_of, parts_of
 from adamlab.stages._catalogue import vocabulary
 from adamlab.stages._chain import chain
 from adamlab.stages._decay_rate import (
@@ -25,8 +26,6 @@ from adamlab.stages._kinds import (
     MomentsToDirection,
     MomentsToMoments,
     Stage,
-    extra_args_of,
-    parts_of,
 )
 from adamlab.stages._moments import Moments
 from adamlab.stages.basis import in_basis

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from adamlab.stages._about import About, Side, about, extra_args_of, name_of, parts_of
 from adamlab.stages._forms import (
     check_same_form,
     is_like,
@@ -17,17 +18,11 @@ from adamlab.stages._forms import (
     refuse_integers,
 )
 from adamlab.stages._kinds import (
-    About,
     DirectionToDirection,
     GradientToDirection,
     GradientToGradient,
     Kind,
-    Side,
     Stage,
-    about,
-    extra_args_of,
-    name_of,
-    parts_of,
 )
 from adamlab.stages._moments import Moments
 from adamlab.stages.numerics import after

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, Self
 
+import jax
 import optax
 
+from adamlab.stages._about import About, Bias, Side
 from adamlab.stages._moments import (
     FIELD_HINTS,
     Moments,
@@ -17,10 +19,6 @@ from adamlab.stages._moments import (
 from adamlab.stages.numerics import cast_like, promoting
 
 Kind = Literal["gradient", "moments", "direction"]
-Side = Literal["before", "at", "descent", "after"]
-"""A direction stage's side of the learning rate; `descent` is a rate that flips the sign."""
-Bias = Literal["corrects", "mixes"]
-"""A stage's effect on the bias of mu: it corrects it, or mixes in what no mass corrects."""
 
 
 class MissingArgumentError(ValueError):
@@ -38,18 +36,6 @@ class MissingArgumentError(ValueError):
     def __reduce__(self) -> tuple[Any, ...]:
         """For pickle, which would rebuild it from its message: it may come from another process."""
         return type(self), (self.stage, self.name)
-
-
-class About(NamedTuple):
-    """What a stage tells the chain about itself, as the attribute `about` of its `update`."""
-
-    parts: tuple[str, ...]
-    """The names of the stages that it is made of, in order."""
-    extra_args: tuple[str, ...] = ()
-    lagging: tuple[str, ...] = ()
-    sides: tuple[tuple[str, Side], ...] = ()
-    """The parts that have a side of the learning rate, in order, each with its side."""
-    bias: Bias | None = None
 
 
 class Stage(optax.GradientTransformationExtraArgs):
@@ -107,6 +93,12 @@ class Stage(optax.GradientTransformationExtraArgs):
                 require_fields(name, params, needs)
             with promoting():
                 state = init(params)
+            nodes = jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, Moments))
+            if any(isinstance(node, Moments) for node in nodes):
+                raise TypeError(
+                    f"{name}: its state holds the Moments that init is given in a chain; make it "
+                    "of stages.gradient_like(params), a tree like the parameters"
+                )
             fields = getattr(state, "_fields", ())
             if not set(lagging) <= set(fields):
                 raise ValueError(f"lagging={lagging}: must be of {name}'s state's fields, {fields}")
@@ -252,32 +244,6 @@ class DirectionAfterRate(DirectionToDirection):
     """Acts on the update as it is applied: rounding, slow weights, decay with a rate of its own."""
 
     side = "after"
-
-
-def name_of(transform: optax.GradientTransformation) -> str:
-    """The name of the function that built `transform`."""
-    return str(getattr(transform.update, "__qualname__", transform.update)).split(".")[0]
-
-
-def about(transform: optax.GradientTransformation) -> About:
-    """What `transform` tells about itself; for another library's transform, only its name."""
-    own: About | None = getattr(transform.update, "about", None)
-    return About((name_of(transform),)) if own is None else own
-
-
-def label_of(part: Any, usual: str) -> str:
-    """The label of a stage built with `part`; empty where that is the usual one, or None."""
-    return "" if part is None or part.name == usual else str(part.name)
-
-
-def parts_of(transform: optax.GradientTransformation) -> tuple[str, ...]:
-    """The names of the stages that `transform` is chained from, in order."""
-    return about(transform).parts
-
-
-def extra_args_of(transform: optax.GradientTransformation) -> tuple[str, ...]:
-    """The extra arguments that `transform` declares as required."""
-    return about(transform).extra_args
 
 
 _GIVEN: dict[Kind, str] = {

@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import optax
 
 from adamlab._checks import check_count
+from adamlab.stages._about import extra_args_of, parts_of
 from adamlab.stages._chain import chain
 from adamlab.stages._decay_rate import DecayRate, check_decay, decay_at
 from adamlab.stages._forms import is_like, like_gradients, pack, unpack
-from adamlab.stages._kinds import GradientToDirection, extra_args_of, parts_of
+from adamlab.stages._kinds import GradientToDirection
 from adamlab.stages.eight_bit import QuantizedBlocks
 from adamlab.stages.numerics import cast_like, lerp, tame, wide_dtype, widen
 

@@ -12,12 +12,8 @@ import numpy as np
 import optax
 
 from adamlab._checks import check_number
-from adamlab.stages._kinds import (
-    DirectionAfterRate,
-    DirectionBeforeRate,
-    DirectionToDirection,
-    name_of,
-)
+from adamlab.stages._about import name_of
+from adamlab.stages._kinds import DirectionAfterRate, DirectionBeforeRate, DirectionToDirection
 from adamlab.stages._moments import Moments
 from adamlab.stages.numerics import (
     at_step,

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from adamlab._checks import check_number
-from adamlab.stages._kinds import MomentsToDirection, label_of
+from adamlab.stages._about import label_of
+from adamlab.stages._kinds import MomentsToDirection
 from adamlab.stages._moments import Moments
 from adamlab.stages.denominator import denominator_of
 from adamlab.stages.numerics import cast_within, ratio, sqrt, tame, widen

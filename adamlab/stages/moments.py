@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from adamlab.stages._about import label_of
 from adamlab.stages._average import start_log_decay
 from adamlab.stages._decay_rate import DecayRate
 from adamlab.stages._forms import gradient_like, same_form, unpack
-from adamlab.stages._kinds import GradientToMoments, MomentsToMoments, label_of
+from adamlab.stages._kinds import GradientToMoments, MomentsToMoments
 from adamlab.stages._moments import Moments
 from adamlab.stages._trackers import MuTracker, NuTracker, refuse_second
 from adamlab.stages.numerics import after, widen, within_range

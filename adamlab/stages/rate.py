@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from adamlab._checks import check_number
+from adamlab.stages._about import label_of
 from adamlab.stages._average import fold
 from adamlab.stages._decay_rate import (
     ConstantDecay,
@@ -21,7 +22,7 @@ from adamlab.stages._decay_rate import (
     decay_at,
 )
 from adamlab.stages._forms import zeros_like_field
-from adamlab.stages._kinds import MomentsToDirection, MomentsToMoments, label_of
+from adamlab.stages._kinds import MomentsToDirection, MomentsToMoments
 from adamlab.stages._moments import Moments
 from adamlab.stages.denominator import denominator_of
 from adamlab.stages.direction import numerator

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import optax
 
 from adamlab._checks import nearest
+from adamlab.stages._about import about
 from adamlab.stages._forms import pack, unpack
-from adamlab.stages._kinds import Stage, about
+from adamlab.stages._kinds import Stage
 from adamlab.stages.eight_bit import EightBit, QuantizedBlocks, dequantize, quantize
 from adamlab.stages.numerics import (
     cast_like,

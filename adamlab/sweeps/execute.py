@@ -27,7 +27,12 @@ from adamlab.sweeps.program import Program, Work, compile_program, run_block, tr
 from adamlab.sweeps.provenance import provenance
 from adamlab.sweeps.refusals import already_exists
 from adamlab.sweeps.store import Store
-from adamlab.sweeps.structure import open_structures, over_structures, structural_axis
+from adamlab.sweeps.structure import (
+    check_one_program,
+    open_structures,
+    over_structures,
+    structural_axis,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -150,6 +155,7 @@ def sweep(
     if path is not None and path.exists():
         if not resume:
             raise already_exists(path)
+        check_one_program(path)
         target = Store.open(path, mode="r+")
         target.check_same(grid, known, outputs, dims or {})
         if executor is None and target.missing():

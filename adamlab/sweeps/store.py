@@ -15,6 +15,7 @@ import numpy as np
 
 from adamlab.sweeps.axes import Axes
 from adamlab.sweeps.identity import PROGRAM
+from adamlab.sweeps.layout import FORMAT, lay_out
 from adamlab.sweeps.outputs import DONE, check_names, not_computed, own_dims, signature
 from adamlab.sweeps.plan import Plan
 from adamlab.sweeps.refusals import OtherSweepError
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     import xarray as xr
     import zarr
 
-_FORMAT = 1
 _MEMORY = "memory"
 
 
@@ -70,17 +70,20 @@ class Store:
         check_names(plan.axes, outputs, dims)
         if path is None:
             group = zarr.create_group(zarr.storage.MemoryStore())
-            _lay_out(group, plan, outputs, settings, attributes, dims)
+            lay_out(group, plan, outputs, settings, attributes, dims)
             return cls(group, _MEMORY)
         if path.exists():
             raise FileExistsError(errno.EEXIST, "there is a file or folder already", str(path))
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
         try:
-            _lay_out(zarr.create_group(draft), plan, outputs, settings, attributes, dims)
+            lay_out(zarr.create_group(draft), plan, outputs, settings, attributes, dims)
             draft.rename(path)
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(draft, ignore_errors=True)
+            if getattr(error, "errno", None) in (errno.ENOTEMPTY, errno.EEXIST):
+                there = "another process has just created it; resume it, or wait for it to end"
+                raise FileExistsError(errno.EEXIST, there, str(path)) from error
             raise
         return cls(zarr.open_group(path, mode="r+"), str(path))
 
@@ -101,8 +104,12 @@ class Store:
             found = group.attrs.get("adamlab_store")
         except (FileNotFoundError, ValueError, OSError):
             found = None
-        if found != _FORMAT:
-            raise ValueError(f"store={str(path)!r}: is not an adamlab sweep (format {_FORMAT})")
+        if found != FORMAT:
+            raise ValueError(f"store={str(path)!r}: is not an adamlab sweep (format {FORMAT})")
+        outputs: Any = group.attrs["outputs"]
+        lost = [name for name in (DONE, *outputs) if name not in group]
+        if lost:
+            raise ValueError(f"store={str(path)!r}: {lost[0]} is gone; it is damaged")
         return cls(group, str(path))
 
     def check_same(
@@ -247,52 +254,6 @@ class Store:
         except (ValueError, RuntimeError):
             return False
         return True
-
-
-def _lay_out(
-    group: zarr.Group,
-    plan: Plan,
-    outputs: Mapping[str, jax.ShapeDtypeStruct],
-    settings: Mapping[str, Any],
-    attributes: Mapping[str, Any],
-    dims: Mapping[str, Mapping[str, Any]],
-) -> None:
-    from zarr.codecs import Crc32cCodec, ZstdCodec
-
-    axes = tuple(plan.axes)
-    for name, values in plan.axes.items():
-        group.create_array(name, data=values, dimension_names=(name,))
-    for name, output in outputs.items():
-        own = own_dims(name, output, dims)
-        for dim, values in own.items():
-            if dim not in group:
-                group.create_array(dim, data=np.asarray(values), dimension_names=(dim,))
-        group.create_array(
-            name,
-            shape=plan.shape + output.shape,
-            chunks=plan.block + tuple(max(n, 1) for n in output.shape),
-            dtype=output.dtype,
-            compressors=(ZstdCodec(), Crc32cCodec()),
-            fill_value=not_computed(output.dtype),
-            dimension_names=axes + tuple(own),
-        )
-    group.create_array(
-        DONE,
-        shape=plan.blocks_shape,
-        chunks=(1,) * len(axes),
-        dtype="bool",
-        fill_value=False,
-        dimension_names=tuple(f"{name}_block" for name in axes),
-    )
-    group.attrs.update(
-        adamlab_store=_FORMAT,
-        axes=list(axes),
-        block=list(plan.block),
-        lanes=plan.lanes,
-        outputs=signature(outputs),
-        settings=json.loads(json.dumps(settings)),
-        **attributes,
-    )
 
 
 def _describe(values: np.ndarray) -> str:

@@ -109,6 +109,18 @@ def open_structures(store: Path, open_part: Callable[[Path], xr.Dataset]) -> xr.
     return _joined(about["axis"], about["values"], parts)
 
 
+def check_one_program(store: Path) -> None:
+    """Refuse what `over_structures` has left at `store`, where a single sweep is to be resumed.
+
+    Raises:
+        OtherSweepError: it has an axis of structures.
+    """
+    if (store / _FILE).exists():
+        about = json.loads((store / _FILE).read_text())
+        there = f"an axis {about['axis']!r} of {', '.join(about['values'])}"
+        raise OtherSweepError(store, there, "none of them as an axis")
+
+
 def _begin(store: Path, name: str, labels: list[str], resume: bool) -> None:
     about = {"axis": name, "values": labels}
     if store.exists():

@@ -1,0 +1,65 @@
+"""What a store begins with: its arrays, empty, and what determines the sweep."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from adamlab.sweeps.outputs import DONE, not_computed, own_dims, signature
+from adamlab.sweeps.plan import Plan
+
+if TYPE_CHECKING:
+    import zarr
+
+FORMAT = 1
+
+
+def lay_out(
+    group: zarr.Group,
+    plan: Plan,
+    outputs: Mapping[str, jax.ShapeDtypeStruct],
+    settings: Mapping[str, Any],
+    attributes: Mapping[str, Any],
+    dims: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Make the empty arrays of a sweep in `group`: its axes, its outputs, a flag for each block."""
+    from zarr.codecs import Crc32cCodec, ZstdCodec
+
+    axes = tuple(plan.axes)
+    for name, values in plan.axes.items():
+        group.create_array(name, data=values, dimension_names=(name,))
+    for name, output in outputs.items():
+        own = own_dims(name, output, dims)
+        for dim, values in own.items():
+            if dim not in group:
+                group.create_array(dim, data=np.asarray(values), dimension_names=(dim,))
+        group.create_array(
+            name,
+            shape=plan.shape + output.shape,
+            chunks=plan.block + tuple(max(n, 1) for n in output.shape),
+            dtype=output.dtype,
+            compressors=(ZstdCodec(), Crc32cCodec()),
+            fill_value=not_computed(output.dtype),
+            dimension_names=axes + tuple(own),
+        )
+    group.create_array(
+        DONE,
+        shape=plan.blocks_shape,
+        chunks=(1,) * len(axes),
+        dtype="bool",
+        fill_value=False,
+        dimension_names=tuple(f"{name}_block" for name in axes),
+    )
+    group.attrs.update(
+        adamlab_store=FORMAT,
+        axes=list(axes),
+        block=list(plan.block),
+        lanes=plan.lanes,
+        outputs=signature(outputs),
+        settings=json.loads(json.dumps(settings)),
+        **attributes,
+    )
