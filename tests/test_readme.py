@@ -25,7 +25,7 @@ def test_code_runs_as_printed(code, tmp_path, monkeypatch):
 
 
 def test_there_is_code():
-    assert len(BLOCKS) == 6
+    assert len(BLOCKS) == 7
 
 
 def test_the_named_files_exist():

@@ -134,5 +134,5 @@ EXPERIMENT = book.Experiment(
     "what is judged at that rate.",
     symptom="The loss falls a little and then stops; the features are in different units.",
     remedy="supervised(standardized(source), model, loss)\n"
-    "adam(1e-1)  # the best rate once standardized; on features as they are it diverges",
+    "adam(1e-1)  # search the rate anew: this was best here, and diverges on the raw features",
 )
