@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -30,6 +31,13 @@ def lookup(package: str, known: Sequence[str], rooms: Sequence[str] = ()) -> Cal
         raise AttributeError(f"{package} has no {name!r}: {nearest(name, known)}")
 
     return find
+
+
+def underlying(function: Any) -> Any:
+    """The function behind `functools.partial`s."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
 
 
 _ELSEWHERE = {

@@ -23,7 +23,8 @@ from adamlab._checks import check_number, named
 from adamlab.compat import keras, torch
 from adamlab.compat import optax as optax_forms
 from adamlab.optimizers._signature import is_decay_rate, takes_functions
-from adamlab.stages.numerics import after, norm
+from adamlab.stages.norms import norm
+from adamlab.stages.numerics import after
 
 pytestmark = pytest.mark.rounding
 

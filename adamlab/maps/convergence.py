@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adamlab._lookup import underlying
 from adamlab.maps._arguments import OPTIMIZER, checked, several_optimizers
 from adamlab.maps.outcomes import Criteria, check_criteria, with_outcomes
 from adamlab.problems import Problem
@@ -168,7 +169,7 @@ def _settings(
     """What determines the results besides the axes, in the problem and the optimizer, for JSON."""
     values = {name: 0.0 for name in axes if name != SEED}
     chosen, for_problem = split_hyperparameters(problem, optimizer, {**values, **fixed})
-    inner = getattr(optimizer, "func", optimizer)  # of a partial, whose own arguments are fixed
+    inner = underlying(optimizer)
     signature = inspect.signature(inner)
     bound = signature.bind_partial(
         *getattr(optimizer, "args", ()), **(getattr(optimizer, "keywords", {}) | chosen)
@@ -199,5 +200,5 @@ def _json(value: Any) -> Any:
         return np.asarray(value).item()
     if isinstance(value, str | int | float | None):
         return value
-    named = getattr(value, "func", value)  # a label; the program tells namesakes apart
+    named = underlying(value)  # a label; the program tells namesakes apart
     return getattr(named, "__qualname__", None) or " ".join(without_addresses(repr(value)).split())

@@ -9,7 +9,7 @@ import typing
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-from adamlab._lookup import what_instead
+from adamlab._lookup import underlying, what_instead
 from adamlab.stages import OneMinus
 
 P = ParamSpec("P")
@@ -18,10 +18,8 @@ R = TypeVar("R")
 
 def hints_of(factory: Callable[..., Any]) -> dict[str, Any]:
     """The types of its arguments; none where its annotations cannot be read."""
-    while isinstance(factory, functools.partial):
-        factory = factory.func
     try:
-        return typing.get_type_hints(factory)
+        return typing.get_type_hints(underlying(factory))
     except (NameError, AttributeError, TypeError):
         return {}
 

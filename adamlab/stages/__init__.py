@@ -45,15 +45,6 @@ from adamlab.stages.correction import (
     cross_correct,
 )
 from adamlab.stages.curvature import track_curvature
-from adamlab.stages.decay import (
-    Mask,
-    add_cautious_decay,
-    add_decayed_weights,
-    add_independent_decay,
-    add_preconditioned_decay,
-    add_stable_decay,
-    decay_after_step,
-)
 from adamlab.stages.denominator import (
     Denominator,
     cube_root,
@@ -70,6 +61,7 @@ from adamlab.stages.direction import (
     sign,
     take_mu,
 )
+from adamlab.stages.direction_momentum import ema, extrapolate, trace
 from adamlab.stages.distance import scale_by_dadapt, scale_by_prodigy
 from adamlab.stages.eight_bit import EightBit
 from adamlab.stages.feed import add_difference, lengthen_short_gradients, track_mu_by_variance
@@ -83,6 +75,7 @@ from adamlab.stages.gradient import (
     clip,
     clip_by_global_norm,
 )
+from adamlab.stages.learning_rate import scale_by_learning_rate
 from adamlab.stages.moments import track_moments, track_mu, track_nu
 from adamlab.stages.momentum import (
     cautious_mask,
@@ -126,17 +119,18 @@ from adamlab.stages.second_moment import (
     sums,
     yogi,
 )
-from adamlab.stages.special import track_weighted_sums, track_window
+from adamlab.stages.slow_weights import anchor_to_start, average_parameters, lookahead
 from adamlab.stages.storage import store_state
-from adamlab.stages.update import (
-    anchor_to_start,
-    average_parameters,
-    ema,
-    extrapolate,
-    lookahead,
-    scale_by_learning_rate,
-    trace,
+from adamlab.stages.weight_decay import (
+    Mask,
+    add_cautious_decay,
+    add_decayed_weights,
+    add_independent_decay,
+    add_preconditioned_decay,
+    add_stable_decay,
+    decay_after_step,
 )
+from adamlab.stages.windows import track_weighted_sums, track_window
 
 __all__ = [
     "ConstantDecay",

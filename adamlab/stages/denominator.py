@@ -13,7 +13,8 @@ import jax.numpy as jnp
 
 from adamlab._checks import check_number, is_constant
 from adamlab.stages._moments import Moments
-from adamlab.stages.numerics import at_step, cbrt, rms, sqrt
+from adamlab.stages.norms import rms
+from adamlab.stages.numerics import at_step, cbrt, sqrt
 
 
 class Denominator(NamedTuple):

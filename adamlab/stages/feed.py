@@ -13,7 +13,8 @@ from adamlab.stages._decay_rate import ConstantDecay, DecayRate, check_decay, co
 from adamlab.stages._forms import gradient_like
 from adamlab.stages._kinds import MomentsToMoments
 from adamlab.stages._moments import Moments
-from adamlab.stages.numerics import norm, real_dtype, tame, tree_mean, widen
+from adamlab.stages.norms import norm
+from adamlab.stages.numerics import real_dtype, tame, tree_mean, widen
 
 
 class AddDifferenceState(NamedTuple):

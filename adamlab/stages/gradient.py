@@ -12,15 +12,8 @@ import optax
 from adamlab._checks import check_number
 from adamlab.stages._forms import like_gradients
 from adamlab.stages._kinds import GradientToGradient
-from adamlab.stages.numerics import (
-    checked_schedule,
-    norm,
-    scale_and_norm,
-    sqrt,
-    squared_magnitude,
-    tame,
-    widen,
-)
+from adamlab.stages.norms import norm, scale_and_norm, scale_and_norm_over
+from adamlab.stages.numerics import checked_schedule, tame, widen
 
 
 def clip(max_delta: Any) -> GradientToGradient:
@@ -138,8 +131,8 @@ def adaptive_grad_clip(clipping: Any, eps: Any = 1e-3) -> GradientToGradient:
 
     def leaf(g: jax.Array, p: jax.Array) -> jax.Array:
         over = _unit_axes(g.shape)
-        scale, length = _scale_and_norm_over(g, over)
-        weights, weight_length = _scale_and_norm_over(p, over)
+        scale, length = scale_and_norm_over(g, over)
+        weights, weight_length = scale_and_norm_over(p, over)
         most = clipping * jnp.maximum(weights * weight_length, eps)
         longer = length > most / scale
         return _shorten(g, longer, scale, length, most)
@@ -154,15 +147,6 @@ def _unit_axes(shape: tuple[int, ...]) -> tuple[int, ...] | None:
     if sum(n != 1 for n in shape) < 2:
         return None
     return (0,) if len(shape) < 4 else tuple(range(len(shape) - 1))
-
-
-def _scale_and_norm_over(x: jax.Array, axes: Any) -> tuple[jax.Array, jax.Array]:
-    """For each unit its largest magnitude, or 1 if that is zero, and its norm divided by it."""
-    wide = widen(x)
-    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(wide), axes, keepdims=True, initial=0))
-    scale = jnp.where(largest > 0, largest, 1)
-    unit = wide / scale.astype(wide.dtype)
-    return scale, sqrt(jnp.sum(squared_magnitude(unit), axes, keepdims=True))
 
 
 def add_noise(eta: Any, gamma: Any, key: jax.Array) -> GradientToGradient:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from functools import partial, reduce
@@ -230,47 +229,6 @@ def tree_mean(tree: Any) -> jax.Array:
     leaves = jax.tree.leaves(tree)
     sums = [jnp.sum(widen(x)).astype(average_dtype()) for x in leaves]
     return sum(sums, start=jnp.zeros([], average_dtype())) / max(sum(x.size for x in leaves), 1)
-
-
-def norm(x: jax.Array) -> jax.Array:
-    """The Euclidean norm of an array, in float32 or wider; its derivative at zero is zero.
-
-    At most the root of the largest float: the sum is cut off rather than the elements, of which XLA
-    would keep a copy.
-    """
-    wide = widen(x)
-    whole = jnp.sum(squared_magnitude(wide))
-    return sqrt(jnp.minimum(whole, jnp.finfo(whole.dtype).max))
-
-
-def rms(x: jax.Array) -> jax.Array:
-    """The root mean square of an array; of an empty one, zero."""
-    return norm(x) / math.sqrt(max(x.size, 1))
-
-
-def tree_norm(tree: Any) -> jax.Array:
-    """The Euclidean norm of all leaves together; infinite only beyond the dtype's largest."""
-    scale, length = scale_and_norm(tree)
-    return scale * length
-
-
-def scale_and_norm(tree: Any) -> tuple[jax.Array, jax.Array]:
-    """The largest magnitude of all leaves, or nearly, and the norm of the leaves divided by it.
-
-    No square overflows or is lost, nor does their sum. The scale is 1 where the largest magnitude
-    is zero or not finite; derivatives treat it as a constant.
-    """
-    leaves = [widen(x) for x in jax.tree.leaves(tree) if x.size]
-    if not leaves:
-        return jnp.ones([], average_dtype()), jnp.zeros([], average_dtype())
-    each = jnp.stack([jnp.max(jnp.abs(x)).astype(average_dtype()) for x in leaves])
-    largest = jax.lax.stop_gradient(jnp.max(each))
-    # XLA divides by multiplying with the reciprocal: subnormal, so zero, for the largest floats.
-    most = 2.0 ** (jnp.finfo(average_dtype()).maxexp - 3)
-    scale = jnp.where((largest > 0) & jnp.isfinite(largest), jnp.minimum(largest, most), 1)
-    units = [x / scale.astype(x.dtype) for x in leaves]
-    squares = [jnp.sum(squared_magnitude(u)).astype(average_dtype()) for u in units]
-    return scale, sqrt(jnp.sum(jnp.stack(squares)))
 
 
 def map_pairs(function: Callable[..., tuple[Any, Any]], tree: Any, *rest: Any) -> tuple[Any, Any]:

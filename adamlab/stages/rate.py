@@ -26,14 +26,8 @@ from adamlab.stages._kinds import MomentsToDirection, MomentsToMoments
 from adamlab.stages._moments import Moments
 from adamlab.stages.denominator import denominator_of
 from adamlab.stages.direction import numerator
-from adamlab.stages.numerics import (
-    at_step,
-    average_dtype,
-    cast_within,
-    sqrt,
-    squared_magnitude,
-    tree_norm,
-)
+from adamlab.stages.norms import tree_norm
+from adamlab.stages.numerics import at_step, average_dtype, cast_within, sqrt, squared_magnitude
 
 
 def to_rate(eps: Any = 1e-8, eps_root: Any = 0.0) -> MomentsToMoments:

@@ -17,20 +17,19 @@ from adamlab.stages._forms import pack, unpack
 from adamlab.stages._kinds import DirectionBeforeRate, DirectionToDirection
 from adamlab.stages._moments import Moments
 from adamlab.stages.coarse import AxisPair, factored, factored_axes, last_two
-from adamlab.stages.decay import CountState, start_count
+from adamlab.stages.norms import norm, norm_at_two_scales, rms
 from adamlab.stages.numerics import (
     at_step,
     cast_within,
     map_pairs,
-    norm,
     ratio,
     real_dtype,
-    rms,
     sqrt,
     tame,
     widen,
 )
 from adamlab.stages.second_moment import Seen
+from adamlab.stages.weight_decay import CountState, start_count
 
 
 def clip_direction(bound: Any) -> DirectionToDirection:
@@ -68,7 +67,7 @@ def clip_by_block_rms(max_rms: Any = 1.0) -> DirectionToDirection:
     check_number("max_rms", max_rms, low=0, open_low=True, scheduled=False)
 
     def clip(u: jax.Array) -> jax.Array:
-        scale, length = _scale_and_norm(u, 0, 5 / 8)
+        scale, length = norm_at_two_scales(u, 0, 5 / 8)
         most = jnp.asarray(max_rms, length.dtype) * math.sqrt(max(u.size, 1))
         # Two factors: their product may be too small for a float.
         unit, factor = widen(u) * (1 / scale), 1 / jnp.maximum(length / most, 1 / scale)
@@ -110,7 +109,7 @@ def scale_by_trust_ratio() -> DirectionBeforeRate:
     """
 
     def leaf(u: jax.Array, p: jax.Array) -> jax.Array:
-        length, (scale, own) = norm(p).astype(real_dtype(u)), _scale_and_norm(u, -3 / 8, 3 / 8)
+        length, (scale, own) = norm(p).astype(real_dtype(u)), norm_at_two_scales(u, -3 / 8, 3 / 8)
         both = (length > 0) & (own > 0)
         quotient = jnp.where(both, length, scale) / jnp.where(both, own, 1)
         # Two factors: their product may be too large for a float, or too small.
@@ -254,21 +253,3 @@ def _projected(
     by_leaf = orthogonal(jnp.sum(inner), length, slope, weights.size)
     off = jnp.where(by_channel, along, jnp.where(by_leaf, share * jnp.sum(along * share), 0))
     return (direction - unit * off[:, None]).reshape(u.shape), by_channel | by_leaf
-
-
-def _scale_and_norm(x: jax.Array, low: float, high: float) -> tuple[jax.Array, jax.Array]:
-    """A scale and the norm of `x` over it: 2^128 (float64: 2^1024) to the power `low` or `high`.
-
-    The lower one unless the norm saturates; only then is `x` read again. Taking the largest
-    magnitude as the scale would cost a copy.
-    """
-    wide = widen(x)
-    small, large = (2.0 ** (power * jnp.finfo(wide.dtype).maxexp) for power in (low, high))
-
-    near = norm(wide / small)
-    saturated = near > float(jnp.finfo(wide.dtype).max) ** 0.5 / 2
-    return jax.lax.cond(
-        saturated,
-        lambda: (jnp.asarray(large, near.dtype), norm(wide / large)),
-        lambda: (jnp.asarray(small, near.dtype), near),
-    )

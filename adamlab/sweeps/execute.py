@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import math
 import os
 import time
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from adamlab._checks import check_count, nearest
+from adamlab._lookup import underlying
 from adamlab.sweeps.axes import SEED, Axes, check_axes
 from adamlab.sweeps.devices import IN_FLIGHT, float_dtype, use_all_cores
 from adamlab.sweeps.executors import as_done, check_executor, pool_of
@@ -26,6 +26,7 @@ from adamlab.sweeps.plan import Plan, cut
 from adamlab.sweeps.program import Program, Work, compile_program, run_block, trace
 from adamlab.sweeps.provenance import provenance
 from adamlab.sweeps.refusals import already_exists
+from adamlab.sweeps.settings import checked_settings
 from adamlab.sweeps.store import Store
 from adamlab.sweeps.structure import (
     check_one_program,
@@ -47,11 +48,6 @@ _BLOCKS, _FEWEST, _TILES = 16, 4, 4
 _MOST = 2**16
 # From this many points per seed on, what its key determines is computed once for all of them.
 _SHARED_FROM = 64
-_OWN_ATTRIBUTES = {
-    "function", "paired", "dtype", PROGRAM, "axes", "block", "lanes", "outputs", "settings",
-    "adamlab_store", "compiles", "run_seconds", "block_memory", "versions", "commit", "device",
-    "platform", "date",
-}  # fmt: skip
 
 
 def sweep(
@@ -144,7 +140,7 @@ def sweep(
         if value is not None:
             check_count(name, value)
     known = {
-        **_checked_settings(settings or {}),
+        **checked_settings(settings or {}),
         "function": _name(fn),
         "paired": paired,
         "dtype": float_dtype(),
@@ -256,17 +252,6 @@ def _run_missing(target: Store, work: Work, executor: Executor | None, progress:
         raise
 
 
-def _checked_settings(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    for name, value in settings.items():
-        if name in _OWN_ATTRIBUTES:
-            raise ValueError(f"settings[{name!r}]: the library keeps its own under that name")
-        try:
-            json.dumps(value)
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"settings[{name!r}]={value!r}: must be a JSON value") from error
-    return settings
-
-
 def _check_arguments(fn: Callable[..., Any], axes: Iterable[str]) -> None:
     if not callable(fn):
         raise TypeError(f"fn={fn!r}: must be a function")
@@ -296,5 +281,5 @@ def _check_arguments(fn: Callable[..., Any], axes: Iterable[str]) -> None:
 
 
 def _name(fn: Callable[..., Any]) -> str:
-    inner = getattr(fn, "func", fn)
+    inner = underlying(fn)
     return str(getattr(inner, "__qualname__", type(inner).__qualname__))

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from adamlab._lookup import underlying
 from adamlab.sweeps.outputs import not_computed
 from adamlab.sweeps.refusals import OtherSweepError, already_exists
 
@@ -42,7 +43,7 @@ def by_label(name: str, values: Sequence[Any]) -> dict[str, Any]:
     """
     labelled: dict[str, Any] = {}
     for value in values:
-        label = getattr(getattr(value, "func", value), "__name__", None)
+        label = getattr(underlying(value), "__name__", None)
         if not isinstance(label, str):
             raise TypeError(
                 f"axis {name!r} holds {value!r}: must hold functions, or map names to them"

@@ -10,7 +10,7 @@ from typing import Any
 
 import optax
 
-from adamlab._lookup import what_instead
+from adamlab._lookup import underlying, what_instead
 from adamlab.problems import Problem
 from adamlab.stages import OneMinus
 
@@ -139,11 +139,11 @@ def _complement(optimizer: OptimizerFactory, value: Any) -> Any:
     """The b2 to pass where `1-b2` is `value`: a plain number for Optax, else a `OneMinus`."""
     if callable(value):  # a schedule
         return lambda steps_done: _complement(optimizer, value(steps_done))
-    module = str(getattr(getattr(optimizer, "func", optimizer), "__module__", ""))
+    module = str(getattr(underlying(optimizer), "__module__", ""))
     return 1 - value if module.split(".")[0] == "optax" else OneMinus(value)
 
 
 def name_of_optimizer(optimizer: OptimizerFactory) -> str:
     """The name of the function behind `optimizer`, bound arguments aside."""
-    inner = getattr(optimizer, "func", optimizer)
+    inner = underlying(optimizer)
     return str(getattr(inner, "__name__", type(inner).__name__))

@@ -15,15 +15,8 @@ from adamlab._checks import check_number
 from adamlab.stages._about import name_of
 from adamlab.stages._kinds import DirectionAfterRate, DirectionBeforeRate, DirectionToDirection
 from adamlab.stages._moments import Moments
-from adamlab.stages.numerics import (
-    at_step,
-    cast_within,
-    checked_schedule,
-    rms,
-    sqrt,
-    tree_mean,
-    widen,
-)
+from adamlab.stages.norms import rms
+from adamlab.stages.numerics import at_step, cast_within, checked_schedule, sqrt, tree_mean, widen
 
 Mask = Callable[[Any], Any] | Any
 """Which leaves: a tree of booleans like the parameters, a function that makes one, None for all."""
