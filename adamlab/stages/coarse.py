@@ -106,7 +106,7 @@ def factored(
         axes: maps a leaf's shape to the two: `two_longest`, `last_two` or your own.
 
     Raises:
-        ValueError: b2 is outside [0, 1), or `eps` is negative.
+        ValueError: b2 is outside [0, 1), `eps` is negative, or `min_dim_size` below 1.
     """
     check_decay("b2", b2)
     check_number("eps", eps, low=0, scheduled=False)

@@ -91,7 +91,7 @@ def track_mu_by_variance(b0: Any = 0.1, eps: Any = 1e-3) -> MomentsToMoments:
     gradients are averaged longer. Goes after `correct_bias`; `mu_mass` is then a tree.
 
     Raises:
-        ValueError: `b0` or `eps` is not a finite number > 0.
+        ValueError: `b0` is not a finite number > 0, or `eps` is outside (0, 1].
     """
     check_number("b0", b0, low=0, open_low=True, scheduled=False)
     check_number("eps", eps, low=0, high=1, open_low=True, scheduled=False)

@@ -52,7 +52,7 @@ def track_moments(
         initial_mu: where `mu` starts.
 
     Raises:
-        ValueError: b1 or b2 is outside [0, 1), or both are None.
+        ValueError: b1 or b2 is outside [0, 1), both are None, or `initial_mu` is not finite.
         TypeError: one of them is not a number.
     """
     if b1 is None and b2 is None:

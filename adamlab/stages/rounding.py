@@ -75,8 +75,8 @@ def round_stochastically(key: jax.Array) -> DirectionAfterRate:
 
     Raises:
         ValueError: `update` gets no parameters.
+        TypeError: `key` is not a random key.
     """
-
     if not hasattr(key, "dtype"):
         raise TypeError(f"key={key!r}: must be a random key, such as jax.random.key(0)")
     is_typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)

@@ -143,7 +143,7 @@ def add_cautious_decay(weight_decay: Any) -> DirectionBeforeRate:
 
 
 def add_stable_decay(weight_decay: Any, eps: Any = 1e-8) -> DirectionBeforeRate:
-    """Decay with one step size for the whole network: `theta / sqrt(mean(nu))`.
+    """Decay with one step size for all: `weight_decay theta / (sqrt(mean(nu)) + eps)`.
 
     The mean is over all elements of all leaves of the corrected second moment (Xie et al. 2020,
     stable weight decay, AdamS, algorithm 3).

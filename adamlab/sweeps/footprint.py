@@ -22,7 +22,8 @@ def suitable_lanes(work: Work, points: int) -> int:
     """How many of `points` a device computes at once.
 
     On a CPU as many as work within a cache, and at most a sixteenth of the points, so that several
-    devices get their share; elsewhere all. It does not depend on the number of devices.
+    devices get their share; elsewhere all, up to 65,536. It does not depend on the number of
+    devices.
     """
     if jax.default_backend() != "cpu":
         return min(points, _MOST_LANES)

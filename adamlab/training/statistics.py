@@ -1,4 +1,4 @@
-"""What a run gathers as it goes: streaming statistics, the memory of a few scalars."""
+"""What a run gathers as it goes: streaming statistics."""
 
 from __future__ import annotations
 
