@@ -62,8 +62,8 @@ def set_scale(ax: Axes, which: Literal["x", "y"], cells: Cells) -> None:
     if cells.zero is None:
         return
     zero = cells.zero
-    least, most = cells.centers[cells.centers != zero][[0, -1]]
-    decades = 10.0 ** np.arange(np.ceil(np.log10(least)), np.floor(np.log10(most)) + 1)
+    powers = np.log10(cells.centers[cells.centers != zero])
+    decades = 10.0 ** np.arange(np.ceil(powers.min()), np.floor(powers.max()) + 1)
 
     power = LogFormatterSciNotation()
 

@@ -162,7 +162,8 @@ def plot_command(store: Path, output: str | None) -> None:
         from adamlab.maps import with_outcomes
         from adamlab.sweeps import open_sweep
 
-        stem = _stem(output or str(store), store.stem)
+        beside = Path(str(store).removesuffix(".zarr"))
+        stem = _stem(output, beside.name) if output else beside
         _report(with_outcomes(open_sweep(store)), store, stem)
 
 

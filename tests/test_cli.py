@@ -206,6 +206,14 @@ def test_an_output_may_be_a_folder_or_a_picture(run, output, written):
         assert Path(f"{written}.{ending}").exists()
 
 
+def test_a_store_of_any_name_is_drawn_beside_itself(run):
+    assert run("map", *QUICK, "--output", "first").exit_code == 0
+    Path("first.zarr").rename("own.store")
+    assert run("plot", "own.store").exit_code == 0
+    assert Path("own.store.png").exists()
+    assert not list(Path("own.store").glob("*.png"))
+
+
 def test_too_many_axes_for_a_picture_are_said_before_the_work(run):
     axes = ["learning_rate=0.1,0.2", "condition=1,2", "start=1,2"]
     result = run("map", *axes, *QUICK[2:])

@@ -218,6 +218,14 @@ def test_what_a_problems_functions_give_is_checked(name):
         al.train(problem, al.adam, KEY, {"learning_rate": 0.1}, steps=8)
 
 
+def test_a_number_of_pythons_is_an_objective():
+    flat = al.Problem(
+        "flat", init=lambda key: jnp.ones(2), loss=lambda x, batch: (x**2).sum(),
+        objective=lambda x: 1.0,
+    )  # fmt: skip
+    assert al.train(flat, al.sgd, KEY, {"learning_rate": 0.1}, steps=8).late_loss == 1
+
+
 def test_what_a_probe_gives_is_checked():
     for found, message in ((1.0, "probe gave a float: must"), ({"a": [1]}, "a list for 'a': must")):
         with pytest.raises(TypeError, match=message):

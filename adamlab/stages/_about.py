@@ -24,6 +24,11 @@ class About(NamedTuple):
     bias: Bias | None = None
 
 
+def tell(update: Any, own: About) -> None:
+    """Let `update` tell `own` about the transformation that it belongs to."""
+    update.about = own
+
+
 def name_of(transform: optax.GradientTransformation) -> str:
     """The name of the function that built `transform`."""
     return str(getattr(transform.update, "__qualname__", transform.update)).split(".")[0]

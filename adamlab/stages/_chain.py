@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab.stages._about import About, Side, about, extra_args_of, name_of, parts_of
+from adamlab.stages._about import About, Side, about, extra_args_of, name_of, parts_of, tell
 from adamlab.stages._forms import (
     check_same_form,
     is_like,
@@ -132,11 +132,11 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
 
     needed = dict.fromkeys(arg for stage in stages for arg in extra_args_of(stage))
     trees = [arg for arg in needed if arg not in ("value", "moments")]
-    update.about = About(  # type: ignore[attr-defined]
+    tell(update, About(
         parts=tuple(part for stage in stages for part in parts_of(stage)),
         extra_args=tuple(arg for arg in needed if arg != "moments"),
         sides=sides,
-    )
+    ))  # fmt: skip
     if takes is None or gives is None:
         return optax.GradientTransformationExtraArgs(init, update)
     return _WHOLE[takes, gives](init, update)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 import jax
 import optax
 
-from adamlab.stages._about import About, Bias, Side
+from adamlab.stages._about import About, Bias, Side, tell
 from adamlab.stages._moments import (
     FIELD_HINTS,
     Moments,
@@ -135,10 +135,10 @@ class Stage(optax.GradientTransformationExtraArgs):
             return value, new
 
         checked.__qualname__ = name
-        checked.about = About(  # type: ignore[attr-defined]
+        tell(checked, About(
             parts=(f"{name}({label})" if label else name,), extra_args=extra_args, lagging=lagging,
             sides=((name, cls.side),) if cls.side else (), bias=bias,
-        )  # fmt: skip
+        ))  # fmt: skip
         return cls(checked_init, checked)
 
     @classmethod

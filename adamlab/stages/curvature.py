@@ -56,21 +56,17 @@ def track_curvature(
     def init(params: Any) -> TrackCurvatureState:
         return TrackCurvatureState(second.start(gradient_like(params)), start_log_decay(rule.rate))
 
-    def read(moments: Moments, seen: Any, state: TrackCurvatureState) -> tuple[Any, Any, Any]:
-        """The new state, `nu` and its mass, on a step that is averaged."""
-        fed = Moments(seen, None, None, None, None, moments.steps_done // every + 1)
-        fed, nu, log = second.step(fed, None, state.nu, state.nu_log_decay)
-        return TrackCurvatureState(nu, log), fed.nu, fed.nu_mass
-
     def update(
         moments: Moments, state: TrackCurvatureState, **given: Any
     ) -> tuple[Moments, TrackCurvatureState]:
         refuse_second("track_curvature", "second", "b2", moments.nu)
-        new, nu, mass = read(moments, jax.tree.map(tame, given[of]), state)
+        readings = moments.steps_done // every + 1
+        fed = Moments(jax.tree.map(tame, given[of]), None, None, None, None, readings)
+        fed, kept, log = second.step(fed, None, state.nu, state.nu_log_decay)
+        new, nu, mass = TrackCurvatureState(kept, log), fed.nu, fed.nu_mass
         if every > 1:
             before = None
             if mass is not None and rule.rate is not None:
-                readings = moments.steps_done // every + 1
                 before = step_at(rule.rate, state.nu_log_decay, readings).previous_mass
             due = moments.steps_done % every == 0
             new, nu, mass = jax.tree.map(

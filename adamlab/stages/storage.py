@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from adamlab._checks import nearest
-from adamlab.stages._about import about
+from adamlab.stages._about import about, tell
 from adamlab.stages._forms import pack, unpack
 from adamlab.stages._kinds import Stage
 from adamlab.stages.eight_bit import EightBit, QuantizedBlocks, dequantize, quantize
@@ -94,7 +94,7 @@ def store_state(
             kept = _map_fields(lambda n, x: store(n, x, turn), storage, new)
         return value, StoredState(cast_like(kept, state.inner), turn)
 
-    update.about = about(transform)._replace(lagging=())  # type: ignore[attr-defined]
+    tell(update, about(transform)._replace(lagging=()))
     if isinstance(transform, Stage):
         return type(transform)(init, update)
     return optax.GradientTransformationExtraArgs(init, update)

@@ -116,11 +116,12 @@ def train(
         batch = problem.batch(jax.random.fold_in(batch_key, step), step, *data, **for_problem)
         return problem.loss(params, batch, **for_problem)
 
-    def observe(params: Any, step: jax.Array) -> Any:
-        if problem.objective is None:
-            return widen(loss_at(params, step))
-        value = problem.objective(params, *data, **for_problem)
-        return widen(value) if hasattr(value, "dtype") else value
+    objective: Any = problem.objective
+
+    def observe(params: Any, step: jax.Array) -> jax.Array:
+        if objective is None:
+            return widen(jnp.asarray(loss_at(params, step)))
+        return widen(jnp.asarray(objective(params, *data, **for_problem)))
 
     def update(grads: Any, state: Any, params: Any, loss: jax.Array, step: jax.Array) -> Any:
         try:
@@ -158,8 +159,10 @@ def train(
         raise TypeError(f"problem={problem.name!r}: init gave {params!r}: must give arrays")
     first = jnp.zeros([], jnp.int32)
     _check_scalar(problem, "loss", jax.eval_shape(loss_at, params, first))
+    if objective is not None:
+        found = jax.eval_shape(lambda: objective(params, *data, **for_problem))
+        _check_scalar(problem, "objective", found)
     initial = observe(params, first)
-    _check_scalar(problem, "objective", initial)
     target = jnp.asarray(problem.target_loss(initial), initial.dtype)
     ends = jnp.asarray(bounds, jnp.int32)
     starts = jnp.concatenate([jnp.zeros(1, jnp.int32), ends[:-1]])
