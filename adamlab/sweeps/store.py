@@ -169,15 +169,16 @@ class Store:
         """For each block whether it is done and all there: a partial copy lacks files."""
         done = np.asarray(self._array(DONE)[...])
         if self.on_disk:
-            for place in map(tuple, np.argwhere(done)):
-                done[place] = all(self._file(name, place).exists() for name in self._outputs)
+            places = [tuple(place) for place in np.argwhere(done)]
+            for array in map(self._array, self._outputs):
+                for place in places:
+                    done[place] &= self._file(array, place).exists()
         return done
 
-    def _file(self, name: str, place: tuple[int, ...]) -> Path:
+    def _file(self, array: Any, place: tuple[int, ...]) -> Path:
         """Where an output's block is on disk."""
-        array = self._array(name)
         rest = (0,) * (array.ndim - len(place))
-        return Path(self.where) / name / array.metadata.encode_chunk_key((*place, *rest))
+        return Path(self.where) / array.basename / array.metadata.encode_chunk_key((*place, *rest))
 
     def write(self, place: tuple[int, ...], values: Mapping[str, np.ndarray]) -> None:
         """Put the block at `place` in the store, then mark it done.
@@ -244,7 +245,7 @@ class Store:
             if name not in self._outputs or not damaged:
                 raise ValueError(f"store={self.where!r}: {name} is damaged: {error}") from error
             raise ValueError(
-                f"store={self.where!r}: {self._file(name, damaged[0])} is damaged ({error}); "
+                f"store={self.where!r}: {self._file(array, damaged[0])} is damaged ({error}); "
                 "delete it, and resuming computes its block again"
             ) from error
 
