@@ -51,6 +51,7 @@ EXCEPT = {
         CANCELS: {
             "jit": ["adamw_kahan", "msvag"],
             "scan": ["msvag"],
+            "sharded": ["msvag"],
         },
         START: {
             "odd": ["yogi"], "rest": ["yogi"],
