@@ -1222,3 +1222,10 @@ def test_functions_among_the_hyperparameters_are_no_schedules(name, static):
     for build in (injected, getattr(opt, name)):
         tx = build(learning_rate=1e-3)
         assert jnp.isfinite(_update(tx, GRADS)["w"]).all()
+
+
+@pytest.mark.parametrize("eps", [0.0, 1e-50, 1e-8])
+def test_dadapt_moves_nothing_at_a_zero_gradient_whatever_its_eps(eps):
+    tx, params = opt.dadapt_adam(eps=eps), jnp.ones(3)
+    update = jax.jit(tx.update)(jnp.zeros(3), tx.init(params), params)[0]
+    np.testing.assert_array_equal(update, 0)

@@ -26,6 +26,7 @@ from adamlab.stages.numerics import (
     after,
     at_step,
     average_dtype,
+    divide,
     ratio,
     sqrt,
     tame,
@@ -147,8 +148,12 @@ def scale_by_dadapt(
         grads = jax.tree.map(widen, updates)
         d, rate = state.distance, _rate(learning_rate, b1, b2, state, correct)
 
+        # Where eps is known to be above 0, XLA need not look at the divisor twice.
+        known = isinstance(eps, float) and eps >= jnp.finfo(jnp.float32).tiny
+        quotient = divide if known else ratio
+
         def over(x: jax.Array, v: jax.Array) -> jax.Array:
-            return ratio(x, (sqrt(v) + eps).astype(x.dtype))
+            return quotient(x, (sqrt(v) + eps).astype(x.dtype))
 
         before = jax.tree.map(over, state.grad_sum, state.nu)
         first, second = (decay_at(b, state.count) for b in (b1, b2))

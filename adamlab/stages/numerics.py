@@ -28,18 +28,23 @@ def _cbrt_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[ja
 
 
 @jax.custom_jvp
-def ratio(x: jax.Array, y: jax.Array) -> jax.Array:
-    """`x / y`, and `x` where y is 0; its derivative avoids y², which would underflow."""
-    return x / jnp.where(y == 0, 1, y)
+def divide(x: jax.Array, y: jax.Array) -> jax.Array:
+    """`x / y` for a `y` that is not 0; its derivative avoids y², which would underflow."""
+    return x / y
 
 
-@ratio.defjvp
-def _ratio_jvp(
+@divide.defjvp
+def _divide_jvp(
     primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
     (x, y), (dx, dy) = primals, tangents
-    quotient = ratio(x, y)
-    return quotient, ratio(dx - quotient * jnp.where(y == 0, 0, dy), y)
+    quotient = divide(x, y)
+    return quotient, divide(dx - quotient * dy, y)
+
+
+def ratio(x: jax.Array, y: jax.Array) -> jax.Array:
+    """`divide(x, y)`, and `x` where y is 0."""
+    return divide(x, jnp.where(y == 0, 1, y))
 
 
 def promoting() -> AbstractContextManager[Any]:
