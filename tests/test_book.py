@@ -108,6 +108,8 @@ def test_each_half_of_the_seeds_chooses_for_the_other():
     # Points that are ruled out are never chosen.
     ruled = losses.where(xr.DataArray([True, False], dims="place"), np.inf)
     np.testing.assert_array_equal(book.best_for_others(ruled), [0, 1, 0, 1])
+    unknown = losses.where(xr.DataArray([True, False], dims="place"))
+    np.testing.assert_array_equal(book.best_for_others(unknown), [0, 1, 0, 1])
 
 
 def test_each_names_its_places():

@@ -70,13 +70,15 @@ def best_for_others(losses: xr.DataArray) -> xr.DataArray:
     """For each seed its loss where the mean loss of the seeds of the other parity is least.
 
     A best point looks too good on the seeds that it was chosen by, and more so the more points
-    there are to choose from; so each half of the seeds chooses for the other.
+    there are to choose from; so each half of the seeds chooses for the other. A point where one
+    of them has NaN is not chosen.
     """
     dims = [dim for dim in losses.dims if dim != "seed"]
     flat = losses.transpose("seed", *dims).values.reshape(losses.sizes["seed"], -1)
     result = np.empty(len(flat))
     for half in (0, 1):
-        result[half::2] = flat[half::2, flat[1 - half :: 2].mean(axis=0).argmin()]
+        others = flat[1 - half :: 2].mean(axis=0)
+        result[half::2] = flat[half::2, np.where(np.isnan(others), np.inf, others).argmin()]
     return losses.isel(dict.fromkeys(dims, 0), drop=True).copy(data=result)
 
 

@@ -108,7 +108,8 @@ def draw(dataset: xr.Dataset) -> Figure:
     surface.view_init(elev=52, azim=-70)
     left.set_ylabel("steps")
     left.set_title(f"steps to a loss of {ARRIVED:g}, where all starts arrive", size=10)
-    left.legend(fontsize=8)
+    handles = left.get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower left", ncols=3, fontsize=8)
     return figure
 
 

@@ -118,10 +118,10 @@ def draw(dataset: xr.Dataset) -> Figure:
     constant = (1 - 0.9**steps) / np.sqrt(1 - 0.999**steps)
     left.plot(steps, constant, "k:", label="uncorrected, constant gradient")
     left.set(title="step length, defaults", yscale="log", ylabel="length / rate")
-    for name, b, label in (("mu", 0.9, "gradient"), ("nu", 0.999, "squared gradient")):
+    for name, b, label, style in (("mu", 0.9, "gradient", ":"), ("nu", 0.999, "its square", "--")):
         line = dataset[name].sel(form="uncorrected")
         book.draw_lines(middle, line, "step", log="xy", label=label)
-        middle.plot(steps, 1 - b**steps, "k:", label=f"1 - {b}^t")
+        middle.plot(steps, 1 - b**steps, "k", linestyle=style, label=f"1 - {b}^t")
     middle.set(title="uncorrected averages", ylabel="share of the mean so far")
     shown = book.decades(dataset["first"].median("seed")).rename("log10(first step / rate)")
     book.draw_heat(right, shown, "1-b1", "1-b2", cmap="coolwarm", vmin=-2, vmax=2)
@@ -153,7 +153,7 @@ EXPERIMENT = book.Experiment(
     quick={"seeds": 2, "steps": 60, "b1s": 3, "b2s": 5},
     check={"first_seed": 1000},
     caption="Left: the length of a step in units of the rate, with and without the correction. "
-    "Middle: the uncorrected averages as shares of the means so far (dotted: theory). Right: how "
+    "Middle: the uncorrected averages as shares of the means so far (black: theory). Right: how "
     "much too long (red) or too short (blue) the first uncorrected step is.",
     symptom="A hand-written Adam without the correction jumps in its first steps.",
     remedy="adamlab.chain(track_moments(), correct_bias(), precondition(), "

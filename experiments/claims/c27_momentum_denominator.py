@@ -24,7 +24,7 @@ SOONER = 1.1  # how many times as long a run without momentum must take at least
 ARRIVED = 1e-2  # the objective that a run must reach: about a tenth of the way is left
 FIRST = 10  # steps whose lengths along both axes are compared
 # The valley's axes, its floor first, in Adam's coordinates.
-AXES = {"along": np.eye(2), "across": np.array([[0.8, -0.6], [0.6, 0.8]])}
+AXES = {"aligned": np.eye(2), "rotated": np.array([[0.8, -0.6], [0.6, 0.8]])}
 
 
 def averaged_sgd(learning_rate: Any, b1: adamlab.OneMinus) -> optax.GradientTransformation:
@@ -128,7 +128,7 @@ def draw(dataset: xr.Dataset) -> Figure:
         book.draw_lines(right, own["shape"], "condition", log="xy", **style)
     left.set(title=f"rate {RATE:g}, condition {CONDITION:g}", ylabel="jitter")
     middle.set(title="best rate, same condition", ylabel=f"steps to a loss of {ARRIVED:g}")
-    right.set(title=f"first {FIRST} steps", ylabel="length across over along the valley")
+    right.set(title=f"first {FIRST} steps", ylabel="length up the walls over along the floor")
     for ax in (left, middle):
         ax.axvline(MOMENTUM, color="k", linestyle=":")
     left.legend(fontsize=8)
@@ -140,11 +140,11 @@ EXPERIMENT = book.Experiment(
     question="What do momentum and the denominator do in a steep-walled, shallow valley?",
     claim="Momentum smooths jitter and carries through shallow valleys; the denominator shortens "
     "steps of large gradients.",
-    asks="Does this hold in a valley that lies along or across Adam's coordinates?",
+    asks="Does this hold in a valley aligned with Adam's coordinates, and in a rotated one?",
     criterion=f"Quadratic of two variables, starts around 1, gradient noise {NOISE:g}, its axes "
-    f"along or across Adam's coordinates, condition {CONDITION:g}. Adam's b1 = .9 beside 0: the "
-    "jitter (squared change from one step to the next over twice the squared step) at the rate "
-    f"of 1e-2 is under half; the steps to a loss of {ARRIVED:g}, kept to in the last quarter, "
+    f"aligned with Adam's coordinates or rotated, condition {CONDITION:g}. Adam's b1 = .9 beside "
+    "0: the jitter (squared change from one step to the next over twice the squared step) at the "
+    f"rate of 1e-2 is under half; the steps to a loss of {ARRIVED:g}, kept to in the last quarter, "
     f"each at its best rate, are over {SOONER:g} times fewer; and the ratio of steep to shallow "
     "length of the first steps grows with the condition by a lower power than SGD's. Supported "
     "if all three hold in both valleys by their 95 % intervals, refuted if none does; it depends "
@@ -155,10 +155,10 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 128, "b1s": 7, "conditions": 5, "rates": 17, "steps": 500},
     quick={"seeds": 2, "b1s": 3, "conditions": 3, "rates": 5, "steps": 200},
     check={"first_seed": 7000},
-    caption="Solid: a valley along Adam's coordinates; dashed: one across them, at an angle. Left "
+    caption="Solid: a valley aligned with Adam's coordinates; dashed: the same one rotated. Left "
     "and middle: jitter and steps to arrive over 1-b1 (dotted: b1 = .9). Right: how much longer "
-    "the first steps are across the valley than along it, as it gets steeper. SGD is blind to "
-    "coordinates: its two lines coincide.",
+    "the first steps are up the walls than along the floor, as the walls get steeper. SGD is "
+    "blind to coordinates: its two lines coincide.",
     symptom="The loss zigzags: steps bounce between the valley's walls and hardly move along its "
     "floor.",
     remedy="adam(1e-2, b1=0.9)  # smooths the jitter between the walls; along the floor the rate "
