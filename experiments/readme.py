@@ -187,10 +187,9 @@ def _memory() -> str:
 def _machine() -> str:
     about = _load("sweep")
     versions = about["versions"]
-    names = ("sweep", "step", "formulations", "variants", "memory", "compiles")
-    days = " and ".join(sorted({_load(name)["date"][:10] for name in names}))
+    days = sorted({_load(path.stem)["date"][:10] for path in RESULTS.glob("*.json")})
     return (
-        f"Measured on {days} on {about['machine']}, {about['device']} devices, "
+        f"Measured on {' and '.join(days)} on {about['machine']}, {about['device']} devices, "
         f"JAX {versions['jax']}, Optax {versions['optax']}, PyTorch {about['torch'] or 'absent'}, "
         f"with `python -m experiments bench all`; no GPU was available. The figures and the "
         "commands behind them are in `experiments/benchmarks/results/`."
