@@ -71,6 +71,24 @@ def test_interpolated_digits_keep_the_pictures():
     np.testing.assert_allclose(large.mean(1), small.mean(1), atol=0.06)
 
 
+def test_a_change_leaves_the_draw_and_the_other_changes_as_they_are():
+    plain = linear_data().rows(KEY)
+    np.testing.assert_array_equal(
+        rescaled(linear_data()).rows(KEY, feature_scale=1.0, feature_ratio=1.0).inputs, plain.inputs
+    )
+    raw, near = mislabelled(wine()), mislabelled(standardized(wine()))
+    targets = [source.rows(KEY, label_noise=0.3).targets for source in (raw, near)]
+    np.testing.assert_array_equal(*targets)
+    assert (targets[0] != wine().rows(KEY).targets).any()
+
+
+def test_different_changes_draw_different_rows():
+    data = with_outliers(with_outliers(linear_data(200)), "inputs").rows(KEY, outliers=0.5)
+    plain = linear_data(200).rows(KEY)
+    spoilt = [(a != b).any(1) for a, b in zip(data[:2], plain[:2], strict=True)]
+    assert (spoilt[0] != spoilt[1]).any()
+
+
 def test_linear_data_are_another_draw_for_each_key_with_the_noise_asked_for():
     one, other = (linear_data(5000, 3, noise=0.2).draw(k) for k in jax.random.split(KEY))
     assert not np.allclose(one.inputs, other.inputs)
@@ -120,7 +138,7 @@ def test_imbalanced_classes_are_rarer_by_the_ratio():
 
 @pytest.mark.parametrize("kind", ["targets", "inputs"])
 def test_outliers_spoil_the_share_asked_for(kind):
-    clean = linear_data(1000).draw(jax.random.split(KEY)[0])
+    clean = linear_data(1000).draw(KEY)
     data = with_outliers(linear_data(1000), kind).draw(KEY, outliers=0.1)
     off = (getattr(data, kind) != getattr(clean, kind)).any(1)
     assert float(off.mean()) == pytest.approx(0.1, abs=0.03)
@@ -454,7 +472,7 @@ def test_a_wrong_label_may_be_any_other():
 
 @pytest.mark.parametrize("kind", ["targets", "inputs"])
 def test_outliers_lie_on_both_sides_ten_deviations_wide(kind):
-    clean = linear_data(1000).draw(jax.random.split(KEY)[0])
+    clean = linear_data(1000).draw(KEY)
     data = with_outliers(linear_data(1000), kind).draw(KEY, outliers=0.5)
     off = np.asarray(getattr(data, kind) - getattr(clean, kind)).reshape(1000, -1)
     off = off[off.any(1)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -46,10 +47,15 @@ class Source:
         return Data(*map(jnp.asarray, drawn))
 
     def then(self, name: str, change: Callable[..., Data], **hyperparameters: float) -> Source:
-        """This source with its data passed through `change(key, data, **hyperparameters)`."""
+        """This source with its data passed through `change(key, data, **hyperparameters)`.
+
+        The data before the change are those that this source draws with the same key, and the
+        change's own key is made of that and its `name`: so problems that differ by a change differ
+        by nothing else, seed by seed.
+        """
         return Source(
             f"{self.name}, {name}",
-            partial(_then, self, change, tuple(hyperparameters)),
+            partial(_then, self, change, zlib.crc32(name.encode()), tuple(hyperparameters)),
             self.features,
             self.outputs,
             {**self.hyperparameters, **hyperparameters},
@@ -57,10 +63,11 @@ class Source:
 
 
 def _then(
-    source: Source, change: Callable[..., Data], own: tuple[str, ...], key: jax.Array, **values: Any
-) -> Data:
-    first, second = jax.random.split(key)
-    return change(second, source.rows(first, **values), **{name: values[name] for name in own})
+    source: Source, change: Callable[..., Data], mark: int, own: tuple[str, ...], key: jax.Array,
+    **values: Any,
+) -> Data:  # fmt: skip
+    data = source.rows(key, **values)
+    return change(jax.random.fold_in(key, mark), data, **{name: values[name] for name in own})
 
 
 def shapes(source: Source) -> Data:
