@@ -82,9 +82,11 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     flat = dataset.sel(start="no gradient").sel(learning_rate=RATE, method="nearest")
     for case, here in book.each(flat, "problem", "remedy"):
         out = here["aided"]
-        best = out.isel(strength=out.mean("seed").argmax("strength"))
+        # The best strength for a seed is chosen by others.
+        best = 1 - book.best_for_others(1 - out.astype(float))
         gain = book.over_seeds(best - out.sel(strength=0.0), np.mean)
         numbers[f"gain: {case}"] = gain
+        numbers[f"best strength: {case}"] = float(out.mean("seed").idxmax("strength"))
         kinds[f"helped ({case})"] = book.by_sign(gain, GAIN)
         if case.endswith("other starts"):
             numbers[f"share out by 5 restarts: {case}"] = 1 - (1 - float(best.mean())) ** 5
@@ -123,26 +125,26 @@ EXPERIMENT = book.Experiment(
     question="Do flat regions and saddles hold Adam, and what gets it out?",
     claim="Flat regions and saddles hold Adam; noise in gradients or parameters, restarts and "
     "other initial points help.",
-    asks="Is Adam held without a remedy, and does the remedy get it out?",
+    asks="Is Adam held without a remedy, and does the remedy get a tenth of the runs out?",
     criterion="Share of starts that are out after the run. From the saddle's ridge 1e-6 aside and "
     "the plateau at distance 5 (small gradients), and from the ridge itself and distance 8 (no "
     "gradient: 0 and far below eps): held where the 95 % interval of Adam's share lies below 1/2, "
     "at the rate of 1e-2 and at the best. From the latter, a remedy helps where at its best "
-    f"strength, rate 1e-2, the gain's interval lies above {GAIN:g}. Supported if Adam is held in "
-    "all cases and all remedies help in both problems, refuted if in none; it depends on the place "
-    "and the remedy if they differ.",
+    "strength (for each seed that of the seeds of the other parity), rate 1e-2, the gain's "
+    f"interval lies above {GAIN:g}. Supported if Adam is held in all cases and all remedies help "
+    "in both problems, refuted if in none; it depends on the place and the remedy if they differ.",
     measure=measure,
     judge=judge,
     draw=draw,
     settings={"seeds": 48, "rates": 5, "strengths": 15, "steps": 2000},
     quick={"seeds": 4, "rates": 3, "strengths": 4, "steps": 200},
-    check={"first_seed": 1000},
+    check={"first_seed": 2000},
     caption="Share of 48 starts that get out of a saddle (left) and off a plateau (right). Top: "
     "without a remedy, over the rate (dotted: 1e-2), for Adam and for SGD with momentum .9. "
     "Bottom: Adam at 1e-2 where there is no gradient, over the strength of each remedy. Lines "
     "that coincide hide one another.",
     symptom="The loss does not move from the first step on, and the gradients are tiny.",
-    remedy="chain(add_noise(1e-6, 0.0, key), adam(1e-2))  # any noise gets off a ridge\n"
+    remedy="chain(add_noise(1e-6, 0.0, key), adam(1e-2))  # a little noise gets off a ridge\n"
     "optax.chain(adam(1e-2), optax.add_noise(1e-2, 0.0, key))  # off a plateau; or try other "
     "starts",
 )

@@ -103,8 +103,8 @@ EXPERIMENT = book.Experiment(
     "(standardized). For each seed, the share of the noise-free test loss that noise of 0.1 "
     "saves, at the rate of 1e-3 and at the best rate (least median test loss, with and without "
     "noise each its own). Helps if the 95 % interval of its median lies above 0.01, and not if "
-    "below. Supported if it helps in all six cases, refuted if in none; it depends if it helps "
-    "in one and not in another, and is undecided otherwise.",
+    "below. Supported if it helps in all six cases, refuted if in none; it depends if it helps in "
+    "one and not in another, and is undecided otherwise.",
     measure=measure,
     judge=judge,
     draw=draw,
