@@ -110,7 +110,9 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     for library, function in LIBRARIES.items():
         values = defaults(function)
         shown = (f"{v:g}" if isinstance(v, float) else "to be given" for v in values)
-        kinds[f"{library} ({', '.join(shown)})"] = "supported" if values == DEFAULTS else "refuted"
+        # A rate without a default can be no other.
+        same = values[1:] == DEFAULTS[1:] and values[0] in (RATE, inspect.Parameter.empty)
+        kinds[f"{library} ({', '.join(shown)})"] = "supported" if same else "refuted"
     if not met:
         return book.Verdict(kinds, numbers, "A trajectory leaves the published rule.", "refuted")
     return book.Verdict(kinds, numbers, "The update rule is met to rounding.")
@@ -137,13 +139,13 @@ EXPERIMENT = book.Experiment(
     question="Is Adam here the published rule to within rounding, with the published defaults?",
     claim="The update rule with bias correction; defaults: rate .001, b1 .9, b2 .999, eps 1e-8 "
     "(Kingma & Ba 2015).",
-    asks="Are these the published defaults?",
-    criterion="Random gradients of sizes from 1e-12 to 1e12; the rule written in NumPy in float64. "
-    "Statistic: the greatest distance of adamlab.adam from it as a share of the displacement, over "
-    "all steps, scales, 1-b2 and seeds; at most 1e-12 in float64 (optax.adam too), 1e-5 in "
-    "float32, else refuted. Supported if also the signatures of PyTorch's, Keras's, Optax's form "
-    "and adamlab.adam have these defaults, refuted if all have others or none, depends on the "
-    "library if they differ.",
+    asks="Are these the published defaults (of PyTorch and Keras as in adamlab.compat)?",
+    criterion="Random gradients of sizes from 1e-12 to 1e12; the rule written in NumPy in "
+    "float64. Statistic: the greatest distance of adamlab.adam from it as a share of the "
+    "displacement, over all steps, scales, 1-b2 and seeds; at most 1e-12 in float64 (optax.adam "
+    "too), 1e-5 in float32, else refuted. Supported if also the signatures of PyTorch's, Keras's, "
+    "Optax's form and adamlab.adam have these defaults, the rate's where it has one, refuted if "
+    "none has, depends on the library if they differ.",
     measure=measure,
     judge=judge,
     draw=draw,

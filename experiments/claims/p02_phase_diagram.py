@@ -9,6 +9,7 @@ import numpy as np
 import optax
 
 import adamlab
+from adamlab.analysis import Interval
 from adamlab.problems import zhang
 from adamlab.stages import squares
 from experiments import book
@@ -85,7 +86,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     per_decade = np.log10(FUNCTIONS[1] / FUNCTIONS[0])
     there = dataset["arrived"].sel(b1=usual["b1"]).where(one_minus <= LARGE).mean(["1-b2", "b1"])
     at_end = {f"n = {n}": book.over_seeds(there.sel(sum=f"n = {n}")) for n in FUNCTIONS}
-    numbers = {
+    numbers: dict[str, float | Interval] = {
         f"share that converges, 1-b2 <= {LARGE:g}": book.over_seeds(large),
         **{f"share that is at -2, 1-b2 <= {LARGE:g}, {n}": share for n, share in at_end.items()},
         f"share that diverges, 1-b2 >= {SMALL:g}": book.over_seeds(small),
@@ -94,8 +95,15 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         "decades of 1-b2 that the border falls": rise,
         "exponent of 1-b2 at the border in n": book.over_seeds((many - few) / per_decade),
     }
+    places = dataset["distance"].sel(b1=usual["b1"]).where(one_minus <= LARGE)
+    left = {n: float(places.sel(sum=n).median()) for n in at_end}
+    numbers |= {f"median distance from -2, 1-b2 <= {LARGE:g}, {n}": x for n, x in left.items()}
     shares = " and ".join(f"{share.value:.0%} for {n}" for n, share in at_end.items())
-    remark = f"With a large b2 the share that is at -2 at the end, not on its way, is {shares}."
+    remark = (
+        f"With a large b2 the share that is at -2 at the end, not on its way, is {shares}; the "
+        f"median distance left of {BEGUN:g} is "
+        f"{' and '.join(f'{x:.2g} for {n}' for n, x in left.items())}."
+    )
     return book.Verdict(kinds, numbers, remark)
 
 
@@ -130,11 +138,11 @@ EXPERIMENT = book.Experiment(
     "nu begins at the largest squared gradient there, as in the paper's algorithm. A run "
     "converges if it ends within 1 of -2, or nearer than the 3 that it began at and with a mean "
     "loss in the last quarter below that of the quarter before. With b1 <= .9 in each: large b2 "
-    "converge if over half of the points with 1-b2 <= 3e-4 do, small ones diverge if over half "
-    "of those with 1-b2 >= .5 do not, and the border (the largest 1-b2 up to which all converge, "
-    "its logarithm averaged over b1) rises if it is at a lower 1-b2 for 50 than for 10; each by "
-    "its 95 % interval over seeds. Supported if all three hold, refuted if none does, depends on "
-    "the part if they differ.",
+    "converge if over half of the points with 1-b2 <= 3e-4 do, small ones diverge if over half of "
+    "those with 1-b2 >= .5 do not, and the border (the largest 1-b2 up to which all converge, its "
+    "logarithm averaged over b1) rises if it is at a lower 1-b2 for 50 than for 10; each by its "
+    "95 % interval over seeds. Supported if all three hold, refuted if none does, depends on the "
+    "part if they differ.",
     measure=measure,
     judge=judge,
     draw=draw,
