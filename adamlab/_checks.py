@@ -11,7 +11,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+
+_SIGNED = (np.floating, np.signedinteger)
 
 
 def is_concrete(value: Any) -> bool:
@@ -66,7 +69,9 @@ def check_number(
     if not is_concrete(value):
         return
     is_array = isinstance(value, np.ndarray | np.generic | jax.Array)
-    if isinstance(value, bool) or not (isinstance(value, numbers.Real) or is_array):
+    # An unsigned integer would wrap round where a sign is flipped.
+    signed = not is_array or any(jnp.issubdtype(value.dtype, t) for t in _SIGNED)
+    if isinstance(value, bool) or not signed or not (isinstance(value, numbers.Real) or is_array):
         raise TypeError(f"{name}={value!r}: must be {allowed}")
     if np.ndim(value) != 0:
         raise ValueError(

@@ -12,6 +12,7 @@ import optax
 from adamlab._checks import check_count
 from adamlab.optimizers._finish import Optimizer
 from adamlab.optimizers._signature import takes_options
+from adamlab.stages._about import about, tell
 from adamlab.stages._forms import check_same_form, same_form
 from adamlab.stages.numerics import cast_like
 
@@ -106,4 +107,7 @@ def group_small_leaves(
         # A group of gradients in several dtypes is in the widest of them.
         return cast_like(unpack(new, like), updates), state
 
+    own = about(optimizer)
+    label = f"group_small_leaves({' · '.join(own.parts)})"
+    tell(update, own._replace(parts=(label,), lagging=()))
     return optax.GradientTransformationExtraArgs(init, update)

@@ -11,6 +11,8 @@ import optax
 
 from adamlab.optimizers._finish import Optimizer
 from adamlab.optimizers._signature import hints_of, is_decay_rate, takes_functions
+from adamlab.stages._about import about, tell
+from adamlab.stages._decay_rate import check_decay
 from adamlab.stages.numerics import average_dtype
 
 
@@ -55,11 +57,15 @@ def inject_hyperparams(factory: Callable[..., optax.GradientTransformation]) -> 
 
         @functools.wraps(factory)
         def at_present(**now: Any) -> optax.GradientTransformation:
+            for name in changing:
+                check_decay(name, now[name])
             rates = {n: _always(now[n]) for n in changing if hasattr(now[n], "dtype")}
             return factory(**now | rates)
 
         injected = optax.inject_hyperparams(at_present, static, average_dtype())
-        return injected(*args, **kwargs)
+        made = injected(*args, **kwargs)
+        tell(made.update, about(factory(*args, **kwargs))._replace(lagging=()))
+        return made
 
     return build
 

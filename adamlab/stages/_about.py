@@ -8,8 +8,17 @@ import optax
 
 Side = Literal["before", "at", "descent", "after"]
 """A direction stage's side of the learning rate; `descent` is a rate that flips the sign."""
-Bias = Literal["corrects", "mixes"]
-"""A stage's effect on the bias of mu: it corrects it, or mixes in what no mass corrects."""
+Mark = Literal[
+    "corrects", "mixes", "tracks mu",
+    "makes rates", "scales rates", "replaces rates",
+    "tracks nu", "no squares", "takes root",
+]  # fmt: skip
+"""What a stage does to the moments that the order of stages depends on.
+
+It corrects the bias of mu, mixes in what no mass corrects, or averages it anew; it makes rates,
+puts the learning rate into them, or may replace them; it gathers nu, not from squares, or takes the
+root of it.
+"""
 
 
 class About(NamedTuple):
@@ -21,7 +30,9 @@ class About(NamedTuple):
     lagging: tuple[str, ...] = ()
     sides: tuple[tuple[str, Side], ...] = ()
     """The parts that have a side of the learning rate, in order, each with its side."""
-    bias: Bias | None = None
+    marks: tuple[Mark, ...] = ()
+    raw: tuple[str, ...] = ()
+    """Extra arguments, not required, that are gradients as they come, to be seen beside one."""
 
 
 def tell(update: Any, own: About) -> None:

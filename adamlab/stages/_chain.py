@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab.stages._about import About, Side, about, extra_args_of, name_of, parts_of, tell
+from adamlab.stages._about import About, about, extra_args_of, name_of, parts_of, tell
 from adamlab.stages._forms import (
     check_same_form,
     is_like,
@@ -25,6 +25,7 @@ from adamlab.stages._kinds import (
     Stage,
 )
 from adamlab.stages._moments import Moments
+from adamlab.stages._order import check_order
 from adamlab.stages.numerics import after
 
 _WHOLE: dict[tuple[Kind, Kind], type[Stage]] = {
@@ -65,14 +66,14 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
     Raises:
         TypeError: one of `stages` is not a gradient transformation.
         ValueError: there are no stages, two neighbours do not fit, the chain starts or ends in
-            moments, a stage stands on the wrong side of the learning rate, two rates would turn the
-            descent into an ascent, or a bias correction stands after a stage that mixes something
-            else into `mu`.
+            moments, or the order of stages would compute something else than their names say: a
+            stage on the wrong side of the learning rate, two rates that would make it an ascent, a
+            bias correction after something else was mixed into `mu`, rates that are made twice, the
+            root of a second moment that is not made of squares.
     """
     takes, gives = _check_kinds(stages)
-    _check_bias(stages)
     sides = tuple(side for stage in stages for side in about(stage).sides)
-    _check_sides(sides)
+    check_order(stages, sides)
     extended = [optax.with_extra_args_support(stage) for stage in stages]
 
     def init(params: optax.Params) -> tuple[Any, ...]:
@@ -114,6 +115,8 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
         for stage, old in zip(extended, state, strict=True):
             if isinstance(updates, Moments):
                 moments = {"moments": updates}
+            if updates is not grads:
+                _refuse_raw(stage, extra_args)
             given = {**extra_args, **moments} if _takes_direction(stage) else extra_args
             try:
                 updates, new = stage.update(updates, old, params, **given)
@@ -126,8 +129,7 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
                     _tell_other_state(error, init, state, params)
                 raise
             states.append(new)
-        if params is None:
-            refuse_foreign(grads, updates)
+        refuse_foreign(grads, updates)
         return updates, tuple(_lagging_last(extended, states, grads))
 
     needed = dict.fromkeys(arg for stage in stages for arg in extra_args_of(stage))
@@ -136,6 +138,7 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
         parts=tuple(part for stage in stages for part in parts_of(stage)),
         extra_args=tuple(arg for arg in needed if arg != "moments"),
         sides=sides,
+        raw=tuple(arg for stage in stages for arg in about(stage).raw),
     ))  # fmt: skip
     if takes is None or gives is None:
         return optax.GradientTransformationExtraArgs(init, update)
@@ -176,54 +179,18 @@ def _example(extra_arg: str, params: Any) -> Any:
     return jnp.zeros([]) if extra_arg == "value" else params
 
 
+def _refuse_raw(stage: optax.GradientTransformation, extra_args: dict[str, Any]) -> None:
+    """Refuse a gradient as it comes beside one that earlier stages have changed."""
+    for name in about(stage).raw:
+        if extra_args.get(name) is not None:
+            raise ValueError(
+                f"{name}: {name_of(stage)} would compare it with a gradient that earlier stages "
+                f"have changed; put {name_of(stage)} first in the chain, or leave {name} out"
+            )
+
+
 def _takes_direction(stage: optax.GradientTransformation) -> bool:
     return isinstance(stage, Stage) and stage.takes == "direction"
-
-
-def _check_sides(sides: tuple[tuple[str, Side], ...]) -> None:
-    """Refuse stages on the wrong side of the learning rate, where there is one.
-
-    With several rates, a stage must be on the right side of at least one.
-    """
-    rates = [place for place, (_, side) in enumerate(sides) if side in ("at", "descent")]
-    if not rates:
-        return
-    turns = sum(side == "descent" for _, side in sides)
-    if turns and turns % 2 == 0:
-        raise ValueError(
-            f"{turns} learning rates each flip the sign, so the chain would ascend; give all but "
-            "one of them flip_sign=False"
-        )
-    for place, (name, side) in enumerate(sides):
-        if side == "before" and place > rates[-1]:
-            raise ValueError(
-                f"{name} stands after the learning rate, which must multiply its output; put it "
-                "before scale_by_learning_rate"
-            )
-        if side == "after" and place < rates[0]:
-            raise ValueError(
-                f"{name} stands before the learning rate, but acts on the update as it is applied; "
-                "put it after scale_by_learning_rate"
-            )
-
-
-def _check_bias(stages: tuple[optax.GradientTransformation, ...]) -> None:
-    """Refuse to correct `mu` after something was mixed into it, unless it was corrected before.
-
-    `mu_mass` is the mass of the average alone.
-    """
-    mixture, corrected = "", False
-    for stage in stages:
-        bias = about(stage).bias
-        if bias == "corrects":
-            if mixture:
-                raise ValueError(
-                    f"{name_of(stage)} stands after {mixture}, which mixes into mu what bias "
-                    f"correction does not apply to; put it before {mixture}"
-                )
-            corrected = True
-        elif bias == "mixes" and not corrected:
-            mixture = mixture or name_of(stage)
 
 
 def _check_kinds(

@@ -81,7 +81,9 @@ def decay_at(rate: DecayRate, steps_done: jax.Array | np.integer) -> Decay:
         ValueError: a schedule gives a Python number outside [0, 1).
     """
     given = at_step(rate, steps_done)
-    if callable(rate) and isinstance(given, float | int):  # an array in a trace cannot be read
+    read = given.value if isinstance(given, OneMinus) else given
+    # JAX's own arrays are not waited for at each step.
+    if callable(rate) and is_concrete(read) and not isinstance(read, jax.Array):
         check_decay("a schedule's decay rate", given)
     is_complement = isinstance(given, OneMinus)
     value = given.value if isinstance(given, OneMinus) else given

@@ -125,7 +125,11 @@ def like_gradients(name: str, value: Any, updates: Any) -> Any:
 
 
 def refuse_foreign(grads: Any, updates: Any) -> None:
-    """Refuse gradients that were broadcast to other shapes, where no parameters were given."""
+    """Refuse updates of another tree or shape than the gradients that they were made of."""
+    ours: Any = jax.tree.structure(updates)
+    theirs: Any = jax.tree.structure(grads)
+    if ours != theirs:
+        raise ValueError(f"the updates' tree is {ours}, the gradients' {theirs}: must be the same")
     for (path, g), u in zip(
         jax.tree_util.tree_leaves_with_path(grads), jax.tree.leaves(updates), strict=True
     ):

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 import jax
 import optax
 
-from adamlab.stages._about import About, Bias, Side, tell
+from adamlab.stages._about import About, Mark, Side, tell
 from adamlab.stages._moments import (
     FIELD_HINTS,
     Moments,
@@ -59,7 +59,8 @@ class Stage(optax.GradientTransformationExtraArgs):
         extra_args: tuple[str, ...] = (),
         lagging: tuple[str, ...] = (),
         label: str = "",
-        bias: Bias | None = None,
+        marks: tuple[Mark, ...] = (),
+        raw: tuple[str, ...] = (),
     ) -> Self:
         """A stage called `name` from its two pure functions. Its state keeps its dtypes.
 
@@ -77,8 +78,10 @@ class Stage(optax.GradientTransformationExtraArgs):
             lagging: the fields of the state whose old values it hands on: a chain makes XLA write
                 them after the states of later stages, for which it would otherwise keep a copy.
             label: what the stage was built with, for `parts_of`.
-            bias: its effect on the bias of `mu`, which a chain requires to be corrected before
-                anything is mixed in.
+            marks: what it does to the moments that a chain checks the order of: "mixes" where it
+                adds something to `mu`, whose bias must be corrected before.
+            raw: the extra arguments that are gradients too, but need not be given: a chain refuses
+                them where an earlier stage has changed the gradient that they go with.
 
         Raises:
             TypeError: the class is `Stage` itself.
@@ -137,7 +140,7 @@ class Stage(optax.GradientTransformationExtraArgs):
         checked.__qualname__ = name
         tell(checked, About(
             parts=(f"{name}({label})" if label else name,), extra_args=extra_args, lagging=lagging,
-            sides=((name, cls.side),) if cls.side else (), bias=bias,
+            sides=((name, cls.side),) if cls.side else (), marks=marks, raw=raw,
         ))  # fmt: skip
         return cls(checked_init, checked)
 
@@ -150,7 +153,7 @@ class Stage(optax.GradientTransformationExtraArgs):
         needs: tuple[str, ...] = (),
         extra_args: tuple[str, ...] = (),
         label: str = "",
-        bias: Bias | None = None,
+        marks: tuple[Mark, ...] = (),
     ) -> Self:
         """A stage without state, called `name`, from a pure function of what flows through it.
 
@@ -163,7 +166,7 @@ class Stage(optax.GradientTransformationExtraArgs):
 
         return cls.from_update(
             name, optax.init_empty_state, update,
-            needs=needs, extra_args=extra_args, label=label, bias=bias,
+            needs=needs, extra_args=extra_args, label=label, marks=marks,
         )  # fmt: skip
 
     @classmethod

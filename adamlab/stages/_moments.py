@@ -90,6 +90,12 @@ def require_fields(name: str, moments: Moments, needs: tuple[str, ...]) -> None:
             raise ValueError(f"{name} needs {FIELD_HINTS[field]}")
 
 
+def refuse_biased(name: str, *masses: Any) -> None:
+    """Refuse an average that is still to be divided by a mass."""
+    if any(mass is not None for mass in masses):
+        raise ValueError(f"{name} needs corrected moments; put correct_bias() before it")
+
+
 def check_change(name: str, before: Moments, after: Moments) -> None:
     """Refuse moments of other shapes, and a `nu` that changed after rates were made from it.
 

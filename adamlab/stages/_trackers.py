@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adamlab._checks import check_number
+from adamlab.stages._about import Mark
 from adamlab.stages._average import Step, fold, step_at
 from adamlab.stages._decay_rate import DecayRate, check_decay
 from adamlab.stages._forms import pack, unpack
@@ -45,6 +46,11 @@ class NuTracker:
         if rule.rate is not None:
             check_decay("b2", rule.rate)
         self.rule = rule
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """What the stage that gathers it tells a chain."""
+        return ("tracks nu",) if self.rule.squared else ("tracks nu", "no squares")
 
     def start(self, params: Any) -> Any:
         """The state at the start."""

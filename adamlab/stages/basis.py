@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from adamlab._checks import check_count
-from adamlab.stages._about import extra_args_of, parts_of
+from adamlab.stages._about import about, extra_args_of, parts_of, tell
 from adamlab.stages._chain import chain
 from adamlab.stages._decay_rate import DecayRate, check_decay, decay_at
 from adamlab.stages._forms import is_like, like_gradients, pack, unpack
@@ -107,6 +107,9 @@ def in_basis(
                 "in_basis: what is kept in 8 bits cannot be turned; put store_state around it, "
                 "store_state(in_basis(...), mu=EightBit())"
             )
+        inside = jax.tree.leaves(kept, is_leaf=lambda x: isinstance(x, InBasisState))
+        if any(isinstance(node, InBasisState) for node in inside):
+            raise ValueError("in_basis: one of its stages is an in_basis itself; use one of them")
         kept = _turn_state(kept, lambda tree: tree, params)  # a look at the names alone
         count = jnp.zeros([], jnp.int32)
         return InBasisState(count, kept, pack(factors, params), pack(basis, params))
@@ -159,9 +162,11 @@ def in_basis(
         basis, kept = jax.lax.switch(due, branches, factors, basis, kept, updates)
         return direction, InBasisState(count, kept, pack(factors, updates), pack(basis, updates))
 
-    return GradientToDirection.from_update(
+    stage = GradientToDirection.from_update(
         "in_basis", init, _automatic(update), label=" · ".join(parts_of(inner))
     )
+    tell(stage.update, about(stage)._replace(sides=about(inner).sides, raw=about(inner).raw))
+    return stage
 
 
 def _automatic(update: Callable[..., tuple[Any, Any]]) -> Callable[..., tuple[Any, Any]]:

@@ -28,7 +28,7 @@ def correct_bias() -> MomentsToMoments:
         nu = _divided(moments.nu, moments.nu_mass)
         return moments._replace(mu=mu, nu=nu, mu_mass=None, nu_mass=None)
 
-    return MomentsToMoments.from_function("correct_bias", correct, bias="corrects")
+    return MomentsToMoments.from_function("correct_bias", correct, marks=("corrects",))
 
 
 def _divided(average: Any, mass: Any) -> Any:
@@ -115,7 +115,7 @@ def cross_correct(eps: float = 1e-8) -> MomentsToMoments:
         )
 
     return MomentsToMoments.from_function(
-        "cross_correct", correct, needs=("mu", "nu", "mu_mass", "nu_mass"), bias="corrects"
+        "cross_correct", correct, needs=("mu", "nu", "mu_mass", "nu_mass"), marks=("corrects",)
     )
 
 

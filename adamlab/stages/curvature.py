@@ -76,5 +76,10 @@ def track_curvature(
         return moments.with_nu(nu, mass), new
 
     return MomentsToMoments.from_update(
-        "track_curvature", init, update, label=label_of(rule, "squares"), extra_args=(of,)
+        "track_curvature",
+        init,
+        update,
+        label=label_of(rule, "squares"),
+        extra_args=(of,),
+        marks=second.marks,
     )

@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from adamlab._checks import check_number, is_constant
-from adamlab.stages._moments import Moments
+from adamlab.stages._about import Mark
+from adamlab.stages._moments import Moments, refuse_biased
 from adamlab.stages.norms import rms
 from adamlab.stages.numerics import at_step, cbrt, sqrt
 
@@ -25,6 +26,13 @@ class Denominator(NamedTuple):
 
     name: str
     of: Callable[[Moments], Any]
+    rooted: bool = True
+    """Whether it is a root of `nu`, which must then be made of squares."""
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """What the stage that uses it tells a chain."""
+        return ("takes root",) if self.rooted else ()
 
 
 def denominator_of(eps: Any, eps_root: Any) -> Denominator:
@@ -69,6 +77,7 @@ def epsilon_hat(eps: Any = 1e-7, eps_root: Any = 0.0) -> Denominator:
     check_number("eps_root", eps_root, low=0)
 
     def of(moments: Moments) -> Any:
+        refuse_biased("epsilon_hat", moments.nu_mass)
         now = at_step(eps, moments.steps_done)
         if moments.nu_gathered is not None:
             now = now / jnp.sqrt(moments.nu_gathered)
@@ -118,13 +127,13 @@ def unrooted(eps: Any = 0.0, *, floor: Any = None, gamma: Any = 1.0) -> Denomina
     for name, value in (("eps", eps), ("gamma", gamma)):
         check_number(name, value, low=0)
     if floor is None:
-        return _of_nu("unrooted", lambda v, eps, gamma: gamma * v + eps, eps, gamma)
+        return _of_nu("unrooted", lambda v, eps, gamma: gamma * v + eps, eps, gamma, rooted=False)
     check_number("floor", floor, low=0)
 
     def size(v: jax.Array, eps: Any, floor: Any, gamma: Any) -> jax.Array:
         return jnp.maximum(gamma * v, floor) + eps
 
-    return _of_nu("unrooted", size, eps, floor, gamma)
+    return _of_nu("unrooted", size, eps, floor, gamma, rooted=False)
 
 
 def cube_root(eps: Any = 1e-6) -> Denominator:
@@ -160,8 +169,10 @@ def _root(v: jax.Array, eps: Any, eps_root: Any) -> jax.Array:
     return sqrt(v + eps_root) + eps
 
 
-def _of_nu(name: str, size: Callable[..., jax.Array], *values: Any) -> Denominator:
-    return Denominator(name, lambda moments: _each(moments, size, *values))
+def _of_nu(
+    name: str, size: Callable[..., jax.Array], *values: Any, rooted: bool = True
+) -> Denominator:
+    return Denominator(name, lambda moments: _each(moments, size, *values), rooted)
 
 
 def _each(moments: Moments, size: Callable[..., jax.Array], *values: Any) -> Any:

@@ -40,7 +40,11 @@ def precondition(eps: Any = 1e-8, eps_root: Any = 0.0) -> MomentsToDirection:
         return jax.tree.map(over, moments.grad, numerator(moments), denominator.of(moments))
 
     return MomentsToDirection.from_function(
-        "precondition", divide, needs=("nu",), label=label_of(denominator, "root")
+        "precondition",
+        divide,
+        needs=("nu",),
+        label=label_of(denominator, "root"),
+        marks=denominator.marks,
     )
 
 
@@ -61,7 +65,9 @@ def precondition_atan2(a: Any = 1.27, b: Any = 1.0) -> MomentsToDirection:
             moments.grad, numerator(moments), moments.nu,
         )  # fmt: skip
 
-    return MomentsToDirection.from_function("precondition_atan2", angle, needs=("nu",))
+    return MomentsToDirection.from_function(
+        "precondition_atan2", angle, needs=("nu",), marks=("takes root",)
+    )
 
 
 def sign() -> MomentsToDirection:

@@ -13,6 +13,7 @@ from adamlab.stages._decay_rate import ConstantDecay, DecayRate, check_decay, co
 from adamlab.stages._forms import gradient_like
 from adamlab.stages._kinds import MomentsToMoments
 from adamlab.stages._moments import Moments
+from adamlab.stages._trackers import refuse_second
 from adamlab.stages.norms import norm
 from adamlab.stages.numerics import real_dtype, tame, tree_mean, widen
 
@@ -73,7 +74,9 @@ def add_difference(b2: DecayRate = 0.92, gain: Any = None) -> MomentsToMoments:
         new = AddDifferenceState(moments.grad, difference, now.log_decay)
         return moments._replace(mu=mu, grad=grad), new
 
-    return MomentsToMoments.from_update("add_difference", init, update, needs=("mu",), bias="mixes")
+    return MomentsToMoments.from_update(
+        "add_difference", init, update, needs=("mu",), marks=("mixes",)
+    )
 
 
 class TrackMuByVarianceState(NamedTuple):
@@ -91,7 +94,8 @@ def track_mu_by_variance(b0: Any = 0.1, eps: Any = 1e-3) -> MomentsToMoments:
     gradients are averaged longer. Goes after `correct_bias`; `mu_mass` is then a tree.
 
     Raises:
-        ValueError: `b0` is not a finite number > 0, or `eps` is outside (0, 1].
+        ValueError: `b0` is not a finite number > 0, `eps` is outside (0, 1], or there is a first
+            moment already.
     """
     check_number("b0", b0, low=0, open_low=True, scheduled=False)
     check_number("eps", eps, low=0, high=1, open_low=True, scheduled=False)
@@ -103,6 +107,7 @@ def track_mu_by_variance(b0: Any = 0.1, eps: Any = 1e-3) -> MomentsToMoments:
     def update(
         moments: Moments, state: TrackMuByVarianceState, **_: Any
     ) -> tuple[Moments, TrackMuByVarianceState]:
+        refuse_second("track_mu_by_variance", "first", "b1", moments.mu)
         mean = jnp.maximum(tree_mean(moments.nu), eps)
         weight = jax.tree.map(lambda v: jnp.clip(b0 * v / mean.astype(v.dtype), eps, 1), moments.nu)
         mu = jax.tree.map(
@@ -115,7 +120,9 @@ def track_mu_by_variance(b0: Any = 0.1, eps: Any = 1e-3) -> MomentsToMoments:
         mass = jax.tree.map(lambda x: -jnp.expm1(x), log)
         return moments.with_mu(mu, mass), TrackMuByVarianceState(mu, log)
 
-    return MomentsToMoments.from_update("track_mu_by_variance", init, update, needs=("nu",))
+    return MomentsToMoments.from_update(
+        "track_mu_by_variance", init, update, needs=("nu",), marks=("tracks mu",)
+    )
 
 
 class LengthenShortState(NamedTuple):

@@ -113,7 +113,7 @@ def add_gradient_difference(gain: Any, max_norm: float | None = 1.0) -> Gradient
         return jax.tree.map(leaf, updates, old), AddGradientDifferenceState(updates)
 
     return GradientToGradient.from_update(
-        "add_gradient_difference", init, update, lagging=("previous",)
+        "add_gradient_difference", init, update, lagging=("previous",), raw=("previous_grad",)
     )
 
 

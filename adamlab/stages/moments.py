@@ -92,7 +92,12 @@ def track_moments(
     label = label_of(None if second is None else second.rule, "squares")
     lagging = ("nu",) if second is not None and second.rule.previous else ()
     return GradientToMoments.from_update(
-        "track_moments", init, update, lagging=lagging, label=label
+        "track_moments",
+        init,
+        update,
+        lagging=lagging,
+        label=label,
+        marks=() if second is None else second.marks,
     )
 
 
@@ -131,7 +136,7 @@ def track_mu(b1: DecayRate = 0.9) -> MomentsToMoments:
         moments, log = first.step(moments, state.mu, state.mu_log_decay)
         return moments, TrackMuState(moments.mu, log)
 
-    return MomentsToMoments.from_update("track_mu", init, update)
+    return MomentsToMoments.from_update("track_mu", init, update, marks=("tracks mu",))
 
 
 class TrackNuState(NamedTuple):
@@ -166,5 +171,5 @@ def track_nu(b2: DecayRate | SecondMoment = 0.999) -> MomentsToMoments:
         return moments, TrackNuState(nu, log)
 
     return MomentsToMoments.from_update(
-        "track_nu", init, update, label=label_of(second.rule, "squares")
+        "track_nu", init, update, label=label_of(second.rule, "squares"), marks=second.marks
     )

@@ -20,6 +20,7 @@ from adamlab.stages._decay_rate import (
 from adamlab.stages._forms import gradient_like
 from adamlab.stages._kinds import MomentsToMoments
 from adamlab.stages._moments import Moments
+from adamlab.stages._trackers import refuse_second
 from adamlab.stages.numerics import at_step, tame, widen
 from adamlab.stages.second_moment import square
 
@@ -46,7 +47,7 @@ def change_mu(name: str, function: Callable[[jax.Array, jax.Array], jax.Array]) 
     def change(moments: Moments) -> Moments:
         return moments._replace(mu=jax.tree.map(each, moments.mu, moments.grad))
 
-    return MomentsToMoments.from_function(name, change, needs=("mu",), bias="mixes")
+    return MomentsToMoments.from_function(name, change, needs=("mu",), marks=("mixes",))
 
 
 class NesterovState(NamedTuple):
@@ -84,7 +85,7 @@ def nesterov(momentum: DecayRate) -> MomentsToMoments:
         return moments._replace(mu=mu, mu_mass=None), NesterovState(now.log_decay)
 
     return MomentsToMoments.from_update(
-        "nesterov", init, update, needs=("mu", "mu_mass"), bias="corrects"
+        "nesterov", init, update, needs=("mu", "mu_mass"), marks=("corrects",)
     )
 
 
@@ -120,7 +121,7 @@ def mix_gradient(
         )
         return moments._replace(mu=mu, nu=nu)
 
-    return MomentsToMoments.from_function("mix_gradient", both, needs=("mu",), bias="mixes")
+    return MomentsToMoments.from_function("mix_gradient", both, needs=("mu",), marks=("mixes",))
 
 
 class MixSlowAverageState(NamedTuple):
@@ -155,7 +156,7 @@ def mix_slow_average(b3: DecayRate = 0.9999, alpha: Any = 5.0) -> MomentsToMomen
         return moments._replace(mu=mu), MixSlowAverageState(slow)
 
     return MomentsToMoments.from_update(
-        "mix_slow_average", init, update, needs=("mu",), bias="mixes"
+        "mix_slow_average", init, update, needs=("mu",), marks=("mixes",)
     )
 
 
@@ -173,7 +174,7 @@ def positive_negative_momentum(b1: ConstantDecay = 0.9, b3: float = 1.0) -> Mome
     al. 2021, AdaPNM, algorithm 3). Takes the place of `track_mu`.
 
     Raises:
-        ValueError: b1 is outside [0, 1), or b3 is negative.
+        ValueError: b1 is outside [0, 1), b3 is negative, or there is a first moment already.
     """
     check_constant_decay("b1", b1)
     check_number("b3", b3, low=0, scheduled=False)
@@ -186,6 +187,7 @@ def positive_negative_momentum(b1: ConstantDecay = 0.9, b3: float = 1.0) -> Mome
     def update(
         moments: Moments, state: PositiveNegativeState, **_: Any
     ) -> tuple[Moments, PositiveNegativeState]:
+        refuse_second("positive_negative_momentum", "first", "b1", moments.mu)
         now = step_at(b1, None, moments.steps_done)
         new = fold(
             state.mu_previous, jax.tree.map(tame, moments.grad), now.weight * (2 - now.weight)
@@ -197,7 +199,9 @@ def positive_negative_momentum(b1: ConstantDecay = 0.9, b3: float = 1.0) -> Mome
         )  # fmt: skip
         return moments.with_mu(mu, now.mass), PositiveNegativeState(new, state.mu)
 
-    return MomentsToMoments.from_update("positive_negative_momentum", init, update)
+    return MomentsToMoments.from_update(
+        "positive_negative_momentum", init, update, marks=("tracks mu",)
+    )
 
 
 class FrictionState(NamedTuple):

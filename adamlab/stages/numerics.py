@@ -182,6 +182,8 @@ def cast_within(x: jax.Array, dtype: Any) -> jax.Array:
         return x
     if not (jnp.issubdtype(x.dtype, jnp.inexact) and jnp.issubdtype(dtype, jnp.inexact)):
         raise TypeError(f"dtype {dtype} became {x.dtype}")
+    if jnp.iscomplexobj(x) and not jnp.issubdtype(dtype, jnp.complexfloating):
+        raise TypeError(f"dtype {dtype} became {x.dtype}")
     limits = jnp.finfo(dtype)
     if limits.maxexp < jnp.finfo(x.dtype).maxexp:
         x = _clip_parts(widen(x), float(limits.max))  # bfloat16 does not hold float16's largest

@@ -23,7 +23,7 @@ from adamlab.stages._decay_rate import (
 )
 from adamlab.stages._forms import zeros_like_field
 from adamlab.stages._kinds import MomentsToDirection, MomentsToMoments
-from adamlab.stages._moments import Moments
+from adamlab.stages._moments import Moments, refuse_biased
 from adamlab.stages.denominator import denominator_of
 from adamlab.stages.direction import numerator
 from adamlab.stages.norms import tree_norm
@@ -41,7 +41,11 @@ def to_rate(eps: Any = 1e-8, eps_root: Any = 0.0) -> MomentsToMoments:
         return moments._replace(rate=jax.tree.map(_inverse, denominator.of(moments)))
 
     return MomentsToMoments.from_function(
-        "to_rate", rate, needs=("nu",), label=label_of(denominator, "root")
+        "to_rate",
+        rate,
+        needs=("nu",),
+        label=label_of(denominator, "root"),
+        marks=("makes rates", *denominator.marks),
     )
 
 
@@ -52,11 +56,12 @@ def to_variance_rate(b: ConstantDecay = 0.9) -> MomentsToMoments:
     moments averaged with the same `b` and corrected (Balles & Hennig 2018, M-SVAG, algorithm 2).
 
     Raises:
-        ValueError: b is outside [0, 1).
+        ValueError: b is outside [0, 1), or a moment is not corrected.
     """
     check_constant_decay("b", b)
 
     def rate(moments: Moments) -> Moments:
+        refuse_biased("to_variance_rate", moments.mu_mass, moments.nu_mass)
         mass = moments.mu_gathered
         weight = decay_at(b, moments.count).complement
         rho = jnp.minimum((2 - mass) / mass * (weight / (2 - weight)), 0.9999)
@@ -72,7 +77,9 @@ def to_variance_rate(b: ConstantDecay = 0.9) -> MomentsToMoments:
         return moments._replace(rate=jax.tree.map(leaf, moments.mu, moments.nu))
 
     needs = ("mu", "nu", "mu_gathered")
-    return MomentsToMoments.from_function("to_variance_rate", rate, needs=needs)
+    return MomentsToMoments.from_function(
+        "to_variance_rate", rate, needs=needs, marks=("makes rates", "takes root")
+    )
 
 
 def rectify_rate(b2: DecayRate, threshold: float = 5.0) -> MomentsToMoments:
@@ -109,7 +116,9 @@ def rectify_rate(b2: DecayRate, threshold: float = 5.0) -> MomentsToMoments:
         rate = jax.tree.map(lambda r: jnp.where(known, factor.astype(r.dtype) * r, 1), moments.rate)
         return moments._replace(rate=rate)
 
-    return MomentsToMoments.from_function("rectify_rate", rectify, needs=("rate", "nu_gathered"))
+    return MomentsToMoments.from_function(
+        "rectify_rate", rectify, needs=("rate", "nu_gathered"), marks=("replaces rates",)
+    )
 
 
 def _constant(decay: Any) -> Any:
@@ -138,7 +147,10 @@ def scale_rate(learning_rate: Any) -> MomentsToMoments:
         rate = jax.tree.map(lambda r: factor.astype(r.dtype) * r, moments.rate)
         return moments._replace(rate=rate, mu_mass=None, nu_mass=None)
 
-    return MomentsToMoments.from_function("scale_rate", scale, needs=("rate", "mu_mass", "nu_mass"))
+    return MomentsToMoments.from_function(
+        "scale_rate", scale, needs=("rate", "mu_mass", "nu_mass"),
+        marks=("corrects", "scales rates"),
+    )  # fmt: skip
 
 
 def bound_rate(final_rate: Any = 0.1, gamma: Any = 1e-3) -> MomentsToMoments:
@@ -216,7 +228,9 @@ def normalize_rate() -> MomentsToMoments:
         rate = jax.tree.map(lambda r: r / safe.astype(r.dtype), moments.rate)
         return moments._replace(rate=rate)
 
-    return MomentsToMoments.from_function("normalize_rate", normalize, needs=("rate",))
+    return MomentsToMoments.from_function(
+        "normalize_rate", normalize, needs=("rate",), marks=("replaces rates",)
+    )
 
 
 def apply_rate() -> MomentsToDirection:

@@ -48,6 +48,8 @@ class SecondMoment(NamedTuple):
     """Whether it reads the previous step's first moment."""
     signed: bool = False
     """Whether the state may be negative, for which 8-bit storage then needs codes."""
+    squared: bool = True
+    """Whether `nu` is made of squares, so that its root is a gradient's size."""
 
 
 def second_moment_of(b2: DecayRate | SecondMoment) -> SecondMoment:
@@ -144,7 +146,7 @@ def largest(b2: DecayRate, eps: float = 0.0) -> SecondMoment:
         new = jnp.maximum((1 - weight) * nu, size + jnp.asarray(eps, nu.dtype))
         return new, new
 
-    return SecondMoment("largest", b2, start_at(0.0), fold, biased=False)
+    return SecondMoment("largest", b2, start_at(0.0), fold, biased=False, squared=False)
 
 
 def sums(initial: float = 0.0) -> SecondMoment:
@@ -215,7 +217,7 @@ def means(b2: DecayRate) -> SecondMoment:
         new = lerp(nu, jnp.real(seen.grad), weight)
         return new, new
 
-    return SecondMoment("means", b2, start_at(0.0), fold, signed=True)
+    return SecondMoment("means", b2, start_at(0.0), fold, signed=True, squared=False)
 
 
 def square(x: jax.Array) -> jax.Array:

@@ -134,6 +134,8 @@ def _check_field(name: str, storage: Any, state: Any) -> None:
             for key in path if isinstance(key, jax.tree_util.GetAttrKey)
         }  # fmt: skip
         raise ValueError(f"{name}: the state has no such field; {nearest(name, known)}")
+    if not jax.tree.leaves(fields):
+        raise ValueError(f"{name}: it is None or empty in the state: there is nothing to store")
     for x in jax.tree.leaves(fields):
         if not _is_floating(x):
             raise ValueError(f"{name}: in the state it is {x.dtype}: must be floating")

@@ -14,7 +14,7 @@ import optax
 from adamlab._checks import check_number
 from adamlab.stages._about import name_of
 from adamlab.stages._kinds import DirectionAfterRate, DirectionBeforeRate, DirectionToDirection
-from adamlab.stages._moments import Moments
+from adamlab.stages._moments import Moments, refuse_biased
 from adamlab.stages.norms import rms
 from adamlab.stages.numerics import at_step, cast_within, checked_schedule, sqrt, tree_mean, widen
 
@@ -56,7 +56,7 @@ def _where(mask: Mask, stage: StageT) -> StageT:
         _check_flags(mask)
 
     def chosen(params: Any) -> Any:
-        """The mask, which Optax asks for at each step."""
+        """The mask as a tree."""
         flags = mask
         if callable(mask):
             flags = mask(params)
@@ -69,7 +69,13 @@ def _where(mask: Mask, stage: StageT) -> StageT:
             ) from error
         return flags
 
-    return type(stage).from_optax(name_of(stage), optax.masked(stage, chosen))
+    def update(updates: Any, old: Any, params: Any, **extra_args: Any) -> tuple[Any, Any]:
+        # Optax would ask a function for the mask of the updates.
+        masked = optax.masked(stage, chosen(params))
+        return masked.update(updates, old, params, **extra_args)
+
+    init = optax.masked(stage, chosen).init
+    return type(stage).from_update(name_of(stage), init, update, needs=("params",))
 
 
 def _check_flags(mask: Any) -> None:
@@ -156,6 +162,7 @@ def add_stable_decay(weight_decay: Any, eps: Any = 1e-8) -> DirectionBeforeRate:
     check_number("eps", eps, low=0)
 
     def decay(updates: Any, params: Any, moments: Moments) -> Any:
+        refuse_biased("add_stable_decay", moments.nu_mass)
         size = sqrt(tree_mean(moments.nu)) + at_step(eps, moments.steps_done)
         share = weight_decay / jnp.where(size == 0, 1, size)
         return jax.tree.map(partial(_add, share), updates, params)

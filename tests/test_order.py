@@ -1,0 +1,249 @@
+"""Orders of stages that would compute something else than their names say: each is a sentence."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import adamlab as al
+from adamlab import optimizers, stages
+from adamlab.stages import DirectionToDirection, MomentsToMoments
+
+pytestmark = pytest.mark.rounding
+
+PARAMS = {"w": jnp.ones((3, 2)), "b": jnp.array([1.0, -2.0])}
+GRADS = {"w": jnp.full((3, 2), 0.5), "b": jnp.array([1.0, -2.0])}
+ZEROS = jax.tree.map(jnp.zeros_like, GRADS)
+RATE = al.scale_by_learning_rate(1.0)
+UNSIGNED = al.scale_by_learning_rate(1e-3, flip_sign=False)
+DECAY = al.add_decayed_weights(0.1)
+
+
+def step(tx, grads=GRADS, params=PARAMS, **extra):
+    return tx.update(grads, tx.init(PARAMS), params, **extra)[0]
+
+
+def rates(*stages_of_rates):
+    return al.chain(
+        al.track_moments(), *stages_of_rates, stages.apply_rate(), al.scale_by_learning_rate(1.0)
+    )
+
+
+WRONG_SIDE = "add_decayed_weights stands after the learning rate"
+REFUSED = {
+    "decay after a rate in a basis": (
+        lambda: al.chain(stages.in_basis(al.adam(1e-3)), DECAY), WRONG_SIDE,
+    ),
+    "decay after a rate over groups": (
+        lambda: al.chain(optimizers.group_small_leaves(al.adam(1e-3)), DECAY), WRONG_SIDE,
+    ),
+    "decay after an injected rate": (
+        lambda: al.chain(optimizers.inject_hyperparams(al.adam)(1e-3), DECAY), WRONG_SIDE,
+    ),
+    "a second rate after an injected one": (
+        lambda: al.chain(optimizers.inject_hyperparams(al.adam)(1e-3), RATE), "would ascend",
+    ),
+    "decay after the rate that flips the sign": (
+        lambda: al.chain(al.adam(1e-3), DECAY, UNSIGNED), WRONG_SIDE,
+    ),
+    "decay of the update before the rate that flips the sign": (
+        lambda: al.chain(UNSIGNED, al.add_independent_decay(0.1), RATE),
+        "add_independent_decay stands before the learning rate",
+    ),
+    "an argument hidden in groups": (
+        lambda: stages.in_basis(optimizers.group_small_leaves(optimizers.sophia(1e-3))),
+        "needs hessian_diag, which cannot be turned into a basis",
+    ),
+    "a basis in a basis": (
+        lambda: stages.in_basis(stages.in_basis(al.scale_by_adam())).init(PARAMS),
+        "is an in_basis itself",
+    ),
+    "a rate replaced": (
+        lambda: rates(stages.to_rate(), stages.scale_rate(1e-3), stages.rectify_rate(0.999)),
+        "rectify_rate stands after scale_rate, whose learning rate it would replace",
+    ),
+    "a rate normalized away": (
+        lambda: rates(stages.to_rate(), stages.scale_rate(1e-3), stages.normalize_rate()),
+        "normalize_rate stands after scale_rate",
+    ),
+    "rates made twice": (
+        lambda: rates(stages.to_rate(), stages.scale_rate(1e-3), stages.to_variance_rate()),
+        "to_variance_rate would replace the rates of to_rate",
+    ),
+    "the root of magnitudes": (
+        lambda: al.chain(al.track_moments(0.9, stages.largest(0.999)), al.precondition()),
+        "precondition takes the root of the second moment, but that of track_moments(largest) is",
+    ),
+    "the root of means": (
+        lambda: al.chain(
+            al.track_moments(0.9, None), stages.track_curvature(stages.means(0.99)),
+            stages.to_rate(), stages.apply_rate(),
+        ),
+        "to_rate takes the root of the second moment, but that of track_curvature(means) is",
+    ),
+    "the angle with magnitudes": (
+        lambda: al.chain(
+            al.track_moments(0.9, stages.largest(0.999)), stages.precondition_atan2()
+        ),
+        "precondition_atan2 takes the root",
+    ),
+    "a mixture corrected by the rate": (
+        lambda: rates(stages.mix_slow_average(), stages.to_rate(), stages.scale_rate(1e-3)),
+        "scale_rate stands after mix_slow_average",
+    ),
+    "a mixture into a moment that is tracked after the correction": (
+        lambda: al.chain(
+            al.track_moments(None, 0.999), al.correct_bias(), stages.track_mu(0.9),
+            stages.mix_slow_average(), al.correct_bias(), al.precondition(),
+        ),
+        "correct_bias stands after mix_slow_average",
+    ),
+    "an average overwritten": (
+        lambda: step(al.chain(
+            al.track_moments(), stages.positive_negative_momentum(), al.precondition()
+        )),
+        "positive_negative_momentum finds the first moment tracked already",
+    ),
+    "an average overwritten by variance": (
+        lambda: step(al.chain(
+            al.track_moments(), stages.track_mu_by_variance(), al.precondition()
+        )),
+        "track_mu_by_variance finds the first moment tracked already",
+    ),
+    "epsilon hat without a correction": (
+        lambda: step(al.chain(al.track_moments(), al.precondition(stages.epsilon_hat(0.1)))),
+        "epsilon_hat needs corrected moments; put correct_bias() before it",
+    ),
+    "stable decay of uncorrected moments": (
+        lambda: step(al.chain(
+            al.track_moments(), al.precondition(), stages.add_stable_decay(0.01), RATE
+        )),
+        "add_stable_decay needs corrected moments",
+    ),
+    "the variance of uncorrected moments": (
+        lambda: step(al.chain(
+            al.track_moments(0.9, 0.9), stages.to_variance_rate(), stages.apply_rate()
+        )),
+        "to_variance_rate needs corrected moments",
+    ),
+    "a raw gradient beside a clipped one": (
+        lambda: step(
+            al.chain(al.clip_by_global_norm(1.0), optimizers.mars(1e-2)), previous_grad=GRADS
+        ),
+        "previous_grad: ",
+    ),
+    "an update without a leaf": (
+        lambda: step(al.chain(
+            DirectionToDirection.from_function("mine", lambda u: {"w": u["w"]}), RATE
+        )),
+        "the updates' tree is",
+    ),
+    "an update of another shape": (
+        lambda: step(al.chain(
+            DirectionToDirection.from_function("mine", lambda u: jax.tree.map(jnp.sum, u)), RATE
+        )),
+        "the update made of it ()",
+    ),
+    "a complex gradient without parameters": (
+        lambda: step(
+            al.adam(1e-3), jax.tree.map(lambda g: g.astype(jnp.complex64), GRADS), None
+        ),
+        "dtype float32 became complex64",
+    ),
+    "nothing to store": (
+        lambda: stages.store_state(optimizers.laprop(1e-3), mu=jnp.bfloat16).init(PARAMS),
+        "mu: it is None or empty in the state",
+    ),
+    "an unsigned rate": (lambda: al.adam(jnp.uint8(1)), "learning_rate=Array(1, dtype=uint8)"),
+    "a truth for a number": (lambda: al.adam(np.bool_(True)), "learning_rate=np.True_: must be"),
+    "a complex number": (lambda: al.adam(np.complex64(1)), "must be a finite number >= 0"),
+    "a complement out of range from a schedule": (
+        lambda: step(al.adam(1e-3, b2=lambda _: al.OneMinus(-0.5))),
+        "a schedule's decay rate=OneMinus: 1-a schedule's decay rate=-0.5",
+    ),
+    "a NumPy number out of range from a schedule": (
+        lambda: step(al.adam(1e-3, b2=lambda _: np.float32(1.5))),
+        "a schedule's decay rate=1.5",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_wrong_order_is_a_sentence(name):
+    build, message = REFUSED[name]
+    with pytest.raises((ValueError, TypeError)) as caught:
+        build()
+    assert message in str(caught.value)
+
+
+ACCEPTED = {
+    "a rate in a basis after decay": lambda: al.chain(
+        stages.in_basis(al.scale_by_adam()), DECAY, RATE
+    ),
+    "an injected direction": lambda: al.chain(
+        optimizers.inject_hyperparams(al.scale_by_adam)(), DECAY, RATE
+    ),
+    "magnitudes without a root": lambda: al.chain(
+        al.track_moments(0.9, stages.largest(0.999)), al.precondition(stages.unrooted(1e-8))
+    ),
+    "squares again": lambda: al.chain(
+        al.track_moments(0.9, None), stages.track_nu(0.999), al.precondition()
+    ),
+    "a rate rectified and then scaled": lambda: rates(
+        stages.to_rate(), stages.rectify_rate(0.999), stages.scale_rate(1e-3)
+    ),
+    "a mixture after each correction": lambda: al.chain(
+        al.track_moments(), al.correct_bias(), stages.mix_slow_average(), al.precondition()
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_a_right_order_is_not_refused(name):
+    step(ACCEPTED[name]())
+
+
+def test_a_raw_gradient_may_be_left_out_after_a_change():
+    """MARS then takes the previous step's gradient, changed as this one is."""
+    step(al.chain(al.clip_by_global_norm(1.0), optimizers.mars(1e-2)))
+    step(optimizers.mars(1e-2), previous_grad=GRADS)
+
+
+def test_wrappers_say_what_they_wrap():
+    grouped = optimizers.group_small_leaves(optimizers.sophia(1e-3))
+    assert stages.parts_of(grouped)[0].startswith("group_small_leaves(track_moments")
+    injected = optimizers.inject_hyperparams(al.adam)(1e-3)
+    assert stages.parts_of(injected) == stages.parts_of(al.adam(1e-3))
+
+
+def test_a_function_for_a_mask_is_given_the_parameters():
+    def large(params):
+        return jax.tree.map(lambda p: bool((abs(p) > 0.5).all()), params)
+
+    tx = al.chain(al.add_decayed_weights(0.5, mask=large), al.scale_by_learning_rate(1.0))
+    params = {"w": PARAMS["w"], "b": jnp.zeros(2)}
+    updates, _ = tx.update(ZEROS, tx.init(params), params)
+    np.testing.assert_array_equal(updates["w"], -0.5 * params["w"])
+    np.testing.assert_array_equal(updates["b"], params["b"])
+
+
+def test_an_injected_decay_rate_out_of_range_is_named():
+    tx = optimizers.inject_hyperparams(al.adam)(1e-3)
+    state = tx.init(PARAMS)
+    state.hyperparams["b2"] = jnp.float32(1.5)
+    with pytest.raises(ValueError, match=r"b2=1\.5"):
+        tx.update(GRADS, state, PARAMS)
+
+
+def test_a_stage_of_ones_own_may_be_marked_as_a_mixture():
+    mine = MomentsToMoments.from_function("mine", lambda m: m, marks=("mixes",))
+    with pytest.raises(ValueError, match="correct_bias stands after mine"):
+        al.chain(al.track_moments(), mine, al.correct_bias(), al.precondition())
+
+
+def test_optax_wrappers_still_take_the_stages():
+    tx = optax.chain(optax.masked(al.adam(1e-3), {"w": True, "b": False}), optax.scale(1.0))
+    assert (step(tx)["b"] == GRADS["b"]).all()
