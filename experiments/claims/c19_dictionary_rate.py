@@ -65,7 +65,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     """What a separate rate gains over one for all: at the best rates, and at the claim's."""
     kinds: dict[str, book.Kind] = {}
     numbers: dict[str, float | Interval] = {}
-    remark = ""
+    saved = []
     for measure in MEASURES:
         losses = book.decades(dataset[measure])
         same = losses.where(losses["dictionary_rate"] == losses["rest_rate"], np.inf)
@@ -73,7 +73,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         tuned = losses.sel(there, method="nearest", drop=True) - book.best_for_others(same)
         raised = book.over_seeds(tuned)
         numbers[f"decades of {measure} saved by the best single rate beside {RATE:g}"] = raised
-        remark += f"the best single rate saves {raised.value:.2f} decades of {measure}. "
+        saved.append(f"{raised.value:.2f} decades of {measure}")
         for name, gain in gains(dataset[measure]).items():
             interval = book.over_seeds(gain)
             numbers[f"decades of {measure} saved {name}"] = interval
@@ -82,7 +82,8 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         best = middle.isel({str(d): i for d, i in middle.argmin(...).items()})
         for rate in middle.dims:
             numbers[f"best {rate} by {measure}"] = float(best[rate])
-    return book.Verdict(kinds, numbers, f"Beside {RATE:g} for all parts: {remark.strip()}")
+    remark = f"Beside {RATE:g} for all parts the best single rate saves {' and '.join(saved)}."
+    return book.Verdict(kinds, numbers, remark)
 
 
 def draw(dataset: xr.Dataset) -> Figure:
