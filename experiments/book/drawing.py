@@ -26,6 +26,8 @@ def panels(columns: int = 1, rows: int = 1) -> tuple[Figure, list[Any]]:
 def draw_lines(ax: Any, array: xr.DataArray, along: str, *, log: str = "x", **style: Any) -> None:
     """The median over seeds along an axis, with a band that holds the middle half of them.
 
+    Of the seeds whose value is finite; where none is, there is no point.
+
     Unless told otherwise, each line of a panel has a style of its own, so that lines can be told
     apart without colours and where they coincide.
     """

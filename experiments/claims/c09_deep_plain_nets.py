@@ -122,7 +122,8 @@ EXPERIMENT = book.Experiment(
     "it?",
     claim="A deep plain ReLU net (784-128-128-128-10) learns slowly or not at all: vanishing "
     "gradients; batch norm or residual links cure it.",
-    asks=f"Does the plain net end with at least {WORSE:g} times the loss of the better cure?",
+    asks=f"Does the plain net end with at least {WORSE:g} times the loss of the better cure, "
+    f"losses below {LEARNT:g} counting as that?",
     criterion="The digits, batch 64, Adam: plain, batch norm, residual; the article's net on "
     "digits interpolated to 28x28, 160 steps (7 epochs, not 100), and 20 hidden layers of 32 on "
     "8x8, 320 steps, there plain as He and PyTorch begin it as well. Over seeds the median ratio "
@@ -144,7 +145,8 @@ EXPERIMENT = book.Experiment(
     check={"first_seed": 2000},
     caption="Late train loss over the rate for nets of 3 hidden layers (left) and of 20 (middle); "
     "He and torch are initializers. Dashed: the claim's rate and the loss that counts as learnt. "
-    "Right: the first layer's gradient over the last layer's, before training (dashed: equal).",
+    "Right: the first layer's gradient over the last layer's, before training (dashed: equal); it "
+    "does not show where both shrink together.",
     symptom="A deep net's loss stays at the level of guessing, for a long time or for good.",
     remedy="network(widths, batch_norm=True)  # or residual=True, or initializer='he_normal'",
 )  # fmt: skip

@@ -123,14 +123,14 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 EXPERIMENT = book.Experiment(
     id="C23",
-    question="At equal training loss, is Adam's minimum sharper than SGD's, and does it test "
-    "worse?",
+    question="At about equal training loss, is Adam's minimum sharper than SGD's, and does it "
+    "test worse?",
     claim="Adam reaches sharper minima than SGD and tests worse on images.",
     asks="Is Adam's solution sharper than SGD's, and does it test worse?",
     criterion="64-32-10 on the 8x8 digits, batches of 32 and of all 1,437 train rows; Adam and "
     f"SGD with a momentum of .9, each seen where its loss on {ROWS} train rows is first at "
-    f"{LEVEL:g}, at its own best of the rates that bring every seed there: (a) the one that "
-    "tests best there, (b) the fastest. By seed: the log ratio of the Hessian's top eigenvalues "
+    f"{LEVEL:g}, at its own best of the rates that bring every seed there: (a) the one that tests "
+    "best there, (b) the fastest. By seed: the log ratio of the Hessian's top eigenvalues "
     "(median) and the difference of test accuracies (mean), 95 % intervals. Sharper, worse: by "
     f"more than {SMALL:g} decades, {FEW:g} in accuracy; not so: by less. Supported if Adam is "
     "sharper and worse by (a) and (b) with both batches, refuted if it is neither by any; it "
@@ -146,7 +146,8 @@ EXPERIMENT = book.Experiment(
     caption="The Hessian's top eigenvalue (left) and the test accuracy (right) where the train "
     "loss is first 0.05, over the rates that bring every seed there; batches of 32 at the top, "
     "the full batch at the bottom. The bands are far wider than the differences judged, which are "
-    "taken seed by seed, star against star and diamond against diamond.",
+    "taken seed by seed, star against star and diamond against diamond. The slowest rates that "
+    "bring every seed there are set by the steps given.",
     symptom="SGD reaches the same train loss and does better on new images.",
     remedy="sgd(1e-1, momentum=0.9)  # but here, at the same train loss, Adam tested just as well",
 )  # fmt: skip

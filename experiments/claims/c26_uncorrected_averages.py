@@ -153,8 +153,8 @@ EXPERIMENT = book.Experiment(
     quick={"seeds": 2, "steps": 60, "b1s": 3, "b2s": 5},
     check={"first_seed": 1000},
     caption="Left: the length of a step in units of the rate, with and without the correction. "
-    "Middle: the uncorrected averages as shares of the means so far (black: theory). Right: how "
-    "much too long (red) or too short (blue) the first uncorrected step is.",
+    "Middle: the uncorrected averages as shares of the means so far (black: theory for gradients "
+    "that stay). Right: how much too long (red) or too short (blue) the first uncorrected step is.",
     symptom="A hand-written Adam without the correction jumps in its first steps.",
     remedy="adamlab.chain(track_moments(), correct_bias(), precondition(), "
     "scale_by_learning_rate(1e-3))",

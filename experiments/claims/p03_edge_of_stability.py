@@ -165,5 +165,5 @@ EXPERIMENT = book.Experiment(
     "threshold, for b1 = 0 and .9 (grey: within a tenth). Right: with a fixed preconditioner the "
     "loss shrinks below the threshold and grows above it (cut off at 1e-4 and 1e4).",
     symptom="The loss goes up and down from step to step for thousands of steps, yet still falls.",
-    remedy="adam(1e-3)  # a third of the rate stays stable up to three times the sharpness",
+    remedy="adam(rate / 3)  # stays stable up to three times the sharpness that rate allows",
 )  # fmt: skip
