@@ -507,16 +507,16 @@ DENOMINATORS = {
 def test_a_denominator_is_its_formula_whether_divided_by_or_made_a_rate(name):
     denominator, formula = DENOMINATORS[name]
     grads = [np.array([0.1, -2.0, 0.5]), np.array([1.0, 0.3, -0.2])]
-    nu = 0.9 * 0.1 * grads[0] ** 2 + 0.1 * grads[1] ** 2
+    nu = (0.9 * 0.1 * grads[0] ** 2 + 0.1 * grads[1] ** 2) / (1 - 0.9**2)
     expected = grads[1] / formula(grads[1], nu)
     for ways in ((precondition(denominator),), (to_rate(denominator), apply_rate())):
-        tx = chain(track_moments(None, 0.9), *ways)
+        tx = chain(track_moments(None, 0.9), correct_bias(), *ways)
         state = tx.init(jnp.ones(3))
         for g in grads:
             update, state = tx.update(jnp.asarray(g, jnp.float32), state)
         np.testing.assert_allclose(update, expected, rtol=1e-6)
         label = "" if name == "root" else f"({denominator.name})"
-        assert parts_of(tx)[1] in {f"precondition{label}", f"to_rate{label}"}
+        assert parts_of(tx)[2] in {f"precondition{label}", f"to_rate{label}"}
 
 
 def test_an_eps_root_beside_another_denominator_is_refused():
@@ -805,6 +805,7 @@ def test_a_schedule_is_asked_for_the_steps_already_done():
     np.testing.assert_allclose(seen.mu, 1 + 5 * 0.1, rtol=1e-6)
     tx = al.chain(
         al.track_moments(),
+        correct_bias(),
         precondition(1.0),
         add_stable_decay(0.5, lambda n: jnp.where(n > 0, jnp.nan, 2.0)),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import optax
@@ -64,7 +65,9 @@ def inject_hyperparams(factory: Callable[..., optax.GradientTransformation]) -> 
 
         injected = optax.inject_hyperparams(at_present, static, average_dtype())
         made = injected(*args, **kwargs)
-        tell(made.update, about(factory(*args, **kwargs))._replace(lagging=()))
+        # It may take no schedule where it was given one; whatever else is wrong, `init` raises.
+        with suppress(TypeError, ValueError):
+            tell(made.update, about(factory(*args, **kwargs))._replace(lagging=()))
         return made
 
     return build
