@@ -133,7 +133,7 @@ REFUSED = {
         lambda: step(
             al.chain(al.clip_by_global_norm(1.0), optimizers.mars(1e-2)), previous_grad=GRADS
         ),
-        "previous_grad: ",
+        "previous_grad: add_gradient_difference would compare it with a gradient that earlier",
     ),
     "an update without a leaf": (
         lambda: step(al.chain(

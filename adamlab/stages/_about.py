@@ -31,8 +31,9 @@ class About(NamedTuple):
     sides: tuple[tuple[str, Side], ...] = ()
     """The parts that have a side of the learning rate, in order, each with its side."""
     marks: tuple[Mark, ...] = ()
-    raw: tuple[str, ...] = ()
-    """Extra arguments, not required, that are gradients as they come, to be seen beside one."""
+    raw: tuple[tuple[str, str], ...] = ()
+    """The parts that compare the gradient with an extra argument that need not be given, each with
+    its name."""
 
 
 def tell(update: Any, own: About) -> None:

@@ -138,7 +138,7 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
         parts=tuple(part for stage in stages for part in parts_of(stage)),
         extra_args=tuple(arg for arg in needed if arg != "moments"),
         sides=sides,
-        raw=tuple(arg for stage in stages for arg in about(stage).raw),
+        raw=tuple(pair for stage in stages for pair in about(stage).raw),
     ))  # fmt: skip
     if takes is None or gives is None:
         return optax.GradientTransformationExtraArgs(init, update)
@@ -181,11 +181,11 @@ def _example(extra_arg: str, params: Any) -> Any:
 
 def _refuse_raw(stage: optax.GradientTransformation, extra_args: dict[str, Any]) -> None:
     """Refuse a gradient as it comes beside one that earlier stages have changed."""
-    for name in about(stage).raw:
+    for part, name in about(stage).raw:
         if extra_args.get(name) is not None:
             raise ValueError(
-                f"{name}: {name_of(stage)} would compare it with a gradient that earlier stages "
-                f"have changed; put {name_of(stage)} first in the chain, or leave {name} out"
+                f"{name}: {part} would compare it with a gradient that earlier stages have "
+                f"changed; put those after {part}, or leave {name} out"
             )
 
 

@@ -80,8 +80,8 @@ class Stage(optax.GradientTransformationExtraArgs):
             label: what the stage was built with, for `parts_of`.
             marks: what it does to the moments that a chain checks the order of: "mixes" where it
                 adds something to `mu`, whose bias must be corrected before.
-            raw: the extra arguments that are gradients too, but need not be given: a chain refuses
-                them where an earlier stage has changed the gradient that they go with.
+            raw: the extra arguments that it compares the gradient with and that need not be given:
+                a chain refuses them where an earlier stage has changed the gradient.
 
         Raises:
             TypeError: the class is `Stage` itself.
@@ -140,7 +140,8 @@ class Stage(optax.GradientTransformationExtraArgs):
         checked.__qualname__ = name
         tell(checked, About(
             parts=(f"{name}({label})" if label else name,), extra_args=extra_args, lagging=lagging,
-            sides=((name, cls.side),) if cls.side else (), marks=marks, raw=raw,
+            sides=((name, cls.side),) if cls.side else (), marks=marks,
+            raw=tuple((name, extra) for extra in raw),
         ))  # fmt: skip
         return cls(checked_init, checked)
 
