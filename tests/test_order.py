@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from test_laws import EXCEPT
 
 import adamlab as al
 from adamlab import optimizers, stages
@@ -157,6 +158,12 @@ REFUSED = {
         lambda: stages.store_state(optimizers.laprop(1e-3), mu=jnp.bfloat16).init(PARAMS),
         "mu: it is None or empty in the state",
     ),
+    "a change to whole numbers": (
+        lambda: step(al.chain(
+            al.track_moments(), stages.change_mu("mine", lambda m, g: m > 0), al.precondition()
+        )),
+        "mine gave a mu of dtype bool: must be floating",
+    ),
     "an unsigned rate": (lambda: al.adam(jnp.uint8(1)), "learning_rate=Array(1, dtype=uint8)"),
     "a truth for a number": (lambda: al.adam(np.bool_(True)), "learning_rate=np.True_: must be"),
     "a complex number": (lambda: al.adam(np.complex64(1)), "must be a finite number >= 0"),
@@ -210,6 +217,29 @@ def test_a_raw_gradient_may_be_left_out_after_a_change():
     """MARS then takes the previous step's gradient, changed as this one is."""
     step(al.chain(al.clip_by_global_norm(1.0), optimizers.mars(1e-2)))
     step(optimizers.mars(1e-2), previous_grad=GRADS)
+
+
+SELDOM = {"adamp", "stable_adamw"}  # whose dependence shows on some weights and gradients alone
+
+
+@pytest.mark.parametrize("name", optimizers.names())
+def test_what_looks_at_whole_leaves_is_not_grouped(name):
+    """What the laws found not to be element-wise."""
+    if (name, "elementwise") not in EXCEPT and name not in SELDOM:
+        optimizers.group_small_leaves(optimizers.example(name))
+        return
+    with pytest.raises(ValueError, match="would look at whole groups in place of leaves"):
+        optimizers.group_small_leaves(optimizers.example(name))
+
+
+def test_ones_own_change_of_whole_leaves_is_not_grouped():
+    def unit(by_leaf):
+        mine = stages.change_mu("unit", lambda m, g: m / jnp.abs(m).max(), by_leaf=by_leaf)
+        return al.chain(al.track_moments(), al.correct_bias(), mine, stages.take_mu())
+
+    optimizers.group_small_leaves(unit(False))
+    with pytest.raises(ValueError, match="unit would look at whole groups in place of leaves"):
+        optimizers.group_small_leaves(unit(True))
 
 
 def test_wrappers_say_what_they_wrap():

@@ -25,9 +25,9 @@ def group_small_leaves(
 
     Each leaf costs a call of its own in the compiled step, which takes longer than the arithmetic
     on a few thousand elements. For element-wise optimizers, such as Adam and most of its variants,
-    the update is the same up to rounding. Optimizers that use a leaf's norm, shape or rows would
-    see another leaf, and so would masks. Large leaves stay as they are, since copying them would
-    cost more.
+    the update is the same up to rounding. Those that use a leaf's norm, shape or rows would see
+    another leaf: adamlab's stages that do, and masks, are refused. Large leaves stay as they are,
+    since copying them would cost more.
 
     Pass the parameters to `update` where the gradients' dtypes differ from theirs: leaves are
     grouped by dtype.
@@ -38,13 +38,20 @@ def group_small_leaves(
         group: the most leaves in a group.
 
     Raises:
-        ValueError: `max_size` or `group` is not a whole number >= 1; `init` finds a mask; `update`
+        ValueError: `optimizer` looks at whole leaves, `max_size` or `group` is not a whole number
+            >= 1; `init` finds a mask; `update`
             gets gradients that are not a tree like the parameters.
         TypeError: `optimizer` is not a gradient transformation.
     """
     if not isinstance(optimizer, optax.GradientTransformation):
         raise TypeError(
             f"optimizer={optimizer!r}: must be a gradient transformation, such as adam(1e-3)"
+        )
+    own = about(optimizer)
+    if own.by_leaf:
+        raise ValueError(
+            f"group_small_leaves: {', '.join(dict.fromkeys(own.by_leaf))} would look at whole "
+            "groups in place of leaves"
         )
     check_count("max_size", max_size)
     check_count("group", group)
@@ -107,7 +114,6 @@ def group_small_leaves(
         # A group of gradients in several dtypes is in the widest of them.
         return cast_like(unpack(new, like), updates), state
 
-    own = about(optimizer)
     label = f"group_small_leaves({' · '.join(own.parts)})"
     tell(update, own._replace(parts=(label,), lagging=()))
     return optax.GradientTransformationExtraArgs(init, update)

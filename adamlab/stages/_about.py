@@ -12,12 +12,13 @@ Mark = Literal[
     "corrects", "mixes", "tracks mu",
     "makes rates", "scales rates", "replaces rates",
     "tracks nu", "no squares", "takes root",
+    "by leaf",
 ]  # fmt: skip
-"""What a stage does to the moments that the order of stages depends on.
+"""What a stage does to the moments that it matters to others to know.
 
 It corrects the bias of mu, mixes in what no mass corrects, or averages it anew; it makes rates,
 puts the learning rate into them, or may replace them; it gathers nu, not from squares, or takes the
-root of it.
+root of it. It looks at whole leaves, at their norm, mean or shape.
 """
 
 
@@ -31,6 +32,8 @@ class About(NamedTuple):
     sides: tuple[tuple[str, Side], ...] = ()
     """The parts that have a side of the learning rate, in order, each with its side."""
     marks: tuple[Mark, ...] = ()
+    by_leaf: tuple[str, ...] = ()
+    """The parts that look at whole leaves."""
     raw: tuple[tuple[str, str], ...] = ()
     """The parts that compare the gradient with an extra argument that need not be given, each with
     its name."""

@@ -138,6 +138,7 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
         parts=tuple(part for stage in stages for part in parts_of(stage)),
         extra_args=tuple(arg for arg in needed if arg != "moments"),
         sides=sides,
+        by_leaf=tuple(part for stage in stages for part in about(stage).by_leaf),
         raw=tuple(pair for stage in stages for pair in about(stage).raw),
     ))  # fmt: skip
     if takes is None or gives is None:

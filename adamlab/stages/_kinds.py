@@ -141,6 +141,7 @@ class Stage(optax.GradientTransformationExtraArgs):
         tell(checked, About(
             parts=(f"{name}({label})" if label else name,), extra_args=extra_args, lagging=lagging,
             sides=((name, cls.side),) if cls.side else (), marks=marks,
+            by_leaf=(name,) if "by leaf" in marks else (),
             raw=tuple((name, extra) for extra in raw),
         ))  # fmt: skip
         return cls(checked_init, checked)
@@ -176,6 +177,7 @@ class Stage(optax.GradientTransformationExtraArgs):
         name: str,
         transform: optax.GradientTransformation,
         needs: tuple[str, ...] = (),
+        marks: tuple[Mark, ...] = (),
     ) -> Self:
         """The same transformation as a stage called `name` that keeps the updates' dtypes."""
         extended = optax.with_extra_args_support(transform)
@@ -184,7 +186,7 @@ class Stage(optax.GradientTransformationExtraArgs):
             new, state = extended.update(updates, old, params, **extra_args)
             return cast_like(new, updates), state
 
-        return cls.from_update(name, extended.init, update, needs=needs)
+        return cls.from_update(name, extended.init, update, needs=needs, marks=marks)
 
 
 class GradientToGradient(Stage):

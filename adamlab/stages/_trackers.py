@@ -50,7 +50,9 @@ class NuTracker:
     @property
     def marks(self) -> tuple[Mark, ...]:
         """What the stage that gathers it tells a chain."""
-        return ("tracks nu",) if self.rule.squared else ("tracks nu", "no squares")
+        no_squares: tuple[Mark, ...] = () if self.rule.squared else ("no squares",)
+        by_leaf: tuple[Mark, ...] = ("by leaf",) if self.rule.by_leaf else ()
+        return ("tracks nu", *no_squares, *by_leaf)
 
     def start(self, params: Any) -> Any:
         """The state at the start."""

@@ -163,9 +163,10 @@ def in_basis(
         return direction, InBasisState(count, kept, pack(factors, updates), pack(basis, updates))
 
     stage = GradientToDirection.from_update(
-        "in_basis", init, _automatic(update), label=" · ".join(parts_of(inner))
+        "in_basis", init, _automatic(update), label=" · ".join(parts_of(inner)), marks=("by leaf",)
     )
-    tell(stage.update, about(stage)._replace(sides=about(inner).sides, raw=about(inner).raw))
+    own = about(inner)
+    tell(stage.update, about(stage)._replace(sides=own.sides, raw=own.raw))
     return stage
 
 

@@ -62,7 +62,7 @@ def block_squares(
         new = lerp(nu, at_most_tame(reduced), weight)
         return new, new
 
-    return SecondMoment("block_squares", b2, init, fold)
+    return SecondMoment("block_squares", b2, init, fold, by_leaf=True)
 
 
 def _zeros_over(p: jax.Array, axes: tuple[int, ...]) -> jax.Array:
@@ -134,7 +134,7 @@ def factored(
         row, col = average(state.row, over_row), average(state.col, over_col)
         return Factors(row, col), ratio(row, row.mean(over_col, keepdims=True)) * col
 
-    return SecondMoment("factored", b2, init, fold)
+    return SecondMoment("factored", b2, init, fold, by_leaf=True)
 
 
 def factored_axes(
@@ -179,4 +179,4 @@ def per_axis(b2: DecayRate | None = None) -> SecondMoment:
         maxima = [nu.max(_reduced_to(part, nu), keepdims=True, initial=0) for part in state]
         return tuple(maxima), nu
 
-    return SecondMoment("per_axis", b2, init, fold)
+    return SecondMoment("per_axis", b2, init, fold, by_leaf=True)

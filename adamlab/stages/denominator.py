@@ -28,11 +28,14 @@ class Denominator(NamedTuple):
     of: Callable[[Moments], Any]
     rooted: bool = True
     """Whether it is a root of `nu`, which must then be made of squares."""
+    by_leaf: bool = False
+    """Whether it looks at whole leaves."""
 
     @property
     def marks(self) -> tuple[Mark, ...]:
         """What the stage that uses it tells a chain."""
-        return ("takes root",) if self.rooted else ()
+        root: tuple[Mark, ...] = ("takes root",) if self.rooted else ()
+        return (*root, "by leaf") if self.by_leaf else root
 
 
 def denominator_of(eps: Any, eps_root: Any) -> Denominator:
@@ -102,7 +105,7 @@ def gradient_eps(eps: Any = 1e-8, eps_gradient: Any = 1e-2) -> Denominator:
         damping = jnp.where((scaled > 0) & (scaled < eps), scaled, eps)
         return sqrt(v) + damping.astype(v.dtype)
 
-    return Denominator("gradient_eps", lambda m: jax.tree.map(leaf, m.grad, m.nu))
+    return Denominator("gradient_eps", lambda m: jax.tree.map(leaf, m.grad, m.nu), by_leaf=True)
 
 
 def root_or_eps(eps: Any = 1e-6) -> Denominator:

@@ -154,7 +154,9 @@ def lengthen_short_gradients(decay: ConstantDecay = 0.95) -> MomentsToMoments:
         grad = jax.tree.map(_stretch, moments.grad, norms, average)
         return moments._replace(grad=grad), LengthenShortState(average)
 
-    return MomentsToMoments.from_update("lengthen_short_gradients", init, update)
+    return MomentsToMoments.from_update(
+        "lengthen_short_gradients", init, update, marks=("by leaf",)
+    )
 
 
 def _stretch(g: jax.Array, length: jax.Array, average: jax.Array) -> jax.Array:

@@ -113,7 +113,12 @@ def add_gradient_difference(gain: Any, max_norm: float | None = 1.0) -> Gradient
         return jax.tree.map(leaf, updates, old), AddGradientDifferenceState(updates)
 
     return GradientToGradient.from_update(
-        "add_gradient_difference", init, update, lagging=("previous",), raw=("previous_grad",)
+        "add_gradient_difference",
+        init,
+        update,
+        lagging=("previous",),
+        raw=("previous_grad",),
+        marks=() if max_norm is None else ("by leaf",),
     )
 
 
@@ -138,7 +143,7 @@ def adaptive_grad_clip(clipping: Any, eps: Any = 1e-3) -> GradientToGradient:
         return _shorten(g, longer, scale, length, most)
 
     return GradientToGradient.from_function(
-        "adaptive_grad_clip", partial(jax.tree.map, leaf), needs=("params",)
+        "adaptive_grad_clip", partial(jax.tree.map, leaf), needs=("params",), marks=("by leaf",)
     )
 
 
@@ -193,4 +198,4 @@ def centralize() -> GradientToGradient:
 
     Yong et al. 2020, equation 1 (`optax.centralize`).
     """
-    return GradientToGradient.from_optax("centralize", optax.centralize())
+    return GradientToGradient.from_optax("centralize", optax.centralize(), marks=("by leaf",))

@@ -74,7 +74,7 @@ def clip_by_block_rms(max_rms: Any = 1.0) -> DirectionToDirection:
         return (unit * factor).astype(u.dtype)
 
     return DirectionToDirection.from_function(
-        "clip_by_block_rms", lambda updates: jax.tree.map(clip, updates)
+        "clip_by_block_rms", lambda updates: jax.tree.map(clip, updates), marks=("by leaf",)
     )
 
 
@@ -93,7 +93,10 @@ def scale_by_param_block_rms(min_scale: Any = 1e-3) -> DirectionToDirection:
         return cast_within(widen(u) * size, u.dtype)
 
     return DirectionToDirection.from_function(
-        "scale_by_param_block_rms", partial(jax.tree.map, leaf), needs=("params",)
+        "scale_by_param_block_rms",
+        partial(jax.tree.map, leaf),
+        needs=("params",),
+        marks=("by leaf",),
     )
 
 
@@ -116,7 +119,7 @@ def scale_by_trust_ratio() -> DirectionBeforeRate:
         return (widen(u) * (1 / scale) * quotient).astype(u.dtype)
 
     return DirectionBeforeRate.from_function(
-        "scale_by_trust_ratio", partial(jax.tree.map, leaf), needs=("params",)
+        "scale_by_trust_ratio", partial(jax.tree.map, leaf), needs=("params",), marks=("by leaf",)
     )
 
 
@@ -142,7 +145,7 @@ def scale_by_gradient_rms(eps: Any = 1e-8) -> DirectionToDirection:
         return jax.tree.map(now, updates, moments.grad, moments.nu)
 
     return DirectionToDirection.from_function(
-        "scale_by_gradient_rms", shorten, extra_args=("moments",)
+        "scale_by_gradient_rms", shorten, extra_args=("moments",), marks=("by leaf",)
     )
 
 
@@ -228,7 +231,7 @@ def project_radially(
         return jax.tree.map(leaf, updates, params, moments.grad)
 
     return DirectionBeforeRate.from_function(
-        "project_radially", project, needs=("params",), extra_args=("moments",)
+        "project_radially", project, needs=("params",), extra_args=("moments",), marks=("by leaf",)
     )
 
 

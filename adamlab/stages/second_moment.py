@@ -50,6 +50,8 @@ class SecondMoment(NamedTuple):
     """Whether the state may be negative, for which 8-bit storage then needs codes."""
     squared: bool = True
     """Whether `nu` is made of squares, so that its root is a gradient's size."""
+    by_leaf: bool = False
+    """Whether it looks at whole leaves: at their rows, their norm."""
 
 
 def second_moment_of(b2: DecayRate | SecondMoment) -> SecondMoment:

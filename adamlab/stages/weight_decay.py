@@ -205,7 +205,11 @@ def add_preconditioned_decay(weight_decay: Any, max_rms: Any = 1.0) -> Direction
         return jax.tree.map(leaf, updates, params, moments.rate)
 
     return DirectionBeforeRate.from_function(
-        "add_preconditioned_decay", decay, needs=("params",), extra_args=("moments",)
+        "add_preconditioned_decay",
+        decay,
+        needs=("params",),
+        extra_args=("moments",),
+        marks=("by leaf",),
     )
 
 
