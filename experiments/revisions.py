@@ -153,7 +153,7 @@ REVISED: dict[str, tuple[str, str]] = {
     ),
     "P01": (
         AGAIN,
-        "202 looks instead of 200, at which the cycle of 101 looked like a slow wave",
+        "211 looks instead of 200, at which the cycle of 101 looked like a slow wave",
     ),
     "P02": (
         AGAIN,

@@ -20,7 +20,7 @@ PROBLEMS = {"in turn": adamlab.reddi(), "drawn": adamlab.reddi_stochastic()}
 B1, B2 = 0.9, 0.99
 SCHEDULES = {0.0: "constant rate", 0.5: "rate ~ 1/sqrt(t)"}
 PLACE = 0.5  # nearer to an end than to the middle
-LOOKS = 202  # not 200: 10,000 steps apart, the cycle of 101 would look like one of a million
+LOOKS = 211  # not 200: 10,000 steps apart, the cycle of 101 would look like one of a million
 
 
 def amsgrad_of_the_paper(learning_rate: Any, b1: Any, b2: Any) -> optax.GradientTransformation:
