@@ -102,6 +102,13 @@ REFUSED = {
         ),
         "correct_bias stands after mix_slow_average",
     ),
+    "a variance of unlike averages": (
+        lambda: al.chain(al.track_moments(), al.center_nu(), al.precondition(), RATE),
+        "center_nu subtracts the squared mu from nu, which is a variance only if both decay at",
+    ),
+    "a share of noise from unlike averages": (
+        lambda: rates(al.correct_bias(), stages.to_variance_rate()), "to_variance_rate subtracts",
+    ),
     "an average overwritten": (
         lambda: step(al.chain(
             al.track_moments(), stages.positive_negative_momentum(), al.precondition()
@@ -196,6 +203,7 @@ ACCEPTED = {
     "magnitudes without a root": lambda: al.chain(
         al.track_moments(0.9, stages.largest(0.999)), al.precondition(stages.unrooted(1e-8))
     ),
+    "a variance": lambda: al.chain(al.track_moments(0.9, 0.9), al.center_nu(), al.precondition()),
     "squares again": lambda: al.chain(
         al.track_moments(0.9, None), stages.track_nu(0.999), al.precondition()
     ),

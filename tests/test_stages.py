@@ -86,7 +86,9 @@ TRANSFORMS = {
     ),
     "correct_bias": _whole(al.correct_bias(), al.precondition()),
     "amsgrad_max": _whole(al.amsgrad_max(), al.precondition()),
-    "center_nu": _whole(al.center_nu(), drop_mu(), al.precondition(eps_root=1e-3)),
+    "center_nu": al.chain(
+        al.track_moments(0.9, 0.9), al.center_nu(), drop_mu(), al.precondition(eps_root=1e-3)
+    ),
     "precondition": _whole(al.precondition(eps=1e-3, eps_root=1e-4)),
     "precondition(epsilon_hat)": _whole(al.correct_bias(), al.precondition(al.epsilon_hat())),
     "add_decayed_weights": al.chain(al.add_decayed_weights(1e-2)),
@@ -481,7 +483,7 @@ def test_a_bias_is_corrected_once():
 )
 def test_what_would_be_corrected_twice_or_left_out_is_refused(stages, message):
     with pytest.raises(ValueError, match=message):
-        _first(track_moments(), *(stage() for stage in stages))
+        _first(track_moments(0.9, 0.9), *(stage() for stage in stages))
 
 
 MASS = 1 - 0.9**2

@@ -11,14 +11,15 @@ Side = Literal["before", "at", "descent", "after"]
 Mark = Literal[
     "corrects", "mixes", "tracks mu",
     "makes rates", "scales rates", "replaces rates",
-    "tracks nu", "no squares", "takes root",
+    "tracks nu", "no squares", "other decay", "takes root", "takes variance",
     "by leaf",
 ]  # fmt: skip
 """What a stage does to the moments that it matters to others to know.
 
 It corrects the bias of mu, mixes in what no mass corrects, or averages it anew; it makes rates,
-puts the learning rate into them, or may replace them; it gathers nu, not from squares, or takes the
-root of it. It looks at whole leaves, at their norm, mean or shape.
+puts the learning rate into them, or may replace them; it gathers nu, not from squares or not with
+the decay rate of mu, and takes the root of nu, or its difference from mu squared. It looks at whole
+leaves, at their norm, mean or shape.
 """
 
 

@@ -21,13 +21,14 @@ def check_order(
     Raises:
         ValueError: a stage stands on the wrong side of the learning rate, rates of an even number
             would turn the descent into an ascent, a bias correction stands after a stage that mixes
-            something else into `mu`, a learning rate in the rates would be replaced, or the root is
-            taken of a second moment that is not made of squares.
+            something else into `mu`, a learning rate in the rates would be replaced, the root is
+            taken of a second moment that is not made of squares, or a variance of moments that
+            decay at different rates.
     """
     _check_sides(sides)
     _check_bias(stages)
     _check_rates(stages)
-    _check_root(stages)
+    _check_second(stages)
 
 
 def _check_sides(sides: Sequence[tuple[str, Side]]) -> None:
@@ -100,13 +101,19 @@ def _check_rates(stages: Sequence[optax.GradientTransformation]) -> None:
             scaler = name
 
 
-def _check_root(stages: Sequence[optax.GradientTransformation]) -> None:
-    """Refuse the root of a second moment that is not made of squares."""
-    tracker = ""
+def _check_second(stages: Sequence[optax.GradientTransformation]) -> None:
+    """Refuse a root of what is not made of squares, and a variance of unlike averages."""
+    tracker, other = "", False
     for stage in stages:
         parts, marks = about(stage).parts, about(stage).marks
         if "tracks nu" in marks:
             tracker = parts[0] if "no squares" in marks else ""
+            other = "other decay" in marks
+        if "takes variance" in marks and other:
+            raise ValueError(
+                f"{parts[0]} subtracts the squared mu from nu, which is a variance only if both "
+                "decay at the same rate, as in track_moments(0.9, 0.9)"
+            )
         if "takes root" in marks and tracker:
             raise ValueError(
                 f"{parts[0]} takes the root of the second moment, but that of {tracker} is not "

@@ -80,7 +80,9 @@ def center_nu() -> MomentsToMoments:
         )
         return moments._replace(nu=nu)
 
-    return MomentsToMoments.from_function("center_nu", center, needs=("nu", "mu"))
+    return MomentsToMoments.from_function(
+        "center_nu", center, needs=("nu", "mu"), marks=("takes variance",)
+    )
 
 
 def cross_correct(eps: float = 1e-8) -> MomentsToMoments:

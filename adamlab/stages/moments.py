@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab.stages._about import label_of
+from adamlab.stages._about import Mark, label_of
 from adamlab.stages._average import start_log_decay
 from adamlab.stages._decay_rate import DecayRate
 from adamlab.stages._forms import gradient_like, same_form, unpack
@@ -97,8 +97,16 @@ def track_moments(
         update,
         lagging=lagging,
         label=label,
-        marks=() if second is None else second.marks,
+        marks=_marks(first, second),
     )
+
+
+def _marks(first: MuTracker | None, second: NuTracker | None) -> tuple[Mark, ...]:
+    if second is None:
+        return ()
+    rates = [] if first is None else [first.rate, second.rule.rate]
+    known = [rate for rate in rates if isinstance(rate, float | int)]
+    return (*second.marks, "other decay") if len(set(known)) == 2 else second.marks
 
 
 def _within_range(updates: Any, *averages: Any) -> Any:

@@ -78,7 +78,7 @@ def to_variance_rate(b: ConstantDecay = 0.9) -> MomentsToMoments:
 
     needs = ("mu", "nu", "mu_gathered")
     return MomentsToMoments.from_function(
-        "to_variance_rate", rate, needs=needs, marks=("makes rates", "takes root")
+        "to_variance_rate", rate, needs=needs, marks=("makes rates", "takes variance")
     )
 
 
