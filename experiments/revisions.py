@@ -178,10 +178,11 @@ REVISED: dict[str, tuple[str, str]] = {
     "P06": (
         AGAIN,
         "where no warm-up does as well at the high rate, it is not judged; the longer warm-up has "
-        "as many steps at the full rate; earlier: runs five times as long as the rule's warm-up "
-        "for both b2: in runs of twice its length, a warm-up twice as long filled the run; "
-        "before: no floor under the loss; a high rate that needs a warm-up, and the rule against "
-        "none; four, sixteen and finally twelve times the seeds, new ones",
+        "the same sum of rates (before: the same steps, then as many at the full rate); earlier: "
+        "runs five times as long as the rule's warm-up for both b2: in runs of twice its length, "
+        "a warm-up twice as long filled the run; before: no floor under the loss; a high rate "
+        "that needs a warm-up, and the rule against none; four, sixteen and finally twelve times "
+        "the seeds, new ones",
     ),
     "P07": (
         FULL,
@@ -232,6 +233,7 @@ EARLIER: dict[str, tuple[str, ...]] = {
         "undecided (8 seeds)",
         "undecided (32)",
         "supported (128)",
+        "depends (96)",
         "depends (96)",
         "depends (96)",
     ),

@@ -51,11 +51,11 @@ def measure(lab: book.Lab) -> xr.Dataset:
         name = f"{complement:g}"
         fixed = {"1-b2": complement}
         warmed, longer, rectified = (
-            lab.map(f"{label}-{name}", problem, build, axes, fixed=fixed, steps=times * rule)
+            lab.map(f"{label}-{name}", problem, build, axes, fixed=fixed, steps=round(times * rule))
             for label, build, axes, times in (
                 ("warm-up", warmed_adam, {**rates, **lengths}, RUNS[complement]),
-                # With as many steps at the full rate.
-                ("longer", warmed_adam, {**rates, "warm_up": [LONGER]}, RUNS[complement] + 1),
+                # For the same sum of rates.
+                ("longer", warmed_adam, {**rates, "warm_up": [LONGER]}, RUNS[complement] + 0.5),
                 ("radam", radam, rates, RUNS[complement]),
             )
         )
@@ -149,9 +149,9 @@ EXPERIMENT = book.Experiment(
     "long, and to RAdam, seed by seed; each at its best rate, and all at the high rate of "
     f"{HIGH:g}. Enough where the gain's 95 % interval lies below {MARGIN}, not where it lies "
     "above; beside none at the high rate, where the rule gains more than that; if it does not, "
-    "the high rate is not judged. The longer warm-up has as many steps at the full rate as the "
-    "rule. Supported if enough in all cases judged, refuted if in none, depends on which if "
-    "enough in some and not in others.",
+    "the high rate is not judged. The run with the longer warm-up lasts a tenth longer, so that "
+    "its rates have the same sum. Supported if enough in all cases judged, refuted if in none, "
+    "depends on which if enough in some and not in others.",
     measure=measure,
     judge=judge,
     draw=draw,
