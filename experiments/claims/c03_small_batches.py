@@ -162,7 +162,7 @@ EXPERIMENT = book.Experiment(
     draw=draw,
     settings={"seeds": 24, "batches": 13, "rates": 17, "sizes": (2, 8, 32, 128), "steps": 800},
     quick={"seeds": 2, "batches": 3, "rates": 3, "sizes": (32, 64), "steps": 40},
-    check={"first_seed": 2000},
+    check={"first_seed": 3000},
     caption="Late loss (left) and bounce, the standard deviation of the late loss (right), over "
     "batch size and rate; darker is better, and the lightest colour stands for all that is worse. "
     "All runs take the same number of steps, so a larger batch sees more data. On the quadratic "

@@ -158,7 +158,7 @@ EXPERIMENT = book.Experiment(
     draw=draw,
     settings={"seeds": 8, "rates": 61, "steps": 20_000, "path": 6000},
     quick={"seeds": 2, "rates": 7, "steps": 2000, "path": 200},
-    check={"first_seed": 1000},
+    check={"first_seed": 2000},
     caption="Left: steps to arrive over the rate, wherever all starts of a kind arrive and stay. "
     "Right: the surface with the path of each optimizer at its best rate from the usual start, "
     "drawn from after its first step (star: the minimum). Below: the same from above, as an "
