@@ -120,7 +120,7 @@ REVISED: dict[str, tuple[str, str]] = {
     ),
     "C22": (
         AGAIN,
-        "best rates are those of the lowest band that arrives, on a finer grid; earlier: a run "
+        "first by a tenth; best rates are those of the lowest band that arrives, on a finer grid; earlier: a run "
         "must stay where it arrives: Adam passed the target at a rate at which it does not rest "
         "there",
     ),
@@ -212,7 +212,7 @@ EARLIER: dict[str, tuple[str, ...]] = {
     "C19": ("undecided (16 seeds)", "depends (32)", "depends (32)"),
     "C20": ("undecided (12 seeds)", "undecided (32)", "refuted (128)", "undecided (128)"),
     "C21": ("depends (8 seeds)",),
-    "C22": ("depends (8 seeds)", "depends (8)"),
+    "C22": ("depends (8 seeds)", "depends (8)", "depends (8)"),
     "C23": ("depends (16 seeds)", "undecided (16)", "undecided (48)"),
     "C24": ("depends (8 seeds)", "undecided (16)", "undecided (32)", "supported (96)"),
     "C25": (
