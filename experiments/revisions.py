@@ -120,9 +120,9 @@ REVISED: dict[str, tuple[str, str]] = {
     ),
     "C22": (
         AGAIN,
-        "first by a tenth; best rates are those of the lowest band that arrives, on a finer grid; earlier: a run "
-        "must stay where it arrives: Adam passed the target at a rate at which it does not rest "
-        "there",
+        "first by a tenth; best rates are those of the lowest band that arrives, on a finer grid; "
+        "earlier: a run must stay where it arrives: Adam passed the target at a rate at which it "
+        "does not rest there",
     ),
     "C23": (
         REVIEW,
