@@ -120,9 +120,9 @@ REVISED: dict[str, tuple[str, str]] = {
     ),
     "C22": (
         AGAIN,
-        "best rates are those of the lowest band that arrives, on a finer grid; earlier: a run "
-        "must stay where it arrives: Adam passed the target at a rate at which it does not rest "
-        "there",
+        "first by a tenth; best rates are those of the lowest band that arrives, on a finer grid; "
+        "earlier: a run must stay where it arrives: Adam passed the target at a rate at which it "
+        "does not rest there",
     ),
     "C23": (
         REVIEW,
@@ -178,10 +178,11 @@ REVISED: dict[str, tuple[str, str]] = {
     "P06": (
         AGAIN,
         "where no warm-up does as well at the high rate, it is not judged; the longer warm-up has "
-        "as many steps at the full rate; earlier: runs five times as long as the rule's warm-up "
-        "for both b2: in runs of twice its length, a warm-up twice as long filled the run; "
-        "before: no floor under the loss; a high rate that needs a warm-up, and the rule against "
-        "none; four, sixteen and finally twelve times the seeds, new ones",
+        "the same sum of rates (before: the same steps, then as many at the full rate); earlier: "
+        "runs five times as long as the rule's warm-up for both b2: in runs of twice its length, "
+        "a warm-up twice as long filled the run; before: no floor under the loss; a high rate "
+        "that needs a warm-up, and the rule against none; four, sixteen and finally twelve times "
+        "the seeds, new ones",
     ),
     "P07": (
         FULL,
@@ -211,7 +212,7 @@ EARLIER: dict[str, tuple[str, ...]] = {
     "C19": ("undecided (16 seeds)", "depends (32)", "depends (32)"),
     "C20": ("undecided (12 seeds)", "undecided (32)", "refuted (128)", "undecided (128)"),
     "C21": ("depends (8 seeds)",),
-    "C22": ("depends (8 seeds)", "depends (8)"),
+    "C22": ("depends (8 seeds)", "depends (8)", "depends (8)"),
     "C23": ("depends (16 seeds)", "undecided (16)", "undecided (48)"),
     "C24": ("depends (8 seeds)", "undecided (16)", "undecided (32)", "supported (96)"),
     "C25": (
@@ -232,6 +233,7 @@ EARLIER: dict[str, tuple[str, ...]] = {
         "undecided (8 seeds)",
         "undecided (32)",
         "supported (128)",
+        "depends (96)",
         "depends (96)",
         "depends (96)",
     ),

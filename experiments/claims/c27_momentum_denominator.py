@@ -19,13 +19,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOMENTUM, CONDITION, RATE = 0.1, 100.0, 1e-2  # 1-b1, the valley and the rate that are judged
-NOISE = 0.1
-TURNING = 0.1  # the least jitter that there is something to smooth in; 2 where every step turns
-SMOOTHER = 0.5  # the share of the jitter that may be left
-SOONER = 1.1  # how many times as long a run without momentum must take at least
+NOISE, TURNING = 0.1, 0.1  # jitter below the latter has nothing to smooth; 2: every step turns
+SMOOTHER, SOONER = 0.5, 1.1  # the share of jitter that may be left; times the steps without it
 ARRIVED = 1e-2  # the objective that a run must reach: about a tenth of the way is left
-LEAST_RATE = 1e-4
-FIRST = 10  # steps at that rate whose lengths along both axes are compared
+LEAST_RATE, FIRST = 1e-4, 10  # steps at that rate, whose lengths along both axes are compared
 # The valley's axes, its floor first, in Adam's coordinates.
 AXES = {"aligned": np.eye(2), "rotated": np.array([[0.8, -0.6], [0.6, 0.8]])}
 
@@ -81,8 +78,8 @@ def measure(lab: book.Lab) -> xr.Dataset:
         shape = (squares.isel(axis=1) / squares.isel(axis=0)) ** 0.5
         logs = book.decades(shape).assign_coords(condition=np.log10(over["condition"]))
         power = logs.polyfit("condition", 1)["polyfit_coefficients"].sel(degree=1, drop=True)
-        kept = found[["late_loss"]].assign(steps=book.steps_to_target(found))
-        valleys[name] = kept.assign(jitter=jitter, shape=shape, power=power)
+        kept = jitter.to_dataset(name="jitter").assign(steps=book.steps_to_target(found))
+        valleys[name] = kept.assign(shape=shape, power=power)
     return book.side_by_side("valley", valleys)
 
 
@@ -99,40 +96,31 @@ def at_best(steps: xr.DataArray) -> xr.DataArray:
 def judge(dataset: xr.Dataset) -> book.Verdict:
     """Jitter, arrival and denominator, each in both valleys, b1 = .9 against 0."""
     numbers: dict[str, float | Interval] = {}
-    kinds: dict[str, book.Kind] = {}
-    remark = ""
+    kinds, remark = {}, ""
     for name, here in book.each(dataset, "valley"):
         adam = here.sel(optimizer="adam").sel(condition=CONDITION, method="nearest")
         some, none = (adam.sel({"1-b1": b}, method="nearest") for b in (MOMENTUM, 1.0))
-        times = (some / none).sel(learning_rate=RATE, method="nearest")
-        jitter, late = book.over_seeds(times["jitter"]), book.over_seeds(times["late_loss"])
+        jitters = [run["jitter"].sel(learning_rate=RATE, method="nearest") for run in (some, none)]
+        plain, jitter = book.over_seeds(jitters[1]), book.over_seeds(jitters[0] / jitters[1])
         # Where neither arrives, inf / inf, neither is faster.
         sooner = book.over_seeds((at_best(none["steps"]) / at_best(some["steps"])).fillna(1.0))
         power = {who: own["power"] for who, own in book.each(here, "optimizer")}
-        longer = book.over_seeds(power["adam"] - power["sgd"])
-        where = f"valley {name}"
-        turning = none["jitter"].sel(learning_rate=RATE, method="nearest")
-        numbers[f"jitter at b1 = 0, {where}"] = plain = book.over_seeds(turning)
-        for b1, at in (("0", none), (".9", some)):
-            rate = float(best_rate(at["steps"]))
-            end = book.at_end(rate, at["learning_rate"].values)
-            numbers[f"best rate at b1 = {b1}, {where}{end}"] = rate
-        numbers[f"steps to arrive at the best b1, {where}"] = float(
-            at_best(adam["steps"]).median("seed").min()
-        )
-        numbers[f"jitter at b1 = .9 over that at 0, {where}"] = jitter
-        numbers[f"late loss at b1 = .9 over that at 0, {where}"] = late
-        numbers[f"steps to arrive at b1 = 0 over those at .9, {where}"] = sooner
+        shorter = book.over_seeds(power["sgd"] - power["adam"])
+        numbers[f"jitter at b1 = 0, {name}"] = plain
+        numbers[f"jitter at b1 = .9 over that at 0, {name}"] = jitter
+        for b1, steps in (("0", none["steps"]), (".9", some["steps"])):
+            rate = float(best_rate(steps))
+            end = book.at_end(rate, steps["learning_rate"].values)
+            numbers[f"best rate at b1 = {b1}, {name}{end}"] = rate
+        numbers[f"steps to arrive at b1 = 0 over those at .9, {name}"] = sooner
         for who, own in power.items():
-            numbers[f"exponent of the first steps' shape, {who}, {where}"] = book.over_seeds(own)
+            numbers[f"exponent of the first steps' shape, {who}, {name}"] = book.over_seeds(own)
         if plain.low > TURNING:
             kinds[f"momentum smooths ({name})"] = book.opposite(book.by_sign(jitter, SMOOTHER))
         else:
             remark = f"In the {name} valley there was no jitter to smooth."
         kinds[f"momentum arrives sooner ({name})"] = book.by_sign(sooner, SOONER)
-        kinds[f"the denominator shortens steep steps ({name})"] = book.opposite(
-            book.by_sign(longer)
-        )
+        kinds[f"the denominator shortens steep steps ({name})"] = book.by_sign(shorter)
     return book.Verdict(kinds, numbers, remark)
 
 
@@ -165,13 +153,13 @@ EXPERIMENT = book.Experiment(
     asks="Does this hold in a valley aligned with Adam's coordinates, and in a rotated one?",
     criterion=f"Quadratic of two variables, starts around 1, gradient noise {NOISE:g}, its axes "
     f"aligned with Adam's coordinates or rotated, condition {CONDITION:g}. Adam's b1 = .9 beside "
-    "0: the jitter (squared change from one step to the next over twice the squared step) at the "
-    f"rate of 1e-2 is under half, judged where it is over {TURNING:g} without; the steps to a loss "
-    f"of {ARRIVED:g}, kept to in the last quarter, each at its best rate, are over {SOONER:g} "
-    "times fewer; and the ratio of steep to shallow length of the first "
-    f"{FIRST} steps, at a rate of {LEAST_RATE:g}, grows with the condition by a lower power than "
-    "SGD's. Supported if all hold in both valleys by their 95 % intervals, refuted if none does; "
-    "it depends on the part if they differ.",
+    "0: the jitter (squared change of a step over twice the squared step) at the rate of 1e-2 is "
+    f"under half, judged where it is over {TURNING:g} without; the steps to a loss of "
+    f"{ARRIVED:g}, kept to in the last quarter, each at its best rate, are over {SOONER:g} times "
+    f"fewer; and the ratio of steep to shallow length of the first {FIRST} steps, at a rate of "
+    f"{LEAST_RATE:g}, grows with the condition by a lower power than SGD's. Supported if all hold "
+    "in both valleys by their 95 % intervals, refuted if none does; it depends on the part if "
+    "they differ.",
     measure=measure,
     judge=judge,
     draw=draw,
@@ -179,12 +167,9 @@ EXPERIMENT = book.Experiment(
     quick={"seeds": 2, "b1s": 3, "conditions": 3, "rates": 5, "steps": 200},
     check={"first_seed": 8000},
     caption="Solid: a valley aligned with Adam's coordinates; dashed: the same one rotated. Left "
-    "and middle: jitter and steps to arrive over 1-b1 (dotted: b1 = .9). Right: how much longer "
-    "the first steps are up the walls than along the floor, as the walls get steeper. Medians are "
-    "over the runs that arrive; where none does there is no point. SGD is "
-    "blind to coordinates: its two lines coincide.",
-    symptom="The loss zigzags: steps bounce between the valley's walls and hardly move along its "
-    "floor.",
-    remedy="adam(1e-2, b1=0.9)  # smooths the jitter between walls along the coordinates; to "
-    "arrive sooner, search b1 and the rate",
+    "and middle: jitter and steps to arrive over 1-b1 (dotted: b1 = .9), of the runs that arrive. "
+    "Right: how much longer the first steps are up the walls than along the floor, as the walls "
+    "get steeper. SGD is blind to coordinates: its two lines coincide.",
+    symptom="The loss zigzags: steps bounce between walls and hardly move along the floor.",
+    remedy="adam(1e-2, b1=0.9)  # less jitter; to arrive sooner, search b1 and the rate",
 )

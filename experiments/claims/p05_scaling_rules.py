@@ -150,6 +150,6 @@ EXPERIMENT = book.Experiment(
     "the best rate of a single step, over a far wider range, for noise that is independent and "
     "for noise that follows the curvature.",
     symptom="A rate that was best for one batch size is poor at another.",
-    remedy="adam(rate_at_64 * (batch_size / 64) ** 0.5)  # up to the noise scale; beyond it, "
-    "search again",
+    remedy="adam(rate * (batch_size / 64) ** 0.5)  # rate: your best at 64; beyond the noise "
+    "scale, search again",
 )
