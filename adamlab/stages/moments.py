@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import NoneType
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +11,7 @@ import optax
 
 from adamlab.stages._about import Mark, label_of
 from adamlab.stages._average import start_log_decay
-from adamlab.stages._decay_rate import DecayRate
+from adamlab.stages._decay_rate import DecayRate, OneMinus, complement_of
 from adamlab.stages._forms import gradient_like, same_form, unpack
 from adamlab.stages._kinds import GradientToMoments, MomentsToMoments
 from adamlab.stages._moments import Moments
@@ -104,9 +105,16 @@ def track_moments(
 def _marks(first: MuTracker | None, second: NuTracker | None) -> tuple[Mark, ...]:
     if second is None:
         return ()
-    rates = [] if first is None else [first.rate, second.rule.rate]
-    known = [rate for rate in rates if isinstance(rate, float | int)]
-    return (*second.marks, "other decay") if len(set(known)) == 2 else second.marks
+    if first is None or first.rate is second.rule.rate:
+        return second.marks
+    constant = (float, int, OneMinus, NoneType)
+    if not all(isinstance(rate, constant) for rate in (first.rate, second.rule.rate)):
+        return second.marks  # not known yet
+    own, other = (
+        None if rate is None else complement_of("b", rate)
+        for rate in (first.rate, second.rule.rate)
+    )
+    return second.marks if own == other else (*second.marks, "other decay")
 
 
 def _within_range(updates: Any, *averages: Any) -> Any:
