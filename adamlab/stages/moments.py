@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import NoneType
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +10,7 @@ import optax
 
 from adamlab.stages._about import Mark, label_of
 from adamlab.stages._average import start_log_decay
-from adamlab.stages._decay_rate import DecayRate, OneMinus, complement_of
+from adamlab.stages._decay_rate import DecayRate, complement_of
 from adamlab.stages._forms import gradient_like, same_form, unpack
 from adamlab.stages._kinds import GradientToMoments, MomentsToMoments
 from adamlab.stages._moments import Moments
@@ -103,18 +102,14 @@ def track_moments(
 
 
 def _marks(first: MuTracker | None, second: NuTracker | None) -> tuple[Mark, ...]:
-    if second is None:
-        return ()
-    if first is None or first.rate is second.rule.rate:
-        return second.marks
-    constant = (float, int, OneMinus, NoneType)
-    if not all(isinstance(rate, constant) for rate in (first.rate, second.rule.rate)):
-        return second.marks  # not known yet
-    own, other = (
-        None if rate is None else complement_of("b", rate)
-        for rate in (first.rate, second.rule.rate)
-    )
-    return second.marks if own == other else (*second.marks, "other decay")
+    if second is None or first is None:
+        return () if second is None else second.marks
+    unlike = second.rule.rate is None
+    if not unlike and not callable(first.rate) and not callable(second.rule.rate):
+        weights: list[Any] = [complement_of("b", r) for r in (first.rate, second.rule.rate)]
+        # An array may be traced.
+        unlike = all(isinstance(w, float) for w in weights) and len(set(weights)) == 2
+    return (*second.marks, "other decay") if unlike else second.marks
 
 
 def _within_range(updates: Any, *averages: Any) -> Any:
