@@ -71,6 +71,8 @@ def check_number(
     is_array = isinstance(value, np.ndarray | np.generic | jax.Array)
     # An unsigned integer would wrap round where a sign is flipped.
     signed = not is_array or any(jnp.issubdtype(value.dtype, t) for t in _SIGNED)
+    if not signed and jnp.issubdtype(value.dtype, np.unsignedinteger):
+        raise TypeError(f"{name}={value!r}: must be {allowed}, in a dtype with a sign")
     if isinstance(value, bool) or not signed or not (isinstance(value, numbers.Real) or is_array):
         raise TypeError(f"{name}={value!r}: must be {allowed}")
     if np.ndim(value) != 0:

@@ -137,9 +137,10 @@ REVISED: dict[str, tuple[str, str]] = {
     "C25": (
         AGAIN,
         "decoupled decay is judged in one form, since the other makes the same runs in other "
-        "units, and L2 itself is judged; longer runs, and rates on both sides of the best; "
-        "earlier: the rates that train and wider decays, so that the best lies inside; a margin "
-        "of .1 instead of none; three, nine and finally six times the seeds; new check seeds",
+        "units, and L2 itself is judged; longer runs, rates on both sides of the best, and the "
+        "mean over seeds, since the best of single seeds lay at the edge; earlier: the rates that "
+        "train and wider decays, so that the best lies inside; a margin of .1 instead of none; "
+        "three, nine and finally six times the seeds; new check seeds",
     ),
     "C26": (
         REVIEW,
@@ -220,6 +221,7 @@ EARLIER: dict[str, tuple[str, ...]] = {
         "undecided (24)",
         "undecided (72)",
         "refuted (48)",
+        "undecided (48)",
         "undecided (48)",
     ),
     "C26": ("depends (16 seeds)",),

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.rounding
 
 PARAMS = {"w": jnp.ones((3, 2)), "b": jnp.array([1.0, -2.0])}
 GRADS = {"w": jnp.full((3, 2), 0.5), "b": jnp.array([1.0, -2.0])}
+COMPLEX = jax.tree.map(lambda p: p.astype(jnp.complex64), PARAMS)
 ZEROS = jax.tree.map(jnp.zeros_like, GRADS)
 RATE = al.scale_by_learning_rate(1.0)
 UNSIGNED = al.scale_by_learning_rate(1e-3, flip_sign=False)
@@ -104,7 +105,40 @@ REFUSED = {
     ),
     "a variance of unlike averages": (
         lambda: al.chain(al.track_moments(), al.center_nu(), al.precondition(), RATE),
-        "center_nu subtracts the squared mu from nu, which is a variance only if both decay at",
+        "center_nu subtracts the squared mu from nu, which is a variance only for an",
+    ),
+    "a variance by a complement": (
+        lambda: al.chain(
+            al.track_moments(0.9, al.OneMinus(1e-3)), al.center_nu(), al.precondition(), RATE
+        ),
+        "center_nu subtracts",
+    ),
+    "a variance of sums": (
+        lambda: al.chain(
+            al.track_moments(0.9, stages.sums()), al.center_nu(), al.precondition(), RATE
+        ),
+        "center_nu subtracts",
+    ),
+    "a mixture beside rates that correct": (
+        lambda: rates(stages.to_rate(), stages.scale_rate(1e-3), stages.mix_slow_average()),
+        "mix_slow_average mixes into mu what the rates of scale_rate will correct",
+    ),
+    "the root of magnitudes in a step's length": (
+        lambda: al.chain(
+            al.track_moments(0.9, stages.largest(0.999)), al.correct_bias(),
+            al.precondition(stages.unrooted()), stages.add_stable_decay(0.1), RATE,
+        ),
+        "add_stable_decay takes the root",
+    ),
+    "an unknown mark": (
+        lambda: stages.change_mu("mine", jnp.add, marks=("mix",)),
+        "marks=('mix',): did you mean 'mixes'?",
+    ),
+    "confidence in groups": (
+        lambda: optimizers.group_small_leaves(
+            al.chain(al.scale_by_adam(), stages.scale_by_confidence(), RATE)
+        ),
+        "scale_by_confidence would look at whole groups",
     ),
     "a share of noise from unlike averages": (
         lambda: rates(al.correct_bias(), stages.to_variance_rate()), "to_variance_rate subtracts",
@@ -161,9 +195,15 @@ REFUSED = {
         ),
         "dtype float32 became complex64",
     ),
+    "a real gradient of a complex parameter": (
+        lambda: al.adam(1e-3).update(
+            GRADS, al.adam(1e-3).init(COMPLEX), COMPLEX
+        ),
+        "the gradient at ['b'] is real, the parameter complex: they must be alike",
+    ),
     "nothing to store": (
         lambda: stages.store_state(optimizers.laprop(1e-3), mu=jnp.bfloat16).init(PARAMS),
-        "mu: it is None or empty in the state",
+        "mu: it is None in the state",
     ),
     "a change to whole numbers": (
         lambda: step(al.chain(
@@ -171,7 +211,9 @@ REFUSED = {
         )),
         "mine gave a mu of dtype bool: must be floating",
     ),
-    "an unsigned rate": (lambda: al.adam(jnp.uint8(1)), "learning_rate=Array(1, dtype=uint8)"),
+    "an unsigned rate": (
+        lambda: al.adam(jnp.uint8(1)), "dtype=uint8): must be a finite number >= 0, in a",
+    ),
     "a truth for a number": (lambda: al.adam(np.bool_(True)), "learning_rate=np.True_: must be"),
     "a complex number": (lambda: al.adam(np.complex64(1)), "must be a finite number >= 0"),
     "a complement out of range from a schedule": (
@@ -204,6 +246,20 @@ ACCEPTED = {
         al.track_moments(0.9, stages.largest(0.999)), al.precondition(stages.unrooted(1e-8))
     ),
     "a variance": lambda: al.chain(al.track_moments(0.9, 0.9), al.center_nu(), al.precondition()),
+    "a variance of moments tracked anew": lambda: al.chain(
+        al.track_moments(0.9, 0.999),
+        stages.drop_mu(),
+        stages.track_mu(0.999),
+        al.center_nu(),
+        al.precondition(),
+    ),
+    "a denominator of one's own": lambda: al.chain(
+        al.track_moments(0.9, stages.largest(0.999)),
+        al.precondition(stages.Denominator("plus", lambda m: jax.tree.map(lambda v: v + 1, m.nu))),
+    ),
+    "a mask of signs before the rates": lambda: rates(
+        stages.cautious_mask(), stages.to_rate(), stages.scale_rate(1e-3)
+    ),
     "squares again": lambda: al.chain(
         al.track_moments(0.9, None), stages.track_nu(0.999), al.precondition()
     ),
@@ -227,7 +283,8 @@ def test_a_raw_gradient_may_be_left_out_after_a_change():
     step(optimizers.mars(1e-2), previous_grad=GRADS)
 
 
-SELDOM = {"adamp", "stable_adamw"}  # whose dependence shows on some weights and gradients alone
+# What shows on some weights or gradients alone, or in large leaves.
+SELDOM = {"adamp", "stable_adamw", "adamw_8bit"}
 
 
 @pytest.mark.parametrize("name", optimizers.names())
@@ -242,7 +299,9 @@ def test_what_looks_at_whole_leaves_is_not_grouped(name):
 
 def test_ones_own_change_of_whole_leaves_is_not_grouped():
     def unit(by_leaf):
-        mine = stages.change_mu("unit", lambda m, g: m / jnp.abs(m).max(), by_leaf=by_leaf)
+        mine = stages.change_mu(
+            "unit", lambda m, g: m / jnp.abs(m).max(), marks=("mixes", *(("by leaf",) * by_leaf))
+        )
         return al.chain(al.track_moments(), al.correct_bias(), mine, stages.take_mu())
 
     optimizers.group_small_leaves(unit(False))
@@ -266,6 +325,30 @@ def test_a_function_for_a_mask_is_given_the_parameters():
     updates, _ = tx.update(ZEROS, tx.init(params), params)
     np.testing.assert_array_equal(updates["w"], -0.5 * params["w"])
     np.testing.assert_array_equal(updates["b"], params["b"])
+
+
+def test_what_is_injected_tells_what_it_is_whatever_it_is_given():
+    def of_arrays(learning_rate, horizon):
+        return al.adam(learning_rate.astype(jnp.float32) * jnp.exp(-1 / horizon))
+
+    rate = optax.constant_schedule(1e-3)
+    for made in (
+        optimizers.inject_hyperparams(of_arrays)(1e-3, 0.0),
+        optimizers.inject_hyperparams(of_arrays)(rate, 1.0),
+        optimizers.inject_hyperparams(optimizers.adamax)(1e-3, eps=rate),
+    ):
+        with pytest.raises(ValueError, match=WRONG_SIDE):
+            al.chain(made, DECAY)
+
+
+def test_a_second_moment_may_be_injected():
+    tx = optimizers.inject_hyperparams(al.track_moments)(0.9, stages.yogi(0.999))
+    tx.update(GRADS, tx.init(PARAMS), PARAMS)
+
+
+def test_small_storage_takes_a_tree_without_leaves():
+    optimizers.adamw_8bit(1e-3).init({})
+    optax.masked(optimizers.adamw_8bit(1e-3), {"w": False, "b": False}).init(PARAMS)
 
 
 def test_an_injected_decay_rate_out_of_range_is_named():

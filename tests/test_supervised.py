@@ -82,6 +82,16 @@ def test_a_change_leaves_the_draw_and_the_other_changes_as_they_are():
     assert (targets[0] != wine().rows(KEY).targets).any()
 
 
+def test_the_same_change_twice_draws_anew():
+    once = with_outliers(linear_data(1000))
+    plain, one, two = (
+        source.rows(KEY, outliers=0.1).targets
+        for source in (linear_data(1000), once, with_outliers(once))
+    )
+    assert float((one != plain).mean()) == pytest.approx(0.1, abs=0.03)
+    assert float((two != plain).mean()) == pytest.approx(0.19, abs=0.03)
+
+
 def test_different_changes_draw_different_rows():
     data = with_outliers(with_outliers(linear_data(200)), "inputs").rows(KEY, outliers=0.5)
     plain = linear_data(200).rows(KEY)

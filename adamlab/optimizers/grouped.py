@@ -26,7 +26,8 @@ def group_small_leaves(
     Each leaf costs a call of its own in the compiled step, which takes longer than the arithmetic
     on a few thousand elements. For element-wise optimizers, such as Adam and most of its variants,
     the update is the same up to rounding. Those that use a leaf's norm, shape or rows would see
-    another leaf: adamlab's stages that do, and masks, are refused. Large leaves stay as they are,
+    another leaf: adamlab's stages that do, and masks, are refused, unless Optax's wrappers hide
+    them. Large leaves stay as they are,
     since copying them would cost more.
 
     Pass the parameters to `update` where the gradients' dtypes differ from theirs: leaves are

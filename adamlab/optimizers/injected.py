@@ -8,13 +8,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import optax
 
 from adamlab.optimizers._finish import Optimizer
 from adamlab.optimizers._signature import hints_of, is_decay_rate, takes_functions
-from adamlab.stages._about import about, tell
+from adamlab.stages._about import About, about, tell
 from adamlab.stages._decay_rate import check_decay
 from adamlab.stages.numerics import average_dtype
+from adamlab.stages.second_moment import SecondMoment
 
 
 def inject_hyperparams(factory: Callable[..., optax.GradientTransformation]) -> Any:
@@ -59,18 +62,36 @@ def inject_hyperparams(factory: Callable[..., optax.GradientTransformation]) -> 
         @functools.wraps(factory)
         def at_present(**now: Any) -> optax.GradientTransformation:
             for name in changing:
-                check_decay(name, now[name])
+                if not isinstance(now[name], SecondMoment):
+                    check_decay(name, now[name])
             rates = {n: _always(now[n]) for n in changing if hasattr(now[n], "dtype")}
             return factory(**now | rates)
 
         injected = optax.inject_hyperparams(at_present, static, average_dtype())
         made = injected(*args, **kwargs)
-        # It may take no schedule where it was given one; whatever else is wrong, `init` raises.
-        with suppress(TypeError, ValueError):
-            tell(made.update, about(factory(*args, **kwargs))._replace(lagging=()))
+        moving = {name: value for name, value in given.items() if name not in static}
+        with suppress(Exception):  # whatever is wrong, `init` raises
+            tell(made.update, _about_at_present(at_present, moving, given)._replace(lagging=()))
         return made
 
     return build
+
+
+def _about_at_present(
+    at_present: Callable[..., optax.GradientTransformation],
+    moving: dict[str, Any],
+    given: dict[str, Any],
+) -> About:
+    """What the transformation tells of itself, made in a trace from values as `init` makes them."""
+    told: list[About] = []
+
+    def make(count: jax.Array) -> None:
+        now = {n: value(count) if callable(value) else value for n, value in moving.items()}
+        now = {n: jnp.asarray(v) if isinstance(v, float | int) else v for n, v in now.items()}
+        told.append(about(at_present(**{**given, **now})))
+
+    jax.eval_shape(make, jax.ShapeDtypeStruct((), jnp.int32))
+    return told[0]
 
 
 def _always(value: Any) -> Callable[[Any], Any]:

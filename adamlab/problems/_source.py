@@ -53,9 +53,11 @@ class Source:
         change's own key is made of that and its `name`: so problems that differ by a change differ
         by nothing else, seed by seed.
         """
+        again = "'" * self.name.split(", ").count(name)  # the same change twice draws anew
+        mark = zlib.crc32(f"{name}{again}".encode())
         return Source(
             f"{self.name}, {name}",
-            partial(_then, self, change, zlib.crc32(name.encode()), tuple(hyperparameters)),
+            partial(_then, self, change, mark, tuple(hyperparameters)),
             self.features,
             self.outputs,
             {**self.hyperparameters, **hyperparameters},

@@ -129,7 +129,7 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
                     _tell_other_state(error, init, state, params)
                 raise
             states.append(new)
-        refuse_foreign(grads, updates)
+        refuse_foreign(grads, updates, params)
         return updates, tuple(_lagging_last(extended, states, grads))
 
     needed = dict.fromkeys(arg for stage in stages for arg in extra_args_of(stage))

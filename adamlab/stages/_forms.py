@@ -73,7 +73,7 @@ def refuse_integers(what: str, tree: Any) -> None:
 
 
 def check_same_form(updates: Any, params: Any) -> None:
-    """Refuse gradients of another tree or shape than the parameters, or complex for real ones."""
+    """Refuse gradients of another tree or shape than the parameters, or real where they are not."""
     ours: Any = jax.tree.structure(updates)
     theirs: Any = jax.tree.structure(params)
     if ours != theirs:
@@ -89,9 +89,11 @@ def check_same_form(updates: Any, params: Any) -> None:
                 f"the gradient at {_place(path)} has shape {jnp.shape(g)}, the parameter "
                 f"{jnp.shape(p)}: they must be the same"
             )
-        if jnp.iscomplexobj(g) and not jnp.iscomplexobj(p):
+        if jnp.iscomplexobj(g) != jnp.iscomplexobj(p):
+            ours, theirs = ("complex" if jnp.iscomplexobj(x) else "real" for x in (g, p))
             raise TypeError(
-                f"the gradient at {_place(path)} is complex, the parameter real: they must be alike"
+                f"the gradient at {_place(path)} is {ours}, the parameter {theirs}: they must be "
+                "alike"
             )
 
 
@@ -124,18 +126,20 @@ def like_gradients(name: str, value: Any, updates: Any) -> Any:
     return value
 
 
-def refuse_foreign(grads: Any, updates: Any) -> None:
+def refuse_foreign(grads: Any, updates: Any, params: Any) -> None:
     """Refuse updates of another tree or shape than the gradients that they were made of."""
     ours: Any = jax.tree.structure(updates)
     theirs: Any = jax.tree.structure(grads)
     if ours != theirs:
         raise ValueError(f"the updates' tree is {ours}, the gradients' {theirs}: must be the same")
+    why = "a stage changes their shape"
+    if params is None:
+        why = "the gradients must match the parameters that init was given"
     for (path, g), u in zip(
         jax.tree_util.tree_leaves_with_path(grads), jax.tree.leaves(updates), strict=True
     ):
         if jnp.shape(g) != jnp.shape(u):
             raise ValueError(
-                f"the gradient at {_place(path)} has shape "
-                f"{jnp.shape(g)}, the update made of it {jnp.shape(u)}: the gradients must match "
-                "the parameters that init was given"
+                f"the gradient at {_place(path)} has shape {jnp.shape(g)}, the update made of it "
+                f"{jnp.shape(u)}: {why}"
             )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import jax
 import optax
 
+from adamlab._checks import nearest
 from adamlab.stages._about import About, Mark, Side, tell
 from adamlab.stages._moments import (
     FIELD_HINTS,
@@ -78,18 +79,21 @@ class Stage(optax.GradientTransformationExtraArgs):
             lagging: the fields of the state whose old values it hands on: a chain makes XLA write
                 them after the states of later stages, for which it would otherwise keep a copy.
             label: what the stage was built with, for `parts_of`.
-            marks: what it does to the moments that a chain checks the order of: "mixes" where it
-                adds something to `mu`, whose bias must be corrected before.
+            marks: what others must know of it: "mixes" where it adds to `mu` what bias correction
+                does not apply to; "by leaf" where it looks at whole leaves; the others are of
+                stages that track moments, make rates or take roots.
             raw: the extra arguments that it compares the gradient with and that need not be given:
                 a chain refuses them where an earlier stage has changed the gradient.
 
         Raises:
             TypeError: the class is `Stage` itself.
-            ValueError: `needs` holds an unknown name, or `init` finds one in `lagging`.
+            ValueError: `needs` or `marks` holds an unknown name, or `init` finds one in `lagging`.
         """
         if not isinstance(name, str):
             raise TypeError(f"name={name!r}: must be a string, which comes first")
         _check_needs(cls, name, needs)
+        if unknown := [mark for mark in marks if mark not in get_args(Mark)]:
+            raise ValueError(f"{name}: marks={marks!r}: {nearest(unknown[0], get_args(Mark))}")
 
         def checked_init(params: Any) -> Any:
             if isinstance(params, Moments):
@@ -141,7 +145,7 @@ class Stage(optax.GradientTransformationExtraArgs):
         tell(checked, About(
             parts=(f"{name}({label})" if label else name,), extra_args=extra_args, lagging=lagging,
             sides=((name, cls.side),) if cls.side else (), marks=marks,
-            by_leaf=(name,) if "by leaf" in marks else (),
+            by_leaf=(f"{name}({label})" if label else name,) if "by leaf" in marks else (),
             raw=tuple((name, extra) for extra in raw),
         ))  # fmt: skip
         return cls(checked_init, checked)

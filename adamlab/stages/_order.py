@@ -65,18 +65,27 @@ def _check_bias(stages: Sequence[optax.GradientTransformation]) -> None:
 
     `mu_mass` is the mass of the average alone.
     """
-    mixture, corrected = "", False
+    mixture, corrected, scaler = "", False, ""
     for stage in stages:
         marks = about(stage).marks
         if "corrects" in marks:
             if mixture:
+                where = f"put it before {mixture}"
+                if "scales rates" in marks:
+                    where = f"put correct_bias() before {mixture} and leave out {name_of(stage)}"
                 raise ValueError(
                     f"{name_of(stage)} stands after {mixture}, which mixes into mu what bias "
-                    f"correction does not apply to; put it before {mixture}"
+                    f"correction does not apply to; {where}"
                 )
-            corrected = True
+            corrected = "scales rates" not in marks  # the rates are still to be multiplied by mu
+            scaler = scaler or name_of(stage) * (not corrected)
         elif "tracks mu" in marks:
-            corrected = False
+            mixture, corrected = "", False
+        elif "mixes" in marks and scaler:
+            raise ValueError(
+                f"{name_of(stage)} mixes into mu what the rates of {scaler} will correct; put "
+                f"correct_bias() before it and leave out {scaler}"
+            )
         elif "mixes" in marks and not corrected:
             mixture = mixture or name_of(stage)
 
@@ -109,10 +118,12 @@ def _check_second(stages: Sequence[optax.GradientTransformation]) -> None:
         if "tracks nu" in marks:
             tracker = parts[0] if "no squares" in marks else ""
             other = "other decay" in marks
-        if "takes variance" in marks and other:
+        if "tracks mu" in marks:
+            other = False
+        if "takes variance" in marks and (other or tracker):
             raise ValueError(
-                f"{parts[0]} subtracts the squared mu from nu, which is a variance only if both "
-                "decay at the same rate, as in track_moments(0.9, 0.9)"
+                f"{parts[0]} subtracts the squared mu from nu, which is a variance only for an "
+                "average of squares that decays at the same rate, as in track_moments(0.9, 0.9)"
             )
         if "takes root" in marks and tracker:
             raise ValueError(

@@ -26,7 +26,7 @@ class Denominator(NamedTuple):
 
     name: str
     of: Callable[[Moments], Any]
-    rooted: bool = True
+    rooted: bool = False
     """Whether it is a root of `nu`, which must then be made of squares."""
     by_leaf: bool = False
     """Whether it looks at whole leaves."""
@@ -86,7 +86,7 @@ def epsilon_hat(eps: Any = 1e-7, eps_root: Any = 0.0) -> Denominator:
             now = now / jnp.sqrt(moments.nu_gathered)
         return _each(moments, _root, now, eps_root)
 
-    return Denominator("epsilon_hat", of)
+    return Denominator("epsilon_hat", of, rooted=True)
 
 
 def gradient_eps(eps: Any = 1e-8, eps_gradient: Any = 1e-2) -> Denominator:
@@ -105,7 +105,9 @@ def gradient_eps(eps: Any = 1e-8, eps_gradient: Any = 1e-2) -> Denominator:
         damping = jnp.where((scaled > 0) & (scaled < eps), scaled, eps)
         return sqrt(v) + damping.astype(v.dtype)
 
-    return Denominator("gradient_eps", lambda m: jax.tree.map(leaf, m.grad, m.nu), by_leaf=True)
+    return Denominator(
+        "gradient_eps", lambda m: jax.tree.map(leaf, m.grad, m.nu), rooted=True, by_leaf=True
+    )
 
 
 def root_or_eps(eps: Any = 1e-6) -> Denominator:

@@ -10,7 +10,7 @@ import optax
 
 from adamlab.stages._about import Mark, label_of
 from adamlab.stages._average import start_log_decay
-from adamlab.stages._decay_rate import DecayRate
+from adamlab.stages._decay_rate import DecayRate, complement_of
 from adamlab.stages._forms import gradient_like, same_form, unpack
 from adamlab.stages._kinds import GradientToMoments, MomentsToMoments
 from adamlab.stages._moments import Moments
@@ -102,11 +102,14 @@ def track_moments(
 
 
 def _marks(first: MuTracker | None, second: NuTracker | None) -> tuple[Mark, ...]:
-    if second is None:
-        return ()
-    rates = [] if first is None else [first.rate, second.rule.rate]
-    known = [rate for rate in rates if isinstance(rate, float | int)]
-    return (*second.marks, "other decay") if len(set(known)) == 2 else second.marks
+    if second is None or first is None:
+        return () if second is None else second.marks
+    unlike = second.rule.rate is None
+    if not unlike and not callable(first.rate) and not callable(second.rule.rate):
+        weights: list[Any] = [complement_of("b", r) for r in (first.rate, second.rule.rate)]
+        # An array may be traced.
+        unlike = all(isinstance(w, float) for w in weights) and len(set(weights)) == 2
+    return (*second.marks, "other decay") if unlike else second.marks
 
 
 def _within_range(updates: Any, *averages: Any) -> Any:

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adamlab._checks import check_flags, check_number, is_constant
+from adamlab._checks import check_number, is_constant
+from adamlab.stages._about import Mark
 from adamlab.stages._average import fold, start_log_decay, step_at
 from adamlab.stages._decay_rate import (
     ConstantDecay,
@@ -26,19 +27,21 @@ from adamlab.stages.second_moment import square
 
 
 def change_mu(
-    name: str, function: Callable[[jax.Array, jax.Array], jax.Array], *, by_leaf: bool = False
+    name: str,
+    function: Callable[[jax.Array, jax.Array], jax.Array],
+    *,
+    marks: tuple[Mark, ...] = ("mixes",),
 ) -> MomentsToMoments:
     """Your own stage, called `name`: each leaf's `mu` becomes `function(mu, gradient)`.
 
     It goes after the bias correction, if any: what `function` adds to the average has no bias. The
     gradient comes in `mu`'s dtype, float32 or wider, cut off where its squares would overflow, so
-    that a step stays finite whatever the gradient. With `by_leaf` it looks at more than one element
-    at a time, and `group_small_leaves` refuses it.
+    that a step stays finite whatever the gradient. The `marks` are those of `MomentsToMoments`:
+    add "by leaf" where `function` looks at more than one element at a time.
 
     Raises:
         TypeError: `function` does not return an array of `mu`'s shape, of a floating dtype.
     """
-    check_flags(by_leaf=by_leaf)
 
     def each(m: jax.Array, g: jax.Array) -> jax.Array:
         new = function(m, tame(g).astype(m.dtype))
@@ -53,9 +56,7 @@ def change_mu(
     def change(moments: Moments) -> Moments:
         return moments._replace(mu=jax.tree.map(each, moments.mu, moments.grad))
 
-    return MomentsToMoments.from_function(
-        name, change, needs=("mu",), marks=("mixes", *(("by leaf",) if by_leaf else ()))
-    )
+    return MomentsToMoments.from_function(name, change, needs=("mu",), marks=marks)
 
 
 class NesterovState(NamedTuple):
@@ -253,7 +254,8 @@ def cautious_mask(floor: Any = 1e-3) -> MomentsToMoments:
         share = jnp.mean(mask.real) if mask.size else jnp.ones([], mask.real.dtype)
         return m * mask / jnp.maximum(share, floor)
 
-    return change_mu("cautious_mask", keep, by_leaf=True)
+    # It depends on signs alone, so it may be corrected later.
+    return change_mu("cautious_mask", keep, marks=("by leaf",))
 
 
 def drop_mu() -> MomentsToMoments:

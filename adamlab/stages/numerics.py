@@ -170,6 +170,8 @@ def cast_like(new: Any, old: Any) -> Any:
             return n
         if jnp.shape(n) != o.shape:
             raise ValueError(f"shape {o.shape} became {jnp.shape(n)}")
+        if jnp.iscomplexobj(n) and jnp.issubdtype(o.dtype, jnp.floating):
+            raise TypeError(f"dtype {o.dtype} became {n.dtype}")
         return cast_within(n, o.dtype)
 
     return jax.tree.map(leaf, new, old)
@@ -181,8 +183,6 @@ def cast_within(x: jax.Array, dtype: Any) -> jax.Array:
     if x.dtype == dtype:  # a random key can have no other
         return x
     if not (jnp.issubdtype(x.dtype, jnp.inexact) and jnp.issubdtype(dtype, jnp.inexact)):
-        raise TypeError(f"dtype {dtype} became {x.dtype}")
-    if jnp.iscomplexobj(x) and not jnp.issubdtype(dtype, jnp.complexfloating):
         raise TypeError(f"dtype {dtype} became {x.dtype}")
     limits = jnp.finfo(dtype)
     if limits.maxexp < jnp.finfo(x.dtype).maxexp:

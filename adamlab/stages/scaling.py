@@ -145,7 +145,10 @@ def scale_by_gradient_rms(eps: Any = 1e-8) -> DirectionToDirection:
         return jax.tree.map(now, updates, moments.grad, moments.nu)
 
     return DirectionToDirection.from_function(
-        "scale_by_gradient_rms", shorten, extra_args=("moments",), marks=("by leaf",)
+        "scale_by_gradient_rms",
+        shorten,
+        extra_args=("moments",),
+        marks=("by leaf", "takes root"),
     )
 
 
@@ -200,7 +203,7 @@ def scale_by_confidence(
         new, residuals = map_pairs(leaf, updates, average, residual)
         return new, ConfidenceState(average, pack(residuals, updates))
 
-    return DirectionBeforeRate.from_update("scale_by_confidence", init, update)
+    return DirectionBeforeRate.from_update("scale_by_confidence", init, update, marks=("by leaf",))
 
 
 def project_radially(

@@ -94,7 +94,9 @@ def store_state(
             kept = _map_fields(lambda n, x: store(n, x, turn), storage, new)
         return value, StoredState(cast_like(kept, state.inner), turn)
 
-    tell(update, about(transform)._replace(lagging=()))
+    own = about(transform)
+    blocks = [f"{n}=EightBit()" for n, kind in storage.items() if isinstance(kind, EightBit)]
+    tell(update, own._replace(lagging=(), by_leaf=(*own.by_leaf, *blocks)))
     if isinstance(transform, Stage):
         return type(transform)(init, update)
     return optax.GradientTransformationExtraArgs(init, update)
@@ -134,8 +136,8 @@ def _check_field(name: str, storage: Any, state: Any) -> None:
             for key in path if isinstance(key, jax.tree_util.GetAttrKey)
         }  # fmt: skip
         raise ValueError(f"{name}: the state has no such field; {nearest(name, known)}")
-    if not jax.tree.leaves(fields):
-        raise ValueError(f"{name}: it is None or empty in the state: there is nothing to store")
+    if all(x is None for x in fields):
+        raise ValueError(f"{name}: it is None in the state: there is nothing to store")
     for x in jax.tree.leaves(fields):
         if not _is_floating(x):
             raise ValueError(f"{name}: in the state it is {x.dtype}: must be floating")

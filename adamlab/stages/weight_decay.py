@@ -168,7 +168,11 @@ def add_stable_decay(weight_decay: Any, eps: Any = 1e-8) -> DirectionBeforeRate:
         return jax.tree.map(partial(_add, share), updates, params)
 
     return DirectionBeforeRate.from_function(
-        "add_stable_decay", decay, needs=("params",), extra_args=("moments",)
+        "add_stable_decay",
+        decay,
+        needs=("params",),
+        extra_args=("moments",),
+        marks=("takes root",),
     )
 
 
