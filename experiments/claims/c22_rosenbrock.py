@@ -161,10 +161,10 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 32, "rates": 61, "steps": 20_000, "path": 6000},
     quick={"seeds": 2, "rates": 7, "steps": 2000, "path": 200},
     check={"first_seed": 3000},
-    caption="Left: steps to arrive over the rate, wherever all starts of a kind arrive and stay. "
-    "Right: the surface with the path of each optimizer at its best rate from the usual start, "
-    "drawn from after its first step (star: the minimum). Below: the same from above, as an "
-    "animation.",
+    caption="Left: steps to arrive over the rate, wherever all starts of a kind arrive and stay; "
+    "a point apart from its line is luck, not judged. Right: the surface with the path of each "
+    "optimizer at its best rate from the usual start, drawn from after its first step (star: the "
+    "minimum). Below: the same from above, as an animation.",
     symptom="The loss falls at once, then crawls: the path follows a curved valley.",
     remedy="sgd(6e-4, momentum=0.9)  # the valley's floor needs momentum; or adam(1e-2): at "
     "larger rates it gets there sooner, but does not stay",
