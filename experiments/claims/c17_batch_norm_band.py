@@ -104,7 +104,7 @@ EXPERIMENT = book.Experiment(
     judge=judge,
     draw=draw,
     settings={"seeds": 16, "rates": 31, "steps": 200, "pixels": 28},
-    quick={"seeds": 2, "rates": 7, "steps": 60, "pixels": 8},
+    quick={"seeds": 2, "rates": 4, "steps": 30, "pixels": 8},
     check={"first_seed": 3000},
     caption="Late train loss (left; dotted: what counts as converged) and test accuracy (right) "
     "over the rate, for raw and for scaled pixels, without and with batch norm, of the inputs "

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MOMENTUM = partial(adamlab.sgd, momentum=0.9)
 OPTIMIZERS = {"Adam": adamlab.adam, "SGD": adamlab.sgd, "SGD with momentum": MOMENTUM}
+AHEAD = 1.1  # times Adam's steps: less is within the grid of rates
 ARRIVED = 1e-4  # a loss within about 0.02 of the minimum at (1, 1)
 STARTS = {"usual start": 0.0, "scattered starts": 0.3}  # their standard deviations
 X, Y = np.meshgrid(np.linspace(-1.6, 1.6, 161), np.linspace(-0.6, 2, 131))  # what is drawn
@@ -55,9 +56,14 @@ def measure(lab: book.Lab) -> xr.Dataset:
 
 
 def best_rate(steps: xr.DataArray) -> xr.DataArray:
-    """The rate of least median steps, among those at which the most starts arrive."""
+    """The rate of least median steps in the lowest band of those at which the most starts arrive.
+
+    Rates beyond it arrive by luck: one does and the next does not.
+    """
     arrived = (steps < np.inf).sum("seed")
     most = arrived == arrived.max("learning_rate")
+    gaps = (~most & (most.cumsum("learning_rate") > 0)).cumsum("learning_rate")
+    most = most & (gaps == 0)
     return steps.median("seed").where(most, np.inf).idxmin("learning_rate")
 
 
@@ -74,7 +80,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         numbers[f"starts that arrive, {name}"] = float((own["steps"] < np.inf).sum())
         if not name.startswith("Adam"):
             numbers[f"times Adam's steps, {name}"] = ratio = book.over_seeds(own["times"])
-            kinds[f"before {name}"] = book.by_sign(ratio, 1.0)
+            kinds[f"before {name}"] = book.by_sign(ratio, AHEAD)
     return book.Verdict(kinds, numbers)
 
 
@@ -104,7 +110,7 @@ def draw(dataset: xr.Dataset) -> Figure:
         surface.plot(*shown, zorder=5 + color, **style)
     surface.plot_surface(X, Y, height(X, Y), cmap="Greys_r", alpha=0.5, linewidth=0, rcount=80)
     surface.plot([1], [1], [-0.9], "k*", markersize=10, zorder=9)
-    surface.set(title="paths at the best rates, log10 height", xlabel="x", ylabel="y")
+    surface.set(title="paths at the best rates, log10 height", xlabel="x", ylabel="y", zlabel="z")
     surface.view_init(elev=52, azim=-70)
     left.set_ylabel("steps")
     left.set_title(f"steps to a loss of {ARRIVED:g}, where all starts arrive", size=10)
@@ -125,7 +131,7 @@ def animate(dataset: xr.Dataset, stem: Path) -> None:
         name: ax.plot([], [], ".-", label=name, markersize=3, zorder=3 - place)[0]
         for place, name in enumerate(OPTIMIZERS)  # Adam above the others
     }
-    ax.legend(fontsize=8, loc="lower right")
+    ax.legend(fontsize=8, loc="upper center")
     film = PillowWriter(fps=8)
     with film.saving(figure, f"{stem}-paths.gif", dpi=80):
         for step in np.unique(np.geomspace(1, dataset.sizes["step"], 48).astype(int)):
@@ -140,23 +146,25 @@ EXPERIMENT = book.Experiment(
     question="Does Adam run down Rosenbrock's valley and arrive before gradient descent?",
     claim="On Rosenbrock's function Adam runs down the valley and arrives first, SGD follows more "
     "slowly.",
-    asks="Does Adam arrive first, each at its best rate?",
+    asks="Does Adam arrive first, by a tenth of its steps, each at its best rate?",
     criterion=f"Steps to a loss of {ARRIVED:g}, kept to in the last quarter, from (-1.2, 1), and "
     f"from starts scattered by {STARTS['scattered starts']:g} around it; Adam, SGD, SGD with "
-    "momentum .9, each at its rate of least median steps among those at which the most starts "
-    "arrive. Ratio: SGD's steps over Adam's, start by start. Supported if the 95 % intervals of "
-    "all four ratios (two kinds of start, with and without momentum) lie above 1, refuted if all "
-    "lie below; it depends if they differ.",
+    "momentum .9, each at its rate of least median steps in the lowest band of rates at which the "
+    "most starts arrive. Ratio: SGD's steps over Adam's, start by start. Supported if the 95 % "
+    "intervals of all four ratios (two kinds of start, with and without momentum) lie above "
+    f"{AHEAD:g}, refuted if all lie below; it depends if they differ. From the usual start "
+    "nothing is random: an interval has no width, and how exact a number is depends on the rates "
+    "tried.",
     measure=measure,
     judge=judge,
     draw=draw,
-    settings={"seeds": 8, "rates": 31, "steps": 20_000, "path": 6000},
+    settings={"seeds": 32, "rates": 61, "steps": 20_000, "path": 6000},
     quick={"seeds": 2, "rates": 7, "steps": 2000, "path": 200},
-    check={"first_seed": 1000},
-    caption="Left: steps to arrive over the rate, wherever all starts of a kind arrive and stay. "
-    "Right: the surface with the path of each optimizer at its best rate from the usual start, "
-    "drawn from after its first step (star: the minimum). Below: the same from above, as an "
-    "animation.",
+    check={"first_seed": 3000},
+    caption="Left: steps to arrive over the rate, wherever all starts of a kind arrive and stay; "
+    "a point apart from its line is luck, not judged. Right: the surface with the path of each "
+    "optimizer at its best rate from the usual start, drawn from after its first step (star: the "
+    "minimum). Below: the same from above, as an animation.",
     symptom="The loss falls at once, then crawls: the path follows a curved valley.",
     remedy="sgd(6e-4, momentum=0.9)  # the valley's floor needs momentum; or adam(1e-2): at "
     "larger rates it gets there sooner, but does not stay",
