@@ -223,6 +223,7 @@ EARLIER: dict[str, tuple[str, ...]] = {
         "refuted (48)",
         "undecided (48)",
         "undecided (48)",
+        "undecided (48)",
     ),
     "C26": ("depends (16 seeds)",),
     "C27": ("depends (8 seeds)", "undecided (8)", "undecided (32)", "depends (128)"),
