@@ -141,7 +141,7 @@ EXPERIMENT = book.Experiment(
     judge=judge,
     draw=draw,
     settings={"seeds": 48, "rates": 9, "decays": 13, "steps": 1000},
-    quick={"seeds": 2, "rates": 3, "decays": 9, "steps": 500},
+    quick={"seeds": 2, "rates": 4, "decays": 9, "steps": 300},
     check={"first_seed": 12_000},
     caption="Test loss over rate and decay, lighter is better. White dots: the best decay for "
     "each rate (the best medians, on the grid shown; the slopes judged come from parabolas, on "
