@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 COUPLED = 0.1  # decades of decay for a decade of rate
 NEAR = 1.1  # times the least test loss: a rate that does not reach this is too small or too large
 LEAST_RATE = 3e-4  # with less, a run is too short to overfit, and no decay is best
-RESAMPLES, BROKEN = 1000, 1e3  # of the seeds; the test loss that a broken run counts as
+RESAMPLES, BROKEN = 300, 1e3  # of the seeds; the test loss that a broken run counts as
 # Each with a range of strengths that includes its optimum.
 FORMS = {
     "L2 in the loss": (adamlab.adam_l2, (1e-4, 1e0)),
