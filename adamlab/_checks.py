@@ -14,8 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-_SIGNED = (np.floating, np.signedinteger)
-
 
 def is_concrete(value: Any) -> bool:
     """Whether a hyperparameter's value can be read now: neither a schedule nor a tracer."""
@@ -68,12 +66,13 @@ def check_number(
         raise TypeError(f"{name}={value!r}: must be {allowed}, not a schedule")
     if not is_concrete(value):
         return
-    is_array = isinstance(value, np.ndarray | np.generic | jax.Array)
-    # An unsigned integer would wrap round where a sign is flipped.
-    signed = not is_array or any(jnp.issubdtype(value.dtype, t) for t in _SIGNED)
-    if not signed and jnp.issubdtype(value.dtype, np.unsignedinteger):
-        raise TypeError(f"{name}={value!r}: must be {allowed}, in a dtype with a sign")
-    if isinstance(value, bool) or not signed or not (isinstance(value, numbers.Real) or is_array):
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if isinstance(value, np.ndarray | np.generic | jax.Array):
+        # An unsigned integer would wrap round where a sign is flipped.
+        if jnp.issubdtype(value.dtype, np.unsignedinteger):
+            raise TypeError(f"{name}={value!r}: must be {allowed}, in a dtype with a sign")
+        is_number = any(jnp.issubdtype(value.dtype, kind) for kind in (np.floating, np.integer))
+    if not is_number:
         raise TypeError(f"{name}={value!r}: must be {allowed}")
     if np.ndim(value) != 0:
         raise ValueError(

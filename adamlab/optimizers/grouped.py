@@ -27,8 +27,7 @@ def group_small_leaves(
     on a few thousand elements. For element-wise optimizers, such as Adam and most of its variants,
     the update is the same up to rounding. Those that use a leaf's norm, shape or rows would see
     another leaf: adamlab's stages that do, and masks, are refused, unless Optax's wrappers hide
-    them. Large leaves stay as they are,
-    since copying them would cost more.
+    them. Large leaves stay as they are, since copying them would cost more.
 
     Pass the parameters to `update` where the gradients' dtypes differ from theirs: leaves are
     grouped by dtype.
@@ -40,8 +39,8 @@ def group_small_leaves(
 
     Raises:
         ValueError: `optimizer` looks at whole leaves, `max_size` or `group` is not a whole number
-            >= 1; `init` finds a mask; `update`
-            gets gradients that are not a tree like the parameters.
+            >= 1; `init` finds a mask; `update` gets gradients that are not a tree like the
+            parameters.
         TypeError: `optimizer` is not a gradient transformation.
     """
     if not isinstance(optimizer, optax.GradientTransformation):

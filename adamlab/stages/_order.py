@@ -19,7 +19,7 @@ def check_order(
     """Refuse orders of stages that would compute something else than their names say.
 
     Raises:
-        ValueError: a stage stands on the wrong side of the learning rate, rates of an even number
+        ValueError: a stage stands on the wrong side of the learning rate, an even number of rates
             would turn the descent into an ascent, a bias correction stands after a stage that mixes
             something else into `mu`, a learning rate in the rates would be replaced, the root is
             taken of a second moment that is not made of squares, or a variance of moments that
@@ -77,8 +77,10 @@ def _check_bias(stages: Sequence[optax.GradientTransformation]) -> None:
                     f"{name_of(stage)} stands after {mixture}, which mixes into mu what bias "
                     f"correction does not apply to; {where}"
                 )
-            corrected = "scales rates" not in marks  # the rates are still to be multiplied by mu
-            scaler = scaler or name_of(stage) * (not corrected)
+            if "scales rates" in marks:
+                scaler = name_of(stage)  # its correction waits until the rates multiply mu
+            else:
+                corrected = True
         elif "tracks mu" in marks:
             mixture, corrected = "", False
         elif "mixes" in marks and scaler:
