@@ -69,11 +69,16 @@ def norm_at_two_scales(x: jax.Array, low: float, high: float) -> tuple[jax.Array
     """
     wide = widen(x)
     small, large = (2.0 ** (power * jnp.finfo(wide.dtype).maxexp) for power in (low, high))
-
     near = norm(wide / small)
     saturated = near > float(jnp.finfo(wide.dtype).max) ** 0.5 / 2
-    return jax.lax.cond(
-        saturated,
-        lambda: (jnp.asarray(large, near.dtype), norm(wide / large)),
-        lambda: (jnp.asarray(small, near.dtype), near),
-    )
+    scale = jnp.where(saturated, large, small).astype(near.dtype)
+    return scale, jax.lax.cond(saturated, _norm_over, _known, near, wide, scale)
+
+
+# By name, so that JAX knows the branches again and compiles them once even if nothing is jitted.
+def _norm_over(_: jax.Array, x: jax.Array, scale: jax.Array) -> jax.Array:
+    return norm(x / scale.astype(x.dtype))
+
+
+def _known(near: jax.Array, *_: jax.Array) -> jax.Array:
+    return near

@@ -60,14 +60,11 @@ def track_window(b1: ConstantDecay = 0.9, length: int = 10) -> GradientToMoments
         full = count > length
         place = state.place
 
-        def put(q: jax.Array, g: jax.Array) -> jax.Array:
-            return jax.lax.dynamic_update_index_in_dim(q, cast_within(g, q.dtype), place, 0)
-
         # Written in place: everything is read from the new queue, and the write stands in a
         # conditional that always holds, since XLA would otherwise fuse it with the reads and copy
         # the queue.
         queue = jax.tree.map(
-            lambda q, g: jax.lax.cond(place >= 0, put, lambda q, _: q, q, g), state.queue, updates
+            lambda q, g: jax.lax.cond(place >= 0, _put, _leave, q, g, place), state.queue, updates
         )
 
         def before(q: jax.Array, steps: int) -> jax.Array:
@@ -86,6 +83,15 @@ def track_window(b1: ConstantDecay = 0.9, length: int = 10) -> GradientToMoments
         return Moments(oldest, mu, None, None, None, since), new
 
     return GradientToMoments.from_update("track_window", init, update)
+
+
+# By name, so that JAX knows the branches again and compiles them once even if nothing is jitted.
+def _put(queue: jax.Array, new: jax.Array, place: jax.Array) -> jax.Array:
+    return jax.lax.dynamic_update_index_in_dim(queue, cast_within(new, queue.dtype), place, 0)
+
+
+def _leave(queue: jax.Array, *_: jax.Array) -> jax.Array:
+    return queue
 
 
 class WeightedSumsState(NamedTuple):
