@@ -199,6 +199,17 @@ def test_a_stage_stays_the_stage_that_it_is():
     assert stages.extra_args_of(curved) == ("hessian_diag",)
 
 
+def test_sophias_curvature_in_8_bits_may_be_negative():
+    """Were -1 kept as 0, the curvature of 0.2 that follows would make the last step short."""
+    params, grads = jnp.ones(4), jnp.full(4, 1e-6)
+    whole = opt.sophia(1e-3, weight_decay=0.0, every=1)
+    for tx in (whole, store_state(whole, nu=EightBit(4, 0))):
+        state = tx.init(params)
+        for curvature in (-1.0, 0.2):
+            updates, state = tx.update(grads, state, params, hessian_diag=jnp.full(4, curvature))
+        np.testing.assert_allclose(updates, -1e-3)  # where there is no curvature it is clipped
+
+
 def test_a_mask_around_or_within_leaves_the_rest_alone():
     params = {"w": jnp.ones((64, 80)), "b": jnp.ones(5000)}
     mask = {"w": True, "b": False}
@@ -245,7 +256,7 @@ def test_a_storage_that_is_none_is_refused(storage):
         opt.adamw_8bit(1e-3, min_size=-1)
 
 
-@pytest.mark.parametrize("storage", [EightBit(64, 0, signed=True), jnp.bfloat16])
+@pytest.mark.parametrize("storage", [EightBit(64, 0), jnp.bfloat16])
 def test_a_second_moment_that_may_be_negative_keeps_its_sign(storage):
     grads = _gradients(200, 256)
     means = {}

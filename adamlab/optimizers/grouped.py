@@ -12,7 +12,7 @@ import optax
 from adamlab._checks import check_count
 from adamlab.optimizers._finish import Optimizer
 from adamlab.optimizers._signature import takes_options
-from adamlab.stages._about import about, tell
+from adamlab.stages._about import About, Part, about, parts_of, tell
 from adamlab.stages._forms import check_same_form, same_form
 from adamlab.stages.numerics import cast_like
 
@@ -48,10 +48,11 @@ def group_small_leaves(
             f"optimizer={optimizer!r}: must be a gradient transformation, such as adam(1e-3)"
         )
     own = about(optimizer)
-    if own.by_leaf:
+    by_leaf = dict.fromkeys(part.title for part in own.walk() if "by leaf" in part.marks)
+    if by_leaf:
         raise ValueError(
-            f"group_small_leaves: {', '.join(dict.fromkeys(own.by_leaf))} would look at whole "
-            "groups in place of leaves"
+            f"group_small_leaves: {', '.join(by_leaf)} would look at whole groups in place of "
+            "leaves"
         )
     check_count("max_size", max_size)
     check_count("group", group)
@@ -114,6 +115,6 @@ def group_small_leaves(
         # A group of gradients in several dtypes is in the widest of them.
         return cast_like(unpack(new, like), updates), state
 
-    label = f"group_small_leaves({' · '.join(own.parts)})"
-    tell(update, own._replace(parts=(label,), lagging=()))
+    label = " · ".join(parts_of(optimizer))
+    tell(update, About((Part("group_small_leaves", label, within=own.parts),)))
     return optax.GradientTransformationExtraArgs(init, update)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
 import optax
@@ -11,33 +12,62 @@ Side = Literal["before", "at", "descent", "after"]
 Mark = Literal[
     "corrects", "mixes", "tracks mu",
     "makes rates", "scales rates", "replaces rates",
-    "tracks nu", "no squares", "other decay", "takes root", "takes variance",
+    "tracks nu", "no squares", "signed nu", "other decay", "takes root", "takes variance",
     "by leaf",
 ]  # fmt: skip
 """What a stage does to the moments that it matters to others to know.
 
 It corrects the bias of mu, mixes in what no mass corrects, or averages it anew; it makes rates,
-puts the learning rate into them, or may replace them; it gathers nu, not from squares or not with
-the decay rate of mu, and takes the root of nu, or its difference from mu squared. It looks at whole
-leaves, at their norm, mean or shape.
+puts the learning rate into them, or may replace them; it gathers nu, not from squares, perhaps with
+negative values, or not with the decay rate of mu, and takes the root of nu, or its difference from
+mu squared. It looks at whole leaves, at their norm, mean or shape.
 """
 
 
-class About(NamedTuple):
-    """What a stage tells the chain about itself, as the attribute `about` of its `update`."""
+class Part(NamedTuple):
+    """One stage, or what wraps others, as the chain that it stands in knows it."""
 
-    parts: tuple[str, ...]
-    """The names of the stages that it is made of, in order."""
-    extra_args: tuple[str, ...] = ()
-    lagging: tuple[str, ...] = ()
-    sides: tuple[tuple[str, Side], ...] = ()
-    """The parts that have a side of the learning rate, in order, each with its side."""
+    name: str
+    label: str = ""
+    """What it was built with."""
+    side: Side | None = None
+    """Its side of the learning rate, where it has one."""
     marks: tuple[Mark, ...] = ()
-    by_leaf: tuple[str, ...] = ()
-    """The parts that look at whole leaves."""
-    raw: tuple[tuple[str, str], ...] = ()
-    """The parts that compare the gradient with an extra argument that need not be given, each with
-    its name."""
+    extra_args: tuple[str, ...] = ()
+    """The extra arguments that its `update` requires."""
+    raw: tuple[str, ...] = ()
+    """Those that it compares the gradient with and that need not be given."""
+    within: tuple[Part, ...] = ()
+    """What it is wrapped around."""
+
+    @property
+    def title(self) -> str:
+        """Its name, with what it was built with."""
+        return f"{self.name}({self.label})" if self.label else self.name
+
+
+class About(NamedTuple):
+    """What a transformation tells of itself, as the attribute `about` of its `update`."""
+
+    parts: tuple[Part, ...]
+    """The stages that it is chained from, in order."""
+    lagging: tuple[str, ...] = ()
+    """The fields of its state whose old values it hands on."""
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """Those of a single stage; a chain of several has done with its moments."""
+        return self.parts[0].marks if len(self.parts) == 1 else ()
+
+    def walk(self) -> Iterator[Part]:
+        """Every part, each before those within it."""
+        return _walk(self.parts)
+
+
+def _walk(parts: Iterable[Part]) -> Iterator[Part]:
+    for part in parts:
+        yield part
+        yield from _walk(part.within)
 
 
 def tell(update: Any, own: About) -> None:
@@ -53,7 +83,7 @@ def name_of(transform: optax.GradientTransformation) -> str:
 def about(transform: optax.GradientTransformation) -> About:
     """What `transform` tells about itself; for another library's transform, only its name."""
     own: About | None = getattr(transform.update, "about", None)
-    return About((name_of(transform),)) if own is None else own
+    return About((Part(name_of(transform)),)) if own is None else own
 
 
 def label_of(part: Any, usual: str) -> str:
@@ -63,9 +93,10 @@ def label_of(part: Any, usual: str) -> str:
 
 def parts_of(transform: optax.GradientTransformation) -> tuple[str, ...]:
     """The names of the stages that `transform` is chained from, in order."""
-    return about(transform).parts
+    return tuple(part.title for part in about(transform).parts)
 
 
 def extra_args_of(transform: optax.GradientTransformation) -> tuple[str, ...]:
-    """The extra arguments that `transform` declares as required."""
-    return about(transform).extra_args
+    """The extra arguments that `transform` requires, but for the `moments` that a chain gives."""
+    needed = (arg for part in about(transform).walk() for arg in part.extra_args)
+    return tuple(dict.fromkeys(arg for arg in needed if arg != "moments"))

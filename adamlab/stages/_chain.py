@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab.stages._about import About, about, extra_args_of, name_of, parts_of, tell
+from adamlab.stages._about import About, about, extra_args_of, name_of, tell
 from adamlab.stages._forms import (
     check_same_form,
     is_like,
@@ -72,8 +72,7 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
             root of a second moment that is not made of squares.
     """
     takes, gives = _check_kinds(stages)
-    sides = tuple(side for stage in stages for side in about(stage).sides)
-    check_order(stages, sides)
+    check_order(stages)
     extended = [optax.with_extra_args_support(stage) for stage in stages]
 
     def init(params: optax.Params) -> tuple[Any, ...]:
@@ -133,14 +132,8 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
         return updates, tuple(_lagging_last(extended, states, grads))
 
     needed = dict.fromkeys(arg for stage in stages for arg in extra_args_of(stage))
-    trees = [arg for arg in needed if arg not in ("value", "moments")]
-    tell(update, About(
-        parts=tuple(part for stage in stages for part in parts_of(stage)),
-        extra_args=tuple(arg for arg in needed if arg != "moments"),
-        sides=sides,
-        by_leaf=tuple(part for stage in stages for part in about(stage).by_leaf),
-        raw=tuple(pair for stage in stages for pair in about(stage).raw),
-    ))  # fmt: skip
+    trees = [arg for arg in needed if arg != "value"]
+    tell(update, About(tuple(part for stage in stages for part in about(stage).parts)))
     if takes is None or gives is None:
         return optax.GradientTransformationExtraArgs(init, update)
     return _WHOLE[takes, gives](init, update)
@@ -182,12 +175,13 @@ def _example(extra_arg: str, params: Any) -> Any:
 
 def _refuse_raw(stage: optax.GradientTransformation, extra_args: dict[str, Any]) -> None:
     """Refuse a gradient as it comes beside one that earlier stages have changed."""
-    for part, name in about(stage).raw:
-        if extra_args.get(name) is not None:
-            raise ValueError(
-                f"{name}: {part} would compare it with a gradient that earlier stages have "
-                f"changed; put those after {part}, or leave {name} out"
-            )
+    for part in about(stage).walk():
+        for name in part.raw:
+            if extra_args.get(name) is not None:
+                raise ValueError(
+                    f"{name}: {part.name} would compare it with a gradient that earlier stages "
+                    f"have changed; put those after {part.name}, or leave {name} out"
+                )
 
 
 def _takes_direction(stage: optax.GradientTransformation) -> bool:

@@ -10,12 +10,10 @@ from collections.abc import Sequence
 
 import optax
 
-from adamlab.stages._about import Side, about, name_of
+from adamlab.stages._about import about, name_of
 
 
-def check_order(
-    stages: Sequence[optax.GradientTransformation], sides: Sequence[tuple[str, Side]]
-) -> None:
+def check_order(stages: Sequence[optax.GradientTransformation]) -> None:
     """Refuse orders of stages that would compute something else than their names say.
 
     Raises:
@@ -25,18 +23,20 @@ def check_order(
             taken of a second moment that is not made of squares, or a variance of moments that
             decay at different rates.
     """
-    _check_sides(sides)
+    _check_sides(stages)
     _check_bias(stages)
     _check_rates(stages)
     _check_second(stages)
 
 
-def _check_sides(sides: Sequence[tuple[str, Side]]) -> None:
+def _check_sides(stages: Sequence[optax.GradientTransformation]) -> None:
     """Refuse stages on the wrong side of the learning rate, where there is one.
 
     With several rates, a stage must be on the right side of the one that flips the sign, or of any
     where none does.
     """
+    parts = (part for stage in stages for part in about(stage).walk())
+    sides = [(part.name, part.side) for part in parts if part.side]
     rates = [place for place, (_, side) in enumerate(sides) if side in ("at", "descent")]
     if not rates:
         return
@@ -116,19 +116,19 @@ def _check_second(stages: Sequence[optax.GradientTransformation]) -> None:
     """Refuse a root of what is not made of squares, and a variance of unlike averages."""
     tracker, other = "", False
     for stage in stages:
-        parts, marks = about(stage).parts, about(stage).marks
+        name, marks = about(stage).parts[0].title, about(stage).marks
         if "tracks nu" in marks:
-            tracker = parts[0] if "no squares" in marks else ""
+            tracker = name if "no squares" in marks else ""
             other = "other decay" in marks
         if "tracks mu" in marks:
             other = False
         if "takes variance" in marks and (other or tracker):
             raise ValueError(
-                f"{parts[0]} subtracts the squared mu from nu, which is a variance only for an "
+                f"{name} subtracts the squared mu from nu, which is a variance only for an "
                 "average of squares that decays at the same rate, as in track_moments(0.9, 0.9)"
             )
         if "takes root" in marks and tracker:
             raise ValueError(
-                f"{parts[0]} takes the root of the second moment, but that of {tracker} is not "
+                f"{name} takes the root of the second moment, but that of {tracker} is not "
                 "made of squares; use unrooted(), as in precondition(unrooted())"
             )

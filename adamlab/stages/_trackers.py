@@ -52,7 +52,8 @@ class NuTracker:
         """What the stage that gathers it tells a chain."""
         no_squares: tuple[Mark, ...] = () if self.rule.squared else ("no squares",)
         by_leaf: tuple[Mark, ...] = ("by leaf",) if self.rule.by_leaf else ()
-        return ("tracks nu", *no_squares, *by_leaf)
+        signed: tuple[Mark, ...] = ("signed nu",) if self.rule.signed else ()
+        return ("tracks nu", *no_squares, *signed, *by_leaf)
 
     def start(self, params: Any) -> Any:
         """The state at the start."""
@@ -96,12 +97,3 @@ def _look_back(moments: Moments, first: float | None) -> Moments:
         jax.tree.map(lambda x: jnp.where(begun, x, 0), part) for part in (moments.grad, moments.mu)
     )
     return moments._replace(grad=grad, mu=mu)
-
-
-def refuse_second(stage: str, which: str, rate: str, there: Any) -> None:
-    """Refuse to average a moment that is tracked already: the first average would be lost."""
-    if there is not None:
-        raise ValueError(
-            f"{stage} finds the {which} moment tracked already, and its average would be lost; "
-            f"give the tracker before it {rate}=None"
-        )

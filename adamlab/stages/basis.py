@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from adamlab._checks import check_count
-from adamlab.stages._about import about, extra_args_of, parts_of, tell
+from adamlab.stages._about import About, Part, about, extra_args_of, parts_of, tell
 from adamlab.stages._chain import chain
 from adamlab.stages._decay_rate import DecayRate, check_decay, decay_at
 from adamlab.stages._forms import is_like, like_gradients, pack, unpack
@@ -82,11 +82,10 @@ def in_basis(
     inner = chain(*stages)
     for stage in stages:
         for extra in extra_args_of(stage):
-            if extra != "moments":
-                raise ValueError(
-                    f"in_basis: {', '.join(parts_of(stage))} needs {extra}, which cannot be turned "
-                    "into a basis; in_basis takes stages that need gradients and parameters alone"
-                )
+            raise ValueError(
+                f"in_basis: {', '.join(parts_of(stage))} needs {extra}, which cannot be turned "
+                "into a basis; in_basis takes stages that need gradients and parameters alone"
+            )
 
     def init(params: optax.Params) -> InBasisState:
         def each(make: Callable[[int, Any], jax.Array]) -> Any:
@@ -162,11 +161,10 @@ def in_basis(
         basis, kept = jax.lax.switch(due, branches, factors, basis, kept, updates)
         return direction, InBasisState(count, kept, pack(factors, updates), pack(basis, updates))
 
-    stage = GradientToDirection.from_update(
-        "in_basis", init, _automatic(update), label=" · ".join(parts_of(inner)), marks=("by leaf",)
-    )
-    own = about(inner)
-    tell(stage.update, about(stage)._replace(sides=own.sides, raw=own.raw))
+    stage = GradientToDirection.from_update("in_basis", init, _automatic(update))
+    label = " · ".join(parts_of(inner))
+    own = Part("in_basis", label, marks=("by leaf",), within=about(inner).parts)
+    tell(stage.update, About((own,)))
     return stage
 
 

@@ -14,7 +14,7 @@ from adamlab.stages._decay_rate import DecayRate
 from adamlab.stages._forms import gradient_like
 from adamlab.stages._kinds import MomentsToMoments
 from adamlab.stages._moments import Moments
-from adamlab.stages._trackers import NuTracker, refuse_second
+from adamlab.stages._trackers import NuTracker
 from adamlab.stages.numerics import tame
 from adamlab.stages.second_moment import SecondMoment, keeps_nu, second_moment_of
 
@@ -59,7 +59,6 @@ def track_curvature(
     def update(
         moments: Moments, state: TrackCurvatureState, **given: Any
     ) -> tuple[Moments, TrackCurvatureState]:
-        refuse_second("track_curvature", "second", "b2", moments.nu)
         readings = moments.steps_done // every + 1
         fed = Moments(jax.tree.map(tame, given[of]), None, None, None, None, readings)
         fed, kept, log = second.step(fed, None, state.nu, state.nu_log_decay)

@@ -32,7 +32,7 @@ class EightBit:
     min_size: int = 4096
     """Smaller leaves stay as they are, and complex ones."""
     signed: bool | None = None
-    """Whether elements may be negative; None where the field is no second moment."""
+    """Whether elements may be negative; None for what the transformation says of the field."""
 
     def __post_init__(self) -> None:
         """Check them."""

@@ -13,7 +13,6 @@ from adamlab.stages._decay_rate import ConstantDecay, DecayRate, check_decay, co
 from adamlab.stages._forms import gradient_like
 from adamlab.stages._kinds import MomentsToMoments
 from adamlab.stages._moments import Moments
-from adamlab.stages._trackers import refuse_second
 from adamlab.stages.norms import norm
 from adamlab.stages.numerics import real_dtype, tame, tree_mean, widen
 
@@ -107,7 +106,6 @@ def track_mu_by_variance(b0: Any = 0.1, eps: Any = 1e-3) -> MomentsToMoments:
     def update(
         moments: Moments, state: TrackMuByVarianceState, **_: Any
     ) -> tuple[Moments, TrackMuByVarianceState]:
-        refuse_second("track_mu_by_variance", "first", "b1", moments.mu)
         mean = jnp.maximum(tree_mean(moments.nu), eps)
         weight = jax.tree.map(lambda v: jnp.clip(b0 * v / mean.astype(v.dtype), eps, 1), moments.nu)
         mu = jax.tree.map(

@@ -14,7 +14,7 @@ from adamlab.stages._decay_rate import DecayRate, complement_of
 from adamlab.stages._forms import gradient_like, same_form, unpack
 from adamlab.stages._kinds import GradientToMoments, MomentsToMoments
 from adamlab.stages._moments import Moments
-from adamlab.stages._trackers import MuTracker, NuTracker, refuse_second
+from adamlab.stages._trackers import MuTracker, NuTracker
 from adamlab.stages.numerics import after, widen, within_range
 from adamlab.stages.second_moment import SecondMoment, second_moment_of
 
@@ -143,7 +143,6 @@ def track_mu(b1: DecayRate = 0.9) -> MomentsToMoments:
         return TrackMuState(first.start(gradient_like(params)), start_log_decay(b1))
 
     def update(moments: Moments, state: TrackMuState, **_: Any) -> tuple[Moments, TrackMuState]:
-        refuse_second("track_mu", "first", "b1", moments.mu)
         moments, log = first.step(moments, state.mu, state.mu_log_decay)
         return moments, TrackMuState(moments.mu, log)
 
@@ -174,7 +173,6 @@ def track_nu(b2: DecayRate | SecondMoment = 0.999) -> MomentsToMoments:
         return TrackNuState(second.start(gradient_like(params)), start_log_decay(second.rule.rate))
 
     def update(moments: Moments, state: TrackNuState, **_: Any) -> tuple[Moments, TrackNuState]:
-        refuse_second("track_nu", "second", "b2", moments.nu)
         log = state.nu_log_decay
         if log is not None:  # a window still filling hands on zeros, at a count of 1
             log = jnp.where(moments.count > 1, log, 0)

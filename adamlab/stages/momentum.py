@@ -21,7 +21,6 @@ from adamlab.stages._decay_rate import (
 from adamlab.stages._forms import gradient_like
 from adamlab.stages._kinds import MomentsToMoments
 from adamlab.stages._moments import Moments
-from adamlab.stages._trackers import refuse_second
 from adamlab.stages.numerics import at_step, tame, widen
 from adamlab.stages.second_moment import square
 
@@ -196,7 +195,6 @@ def positive_negative_momentum(b1: ConstantDecay = 0.9, b3: float = 1.0) -> Mome
     def update(
         moments: Moments, state: PositiveNegativeState, **_: Any
     ) -> tuple[Moments, PositiveNegativeState]:
-        refuse_second("positive_negative_momentum", "first", "b1", moments.mu)
         now = step_at(b1, None, moments.steps_done)
         new = fold(
             state.mu_previous, jax.tree.map(tame, moments.grad), now.weight * (2 - now.weight)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from adamlab._checks import nearest
-from adamlab.stages._about import about, tell
+from adamlab.stages._about import About, Part, about, tell
 from adamlab.stages._forms import pack, unpack
 from adamlab.stages._kinds import Stage
 from adamlab.stages.eight_bit import EightBit, QuantizedBlocks, dequantize, quantize
@@ -45,8 +46,9 @@ def store_state(
 
     bfloat16 is rounded up or down by a threshold that sweeps [0, 1) evenly from step to step:
     rounding to nearest would freeze a second moment, since at b2 = 0.999 a step is smaller than
-    half a unit in the last place. A field whose name begins with `nu` is taken for a second moment,
-    of which 8 bits round nothing to zero, and count a negative value as zero unless `signed`.
+    half a unit in the last place. A field whose name begins with `nu` is taken for a second moment:
+    8 bits round nothing of it to zero and have codes for negative values only where `transform`
+    says that there may be some, as Sophia's does.
 
     Raises:
         TypeError: `transform` is not a gradient transformation, a storage is not a floating-point
@@ -59,6 +61,9 @@ def store_state(
         raise ValueError("store_state: name a field and its storage, such as mu=jnp.bfloat16")
     for name, kind in storage.items():
         _check_storage(name, kind)
+    own = about(transform)
+    signed = any("signed nu" in part.marks for part in own.walk())
+    storage = {name: _told_sign(name, kind, signed) for name, kind in storage.items()}
     extended = optax.with_extra_args_support(transform)
     in_blocks = any(isinstance(kind, EightBit) for kind in storage.values())
     kept_in = [jnp.float32 if isinstance(kind, EightBit) else kind for kind in storage.values()]
@@ -66,13 +71,13 @@ def store_state(
     on_gradients = not isinstance(transform, Stage) or transform.takes == "gradient"
 
     def store(name: str, field: Any, turn: jax.Array) -> Any:
-        stored = jax.tree.map(lambda x: _stored(name, x, storage[name], turn), field)
+        stored = jax.tree.map(lambda x: _stored(x, storage[name], turn), field)
         return pack(stored, field)
 
     def restore(name: str, stored: Any, form: Any) -> Any:
         packed = any(isinstance(x, QuantizedBlocks) for x in getattr(stored, "states", ()))
         whole = unpack(stored, form) if packed else stored
-        return jax.tree.map(lambda _, x: _restored(name, x, storage[name]), form, whole)
+        return jax.tree.map(lambda _, x: _restored(x, storage[name]), form, whole)
 
     def init(params: Any) -> StoredState:
         state, turn = transform.init(params), jnp.zeros([], jnp.uint32)
@@ -94,9 +99,12 @@ def store_state(
             kept = _map_fields(lambda n, x: store(n, x, turn), storage, new)
         return value, StoredState(cast_like(kept, state.inner), turn)
 
-    own = about(transform)
-    blocks = [f"{n}=EightBit()" for n, kind in storage.items() if isinstance(kind, EightBit)]
-    tell(update, own._replace(lagging=(), by_leaf=(*own.by_leaf, *blocks)))
+    blocks = tuple(
+        Part(f"{name}=EightBit()", marks=("by leaf",))
+        for name, kind in storage.items() if isinstance(kind, EightBit)
+    )  # fmt: skip
+    first, *rest = own.parts
+    tell(update, About((first._replace(within=(*first.within, *blocks)), *rest)))
     if isinstance(transform, Stage):
         return type(transform)(init, update)
     return optax.GradientTransformationExtraArgs(init, update)
@@ -105,6 +113,13 @@ def store_state(
 def _is_second(name: str) -> bool:
     """Whether a field so called is a second moment."""
     return name.startswith("nu")
+
+
+def _told_sign(name: str, storage: Any, second_signed: bool) -> Any:
+    """`storage`; where it is 8 bits and leaves it open, with whether values may be negative."""
+    if not isinstance(storage, EightBit) or storage.signed is not None:
+        return storage
+    return replace(storage, signed=second_signed or not _is_second(name))
 
 
 def _check_storage(name: str, storage: Any) -> None:
@@ -175,12 +190,12 @@ def _map_fields(function: Callable[..., Any], names: Any, state: Any, *rest: Any
     return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
 
 
-def _stored(name: str, x: jax.Array, storage: Any, turn: jax.Array) -> Any:
-    """One array of the field `name` as it is stored."""
+def _stored(x: jax.Array, storage: Any, turn: jax.Array) -> Any:
+    """One array as it is stored."""
     if isinstance(storage, EightBit):
         if x.size < storage.min_size or x.size == 0 or jnp.iscomplexobj(x):
             return x
-        return quantize(x, storage.block, signed=_is_signed(name, storage))
+        return quantize(x, storage.block, signed=bool(storage.signed))
     if jnp.dtype(storage) != jnp.bfloat16:
         return cast_within(x, storage)
     most = float(jnp.finfo(jnp.bfloat16).max)  # beyond, it would be rounded to infinity
@@ -188,12 +203,8 @@ def _stored(name: str, x: jax.Array, storage: Any, turn: jax.Array) -> Any:
     return to_bfloat16(within, turn >> 16).astype(jnp.bfloat16)
 
 
-def _restored(name: str, stored: Any, storage: Any) -> jax.Array:
-    """One array of the field `name` in float32 or wider."""
+def _restored(stored: Any, storage: Any) -> jax.Array:
+    """One array in float32 or wider."""
     if isinstance(stored, QuantizedBlocks):
-        return dequantize(stored, storage.block, signed=_is_signed(name, storage))
+        return dequantize(stored, storage.block, signed=bool(storage.signed))
     return widen(stored)
-
-
-def _is_signed(name: str, storage: EightBit) -> bool:
-    return not _is_second(name) if storage.signed is None else storage.signed
