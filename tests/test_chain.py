@@ -273,7 +273,7 @@ def test_what_has_no_place_by_the_rate_or_no_rate_goes_anywhere():
         [al.scale_by_adam(), stages.ema(0.9), rate],
         [al.adam(1e-3), stages.ema(0.9)],
         [al.scale_by_learning_rate(1.0, flip_sign=False), al.add_decayed_weights(0.1), rate],
-        [rate, stages.compensate_rounding(), al.scale_by_learning_rate(1.0, flip_sign=False)],
+        [rate, al.add_independent_decay(0.1), al.scale_by_learning_rate(1.0, flip_sign=False)],
         [rate, rate, rate],
         [al.adam(1e-3), al.add_independent_decay(0.1), stages.lookahead()],
     ):

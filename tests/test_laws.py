@@ -44,8 +44,8 @@ EXCEPT = {
                 "lamb", "mars", "novograd", "sm3", "soap",
             ],
             "local": [
-                "adafactor", "adai", "adam_mini", "adams", "avagrad", "came", "lamb", "mars",
-                "novograd", "soap",
+                "adafactor", "adai", "adam_mini", "adams", "avagrad", "came", "cautious_adamw",
+                "fadam", "lamb", "mars", "novograd", "sm3", "soap", "stable_adamw",
             ],
         },
         CANCELS: {

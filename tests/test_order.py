@@ -28,10 +28,11 @@ def step(tx, grads=GRADS, params=PARAMS, **extra):
     return tx.update(grads, tx.init(PARAMS), params, **extra)[0]
 
 
-def rates(*stages_of_rates):
+def rates(*stages_of_rates, after=()):
     return al.chain(
-        al.track_moments(), *stages_of_rates, stages.apply_rate(), al.scale_by_learning_rate(1.0)
-    )
+        al.track_moments(), *stages_of_rates, stages.apply_rate(), *after,
+        al.scale_by_learning_rate(1.0),
+    )  # fmt: skip
 
 
 WRONG_SIDE = "add_decayed_weights stands after the learning rate"
@@ -129,6 +130,150 @@ REFUSED = {
             al.precondition(stages.unrooted()), stages.add_stable_decay(0.1), RATE,
         ),
         "add_stable_decay takes the root",
+    ),
+    "decay after rates that hold the learning rate": (
+        lambda: rates(stages.to_rate(), stages.scale_rate(1e-3), after=[DECAY]),
+        "add_decayed_weights stands after scale_rate, whose direction holds the learning rate",
+    ),
+    "a trust ratio after rates that hold the learning rate": (
+        lambda: rates(
+            stages.to_rate(), stages.scale_rate(1e-3), after=[stages.scale_by_trust_ratio()]
+        ),
+        "scale_by_trust_ratio stands after scale_rate",
+    ),
+    "decay after an estimated rate": (
+        lambda: al.chain(stages.scale_by_prodigy(), DECAY, RATE),
+        "scale_by_prodigy has a weight_decay of its own",
+    ),
+    "decay after an estimated distance": (
+        lambda: al.chain(stages.scale_by_dadapt(), DECAY, RATE),
+        "scale_by_dadapt has a weight_decay of its own",
+    ),
+    "a bias corrected in the rates and again": (
+        lambda: rates(stages.to_rate(), stages.scale_rate(1e-3), al.correct_bias()),
+        "correct_bias stands after scale_rate, whose rates correct the bias",
+    ),
+    "the size of a gradient beside uncorrected moments": (
+        lambda: step(al.chain(
+            al.track_moments(), al.precondition(), stages.scale_by_gradient_rms(), RATE
+        )),
+        "scale_by_gradient_rms needs corrected moments",
+    ),
+    "the size of a gradient beside moments corrected in the rates": (
+        lambda: step(rates(
+            stages.to_rate(), stages.scale_rate(1e-3), after=[stages.scale_by_gradient_rms()]
+        )),
+        "scale_by_gradient_rms needs corrected moments",
+    ),
+    "decay of rounded parameters": (
+        lambda: al.chain(
+            optimizers.adamw_kahan(1e-3, weight_decay=0.0), al.add_independent_decay(0.1)
+        ),
+        "add_independent_decay stands after compensate_rounding, which rounds the new parameters",
+    ),
+    "decay of parameters rounded at random": (
+        lambda: al.chain(
+            al.adam(1e-3), stages.round_stochastically(jax.random.key(0)),
+            al.add_independent_decay(0.1),
+        ),
+        "put it before round_stochastically",
+    ),
+    "decay after slow weights": (
+        lambda: al.chain(optimizers.lookahead_adam(1e-3), al.add_independent_decay(0.1)),
+        "add_independent_decay stands after lookahead, which decides where the parameters go",
+    ),
+    "decay after iterates of one's own": (
+        lambda: al.chain(RATE, stages.schedule_free(1.0), al.add_independent_decay(0.1)),
+        "add_independent_decay stands after schedule_free",
+    ),
+    "slow weights of slow weights": (
+        lambda: al.chain(optimizers.lookahead_adam(1e-3), stages.lookahead()),
+        "lookahead stands after lookahead",
+    ),
+    "an average of parameters that are still to move": (
+        lambda: al.chain(RATE, stages.average_parameters(0.5), UNSIGNED),
+        "scale_by_learning_rate stands after average_parameters, which looks at the new parameters",
+    ),
+    "momentum after rounding": (
+        lambda: al.chain(optimizers.adamw_kahan(1e-3), stages.trace(0.9)),
+        "trace stands after compensate_rounding",
+    ),
+    "a variance of a moment tracked later": (
+        lambda: al.chain(
+            al.track_moments(0.9, None), stages.track_nu(0.999), al.center_nu(), al.precondition()
+        ),
+        "center_nu subtracts",
+    ),
+    **{
+        f"a variance of {rule.name}": (
+            lambda rule=rule: al.chain(
+                al.track_moments(0.9, rule), al.center_nu(), al.precondition()
+            ),
+            "center_nu subtracts",
+        )
+        for rule in (
+            stages.deviations(0.9), stages.yogi(0.9), stages.previous(0.9, first=1.0),
+            stages.factored(0.9),
+        )
+    },
+    "a variance of a mixture": (
+        lambda: al.chain(
+            al.track_moments(0.9, 0.9), stages.nesterov(0.9), al.center_nu(), al.precondition()
+        ),
+        "center_nu subtracts",
+    ),
+    "a variance of a variance": (
+        lambda: al.chain(
+            al.track_moments(0.9, 0.9), al.center_nu(), al.center_nu(), al.precondition()
+        ),
+        "center_nu subtracts",
+    ),
+    "a variance of a window": (
+        lambda: al.chain(
+            stages.track_window(0.9, 3), stages.track_nu(0.9), al.center_nu(), al.precondition()
+        ),
+        "center_nu subtracts",
+    ),
+    "another momentum to look ahead by": (
+        lambda: al.chain(al.track_moments(0.9, None), stages.nesterov(0.5), stages.take_mu()),
+        "nesterov takes mu to decay by 0.5, but track_moments was given 0.9: they must be the same",
+    ),
+    "a rate rectified for another decay": (
+        lambda: rates(al.correct_bias(), stages.to_rate(), stages.rectify_rate(0.99)),
+        "rectify_rate takes nu to decay by 0.99, but track_moments was given 0.999",
+    ),
+    "a share of noise for another decay": (
+        lambda: al.chain(
+            al.track_moments(0.9, 0.9), al.correct_bias(), stages.to_variance_rate(0.99),
+            stages.apply_rate(),
+        ),
+        "to_variance_rate takes mu to decay by 0.99",
+    ),
+    "rates bounded before they are steps": (
+        lambda: rates(stages.to_rate(), stages.bound_rate(), stages.scale_rate(1e-3)),
+        "bound_rate bounds the final steps, but the learning rate is not in the rates yet",
+    ),
+    "rates limited before they are steps": (
+        lambda: rates(stages.to_rate(), stages.limit_rate(), stages.scale_rate(1e-3)),
+        "scale_rate stands after limit_rate, whose limit it would move",
+    ),
+    "a lengthened gradient that nothing averages": (
+        lambda: rates(stages.lengthen_short_gradients(), al.correct_bias(), stages.to_rate()),
+        "lengthen_short_gradients changes the gradient, which no stage after it averages",
+    ),
+    "a difference that the second moment does not see": (
+        lambda: al.chain(
+            al.track_moments(), al.correct_bias(), stages.add_difference(), al.precondition()
+        ),
+        "add_difference stands after track_moments, whose nu would not see how it changes",
+    ),
+    "decay of a gradient": (
+        lambda: al.chain(DECAY, al.scale_by_adam(), RATE),
+        "takes a gradient, but add_decayed_weights gives a direction",
+    ),
+    "momentum of a direction that Adam is given": (
+        lambda: al.chain(al.scale_by_adam(), stages.trace(0.9), al.scale_by_adam()),
+        "takes a gradient, but trace gives a direction",
     ),
     "an unknown mark": (
         lambda: stages.change_mu("mine", jnp.add, marks=("mix",)),
@@ -253,12 +398,39 @@ ACCEPTED = {
         al.center_nu(),
         al.precondition(),
     ),
+    "a complement of the same rate": lambda: al.chain(
+        al.track_moments(0.9, al.OneMinus(0.1)), al.center_nu(), al.precondition()
+    ),
+    "a momentum by its complement": lambda: al.chain(
+        al.track_moments(0.9), stages.nesterov(al.OneMinus(0.1)), al.precondition()
+    ),
+    "a momentum by a schedule": lambda: al.chain(
+        al.track_moments(0.9), stages.nesterov(lambda _: 0.5), al.precondition()
+    ),
+    "an average after slow weights after rounding": lambda: al.chain(
+        al.adam(1e-3),
+        stages.lookahead(),
+        stages.compensate_rounding(),
+        stages.average_parameters(0.9),
+    ),
+    "another library's after slow weights": lambda: al.chain(
+        optimizers.lookahead_adam(1e-3), optax.keep_params_nonnegative()
+    ),
+    "limits of rates without a learning rate in them": lambda: rates(
+        al.correct_bias(), stages.to_rate(), stages.limit_rate()
+    ),
+    "momentum of the gradient that Adam is given": lambda: al.chain(
+        stages.trace(0.9), al.scale_by_adam(), RATE
+    ),
+    "a clipped gradient and its momentum": lambda: al.chain(
+        al.chain(stages.clip_by_block_rms(1.0), stages.ema(0.9)), al.clip(1.0), al.adam(1e-3)
+    ),
     "a denominator of one's own": lambda: al.chain(
         al.track_moments(0.9, stages.largest(0.999)),
         al.precondition(stages.Denominator("plus", lambda m: jax.tree.map(lambda v: v + 1, m.nu))),
     ),
-    "a mask of signs before the rates": lambda: rates(
-        stages.cautious_mask(), stages.to_rate(), stages.scale_rate(1e-3)
+    "a mask of signs after the rates": lambda: rates(
+        stages.to_rate(), stages.scale_rate(1e-3), after=[stages.cautious_mask()]
     ),
     "squares again": lambda: al.chain(
         al.track_moments(0.9, None), stages.track_nu(0.999), al.precondition()
@@ -275,6 +447,26 @@ ACCEPTED = {
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_a_right_order_is_not_refused(name):
     step(ACCEPTED[name]())
+
+
+def test_the_mask_compares_with_the_gradient_whatever_the_averages_are_fed_with():
+    """Lion's sign keeps its scale, Adan's difference and a window's delay do not show in it."""
+    cautious = stages.cautious_mask()
+
+    def last(*chained, course):
+        tx = al.chain(*chained, cautious)
+        state = tx.init(jnp.zeros(len(course[0])))
+        for g in course:
+            updates, state = tx.update(jnp.asarray(g), state)
+        return updates
+
+    mean = al.track_moments(0.9, None)
+    lion = last(mean, stages.sign(), course=[[1.0] * 4, [1.0, -0.1, -0.1, -0.1]])
+    np.testing.assert_array_equal(lion, [4.0, 0.0, 0.0, 0.0])
+    fed = (mean, al.correct_bias(), stages.add_difference(0.92), stages.take_mu())
+    assert last(*fed, course=[[3.0], [1.0]]) > 0
+    window = (stages.track_window(0.9, 2), stages.take_mu())
+    assert last(*window, course=[[-1.0], [1.0], [1.0]]) > 0
 
 
 def test_a_raw_gradient_may_be_left_out_after_a_change():

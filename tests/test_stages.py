@@ -476,7 +476,7 @@ def test_a_bias_is_corrected_once():
         ((to_rate, amsgrad_max, apply_rate), "amsgrad_max changes nu after rates were made of it"),
         ((to_rate, center_nu, apply_rate), "center_nu changes nu after rates were made of it"),
         (
-            (to_rate, lambda: rectify_rate(0.999), precondition),
+            (to_rate, lambda: rectify_rate(0.9), precondition),
             "precondition would ignore the rates",
         ),
     ],

@@ -48,14 +48,14 @@ def cautious_adamw(
 ) -> Optimizer:
     """AdamW that steps only where momentum and gradient agree in sign.
 
-    `mu_hat mask / max(mean(mask), 1e-3)` (Liang et al. 2024, algorithm 1). The update of
-    `timm.optim.AdamW(caution=True)`.
+    `u mask / max(mean(mask), 1e-3)` of Adam's direction u (Liang et al. 2024, algorithm 1). The
+    update of `timm.optim.AdamW(caution=True)`.
     """
     return chain(
         track_moments(b1, b2),
         correct_bias(),
-        cautious_mask(),
         precondition(eps),
+        cautious_mask(),
         *finish(learning_rate, weight_decay, mask),
     )
 

@@ -78,7 +78,6 @@ from adamlab.stages.gradient import (
 from adamlab.stages.learning_rate import scale_by_learning_rate
 from adamlab.stages.moments import track_moments, track_mu, track_nu
 from adamlab.stages.momentum import (
-    cautious_mask,
     change_mu,
     drop_mu,
     friction,
@@ -99,6 +98,7 @@ from adamlab.stages.rate import (
 )
 from adamlab.stages.rounding import compensate_rounding, round_stochastically
 from adamlab.stages.scaling import (
+    cautious_mask,
     clip_by_block_rms,
     clip_direction,
     project_radially,

@@ -11,17 +11,24 @@ Side = Literal["before", "at", "descent", "after"]
 """A direction stage's side of the learning rate; `descent` is a rate that flips the sign."""
 Mark = Literal[
     "corrects", "mixes", "tracks mu",
-    "makes rates", "scales rates", "replaces rates",
-    "tracks nu", "no squares", "signed nu", "other decay", "takes root", "takes variance",
-    "by leaf",
+    "makes rates", "scales rates", "replaces rates", "limits rates", "needs scaled rates",
+    "tracks nu", "no squares", "no mean square", "signed nu", "takes root", "takes variance",
+    "feeds", "feeds nu", "estimates rate",
+    "sets parameters", "rounds parameters", "reads parameters", "by leaf",
 ]  # fmt: skip
 """What a stage does to the moments that it matters to others to know.
 
 It corrects the bias of mu, mixes in what no mass corrects, or averages it anew; it makes rates,
-puts the learning rate into them, or may replace them; it gathers nu, not from squares, perhaps with
-negative values, or not with the decay rate of mu, and takes the root of nu, or its difference from
-mu squared. It looks at whole leaves, at their norm, mean or shape.
+puts the learning rate into them, may replace them, or limits them, as final steps alone; it gathers
+nu, not from squares, not as their mean, perhaps with negative values, and takes the root of nu, or
+its difference from mu squared. It changes the gradient for a tracker after it; estimates the
+learning rate; decides where the parameters go, rounds them, or looks where they went. It looks at
+whole leaves, at their norm, mean or shape.
 """
+
+
+GIVEN = ("moments", "gradient")
+"""The extra arguments that a chain gives: those that the direction was made from."""
 
 
 class Part(NamedTuple):
@@ -37,6 +44,8 @@ class Part(NamedTuple):
     """The extra arguments that its `update` requires."""
     raw: tuple[str, ...] = ()
     """Those that it compares the gradient with and that need not be given."""
+    decays: tuple[tuple[str, Any], ...] = ()
+    """The decay rates of "mu" and "nu": those that a tracker has, or that others must share."""
     within: tuple[Part, ...] = ()
     """What it is wrapped around."""
 
@@ -58,6 +67,11 @@ class About(NamedTuple):
     def marks(self) -> tuple[Mark, ...]:
         """Those of a single stage; a chain of several has done with its moments."""
         return self.parts[0].marks if len(self.parts) == 1 else ()
+
+    @property
+    def decays(self) -> dict[str, Any]:
+        """Those of a single stage."""
+        return dict(self.parts[0].decays) if len(self.parts) == 1 else {}
 
     def walk(self) -> Iterator[Part]:
         """Every part, each before those within it."""
@@ -86,6 +100,11 @@ def about(transform: optax.GradientTransformation) -> About:
     return About((Part(name_of(transform)),)) if own is None else own
 
 
+def is_told(transform: optax.GradientTransformation) -> bool:
+    """Whether `transform` tells of itself; another library's does not."""
+    return hasattr(transform.update, "about")
+
+
 def label_of(part: Any, usual: str) -> str:
     """The label of a stage built with `part`; empty where that is the usual one, or None."""
     return "" if part is None or part.name == usual else str(part.name)
@@ -97,6 +116,6 @@ def parts_of(transform: optax.GradientTransformation) -> tuple[str, ...]:
 
 
 def extra_args_of(transform: optax.GradientTransformation) -> tuple[str, ...]:
-    """The extra arguments that `transform` requires, but for the `moments` that a chain gives."""
+    """The extra arguments that `transform` requires, but for those that a chain gives itself."""
     needed = (arg for part in about(transform).walk() for arg in part.extra_args)
-    return tuple(dict.fromkeys(arg for arg in needed if arg != "moments"))
+    return tuple(dict.fromkeys(arg for arg in needed if arg not in GIVEN))

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab.stages._about import About, about, extra_args_of, name_of, tell
+from adamlab.stages._about import GIVEN, About, about, extra_args_of, name_of, tell
 from adamlab.stages._forms import (
     check_same_form,
     is_like,
@@ -51,17 +51,18 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
     """Apply `stages` in order, as `optax.chain` does, after checking that each fits the next.
 
     A stage takes a gradient, moments or a direction and gives one of them. A gradient may stand in
-    for a direction (that is gradient descent). Optax's own transforms declare no kinds: they fit
+    for a direction (that is gradient descent), and stays one where a stage only reshapes it, such
+    as `trace` or `clip_by_block_rms`. Optax's own transforms declare no kinds: they fit
     anywhere except between `track_moments` and `precondition`, where they would act on the averages
     and the step count alike. The chain is itself a stage.
 
     Each stage's `init` sees what the stage before it hands on, so that a block-wise second moment
-    keeps its blocks. Stages after `precondition` get the moments that it saw as the extra argument
-    `moments`.
+    keeps its blocks. Stages after `precondition` get the moments that it saw, and the gradient that
+    those were made from, as the extra arguments `moments` and `gradient`.
 
     Each stage's side of the learning rate is checked too, but only for adamlab's stages: Optax's
-    transforms, and stages inside `optax.masked`, are accepted anywhere. The decay stages take a
-    mask of their own.
+    transforms, and stages inside `optax.masked`, are accepted anywhere; inside it a stage gets no
+    `moments` either. `add_decayed_weights` and `add_independent_decay` take a mask of their own.
 
     Raises:
         TypeError: one of `stages` is not a gradient transformation.
@@ -110,13 +111,15 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
             if extra_args.get(name) is not None:
                 extra_args[name] = like_gradients(name, extra_args[name], updates)
         grads, states = updates, []
-        moments: dict[str, Moments] = {}
+        origin: dict[str, Any] = {}  # of the direction
         for stage, old in zip(extended, state, strict=True):
             if isinstance(updates, Moments):
-                moments = {"moments": updates}
+                origin["moments"] = updates
+            elif isinstance(stage, Stage) and stage.takes == "gradient":
+                origin["gradient"] = updates
             if updates is not grads:
                 _refuse_raw(stage, extra_args)
-            given = {**extra_args, **moments} if _takes_direction(stage) else extra_args
+            given = {**extra_args, **origin} if _takes_direction(stage) else extra_args
             try:
                 updates, new = stage.update(updates, old, params, **given)
             except (AttributeError, TypeError, ValueError) as error:
@@ -184,6 +187,14 @@ def _refuse_raw(stage: optax.GradientTransformation, extra_args: dict[str, Any])
                 )
 
 
+def _is_of_trees(stage: Stage) -> bool:
+    """Whether a stage for directions may act on a gradient as well, which it stays: momentum."""
+    parts = about(stage).walk()
+    return isinstance(stage, DirectionToDirection) and not any(
+        part.side or set(part.extra_args) & set(GIVEN) for part in parts
+    )
+
+
 def _takes_direction(stage: optax.GradientTransformation) -> bool:
     return isinstance(stage, Stage) and stage.takes == "direction"
 
@@ -196,6 +207,7 @@ def _check_kinds(
         raise ValueError("chain() got no stages: it needs at least one")
     takes: Kind | None = None
     flowing: Kind | None = None
+    tree_alone = True  # nothing yet has made a direction of the gradient
     for place, stage in enumerate(stages, start=1):
         if not isinstance(stage, optax.GradientTransformation):
             name = getattr(stage, "__name__", repr(stage))
@@ -220,12 +232,16 @@ def _check_kinds(
                     "put track_moments() before it"
                 )
             takes = flowing = stage.takes
+        if tree_alone and stage.takes == "gradient":
+            takes = flowing = "gradient"
         if flowing != stage.takes and (flowing, stage.takes) != ("gradient", "direction"):
             before = name_of(stages[place - 2])
             raise ValueError(
                 f"{here} takes {_PHRASE[stage.takes]}, but {before} gives {_PHRASE[flowing]}"
             )
-        flowing = stage.gives
+        tree_alone = tree_alone and _is_of_trees(stage)
+        if not (flowing == "gradient" and _is_of_trees(stage)):
+            flowing = stage.gives
     if flowing == "moments":
         raise ValueError(
             f"the chain ends in moments, after {name_of(stages[-1])}; "

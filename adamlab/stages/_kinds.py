@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self, get_args
 
 import jax
 import optax
 
 from adamlab._checks import nearest
-from adamlab.stages._about import About, Mark, Part, Side, tell
+from adamlab.stages._about import GIVEN, About, Mark, Part, Side, tell
 from adamlab.stages._moments import (
     FIELD_HINTS,
     Moments,
@@ -28,8 +29,8 @@ class MissingArgumentError(ValueError):
     def __init__(self, stage: str, name: str):
         """`stage` and `name`: what needs it, and what it is called."""
         what, how = name, f"pass it to update(updates, state, params, {name}=...)"
-        if name == "moments":
-            what = "the moments that its direction was made from"
+        if name in GIVEN:
+            what = f"the {name} that its direction was made from"
             how = "put it after precondition() in the same adamlab.chain"
         super().__init__(f"{stage} needs {what}; {how}")
         self.stage, self.name = stage, name
@@ -62,6 +63,7 @@ class Stage(optax.GradientTransformationExtraArgs):
         label: str = "",
         marks: tuple[Mark, ...] = (),
         raw: tuple[str, ...] = (),
+        decays: Mapping[str, Any] = MappingProxyType({}),
     ) -> Self:
         """A stage called `name` from its two pure functions. Its state keeps its dtypes.
 
@@ -74,8 +76,8 @@ class Stage(optax.GradientTransformationExtraArgs):
             needs: the fields of `Moments` that must not be None, or "params".
             extra_args: keyword arguments that `update` requires: trees like the parameters, such as
                 "hessian_diag", or "value", the loss; `update` raises `MissingArgumentError` where
-                one is missing. "moments" are those that the direction was made from; a chain passes
-                them to all later stages.
+                one is missing. "moments" and "gradient" are those that the direction was made from;
+                a chain passes them to all later stages.
             lagging: the fields of the state whose old values it hands on: a chain makes XLA write
                 them after the states of later stages, for which it would otherwise keep a copy.
             label: what the stage was built with, for `parts_of`.
@@ -84,6 +86,7 @@ class Stage(optax.GradientTransformationExtraArgs):
                 stages that track moments, make rates or take roots.
             raw: the extra arguments that it compares the gradient with and that need not be given:
                 a chain refuses them where an earlier stage has changed the gradient.
+            decays: the decay rates of "mu" and "nu" that it tracks them with, or takes for granted.
 
         Raises:
             TypeError: the class is `Stage` itself.
@@ -143,7 +146,9 @@ class Stage(optax.GradientTransformationExtraArgs):
             return value, new
 
         checked.__qualname__ = name
-        tell(checked, About((Part(name, label, cls.side, marks, extra_args, raw),), lagging))
+        tell(checked, About((Part(
+            name, label, cls.side, marks, extra_args, raw, tuple(decays.items())
+        ),), lagging))  # fmt: skip
         return cls(checked_init, checked)
 
     @classmethod
@@ -156,6 +161,7 @@ class Stage(optax.GradientTransformationExtraArgs):
         extra_args: tuple[str, ...] = (),
         label: str = "",
         marks: tuple[Mark, ...] = (),
+        decays: Mapping[str, Any] = MappingProxyType({}),
     ) -> Self:
         """A stage without state, called `name`, from a pure function of what flows through it.
 
@@ -168,7 +174,7 @@ class Stage(optax.GradientTransformationExtraArgs):
 
         return cls.from_update(
             name, optax.init_empty_state, update,
-            needs=needs, extra_args=extra_args, label=label, marks=marks,
+            needs=needs, extra_args=extra_args, label=label, marks=marks, decays=decays,
         )  # fmt: skip
 
     @classmethod

@@ -6,27 +6,41 @@ learning rate; each check reads these alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import optax
 
-from adamlab.stages._about import about, name_of
+from adamlab.stages._about import Part, about, is_told, name_of
+from adamlab.stages._decay_rate import complement_of
 
 
 def check_order(stages: Sequence[optax.GradientTransformation]) -> None:
     """Refuse orders of stages that would compute something else than their names say.
 
     Raises:
-        ValueError: a stage stands on the wrong side of the learning rate, an even number of rates
-            would turn the descent into an ascent, a bias correction stands after a stage that mixes
-            something else into `mu`, a learning rate in the rates would be replaced, the root is
+        ValueError: a stage stands on the wrong side of the learning rate, or after one that must
+            go last; an even number of rates would turn the descent into an ascent; a bias
+            correction stands after a stage that mixes something else into `mu`; a learning rate in
+            the rates would be replaced, or is not in them yet where they are bounded; the root is
             taken of a second moment that is not made of squares, or a variance of moments that
-            decay at different rates.
+            decay at different rates; a decay rate is stated twice, differently; or nothing averages
+            the gradient that a stage has changed.
     """
     _check_sides(stages)
+    _check_held(stages)
+    _check_last(stages)
     _check_bias(stages)
     _check_rates(stages)
     _check_second(stages)
+    _check_decays(stages)
+    _check_feeds(stages)
+
+
+def _all_parts(stages: Sequence[optax.GradientTransformation]) -> Iterator[Part]:
+    """Every part of the stages that tell of theirs: another library's do not."""
+    return (part for stage in stages if is_told(stage) for part in about(stage).walk())
 
 
 def _check_sides(stages: Sequence[optax.GradientTransformation]) -> None:
@@ -35,8 +49,7 @@ def _check_sides(stages: Sequence[optax.GradientTransformation]) -> None:
     With several rates, a stage must be on the right side of the one that flips the sign, or of any
     where none does.
     """
-    parts = (part for stage in stages for part in about(stage).walk())
-    sides = [(part.name, part.side) for part in parts if part.side]
+    sides = [(part.name, part.side) for part in _all_parts(stages) if part.side]
     rates = [place for place, (_, side) in enumerate(sides) if side in ("at", "descent")]
     if not rates:
         return
@@ -60,6 +73,39 @@ def _check_sides(stages: Sequence[optax.GradientTransformation]) -> None:
             )
 
 
+def _check_held(stages: Sequence[optax.GradientTransformation]) -> None:
+    """Refuse what the learning rate must multiply where the direction holds that rate already."""
+    holder = hint = ""
+    for part in _all_parts(stages):
+        if "scales rates" in part.marks:
+            holder, hint = part.name, "add_independent_decay, after scale_by_learning_rate, decays"
+        elif "estimates rate" in part.marks:
+            holder, hint = part.name, f"{part.name} has a weight_decay of its own"
+        elif holder and part.side == "before":
+            raise ValueError(
+                f"{part.name} stands after {holder}, whose direction holds the learning rate "
+                f"already; {hint}"
+            )
+
+
+_LAST = {
+    "sets parameters": (1, "decides where the parameters go"),
+    "rounds parameters": (2, "rounds the new parameters"),
+    "reads parameters": (3, "looks at the new parameters"),
+}
+
+
+def _check_last(stages: Sequence[optax.GradientTransformation]) -> None:
+    """Refuse to change an update after a stage that has acted on the parameters it would give."""
+    reached, last, does = 0, "", ""
+    for part in _all_parts(stages):
+        rank, what = next((_LAST[mark] for mark in part.marks if mark in _LAST), (0, ""))
+        if rank <= reached and reached:
+            raise ValueError(f"{part.name} stands after {last}, which {does}; put it before {last}")
+        if rank:
+            reached, last, does = rank, part.name, what
+
+
 def _check_bias(stages: Sequence[optax.GradientTransformation]) -> None:
     """Refuse to correct `mu` after something was mixed into it, unless it was corrected before.
 
@@ -69,6 +115,11 @@ def _check_bias(stages: Sequence[optax.GradientTransformation]) -> None:
     for stage in stages:
         marks = about(stage).marks
         if "corrects" in marks:
+            if scaler:
+                raise ValueError(
+                    f"{name_of(stage)} stands after {scaler}, whose rates correct the bias; leave "
+                    "it out"
+                )
             if mixture:
                 where = f"put it before {mixture}"
                 if "scales rates" in marks:
@@ -93,8 +144,8 @@ def _check_bias(stages: Sequence[optax.GradientTransformation]) -> None:
 
 
 def _check_rates(stages: Sequence[optax.GradientTransformation]) -> None:
-    """Refuse to make rates twice, and to replace rates that hold the learning rate already."""
-    maker, scaler = "", ""
+    """Refuse to make rates twice, to replace those that hold the learning rate, to limit others."""
+    maker, scaler, limiter = "", "", ""
     for stage in stages:
         name, marks = name_of(stage), about(stage).marks
         if "makes rates" in marks:
@@ -108,27 +159,100 @@ def _check_rates(stages: Sequence[optax.GradientTransformation]) -> None:
                 f"{name} stands after {scaler}, whose learning rate it would replace; put it "
                 f"before {scaler}"
             )
+        if "needs scaled rates" in marks and not scaler:
+            raise ValueError(
+                f"{name} bounds the final steps, but the learning rate is not in the rates yet; "
+                "put scale_rate(learning_rate) before it"
+            )
         if "scales rates" in marks:
+            if limiter:
+                raise ValueError(
+                    f"{name} stands after {limiter}, whose limit it would move; put it before "
+                    f"{limiter}"
+                )
             scaler = name
+        if "limits rates" in marks:
+            limiter = name
 
 
 def _check_second(stages: Sequence[optax.GradientTransformation]) -> None:
-    """Refuse a root of what is not made of squares, and a variance of unlike averages."""
-    tracker, other = "", False
+    """Refuse a root of what is not made of squares."""
+    tracker = ""
     for stage in stages:
         name, marks = about(stage).parts[0].title, about(stage).marks
         if "tracks nu" in marks:
             tracker = name if "no squares" in marks else ""
-            other = "other decay" in marks
-        if "tracks mu" in marks:
-            other = False
-        if "takes variance" in marks and (other or tracker):
-            raise ValueError(
-                f"{name} subtracts the squared mu from nu, which is a variance only for an "
-                "average of squares that decays at the same rate, as in track_moments(0.9, 0.9)"
-            )
         if "takes root" in marks and tracker:
             raise ValueError(
                 f"{name} takes the root of the second moment, but that of {tracker} is not "
                 "made of squares; use unrooted(), as in precondition(unrooted())"
             )
+
+
+def _check_decays(stages: Sequence[optax.GradientTransformation]) -> None:
+    """Refuse a decay rate that is stated twice, differently, and a variance of unlike averages."""
+    known: dict[str, tuple[str, Any]] = {}
+    tracked: set[str] = set()
+    plain: set[str] = set()  # those that are averages of the gradient or of its square
+    for stage in stages:
+        name, marks, decays = name_of(stage), about(stage).marks, about(stage).decays
+        if "takes variance" in marks and tracked == {"mu", "nu"}:
+            if plain != tracked or not _alike(known["mu"][1], known["nu"][1]):
+                raise ValueError(
+                    f"{name} subtracts the squared mu from nu, which is a variance only for an "
+                    "average of the gradient and one of its square that decay at the same rate, as "
+                    "in track_moments(0.9, 0.9)"
+                )
+            plain.discard("nu")
+        if "mixes" in marks:
+            plain.discard("mu")
+        for field in ("mu", "nu"):
+            if f"tracks {field}" in marks:
+                tracked.add(field)
+                known.pop(field, None)
+                plain.discard(field)
+            if field not in decays:
+                continue
+            if field not in known:
+                known[field] = (name, decays[field])
+                if field == "mu" or "no mean square" not in marks:
+                    plain.add(field)
+            elif not _alike(decays[field], known[field][1]):
+                raise ValueError(
+                    f"{name} takes {field} to decay by {decays[field]}, but {known[field][0]} was "
+                    f"given {known[field][1]}: they must be the same"
+                )
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two decay rates may be the same: they are unless two constants show otherwise."""
+    if one is None or other is None:
+        return one is other
+    if callable(one) or callable(other):
+        return True
+    weights: list[Any] = [complement_of("b", rate) for rate in (one, other)]
+    # An array may be traced.
+    return not all(isinstance(w, float) for w in weights) or math.isclose(*weights, rel_tol=1e-9)
+
+
+def _check_feeds(stages: Sequence[optax.GradientTransformation]) -> None:
+    """Refuse to change the gradient after what should average it, or where nothing does."""
+    changer, tracker = "", ""
+    for stage in stages:
+        name, marks = name_of(stage), about(stage).marks
+        if "tracks mu" in marks or "tracks nu" in marks:
+            changer = ""
+        if "tracks nu" in marks:
+            tracker = name
+        if "feeds nu" in marks and tracker:
+            raise ValueError(
+                f"{name} stands after {tracker}, whose nu would not see how it changes the "
+                f"gradient; give {tracker} b2=None and put track_nu() after {name}"
+            )
+        if "feeds" in marks:
+            changer = name
+    if changer:
+        raise ValueError(
+            f"{changer} changes the gradient, which no stage after it averages; put track_mu() or "
+            "track_nu() after it"
+        )

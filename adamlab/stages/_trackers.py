@@ -21,6 +21,8 @@ from adamlab.stages.second_moment import SecondMoment, Seen
 class MuTracker:
     """The first moment: its rate, its start, its step."""
 
+    marks: tuple[Mark, ...] = ("tracks mu",)
+
     def __init__(self, rate: DecayRate, initial: float = 0.0):
         """Check the arguments of `track_moments`."""
         check_decay("b1", rate)
@@ -52,8 +54,9 @@ class NuTracker:
         """What the stage that gathers it tells a chain."""
         no_squares: tuple[Mark, ...] = () if self.rule.squared else ("no squares",)
         by_leaf: tuple[Mark, ...] = ("by leaf",) if self.rule.by_leaf else ()
+        no_mean: tuple[Mark, ...] = () if self.rule.name == "squares" else ("no mean square",)
         signed: tuple[Mark, ...] = ("signed nu",) if self.rule.signed else ()
-        return ("tracks nu", *no_squares, *signed, *by_leaf)
+        return ("tracks nu", *no_squares, *no_mean, *signed, *by_leaf)
 
     def start(self, params: Any) -> Any:
         """The state at the start."""

@@ -115,7 +115,9 @@ def scale_by_prodigy(
         count = optax.safe_increment(state.count)
         return direction, DistanceState(count, mu, nu, grad_sum, state.start, new_d, numerator)
 
-    return GradientToDirection.from_update("scale_by_prodigy", init, update, needs=("params",))
+    return GradientToDirection.from_update(
+        "scale_by_prodigy", init, update, needs=("params",), marks=("estimates rate",)
+    )
 
 
 def scale_by_dadapt(
@@ -175,7 +177,9 @@ def scale_by_dadapt(
         count = optax.safe_increment(state.count)
         return direction, DistanceState(count, mu, nu, grad_sum, None, new_d, numerator)
 
-    return GradientToDirection.from_update("scale_by_dadapt", init, update, needs=("params",))
+    return GradientToDirection.from_update(
+        "scale_by_dadapt", init, update, needs=("params",), marks=("estimates rate",)
+    )
 
 
 def _check(

@@ -74,7 +74,7 @@ def add_difference(b2: DecayRate = 0.92, gain: Any = None) -> MomentsToMoments:
         return moments._replace(mu=mu, grad=grad), new
 
     return MomentsToMoments.from_update(
-        "add_difference", init, update, needs=("mu",), marks=("mixes",)
+        "add_difference", init, update, needs=("mu",), marks=("mixes", "feeds nu")
     )
 
 
@@ -153,7 +153,7 @@ def lengthen_short_gradients(decay: ConstantDecay = 0.95) -> MomentsToMoments:
         return moments._replace(grad=grad), LengthenShortState(average)
 
     return MomentsToMoments.from_update(
-        "lengthen_short_gradients", init, update, marks=("by leaf",)
+        "lengthen_short_gradients", init, update, marks=("feeds", "by leaf")
     )
 
 

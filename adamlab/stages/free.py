@@ -73,4 +73,6 @@ def schedule_free(
         count = optax.safe_increment(state.count)
         return new, ScheduleFreeState(count, z, state.b1, total, most)
 
-    return DirectionAfterRate.from_update("schedule_free", init, update, needs=("params",))
+    return DirectionAfterRate.from_update(
+        "schedule_free", init, update, needs=("params",), marks=("sets parameters",)
+    )

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab.stages._about import Mark, label_of
+from adamlab.stages._about import label_of
 from adamlab.stages._average import start_log_decay
-from adamlab.stages._decay_rate import DecayRate, complement_of
+from adamlab.stages._decay_rate import DecayRate
 from adamlab.stages._forms import gradient_like, same_form, unpack
 from adamlab.stages._kinds import GradientToMoments, MomentsToMoments
 from adamlab.stages._moments import Moments
@@ -97,19 +97,15 @@ def track_moments(
         update,
         lagging=lagging,
         label=label,
-        marks=_marks(first, second),
+        marks=(
+            *(() if first is None else first.marks),
+            *(() if second is None else second.marks),
+        ),
+        decays={
+            **({} if first is None else {"mu": first.rate}),
+            **({} if second is None else {"nu": second.rule.rate}),
+        },
     )
-
-
-def _marks(first: MuTracker | None, second: NuTracker | None) -> tuple[Mark, ...]:
-    if second is None or first is None:
-        return () if second is None else second.marks
-    unlike = second.rule.rate is None
-    if not unlike and not callable(first.rate) and not callable(second.rule.rate):
-        weights: list[Any] = [complement_of("b", r) for r in (first.rate, second.rule.rate)]
-        # An array may be traced.
-        unlike = all(isinstance(w, float) for w in weights) and len(set(weights)) == 2
-    return (*second.marks, "other decay") if unlike else second.marks
 
 
 def _within_range(updates: Any, *averages: Any) -> Any:
@@ -146,7 +142,9 @@ def track_mu(b1: DecayRate = 0.9) -> MomentsToMoments:
         moments, log = first.step(moments, state.mu, state.mu_log_decay)
         return moments, TrackMuState(moments.mu, log)
 
-    return MomentsToMoments.from_update("track_mu", init, update, marks=("tracks mu",))
+    return MomentsToMoments.from_update(
+        "track_mu", init, update, marks=first.marks, decays={"mu": b1}
+    )
 
 
 class TrackNuState(NamedTuple):
@@ -180,5 +178,6 @@ def track_nu(b2: DecayRate | SecondMoment = 0.999) -> MomentsToMoments:
         return moments, TrackNuState(nu, log)
 
     return MomentsToMoments.from_update(
-        "track_nu", init, update, label=label_of(second.rule, "squares"), marks=second.marks
-    )
+        "track_nu", init, update,
+        label=label_of(second.rule, "squares"), marks=second.marks, decays={"nu": second.rule.rate},
+    )  # fmt: skip

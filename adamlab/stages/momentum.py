@@ -93,8 +93,9 @@ def nesterov(momentum: DecayRate) -> MomentsToMoments:
         return moments._replace(mu=mu, mu_mass=None), NesterovState(now.log_decay)
 
     return MomentsToMoments.from_update(
-        "nesterov", init, update, needs=("mu", "mu_mass"), marks=("corrects",)
-    )
+        "nesterov", init, update,
+        needs=("mu", "mu_mass"), marks=("corrects", "mixes"), decays={"mu": momentum},
+    )  # fmt: skip
 
 
 def mix_gradient(
@@ -234,26 +235,6 @@ def friction() -> MomentsToMoments:
         return moments._replace(mu=mu), FrictionState(moments.grad)
 
     return MomentsToMoments.from_update("friction", init, update, needs=("mu",))
-
-
-def cautious_mask(floor: Any = 1e-3) -> MomentsToMoments:
-    """Keep the elements of `mu` with the gradient's sign, scaled up to make up for the others.
-
-    `mu mask / max(mean(mask), floor)` with the mean over the leaf (Liang et al. 2024, algorithm 1,
-    with the floor of timm's code in place of the paper's + 1).
-
-    Raises:
-        ValueError: `floor` is not a number in (0, 1].
-    """
-    check_number("floor", floor, low=0, high=1, open_low=True, scheduled=False)
-
-    def keep(m: jax.Array, g: jax.Array) -> jax.Array:
-        mask = (jnp.real(jnp.conj(m) * g) > 0).astype(m.dtype)
-        share = jnp.mean(mask.real) if mask.size else jnp.ones([], mask.real.dtype)
-        return m * mask / jnp.maximum(share, floor)
-
-    # It depends on signs alone, so it may be corrected later.
-    return change_mu("cautious_mask", keep, marks=("by leaf",))
 
 
 def drop_mu() -> MomentsToMoments:

@@ -78,8 +78,10 @@ def to_variance_rate(b: ConstantDecay = 0.9) -> MomentsToMoments:
 
     needs = ("mu", "nu", "mu_gathered")
     return MomentsToMoments.from_function(
-        "to_variance_rate", rate, needs=needs, marks=("makes rates", "takes variance")
-    )
+        "to_variance_rate", rate, needs=needs,
+        marks=("makes rates", "takes variance"),
+        decays={"mu": b, "nu": b},
+    )  # fmt: skip
 
 
 def rectify_rate(b2: DecayRate, threshold: float = 5.0) -> MomentsToMoments:
@@ -117,8 +119,9 @@ def rectify_rate(b2: DecayRate, threshold: float = 5.0) -> MomentsToMoments:
         return moments._replace(rate=rate)
 
     return MomentsToMoments.from_function(
-        "rectify_rate", rectify, needs=("rate", "nu_gathered"), marks=("replaces rates",)
-    )
+        "rectify_rate", rectify, needs=("rate", "nu_gathered"),
+        marks=("replaces rates",), decays={"nu": b2},
+    )  # fmt: skip
 
 
 def _constant(decay: Any) -> Any:
@@ -145,7 +148,8 @@ def scale_rate(learning_rate: Any) -> MomentsToMoments:
         rate_now = at_step(learning_rate, moments.steps_done)
         factor = rate_now * jnp.sqrt(moments.nu_mass) / moments.mu_mass
         rate = jax.tree.map(lambda r: factor.astype(r.dtype) * r, moments.rate)
-        return moments._replace(rate=rate, mu_mass=None, nu_mass=None)
+        # The masses stay: the moments are not corrected.
+        return moments._replace(rate=rate)
 
     return MomentsToMoments.from_function(
         "scale_rate", scale, needs=("rate", "mu_mass", "nu_mass"),
@@ -180,7 +184,9 @@ def bound_rate(final_rate: Any = 0.1, gamma: Any = 1e-3) -> MomentsToMoments:
         )
         return moments._replace(rate=rate)
 
-    return MomentsToMoments.from_function("bound_rate", bound, needs=("rate",))
+    return MomentsToMoments.from_function(
+        "bound_rate", bound, needs=("rate",), marks=("limits rates", "needs scaled rates")
+    )
 
 
 class LimitRateState(NamedTuple):
@@ -206,7 +212,9 @@ def limit_rate(b3: DecayRate = 0.999) -> MomentsToMoments:
         rate = jax.tree.map(jnp.minimum, moments.rate, average)
         return moments._replace(rate=rate), LimitRateState(average)
 
-    return MomentsToMoments.from_update("limit_rate", init, update, needs=("rate",))
+    return MomentsToMoments.from_update(
+        "limit_rate", init, update, needs=("rate",), marks=("limits rates",)
+    )
 
 
 def normalize_rate() -> MomentsToMoments:

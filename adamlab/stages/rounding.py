@@ -52,7 +52,9 @@ def compensate_rounding() -> DirectionAfterRate:
         )  # fmt: skip
         return wanted, CompensatedState(lost)
 
-    return DirectionAfterRate.from_update("compensate_rounding", init, update, needs=("params",))
+    return DirectionAfterRate.from_update(
+        "compensate_rounding", init, update, needs=("params",), marks=("rounds parameters",)
+    )
 
 
 class StochasticState(NamedTuple):
@@ -105,4 +107,6 @@ def round_stochastically(key: jax.Array) -> DirectionAfterRate:
             jax.random.key_data(following)
         )
 
-    return DirectionAfterRate.from_update("round_stochastically", init, update, needs=("params",))
+    return DirectionAfterRate.from_update(
+        "round_stochastically", init, update, needs=("params",), marks=("rounds parameters",)
+    )

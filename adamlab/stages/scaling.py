@@ -15,7 +15,7 @@ from adamlab.stages._average import fold
 from adamlab.stages._decay_rate import ConstantDecay, complement_of
 from adamlab.stages._forms import pack, unpack
 from adamlab.stages._kinds import DirectionBeforeRate, DirectionToDirection
-from adamlab.stages._moments import Moments
+from adamlab.stages._moments import Moments, refuse_biased
 from adamlab.stages.coarse import AxisPair, factored, factored_axes, last_two
 from adamlab.stages.norms import norm, norm_at_two_scales, rms
 from adamlab.stages.numerics import (
@@ -54,6 +54,27 @@ def clip_direction(bound: Any) -> DirectionToDirection:
         return jax.tree.map(leaf, updates), CountState(optax.safe_increment(state.count))
 
     return DirectionToDirection.from_update("clip_direction", start_count, update)
+
+
+def cautious_mask(floor: Any = 1e-3) -> DirectionToDirection:
+    """Keep the elements that go against the gradient, scaled up to make up for the others.
+
+    `u mask / max(mean(mask), floor)` with the mask 1 where `u g > 0` and its mean over the leaf
+    (Liang et al. 2024, algorithm 1, with the floor of timm's code in place of the paper's + 1).
+
+    Raises:
+        ValueError: `floor` is not a number in (0, 1].
+    """
+    check_number("floor", floor, low=0, high=1, open_low=True, scheduled=False)
+
+    def keep(u: jax.Array, g: jax.Array) -> jax.Array:
+        mask = jnp.real(jnp.conj(jnp.sign(u)) * jnp.sign(g).astype(u.dtype)) > 0
+        share = jnp.mean(mask, dtype=real_dtype(u)) if mask.size else jnp.ones([], real_dtype(u))
+        return (widen(u) * mask / jnp.maximum(share, floor)).astype(u.dtype)
+
+    return DirectionToDirection.from_function(
+        "cautious_mask", partial(jax.tree.map, keep), extra_args=("gradient",), marks=("by leaf",)
+    )
 
 
 def clip_by_block_rms(max_rms: Any = 1.0) -> DirectionToDirection:
@@ -141,6 +162,7 @@ def scale_by_gradient_rms(eps: Any = 1e-8) -> DirectionToDirection:
         return (widen(u) / jnp.maximum(rms(quotient), 1)).astype(u.dtype)
 
     def shorten(updates: Any, moments: Moments) -> Any:
+        refuse_biased("scale_by_gradient_rms", moments.nu_mass)
         now = partial(leaf, floor=at_step(eps, moments.steps_done))
         return jax.tree.map(now, updates, moments.grad, moments.nu)
 

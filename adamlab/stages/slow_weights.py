@@ -82,7 +82,9 @@ def average_parameters(decay: DecayRate = 0.999) -> DirectionAfterRate:
         new = AverageParametersState(optax.safe_increment(state.count), average, now.log_decay)
         return updates, new
 
-    return DirectionAfterRate.from_update("average_parameters", init, update, needs=("params",))
+    return DirectionAfterRate.from_update(
+        "average_parameters", init, update, needs=("params",), marks=("reads parameters",)
+    )
 
 
 class LookaheadState(NamedTuple):
@@ -127,4 +129,6 @@ def lookahead(sync_period: int = 6, slow_step_size: Any = 0.5) -> DirectionAfter
         )
         return new, LookaheadState(steps, slow)
 
-    return DirectionAfterRate.from_update("lookahead", init, update, needs=("params",))
+    return DirectionAfterRate.from_update(
+        "lookahead", init, update, needs=("params",), marks=("sets parameters",)
+    )

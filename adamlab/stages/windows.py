@@ -82,7 +82,7 @@ def track_window(b1: ConstantDecay = 0.9, length: int = 10) -> GradientToMoments
         new = WindowState(count, (place + 1) % slots, queue)
         return Moments(oldest, mu, None, None, None, since), new
 
-    return GradientToMoments.from_update("track_window", init, update)
+    return GradientToMoments.from_update("track_window", init, update, marks=("tracks mu",))
 
 
 # By name, so that JAX knows the branches again and compiles them once even if nothing is jitted.
@@ -127,4 +127,6 @@ def track_weighted_sums(weight: Any = 1.0) -> GradientToMoments:
         )
         return Moments(updates, mu, nu, None, None, count), WeightedSumsState(count, mu, nu)
 
-    return GradientToMoments.from_update("track_weighted_sums", init, update)
+    return GradientToMoments.from_update(
+        "track_weighted_sums", init, update, marks=("tracks mu", "tracks nu")
+    )

@@ -4,7 +4,9 @@
     check_laws(my_tx)
     check_laws(my_factory, hyperparameters={"learning_rate": 1e-3, "eps": 1e-8})
 
-Each law is a function whose docstring states what it asserts; `LAWS` holds them by name.
+Each law is a function whose docstring states what it asserts; `LAWS` holds them by name. Where it
+gives no number of steps, two or three are looked at: what happens only later (a period, a window
+that fills) is not seen.
 """
 
 from __future__ import annotations

@@ -56,21 +56,23 @@ def elementwise(subject: Subject) -> None:
 @law
 def local(subject: Subject) -> None:
     """An element's updates depend on its own gradients and no other's: the rest keep their bits
-    when one changes.
+    when one changes, in the second of three steps.
     """
-    gradients = [{**g, "w": g["w"].at[1, 2].mul(-3)} for g in example_gradients(2)]
-    run = subject.run(subject.tx, example_params(), gradients)
+    row, column = 2, 1  # where the third gradient is small: an average then has the other sign
+    first, second, third = example_gradients(3)
+    changed = {**second, "w": second["w"].at[row, column].mul(-64)}
+    run = subject.run(subject.tx, example_params(), [first, changed, third])
     for t, (got, expected) in enumerate(
-        zip(run.updates, subject.plain.updates[:2], strict=True), start=1
+        zip(run.updates, subject.plain.updates, strict=True), start=1
     ):
-        changed = jax.tree.map(lambda a, b: as_numpy(a) != as_numpy(b), got, expected)
-        changed["w"][1, 2] = False
-        for name, leaf in changed.items():
+        unlike = jax.tree.map(lambda a, b: as_numpy(a) != as_numpy(b), got, expected)
+        unlike["w"][row, column] = False
+        for name, leaf in unlike.items():
             if leaf.any():
                 place = [int(i) for i in np.argwhere(leaf)[0]]
                 raise Broken(
-                    f"another gradient at ['w'][1, 2] changed the update of ['{name}']{place} "
-                    f"in step {t}"
+                    f"another gradient at ['w'][{row}, {column}] in step 2 changed the update of "
+                    f"['{name}']{place} in step {t}"
                 )
 
 
