@@ -142,12 +142,35 @@ def test_the_optimum_of_many_curves_with_edges_gaps_and_nothing():
     losses = np.array([[[3, 1, 3], [1, 2, 3]], [[3, 1, np.nan], [np.nan, np.inf, np.nan]]])
     found = refined_argmin(losses, values)
     np.testing.assert_allclose(found, [[10, 1], [10, np.nan]], rtol=1e-12)
-    assert refined_argmin([2.0, 2.0, 2.0], values) == 1
+    assert refined_argmin([2.0, 2.0, 2.0], values) == pytest.approx(10)
     assert refined_argmin([3.0, 2.0, 2.0], values) == pytest.approx(10**1.5)
     assert refined_argmin([1.7e308, -1.7e308, 1.7e308], values) == pytest.approx(10)
 
 
-@pytest.mark.parametrize("losses", [[2.0], [2.0, 1.0], [1.0, 2.0], [1.0, np.nan], [1.0, 1.0]])
+@pytest.mark.parametrize("direction", [1, -1])
+def test_the_optimum_of_ties_is_in_their_middle_in_either_order(direction):
+    values = 10.0 ** np.arange(-6, 1)
+    table = {
+        1e-3: [5, 1, 1, 1, 1, 1, 5],
+        10**-4.5: [5, 1, 1, 5, 5, 5, 5],
+        1e-5: [5, 1, 5, 1, 5, 5, 5],
+    }
+    for best, losses in table.items():
+        found = refined_argmin(losses[::direction], values[::direction])
+        assert found == pytest.approx(best)
+    errors = np.array([[6, 2, 2, 2, 2, 2, 6], [6, 2, 2, 2, 2, 6, 6], [6, 2, 2, 2, 6, 6, 6]]) / 36
+    columns = values[::direction]
+    found = separability(errors[:, ::direction], [1, 10, 100], columns, factor=2.0)
+    assert found.slope == pytest.approx(-0.5)
+
+
+@pytest.mark.parametrize("bad", [np.inf, 4.0, 1e12])
+def test_a_bad_point_counts_as_the_cap_in_the_slope_too(bad):
+    losses = [[2, 1, bad], [1.2, 1, 1.2], [1.2, 1, 1.2]]
+    assert separability(losses, *[[1.0, 10.0, 100.0]] * 2, cap=4.0).slope == pytest.approx(0.125)
+
+
+@pytest.mark.parametrize("losses", [[2.0], [2.0, 1.0], [1.0, 2.0], [1.0, np.nan]])
 def test_the_optimum_of_a_grid_that_is_all_edge_is_its_own(losses):
     values = np.array([1.0, 3.0])[: len(losses)]
     best = values[np.nanargmin(losses)]

@@ -230,6 +230,50 @@ def test_the_band_is_the_longest_converged_stretch():
         converged_band(named, "y")
 
 
+def test_the_longest_band_is_the_widest_in_decades():
+    rates = [1e-5, 1e-4, 1e-3, 0.5, 1.0, 1.1, 1.2, 1.3]
+    good = xr.DataArray(np.array([1, 1, 1, 0, 1, 1, 1, 1], bool), {"rate": rates}, "rate")
+    for order in (slice(None), slice(None, None, -1)):
+        found = longest_band(good[order], "rate")
+        assert (found.low, found.high, found.decades) == (1e-5, 1e-3, 2.0)
+
+
+def test_a_run_that_starts_at_the_optimum_has_not_diverged_for_its_noise():
+    def outcome(late):
+        losses = dict.fromkeys(["initial_loss", "target_loss"], 0.0)
+        losses |= dict.fromkeys(["earlier_loss", "late_loss", "average_loss"], late)
+        return al.maps.classify({**losses, "late_spread": 0.0, "nonfinite_step": -1})
+
+    assert outcome(1.9e-10) != D
+    assert outcome(1.0) == D
+
+
+def test_a_value_that_is_needed_to_build_the_optimizer_is_no_axis():
+    def warming_up(peak):
+        return al.adam(optax.warmup_cosine_decay_schedule(0.0, peak, 5, 20))
+
+    with pytest.raises(ValueError, match="axis 'peak': the optimizer warming_up needs its value"):
+        al.convergence_map(al.quadratic(), warming_up, {"peak": [0.01, 0.1]}, steps=8)
+
+
+def test_a_hyperparameter_called_seed_is_refused():
+    def seeded(learning_rate, seed=0):
+        return al.sgd(learning_rate)
+
+    axes = {"learning_rate": [0.1], "seed": [1, 2]}
+    with pytest.raises(ValueError, match="optimizer seeded has an argument of that name"):
+        al.convergence_map(al.quadratic(), seeded, axes, steps=8)
+    al.convergence_map(al.quadratic(), seeded, {"learning_rate": [0.1]}, seeds=2, steps=8)
+    with pytest.raises(TypeError, match=r"fixed=\['b1'\]: must map hyperparameters"):
+        al.convergence_map(al.quadratic(), al.adam, {"learning_rate": [0.1]}, fixed=["b1"])
+
+
+def test_a_grid_too_large_is_refused_before_its_optimizers_are_built():
+    axes = {"learning_rate": np.geomspace(1e-3, 1, 200_000), "b1": np.linspace(0, 0.9, 200_000)}
+    with pytest.raises(ValueError, match="must fit this machine's memory"):
+        al.convergence_map(al.quadratic(), al.adam, axes, steps=8)
+
+
 def test_a_band_by_a_criterion_of_ones_own_is_one_for_each_seed():
     codes = [[[C, S]], [[C, C]], [[S, C]], [[C, C]]]
     found = longest_band(_map(codes)["outcome"] == C, "x")

@@ -157,3 +157,33 @@ def test_bad_sizes_are_named(build):
         build(0)
     with pytest.raises(TypeError, match=r"=1\.5: must be a whole number"):
         build(1.5)
+
+
+def _taking(*taken):
+    return eval(f"lambda {', '.join(taken)}: 0.0")
+
+
+@pytest.mark.parametrize(
+    ("part", "function", "message"),
+    [
+        ("loss", _taking("params"), r"loss: is called as loss\(params, batch\), and the hyper"),
+        ("batch", _taking("key", "step"), r"batch: is called as batch\(key, step, data\)"),
+        ("metrics", _taking("params"), r"metrics: is called as metrics\(params, data\)"),
+        ("init", _taking(), r"init: is called as init\(key\)"),
+    ],
+)
+def test_a_function_of_a_problem_that_takes_other_arguments_is_named(part, function, message):
+    parts = {"init": _taking("key"), "loss": _taking("params", "batch"), "data": _taking("key")}
+    with pytest.raises(TypeError, match=message):
+        al.Problem("mine", **{**parts, part: function})
+
+
+@pytest.mark.parametrize("name", ["seed", "key"])
+def test_a_hyperparameter_is_not_called_as_a_runs_key_is(name):
+    def init(key, **_):
+        return jnp.ones(2)
+
+    with pytest.raises(ValueError, match=f"hyperparameter '{name}': a run's random key comes"):
+        al.Problem("mine", init, lambda params, batch, **_: 0.0, hyperparameters={name: 2})
+    with pytest.raises(TypeError, match="hyperparameters=None: must map names"):
+        al.Problem("mine", init, lambda params, batch: 0.0, hyperparameters=None)

@@ -97,7 +97,14 @@ def test_bad_structure_is_named(tmp_path):
         al.convergence_map(
             al.quadratic(), [al.adam, al.optimizers.lion], {**AXES, "1-b2": [0.1, 1.0]}
         )
-    assert refused.value.__notes__ == ["raised for the optimizer lion"]
+    (note,) = refused.value.__notes__
+    assert note.startswith(
+        "raised for the optimizer lion; what only some of them have can be bound"
+    )
+    with pytest.raises(TypeError, match="must be a function that builds one"):
+        al.convergence_map(al.quadratic(), {"built": al.adam(0.1)}, AXES)
+    with pytest.raises(TypeError, match="must be a function that builds one"):
+        al.convergence_map(al.quadratic(), [al.adam(0.1)], AXES)
     with pytest.raises(ValueError, match="two functions called 'double': give each a name"):
         al.sweep(apply, {"how": [double, double], "a": [1.0]})
     with pytest.raises(ValueError, match="axis 'how' is empty"):

@@ -8,6 +8,7 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import adamlab as al
@@ -390,6 +391,78 @@ def test_a_users_own_numpy_arrays_are_trained_on():
         assert found["test_accuracy"].item() > 0.7
 
 
+def test_a_single_logit_is_above_zero_for_class_one():
+    x = np.random.default_rng(0).normal(size=(100, 5)).astype(np.float32)
+    y = (x[:, 0] > 0).astype(np.int32)
+
+    def mean(outputs, targets):
+        return optax.sigmoid_binary_cross_entropy(outputs.reshape(targets.shape), targets).mean()
+
+    for shape, outputs in (((-1,), 2), ((-1, 1), 2), ((-1, 1), 1)):
+        problem = supervised(_mine(x, y.reshape(shape), outputs), network((5, 16, 1)), mean)
+        found = al.convergence_map(problem, al.adam, {"learning_rate": [0.1]}, steps=60)
+        assert found["train_accuracy"].item() > 0.95
+        assert found["test_accuracy"].item() > 0.8
+
+
+def test_outputs_that_are_no_logits_have_no_accuracy():
+    x, y = _images(dtype=np.float32)
+    one_hot = np.eye(2, dtype=np.int32)[y]
+
+    def mean(outputs, targets):
+        return optax.softmax_cross_entropy(outputs, targets.astype(outputs.dtype)).mean()
+
+    problem = supervised(_mine(x, one_hot, 3), network((4, 2)), mean)
+    found = al.convergence_map(problem, al.adam, {"learning_rate": [0.1]}, steps=8)
+    assert "test_loss" in found
+    assert "test_accuracy" not in found
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_narrow_parameters_have_metrics_in_float32(dtype):
+    whole = network((13, 3))
+
+    def init(key):
+        return jax.tree.map(lambda p: p.astype(dtype), whole.init(key))
+
+    for source in (wine(), standardized(wine())):
+        narrow = Model(init, lambda params, x: whole.apply(params, x.astype(dtype)))
+        problem = supervised(source, narrow, cross_entropy)
+        found = al.convergence_map(problem, al.adam, {"learning_rate": [1e-3]}, steps=8)
+        for name in ("test_accuracy", "train_accuracy", "weight_norm"):
+            assert found[name].dtype == np.float32
+            assert np.isfinite(found[name]).all()
+
+
+BAD_DATA = {
+    "a gap": (lambda x, y: (np.where(x == x[3, 2], np.nan, x), y), "inputs hold nan in row 3"),
+    "words": (lambda x, y: (x, y.astype(str)), "targets are <U11 values: must be an array of num"),
+    "a list": (lambda x, y: (x, y.tolist()), "targets are a list: must be an array of numbers"),
+    "counts": (lambda x, y: (x, 7 * y), "regress on must be floats"),
+    "other features": (lambda x, y: (x[:, :3], y), "inputs have 3 features, but features=4"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_DATA)
+def test_data_that_cannot_be_learnt_from_are_refused(name):
+    change, message = BAD_DATA[name]
+    x, y = change(*_images(dtype=np.float32))
+    mine = Source("mine", lambda key: Data(x[:40], y[:40], x[40:], y[40:]), 4, 2)
+    with pytest.raises((ValueError, TypeError), match=message):
+        supervised(mine, network((x.shape[1], 2)), cross_entropy)
+    with pytest.raises(TypeError, match="outputs='2': must be a whole number"):
+        Source("mine", lambda key: Data(x, y, x, y), 4, "2")
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0])
+def test_a_hyperparameter_of_the_data_out_of_range_is_refused(value):
+    rare = supervised(imbalanced(wine()), network((13, 3)), cross_entropy)
+    with pytest.raises(ValueError, match=r"imbalance=.*: must be a finite number > 0"):
+        al.convergence_map(rare, al.adam, {"imbalance": [1.0, value], "learning_rate": [0.1]})
+    with pytest.raises(ValueError, match=r"imbalance=.*: must be a finite number > 0"):
+        al.convergence_map(rare, al.adam, {"learning_rate": [0.1]}, fixed={"imbalance": value})
+
+
 def _images(rows=60, dtype=np.uint8):
     x = np.random.default_rng(0).integers(0, 200, size=(rows, 4)).astype(dtype)
     return x, (x[:, 0] > 100).astype(np.int32)
@@ -455,7 +528,7 @@ def test_rows_that_do_not_fit_are_named(name):
 
 def test_test_rows_unlike_the_train_rows_are_named():
     x, y = _images()
-    mine = Source("mine", lambda key: Data(x[:40], y[:40], x[40:, :3], y[40:]), 4, 2)
+    mine = Source("mine", lambda key: Data(x[:40], y[:40], x[40:, :, None], y[40:]), 4, 2)
     with pytest.raises(ValueError, match="test rows of source='mine' are not like its train rows"):
         supervised(mine, network((4, 2)), cross_entropy)
 

@@ -591,6 +591,33 @@ def test_threads(whole):
         _same(al.sweep(walk, AXES, block=8, executor=pool), whole)
 
 
+def test_processes_that_would_hang_are_refused():
+    fork = multiprocessing.get_context("fork")
+    with (
+        ProcessPoolExecutor(1, mp_context=fork) as pool,
+        pytest.raises(ValueError, match="by fork, and JAX hangs in them; give ProcessPool"),
+    ):
+        al.sweep(walk, AXES, executor=pool)
+    with pytest.raises(TypeError, match=r"executor=.*ThreadPoolExecutor.*: must have submit"):
+        al.sweep(walk, AXES, executor=ThreadPoolExecutor)
+
+
+def test_what_a_callback_reads_cannot_be_resumed(tmp_path):
+    def calling(factor):
+        def host(x):
+            return np.float32(factor * x)
+
+        like = jax.ShapeDtypeStruct((), jnp.float32)
+        return lambda a: jax.lax.cond(
+            a > 0, lambda x: jax.pure_callback(host, like, x, vmap_method="sequential"),
+            lambda x: x, a,
+        )  # fmt: skip
+
+    al.sweep(calling(2.0), {"a": [1.0, 2.0]}, store=tmp_path / "s")
+    with pytest.raises(ValueError, match="gets values from Python by a callback, and a store"):
+        al.sweep(calling(3.0), {"a": [1.0, 2.0]}, store=tmp_path / "s", resume=True)
+
+
 @pytest.mark.slow
 def test_a_process_pool(whole):
     spawn = multiprocessing.get_context("spawn")

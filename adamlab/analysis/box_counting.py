@@ -110,8 +110,9 @@ def null_dimension(
 ) -> BoxDimension:
     """What `box_dimension` gives for the boundary of a disc, whose dimension is 1.
 
-    The excess over 1 is the estimator's bias at this resolution: a boundary is rougher than a
-    smooth one only if its dimension exceeds this.
+    The excess over 1 is the estimator's bias at this resolution for one smooth, wide curve. Other
+    smooth borders have more: one with many bends in the image, or along the image's edge (up to
+    1.2). So a dimension above this is needed for roughness, but does not prove it.
 
     Args:
         shape: (rows, columns) of the image.

@@ -28,7 +28,8 @@ def power_law(x: Any, y: Any, *, level: float = 0.95, seed: int = 0) -> PowerLaw
 
     The interval is the percentile bootstrap's over seeds: whole curves are resampled, and the
     median and the fit are redone. It says how certain the exponent is given the law, not whether
-    the law holds: for that look at `r_squared` and at the curve.
+    the law holds: for that look at `r_squared` and at the curve. An error that all seeds share is
+    not in it, such as that of best rates read off a coarse grid: refine those (`refined_argmin`).
 
     Args:
         x: shape (n,), positive, of at least two different values.

@@ -25,7 +25,8 @@ def refined_argmin(losses: Any, values: Any) -> np.ndarray:
 
     Returns:
         Shape (...), float64. The grid's own value where the least loss is at an edge or beside one
-        that is not finite; NaN where no loss is finite.
+        that is not finite; the middle of those that share the least loss; NaN where no loss is
+        finite.
 
     Raises:
         ValueError: `values` is not as above, or `losses` does not end in an axis of its length.
@@ -35,22 +36,34 @@ def refined_argmin(losses: Any, values: Any) -> np.ndarray:
     if loss.ndim == 0 or loss.shape[-1] != len(x):
         raise ValueError(f"losses has shape {loss.shape}: must be (..., {len(x)}), as values")
     loss = np.where(np.isfinite(loss), loss, np.inf)
-    least = loss.argmin(-1)
+    tied = loss == loss.min(-1, keepdims=True)
+    least = tied.argmax(-1)
     places = np.clip(least[..., None] + np.array([-1, 0, 1]), 0, len(x) - 1)
     near = np.take_along_axis(loss, places, -1)
-    found = x[least]
-    curved = (least > 0) & (least < len(x) - 1) & np.isfinite(near).all(-1)
+    found = _middle(x, tied)
+    alone = tied.sum(-1) == 1
+    curved = alone & (least > 0) & (least < len(x) - 1) & np.isfinite(near).all(-1)
     if curved.any():
         left, middle, right = np.moveaxis(near[curved] / _size(near[curved]), -1, 0)
         before, at, after = np.moveaxis(x[places[curved]], -1, 0)
         fall, rise = (left - middle) / (at - before), (right - middle) / (after - at)
         total = np.where(fall + rise == 0, 1, fall + rise)
         share = np.where(fall + rise == 0, (at - before) / (after - before), fall / total)
-        found = np.array(found, dtype=np.float64)
         found[curved] = (before + at) / 2 + (after - before) / 2 * share
     values = np.asarray(values, dtype=np.float64)
-    refined = np.where(curved, np.exp(found), values[least])
+    refined = np.where(alone & ~curved, values[least], np.exp(found))
     return np.where(np.isfinite(loss).any(-1), refined, np.nan)
+
+
+def _middle(x: np.ndarray, tied: np.ndarray) -> np.ndarray:
+    """The middle of the places `tied`, or the one nearest to it where others lie between them."""
+    count = tied.sum(-1)
+    middle = np.array((tied * x).sum(-1) / count)
+    last = tied.shape[-1] - 1 - tied[..., ::-1].argmax(-1)
+    apart = last - tied.argmax(-1) + 1 != count
+    off = np.where(tied, np.abs(x - middle[..., None]), np.inf)
+    nearest = np.where(off <= off.min(-1, keepdims=True) + 1e-9, x, np.inf).min(-1)
+    return np.where(apart, nearest, middle)
 
 
 def log_axis(name: str, values: Any) -> np.ndarray:

@@ -77,9 +77,10 @@ def separability(
     near_columns = np.flatnonzero(grid.min(0) <= factor * least)
     inside = (best_column > 0) & (best_column < grid.shape[1] - 1)
     told = near_rows[inside[near_rows]]
+    grid = np.minimum(grid, cap)
     best = np.log10(refined_argmin(grid[told], columns)) if len(told) else np.empty(0)
 
-    capped = np.log10(np.minimum(grid, cap))
+    capped = np.log10(grid)
     lost = capped[best_row, best_column[near_rows]] - capped[best_row, best_column[best_row]]
     return Separability(
         slope=_slope(log_rows[told], best),

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+import jax
 import numpy as np
 import optax
 
-from adamlab._checks import check_count, check_number
+from adamlab._checks import check_count
 from adamlab.problems import Problem
 from adamlab.sweeps import SEED, by_label, check_axes, float_dtype
 from adamlab.training import OptimizerFactory, build, name_of_optimizer
 
+_MOST_BUILT = 1000
 OPTIMIZER = "optimizer"
 """The axis that several optimizers make."""
 
@@ -21,19 +24,27 @@ OPTIMIZER = "optimizer"
 def several_optimizers(optimizer: Any) -> Mapping[str, OptimizerFactory] | None:
     """The optimizers by name, where there are several."""
     if isinstance(optimizer, Mapping):
+        for each in optimizer.values():
+            _refuse_built(each)
         return optimizer
-    if isinstance(optimizer, str | optax.GradientTransformation):
-        raise TypeError(
-            f"optimizer={optimizer!r:.60}: must be a function that builds one, such as "
-            "adamlab.adam; its hyperparameters go into axes or fixed"
-        )
+    _refuse_built(optimizer)
     if isinstance(optimizer, Sequence):
+        for each in optimizer:
+            _refuse_built(each)
         return by_label(OPTIMIZER, optimizer)
     if not callable(optimizer):
         raise TypeError(
             f"optimizer={optimizer!r:.60}: must be a function, or a list or mapping of functions"
         )
     return None
+
+
+def _refuse_built(optimizer: Any) -> None:
+    if isinstance(optimizer, str | optax.GradientTransformation):
+        raise TypeError(
+            f"optimizer={optimizer!r:.60}: must be a function that builds one, such as "
+            "adamlab.adam; its hyperparameters go into axes or fixed"
+        )
 
 
 def checked(
@@ -45,6 +56,8 @@ def checked(
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The grid with its seeds and the fixed values, after every check."""
     check_count("seeds", seeds)
+    if not isinstance(fixed, Mapping | None):
+        raise TypeError(f"fixed={fixed!r}: must map hyperparameters to their values")
     constants = dict(fixed or {})
     if not isinstance(axes, Mapping):
         raise TypeError(f"axes={axes!r}: must map each axis's name to its values")
@@ -63,6 +76,11 @@ def checked(
     both = [name for name in grid if name in constants]
     if both:
         raise ValueError(f"hyperparameter {both[0]!r} is both an axis and fixed")
+    if SEED in axes and SEED in inspect.signature(optimizer).parameters:
+        raise ValueError(
+            f"axis {SEED!r}: makes each run's random key, and the optimizer "
+            f"{name_of_optimizer(optimizer)} has an argument of that name: rename that"
+        )
     _check_hyperparameters(problem, optimizer, grid, constants)
     return grid, constants
 
@@ -73,19 +91,45 @@ def _check_hyperparameters(
     axes: Mapping[str, np.ndarray],
     fixed: Mapping[str, Any],
 ) -> None:
-    """Build the optimizer at every value of every axis, so that an error names the bad value."""
-    for name, value in fixed.items():
+    """Build the optimizer at the values of every axis, so that an error names the bad value."""
+    for name, values in (*fixed.items(), *axes.items()):
         if name in problem.hyperparameters:
-            check_number(name, value, scheduled=False)
+            for value in np.atleast_1d(values).tolist() if name in axes else [values]:
+                problem.check_hyperparameter(name, value)
     swept = {name: values for name, values in axes.items() if name != SEED}
     # Lanes get the value as the run's floats hold it: float32 cannot hold 0.99999999.
     swept = {name: values.astype(float_dtype()) for name, values in swept.items()}
     first = {name: values[0].item() for name, values in swept.items()}
     for name, values in swept.items():
-        for value in values:
+        # Of very many only some, the least and the greatest among them: each takes its time.
+        some = np.linspace(0, len(values) - 1, min(len(values), _MOST_BUILT)).astype(int)
+        for value in np.sort(values)[some]:
             _check_point(problem, optimizer, {**first, name: value.item()}, fixed)
+        _check_traced(problem, optimizer, {**fixed, **first}, name)
     if not swept:
         build(problem, optimizer, fixed)
+
+
+def _check_traced(
+    problem: Problem, optimizer: OptimizerFactory, point: Mapping[str, Any], name: str
+) -> None:
+    """Refuse an axis whose value the optimizer must know when it is built."""
+    try:
+        jax.eval_shape(
+            lambda value: build(problem, optimizer, {**point, name: value}) and None,
+            jax.ShapeDtypeStruct((), float_dtype()),
+        )
+    except (TypeError, jax.errors.JAXTypeError) as error:
+        raise ValueError(
+            f"axis {name!r}: the optimizer {name_of_optimizer(optimizer)} needs its value as a "
+            f"Python number when it is built, each a program of its own: {_BIND.format(name=name)}"
+        ) from error
+
+
+_BIND = (
+    "put it in fixed, or give several optimizers by name, each with its own {name} bound by "
+    "functools.partial"
+)
 
 
 def _check_point(
@@ -105,6 +149,5 @@ def _check_point(
             raise
         raise ValueError(
             f"axis {name!r}: the optimizer {name_of_optimizer(optimizer)} takes only whole numbers "
-            "for it, each a program of its own: put it in fixed, or give several optimizers by "
-            f"name, each with its own {name} bound by functools.partial"
+            f"for it, each a program of its own: {_BIND.format(name=name)}"
         ) from None

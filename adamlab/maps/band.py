@@ -71,6 +71,10 @@ def converged_band(dataset: xr.Dataset, axis: str) -> Band:
 def longest_band(good: xr.DataArray, axis: str) -> Band:
     """The longest stretch along `axis` on which `good` is true, for each point of its other axes.
 
+    Longest in decades, or in plain length on an axis that reaches 0 or below; of several, the one
+    with the most points, and of those the lowest. Axes of numbers are ascending in what is
+    returned.
+
     For a criterion of your own, such as
     `longest_band(dataset["test_accuracy"] > 0.9, "learning_rate")`, which then has a band for each
     seed.
@@ -88,7 +92,8 @@ def longest_band(good: xr.DataArray, axis: str) -> Band:
     good = good.transpose(..., axis)
     values = good[axis].values
     flat = good.values.reshape(-1, len(values))
-    ends = np.array([_longest_run(row) for row in flat]).reshape(-1, 2)
+    places = np.log10(values) if values.min() > 0 else values.astype(float)
+    ends = np.array([_longest_run(row, places) for row in flat]).reshape(-1, 2)
     found = ends[:, 0] >= 0
     low = np.where(found, values[ends[:, 0]], np.nan)
     high = np.where(found, values[ends[:, 1]], np.nan)
@@ -101,6 +106,8 @@ def longest_band(good: xr.DataArray, axis: str) -> Band:
 
 def border(dataset: xr.Dataset) -> xr.DataArray:
     """Whether most seeds converged at a point but not at a neighbour: the band's inner edge.
+
+    Axes of numbers are ascending in what is returned.
 
     Neighbours are adjacent values of a numeric axis, in whatever order it is stored; axes of names,
     such as optimizers, have none, and a point that is not computed yet does not count.
@@ -129,11 +136,12 @@ def _ordered(array: xr.DataArray) -> xr.DataArray:
     return array.sortby([dim for dim in array.dims if is_numeric(array[dim])])
 
 
-def _longest_run(row: np.ndarray) -> tuple[int, int]:
-    """First and last index of the longest run of True; (-1, -1) without one."""
+def _longest_run(row: np.ndarray, places: np.ndarray) -> tuple[int, int]:
+    """First and last index of the longest run of True over ascending `places`; (-1, -1) if none."""
     edges = np.flatnonzero(np.diff(np.r_[False, row, False].astype(np.int8)))
-    starts, stops = edges[::2], edges[1::2]
+    starts, stops = edges[::2], edges[1::2] - 1
     if len(starts) == 0:
         return -1, -1
-    longest = int((stops - starts).argmax())
-    return int(starts[longest]), int(stops[longest]) - 1
+    lengths = np.round(places[stops] - places[starts], 9)
+    longest = max(range(len(starts)), key=lambda i: (lengths[i], stops[i] - starts[i], -i))
+    return int(starts[longest]), int(stops[longest])

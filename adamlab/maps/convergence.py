@@ -124,7 +124,10 @@ def convergence_map(
             try:
                 prepared[label] = (each, *checked(problem, each, axes, fixed, seeds))
             except (TypeError, ValueError) as error:
-                error.add_note(f"raised for the optimizer {label}")
+                error.add_note(
+                    f"raised for the optimizer {label}; what only some of them have can be bound "
+                    "by functools.partial"
+                )
                 raise
         folder = None if store is None else Path(store)
         resume = bool(sweep_options.get("resume", False))

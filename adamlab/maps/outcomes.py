@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
+_ROUNDING = float(np.finfo(np.float32).eps)
+
+
 class Outcome(IntEnum):
     """The outcome of a run: the first of these definitions that holds.
 
@@ -28,7 +31,8 @@ class Outcome(IntEnum):
     CONVERGED = 0
     """The mean late loss is at or below the target."""
     DIVERGED = 4
-    """The mean late excess is at least `rise` times the initial one."""
+    """The mean late excess is at least `rise` times the initial one; for a run that starts at the
+    optimum, times the rounding error of a float32 of its size."""
     SLOW = 1
     """Below the start and still falling: from the earlier part to the late one the mean excess fell
     by at least the share `fall`, and by more than `clarity` times the late standard deviation."""
@@ -53,8 +57,9 @@ class Criteria:
     fall: float = 1e-3
     """Least share of the excess lost from the earlier part to the late that is progress; (0, 1)."""
     clarity: float = 2.0
-    """How many late standard deviations progress must exceed, so as not to be chance; a steady line
-    exceeds 3.4; >= 0."""
+    """How many late standard deviations progress must exceed, so as not to be chance: with 32
+    checkpoints noise alone does so in 4 of 1,000 runs, with 8 in 190. A steady line has 3.1 or more
+    with 32, perhaps 1.8 with 8; >= 0."""
     spread: float = 0.05
     """Least late standard deviation, as a share of the late excess, that is oscillation; > 0."""
     gain: float = 0.1
@@ -94,12 +99,13 @@ def classify(
     broken = (np.asarray(losses["nonfinite_step"]) >= 0) | ~np.isfinite(late)
     with np.errstate(invalid="ignore", over="ignore"):
         excess, before = late - optimum, earlier - optimum
-        fallen = before - excess
+        fallen, begun = before - excess, initial - optimum
+        scale = max(1.0, abs(optimum))
         conditions = {
             Outcome.NON_FINITE: broken,
             Outcome.CONVERGED: late <= target,
-            Outcome.DIVERGED: excess >= rule.rise * (initial - optimum),
-            Outcome.SLOW: (excess < initial - optimum)
+            Outcome.DIVERGED: excess >= rule.rise * np.where(begun > 0, begun, _ROUNDING * scale),
+            Outcome.SLOW: (excess < begun)
             & (fallen >= rule.fall * before)
             & (fallen > rule.clarity * spread),
             Outcome.OSCILLATING: (spread >= rule.spread * excess)

@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from adamlab._checks import check_number
 
-_FUNCTIONS = ("init", "loss", "data", "batch", "objective", "metrics", "project")
+FUNCTIONS = {
+    "init": ("key",),
+    "loss": ("params", "batch"),
+    "data": ("key",),
+    "batch": ("key", "step"),
+    "objective": ("params",),
+    "metrics": ("params",),
+    "project": ("params",),
+}
+"""A problem's functions and what each takes by position, before the data."""
+_OF_DATA = ("batch", "objective", "metrics")
+
+
+class Range(NamedTuple):
+    """What a hyperparameter of a problem may be."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    open_low: bool = False
+    """Whether `low` itself is not allowed."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +61,15 @@ class Problem:
         tolerance: without a `target`, the share of the initial distance to the optimum that may be
             left.
         hyperparameters: the problem's own, and their defaults.
+        ranges: what some of them may be; a map refuses other values.
         description: one line: the data, the model, the source.
 
     Raises:
-        TypeError: a field has the wrong type, or a function does not take a hyperparameter.
-        ValueError: `name` is empty, `optimum`, `target` or a hyperparameter is not finite, the
-            target is below the optimum, or the tolerance outside (0, 1].
+        TypeError: a field has the wrong type, or a function does not take its arguments or a
+            hyperparameter.
+        ValueError: `name` is empty, `optimum`, `target` or a hyperparameter is not finite or out of
+            its range, or called `seed` or `key`, the target is below the optimum, or the tolerance
+            outside (0, 1].
     """
 
     name: str
@@ -61,26 +84,45 @@ class Problem:
     target: float | None = None
     tolerance: float = 1e-3
     hyperparameters: Mapping[str, float] = field(default_factory=dict)
+    ranges: Mapping[str, Range] = field(default_factory=dict)
     description: str = ""
 
     def __post_init__(self) -> None:
         """Check what the fields hold."""
         if not isinstance(self.name, str) or not self.name:
             raise ValueError(f"name={self.name!r}: must be a non-empty string")
-        for part in _FUNCTIONS:
+        for part in FUNCTIONS:
             function = getattr(self, part)
             optional = part not in ("init", "loss")
             if not callable(function) and not (optional and function is None):
-                raise TypeError(f"{part}={function!r}: must be a function")
+                raise TypeError(f"{part}={function!r:.60}: must be a function")
+        if not isinstance(self.hyperparameters, Mapping):
+            raise TypeError(
+                f"hyperparameters={self.hyperparameters!r}: must map names to their defaults"
+            )
         check_number("optimum", self.optimum, scheduled=False)
         if self.target is not None:
             check_number("target", self.target, low=self.optimum, scheduled=False)
         check_number("tolerance", self.tolerance, low=0, high=1, open_low=True, scheduled=False)
         for name, value in self.hyperparameters.items():
-            check_number(name, value, scheduled=False)
-        for part in _FUNCTIONS:
+            if name in ("seed", "key"):
+                raise ValueError(
+                    f"hyperparameter {name!r}: a run's random key comes under that name; rename it"
+                )
+            self.check_hyperparameter(name, value)
+        for part, taken in FUNCTIONS.items():
             if (function := getattr(self, part)) is not None:
-                _check_takes(part, function, self.hyperparameters)
+                given = ("data",) if self.data is not None and part in _OF_DATA else ()
+                _check_takes(part, function, (*taken, *given), self.hyperparameters)
+
+    def check_hyperparameter(self, name: str, value: Any) -> None:
+        """Refuse a value of one of the problem's own hyperparameters that is out of its range.
+
+        Raises:
+            TypeError: it is not a number.
+            ValueError: it is not finite, or out of range.
+        """
+        check_number(name, value, scheduled=False, **self.ranges.get(name, Range())._asdict())
 
     def target_loss(self, initial: Any) -> Any:
         """The loss at which a run that starts at the loss `initial` counts as converged."""
@@ -89,17 +131,26 @@ class Problem:
         return self.optimum + self.tolerance * (initial - self.optimum)
 
 
-def _check_takes(part: str, function: Callable[..., Any], names: Iterable[str]) -> None:
-    """Refuse a function that does not accept every hyperparameter by name."""
+def _check_takes(
+    part: str, function: Callable[..., Any], taken: Iterable[str], names: Iterable[str]
+) -> None:
+    """Refuse a function that does not accept its arguments, or a hyperparameter by name."""
     try:
-        parameters = inspect.signature(function).parameters
+        signature = inspect.signature(function)
     except (TypeError, ValueError):  # a builtin does not tell
         return
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return
+    parameters = signature.parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     for name in names:
-        if name not in parameters:
+        if name not in parameters and not takes_any:
             raise TypeError(
                 f"{part}: takes no {name!r}; each of a problem's functions is given all its "
                 "hyperparameters by name: add the argument, or **_ for those it does not use"
             )
+    try:
+        signature.bind(*taken, **dict.fromkeys(names))
+    except TypeError as error:
+        raise TypeError(
+            f"{part}: is called as {part}({', '.join(taken)}), and the hyperparameters by name: "
+            f"{error}"
+        ) from None

@@ -12,6 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adamlab._checks import check_count
+from adamlab.problems._problem import Range
+
 
 class Data(NamedTuple):
     """Rows to learn from and rows to test on.
@@ -40,13 +43,26 @@ class Source:
     """Classes, or the width of a regression's targets."""
     hyperparameters: Mapping[str, float] = field(default_factory=dict)
     """What a sweep can vary about the data, with the defaults."""
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+    """What some of these may be."""
+
+    def __post_init__(self) -> None:
+        """Check the counts."""
+        check_count("features", self.features)
+        check_count("outputs", self.outputs)
 
     def rows(self, key: jax.Array, **values: Any) -> Data:
         """The data of a run as JAX arrays; of `values` only the source's own are used."""
         drawn = self.draw(key, **{name: values[name] for name in self.hyperparameters})
         return Data(*map(jnp.asarray, drawn))
 
-    def then(self, name: str, change: Callable[..., Data], **hyperparameters: float) -> Source:
+    def then(
+        self,
+        name: str,
+        change: Callable[..., Data],
+        ranges: Mapping[str, Range] | None = None,
+        **hyperparameters: float,
+    ) -> Source:
         """This source with its data passed through `change(key, data, **hyperparameters)`.
 
         The data before the change are those that this source draws with the same key, and the
@@ -61,6 +77,7 @@ class Source:
             self.features,
             self.outputs,
             {**self.hyperparameters, **hyperparameters},
+            {**self.ranges, **(ranges or {})},
         )
 
 
@@ -76,8 +93,9 @@ def shapes(source: Source) -> Data:
     """What `source` draws, as shapes and dtypes, without starting JAX's backend.
 
     Raises:
-        TypeError: `source` is not a `Source`.
-        ValueError: it has more or fewer targets than inputs, or classes beyond its outputs.
+        TypeError: `source` is not a `Source`, or what it draws are not arrays of numbers.
+        ValueError: it has more or fewer targets than inputs, other features than it says, values
+            that are not finite, or classes beyond its outputs.
     """
     if not isinstance(source, Source):
         raise TypeError(f"source={source!r}: must be a Source, such as wine()")
@@ -85,8 +103,16 @@ def shapes(source: Source) -> Data:
     drawn: list[Data] = []
 
     def draw(key: jax.Array) -> Data:
-        drawn.append(Data(*source.draw(key, **source.hyperparameters)))
-        return drawn[0]
+        found = Data(*source.draw(key, **source.hyperparameters))
+        for name, values in found._asdict().items():
+            kind = getattr(getattr(values, "dtype", None), "kind", "")
+            if not isinstance(values, jax.Array) and kind not in tuple("biufV"):
+                what = f"{values.dtype} values" if kind else f"a {type(values).__name__}"
+                raise TypeError(
+                    f"source={source.name!r}: {name} are {what}: must be an array of numbers"
+                )
+        drawn.append(found)
+        return found
 
     found: Data = jax.eval_shape(draw, key)
     for half, (inputs, targets) in {"": found[:2], "test_": found[2:]}.items():
@@ -95,20 +121,34 @@ def shapes(source: Source) -> Data:
                 f"source={source.name!r}: {half}inputs have shape {inputs.shape}, {half}targets "
                 f"{targets.shape}: must have as many rows"
             )
-    for name, targets in drawn[0]._asdict().items():
+    for name, values in drawn[0]._asdict().items():
         # What is drawn with the key has no values yet.
-        if "targets" in name and not isinstance(targets, jax.core.Tracer):
-            _check_classes(source, name, np.asarray(targets))
+        if not isinstance(values, jax.core.Tracer):
+            _check_values(source, name, np.asarray(values))
     return found
 
 
-def _check_classes(source: Source, name: str, targets: np.ndarray) -> None:
-    wrong = targets[(targets < 0) | (targets >= source.outputs)]
-    if targets.dtype.kind in "iu" and len(wrong):
+def _check_values(source: Source, name: str, values: np.ndarray) -> None:
+    """Refuse what is not finite, another number of features, and classes that are not counted."""
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        row = int(np.argwhere(~np.isfinite(values))[0][0])
         raise ValueError(
-            f"source={source.name!r}: {name} hold the class {wrong[0]}: must be 0 to "
-            f"{source.outputs - 1}, as outputs={source.outputs} says"
+            f"source={source.name!r}: {name} hold {values[row][~np.isfinite(values[row])].flat[0]} "
+            f"in row {row}: must be finite; fill or drop such rows first"
         )
+    if "inputs" in name and values.ndim == 2 and values.shape[1] != source.features:
+        raise ValueError(
+            f"source={source.name!r}: {name} have {values.shape[1]} features, but features="
+            f"{source.features}: must be the same"
+        )
+    if "targets" in name and values.dtype.kind in "iu":
+        wrong = values[(values < 0) | (values >= max(source.outputs, 2))]
+        if len(wrong):
+            raise ValueError(
+                f"source={source.name!r}: {name} hold the class {wrong[0]}: must be 0 to "
+                f"{max(source.outputs, 2) - 1}, as outputs={source.outputs} says; numbers to "
+                "regress on must be floats"
+            )
 
 
 def floating(values: jax.Array) -> jax.Array:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from adamlab._checks import check_count
-from adamlab.problems._problem import Problem
+from adamlab.problems._problem import Problem, Range
 
 
 def noisy_quadratic(dimension: int = 100) -> Problem:
@@ -37,6 +37,7 @@ def noisy_quadratic(dimension: int = 100) -> Problem:
         objective=_objective,
         metrics=_metrics,
         hyperparameters={"batch_size": 1.0},
+        ranges={"batch_size": Range(0, open_low=True)},
         description=f"a quadratic of {dimension} variables with noisy gradients",
     )
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from adamlab._checks import check_choice, check_count
+from adamlab.problems._problem import Range
 from adamlab.problems._source import Data, Source, floating, shapes
 
 _OUTLIER = 10.0
@@ -58,7 +59,8 @@ def mislabelled(source: Source) -> Source:
         ValueError: `source` is not of classes.
     """
     _check_targets(source, "of classes", jnp.integer)
-    return source.then("mislabelled", partial(_mislabel, source.outputs), label_noise=0.0)
+    share = {"label_noise": Range(0, 1)}
+    return source.then("mislabelled", partial(_mislabel, source.outputs), share, label_noise=0.0)
 
 
 def imbalanced(source: Source) -> Source:
@@ -71,7 +73,8 @@ def imbalanced(source: Source) -> Source:
         ValueError: `source` is not of classes.
     """
     _check_targets(source, "of classes", jnp.integer)
-    return source.then("imbalanced", partial(_resample, source.outputs), imbalance=1.0)
+    above = {"imbalance": Range(0, open_low=True)}
+    return source.then("imbalanced", partial(_resample, source.outputs), above, imbalance=1.0)
 
 
 def with_outliers(source: Source, kind: str = "targets") -> Source:
@@ -88,7 +91,8 @@ def with_outliers(source: Source, kind: str = "targets") -> Source:
     check_choice("kind", kind, ("targets", "inputs"))
     if kind == "targets":
         _check_targets(source, "a regression", jnp.floating)
-    return source.then(f"outliers in {kind}", partial(_spoil, kind), outliers=0.0)
+    share = {"outliers": Range(0, 1)}
+    return source.then(f"outliers in {kind}", partial(_spoil, kind), share, outliers=0.0)
 
 
 def _cut(rows: int, key: jax.Array, data: Data) -> Data:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from adamlab._checks import check_count
-from adamlab.problems._problem import Problem
+from adamlab.problems._problem import FUNCTIONS, Problem
 from adamlab.problems._source import Data, Source, floating, shapes
 from adamlab.problems.network import Model, matrices, weight_norm, with_gain
 
@@ -72,7 +72,8 @@ def supervised(
 
     Hyperparameters: the source's own, and `gain`, a factor on the initial matrices. The objective
     is the mean loss over the train rows. Metrics: `test_loss`, `weight_norm`, and for classes
-    `train_accuracy` and `test_accuracy`, in [0, 1].
+    `train_accuracy` and `test_accuracy`, in [0, 1], where the outputs are a logit for each class,
+    or a single one, which is above 0 for class 1.
 
     Args:
         source: where the data come from, such as `digits()`.
@@ -103,10 +104,11 @@ def supervised(
         loss=partial(_loss, model, loss),
         batch=partial(_batch, batch_size),
         objective=partial(_objective, model, loss, observed),
-        metrics=partial(_metrics, model, loss),
+        metrics=partial(_metrics, model, loss, source.outputs),
         optimum=optimum,
         target=target,
         hyperparameters={"gain": 1.0, **source.hyperparameters},
+        ranges=source.ranges,
         description=f"{source.name} by {loss_name}, batches of {batch_size or 'all'} rows",
     )
 
@@ -122,7 +124,8 @@ def with_input_noise(problem: Problem) -> Problem:
     """
     if problem.batch is None:
         raise ValueError(f"problem={problem.name!r}: has no batches to add noise to")
-    return _extended(problem, "input noise", {"input_noise": 0.0}, batch=partial(_noisy, problem))
+    own = {"input_noise": 0.0}
+    return _extended(problem, "input noise", own, batch=partial(_noisy, problem))
 
 
 def penalized(problem: Problem) -> Problem:
@@ -176,15 +179,12 @@ def _blaming(what: str) -> Iterator[None]:
         raise ValueError(f"{what}: {error}") from error
 
 
-_PARTS = ("init", "loss", "data", "batch", "objective", "metrics", "project")
-
-
 def _extended(problem: Problem, name: str, own: Mapping[str, float], **changed: Any) -> Problem:
     """`problem` with hyperparameters that only the `changed` functions know."""
     taken = sorted(own.keys() & problem.hyperparameters.keys())
     if taken:
         raise ValueError(f"problem={problem.name!r}: has a hyperparameter {taken[0]!r} already")
-    others = {part: getattr(problem, part) for part in _PARTS if part not in changed}
+    others = {part: getattr(problem, part) for part in FUNCTIONS if part not in changed}
     kept: dict[str, Any] = {
         part: None if function is None else partial(_without, frozenset(own), function)
         for part, function in others.items()
@@ -248,16 +248,30 @@ def _objective(
 
 
 def _metrics(
-    model: Model, loss: Loss, params: Any, data: Data, **_: Any
+    model: Model, loss: Loss, classes: int, params: Any, data: Data, **_: Any
 ) -> Mapping[str, jax.Array]:
     outputs = model.apply(params, data.test_inputs)
     found = {"test_loss": loss(outputs, data.test_targets), "weight_norm": weight_norm(params)}
-    if jnp.issubdtype(data.targets.dtype, jnp.integer):
-        train = model.apply(params, data.inputs)
-        for part, guess, truth in (
-            ("train", train, data.targets),
-            ("test", outputs, data.test_targets),
-        ):
-            right = guess.argmax(axis=-1) == truth
-            found[f"{part}_accuracy"] = right.mean(dtype=guess.dtype)
+    if not jnp.issubdtype(data.targets.dtype, jnp.integer):
+        return found
+    train_outputs = model.apply(params, data.inputs)
+    for part, logits, truth in (
+        ("train", train_outputs, data.targets),
+        ("test", outputs, data.test_targets),
+    ):
+        right = _right(logits, truth, classes)
+        if right is not None:
+            found[f"{part}_accuracy"] = right.mean()
     return found
+
+
+def _right(outputs: jax.Array, targets: jax.Array, classes: int) -> jax.Array | None:
+    """For each row 1 where the largest logit is its class's; None where outputs are no logits."""
+    single = classes <= 2
+    if single and outputs.shape in (targets.shape, (*targets.shape, 1)):
+        guess = (outputs > 0).reshape(targets.shape).astype(targets.dtype)
+    elif outputs.shape == (*targets.shape, classes):
+        guess = outputs.argmax(axis=-1).astype(targets.dtype)
+    else:
+        return None
+    return (guess == targets).astype(float)

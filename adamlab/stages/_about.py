@@ -48,6 +48,8 @@ class Part(NamedTuple):
     """The decay rates of "mu" and "nu": those that a tracker has, or that others must share."""
     within: tuple[Part, ...] = ()
     """What it is wrapped around."""
+    foreign: bool = False
+    """Whether it is another library's, of which only the name is known."""
 
     @property
     def title(self) -> str:
@@ -97,7 +99,13 @@ def name_of(transform: optax.GradientTransformation) -> str:
 def about(transform: optax.GradientTransformation) -> About:
     """What `transform` tells about itself; for another library's transform, only its name."""
     own: About | None = getattr(transform.update, "about", None)
-    return About((Part(name_of(transform)),)) if own is None else own
+    return About((Part(name_of(transform), foreign=True),)) if own is None else own
+
+
+def climbs(transform: optax.GradientTransformation) -> bool:
+    """Whether `transform` is known not to make an update: no part of it flips the sign."""
+    parts = list(about(transform).walk())
+    return not any(part.foreign or part.side == "descent" for part in parts)
 
 
 def is_told(transform: optax.GradientTransformation) -> bool:

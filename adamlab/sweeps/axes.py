@@ -122,6 +122,8 @@ def _parse_range(text: str, name: str, parts: list[str]) -> np.ndarray:
     except ValueError:
         raise ValueError(f"axis {text!r}: count={parts[2]!r} must be a whole number >= 1") from None
     check_count(f"axis {text!r}: count", count)
+    if count == 1 and low != high:
+        raise ValueError(f"axis {text!r}: one value cannot be both ends; write {name}={parts[0]}")
     if parts[3:] != ["log"]:
         return np.linspace(low, high, count)
     if low <= 0 or high <= 0:
@@ -144,5 +146,6 @@ def _whole_number(text: str, part: str) -> int:
         return int(part)
     except ValueError:
         raise ValueError(
-            f"axis {text!r}: {part!r} is not a whole number, as a seed must be"
+            f"axis {text!r}: {part!r} is not a whole number, as a seed must be; list them, as in "
+            "seed=0,1,2"
         ) from None

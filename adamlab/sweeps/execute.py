@@ -69,7 +69,7 @@ def sweep(
 
     The grid is cut into blocks; one program, compiled once, is vmapped over the points of a block
     and spread over all devices. What a point gives depends on its coordinates alone, never on
-    blocks, order or number of devices.
+    blocks or their order; its last bits depend on `lanes` too.
 
     Args:
         fn: a pure function that JAX can trace, called as `fn(name=value, ...)` with one scalar
@@ -90,8 +90,8 @@ def sweep(
             processes needs an `fn` that can be pickled and the start method "spawn".
         block: the most points in a block; None for a sixteenth of the grid, within bounds.
         lanes: how many points a device computes at once; None for a number that suits the device,
-            the grid and `memory`. It is the one setting that may change the last bits of a
-            result, and is kept in the attributes.
+            the grid and `memory`. It may change the last bits of a result, so give a number where
+            those of two grids or machines are compared; it is kept in the attributes.
         memory: bytes that the two blocks in flight may take on all devices together, by the
             compiled program's own analysis.
         paired: whether points that share a seed share their key, so that they can be compared
@@ -146,12 +146,17 @@ def sweep(
         "dtype": float_dtype(),
     }
     work = _work(fn, grid, paired, executor)
-    outputs, known[PROGRAM] = trace(work)
+    outputs, known[PROGRAM], calls_back = trace(work)
     check_size(_points(grid), outputs)
     if path is not None and path.exists():
         if not resume:
             raise already_exists(path)
         check_one_program(path)
+        if calls_back:
+            raise ValueError(
+                f"resume=True: {known['function']} gets values from Python by a callback, and a "
+                "store cannot tell whether they are still the same; give another store"
+            )
         target = Store.open(path, mode="r+")
         target.check_same(grid, known, outputs, dims or {})
         if executor is None and target.missing():

@@ -14,9 +14,17 @@ _POLL_SECONDS = 0.2
 
 
 def check_executor(executor: Any) -> None:
-    """Refuse an executor without a `submit` method."""
-    if executor is not None and not callable(getattr(executor, "submit", None)):
+    """Refuse an executor without a `submit` method, and one whose processes would hang."""
+    if executor is None:
+        return
+    if isinstance(executor, type) or not callable(getattr(executor, "submit", None)):
         raise TypeError(f"executor={executor!r}: must have submit(), as concurrent.futures' have")
+    context = getattr(executor, "_mp_context", None)
+    if context is not None and context.get_start_method() == "fork":
+        raise ValueError(
+            f"executor={executor!r}: starts its processes by fork, and JAX hangs in them; give "
+            'ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"))'
+        )
 
 
 @contextmanager

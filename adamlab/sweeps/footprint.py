@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 
+from adamlab.sweeps.identity import inner_programs
 from adamlab.sweeps.program import Work, at_point, point_shapes
 
 # Runs per second peak near this: digits-mlp (0.6 MB a lane) at 32 lanes, a hidden layer of 512
@@ -35,21 +35,14 @@ def bytes_per_lane(work: Work) -> int:
     """Bytes of all values in the largest loop body, or outside of loops, at one point."""
     with jax.enable_x64(work.dtype == "float64"):
         closed = jax.make_jaxpr(partial(at_point, work))(*point_shapes(work))
-    return max(_largest_body(closed.jaxpr), 1)
+    return max(_largest_body(closed), 1)
 
 
-def _largest_body(jaxpr: Any) -> int:
-    own = sum(_bytes(out.aval) for eqn in jaxpr.eqns for out in eqn.outvars)
-    inner = (_largest_body(sub) for eqn in jaxpr.eqns for sub in _sub_jaxprs(eqn.params))
+def _largest_body(program: Any) -> int:
+    equations = getattr(program, "jaxpr", program).eqns
+    own = sum(_bytes(out.aval) for eqn in equations for out in eqn.outvars)
+    inner = (_largest_body(sub) for eqn in equations for sub in inner_programs(eqn))
     return max([own, *inner])
-
-
-def _sub_jaxprs(params: Mapping[str, Any]) -> Iterator[Any]:
-    for value in params.values():
-        for item in value if isinstance(value, tuple | list) else (value,):
-            inner = getattr(item, "jaxpr", item)
-            if hasattr(inner, "eqns"):
-                yield inner
 
 
 def _bytes(aval: Any) -> int:

@@ -20,7 +20,8 @@ def digest(program: ClosedJaxpr) -> str:
     """Eight characters that change with a program's operations and with the values in them.
 
     Whatever a function reads, such as through a closure, a module or an object's attribute, is an
-    operation or a value of its program; how it is written, named or commented is not.
+    operation or a value of its program; how it is written, named or commented is not. What a
+    callback to Python reads is neither (`calls_back`).
     """
     sha = hashlib.sha256(without_addresses(str(program)).encode())
     for value in _values(program):
@@ -30,9 +31,25 @@ def digest(program: ClosedJaxpr) -> str:
     return sha.hexdigest()[:8]
 
 
+def calls_back(program: Any) -> bool:
+    """Whether a program asks Python for values as it runs, which may come from anywhere."""
+    equations = getattr(program, "jaxpr", program).eqns
+    return any(
+        equation.primitive.name in ("pure_callback", "io_callback")
+        or any(map(calls_back, inner_programs(equation)))
+        for equation in equations
+    )
+
+
 def without_addresses(text: str) -> str:
     """A `repr` without the addresses of objects, which differ from process to process."""
     return re.sub(r" at 0x[0-9a-f]+", "", text)
+
+
+def inner_programs(equation: Any) -> Iterator[ClosedJaxpr | Jaxpr]:
+    """The programs that an equation calls: the branches of a conditional, the body of a loop."""
+    parameters = jax.tree.leaves(dict(equation.params), is_leaf=_is_program)
+    return filter(_is_program, parameters)
 
 
 def _values(program: Any) -> Iterator[Any]:
@@ -42,8 +59,7 @@ def _values(program: Any) -> Iterator[Any]:
         program = program.jaxpr
     for equation in program.eqns:
         yield from (atom.val for atom in equation.invars if isinstance(atom, Literal))
-        parameters = jax.tree.leaves(dict(equation.params), is_leaf=_is_program)
-        for inner in filter(_is_program, parameters):
+        for inner in inner_programs(equation):
             yield from _values(inner)
 
 

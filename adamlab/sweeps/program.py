@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import jax
@@ -15,7 +15,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from adamlab.sweeps.axes import SEED
-from adamlab.sweeps.identity import digest
+from adamlab.sweeps.identity import calls_back, digest
 
 
 @dataclass(frozen=True)
@@ -119,13 +119,22 @@ def compile_program(work: Work, block: tuple[int, ...], lanes: int) -> Program:
         )
 
 
-def trace(work: Work) -> tuple[dict[str, jax.ShapeDtypeStruct], str]:
-    """Shape and dtype of each output at one point, and what it computes there, as a digest."""
+class Traced(NamedTuple):
+    """What a sweep's function computes at one point."""
+
+    outputs: dict[str, jax.ShapeDtypeStruct]
+    digest: str
+    calls_back: bool
+    """Whether values come from Python as it runs, so that the digest does not tell all."""
+
+
+def trace(work: Work) -> Traced:
+    """What is computed at one point, without computing it."""
     with jax.enable_x64(work.dtype == "float64"):
         program, outputs = jax.make_jaxpr(partial(at_point, work), return_shape=True)(
             *point_shapes(work)
         )
-    return outputs, digest(program)
+    return Traced(outputs, digest(program), calls_back(program))
 
 
 def point_shapes(work: Work) -> tuple[jax.ShapeDtypeStruct, dict[str, jax.ShapeDtypeStruct]]:

@@ -13,6 +13,7 @@ import optax
 from adamlab._lookup import underlying, what_instead
 from adamlab.problems import Problem
 from adamlab.stages import OneMinus
+from adamlab.stages._about import climbs
 
 OptimizerFactory = Callable[..., optax.GradientTransformation]
 """A function of hyperparameters that builds an optimizer, such as `adamlab.adam`."""
@@ -84,8 +85,8 @@ def build(
     """The optimizer at these hyperparameters, and the problem's share of them.
 
     Raises:
-        ValueError: as for `split_hyperparameters`, or the optimizer does not take a hyperparameter
-            by its complement, as `1-b2` gives it.
+        ValueError: as for `split_hyperparameters`, the optimizer does not take a hyperparameter by
+            its complement, as `1-b2` gives it, or its stages make no update but a direction.
         TypeError: what `optimizer` returns is not a gradient transformation.
         Exception: whatever else `optimizer` raises.
     """
@@ -97,6 +98,11 @@ def build(
     if not all(callable(getattr(tx, part, None)) for part in ("init", "update")):
         raise TypeError(
             f"optimizer={name}: returned {tx!r:.60}: must return a gradient transformation"
+        )
+    if climbs(tx):
+        raise ValueError(
+            f"optimizer={name}: makes a direction and no update, so that training would climb the "
+            "loss; chain scale_by_learning_rate after it"
         )
     extended = _with_extra_args(tx)
     guarded = optax.GradientTransformationExtraArgs(guard(extended.init), guard(extended.update))

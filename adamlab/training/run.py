@@ -22,6 +22,7 @@ Probe = Callable[..., Mapping[str, Any]]
 """What is observed during a run: `probe(params, state, [data])` -> arrays by name."""
 
 _LEAST = 8
+_RAREST = 0.25
 # Keep the keys of a run's data and curvature apart from those of its initial parameters and
 # batches.
 _DATA, _CURVATURE = 2, 3
@@ -211,14 +212,14 @@ def _by_name(what: str, given: Any) -> dict[str, jax.Array]:
                 f"{what} gave a {type(value).__name__} for {name!r}: must give an array for each "
                 "name, such as jnp.stack(...)"
             )
-    return {name: jnp.asarray(value) for name, value in given.items()}
+    return {name: widen(jnp.asarray(value)) for name, value in given.items()}
 
 
 def checkpoint_steps(steps: int, checkpoints: int) -> np.ndarray:
     """The steps done at each checkpoint, evenly spread and ending at `steps`.
 
-    Both parities occur in the late part, so that an oscillation of period two is not mistaken for
-    rest.
+    At least a quarter of those in the earlier and in the late part are odd, and a quarter even: an
+    oscillation of period two is then mistaken neither for rest nor for progress.
 
     Raises:
         ValueError: `steps` or `checkpoints` is below 8.
@@ -228,8 +229,16 @@ def checkpoint_steps(steps: int, checkpoints: int) -> np.ndarray:
     check_count("checkpoints", checkpoints, low=_LEAST)
     count = min(checkpoints, steps)
     ends = np.arange(1, count + 1) * steps // count
-    late = ends[ends > late_from(steps)]
-    if len(np.unique(late % 2)) == 1:  # move every other one back or, if not free, on
-        before, after = np.diff(ends, prepend=0), np.diff(ends, append=ends[-1])
-        ends[-2::-2] += np.where(before > 1, -1, after > 1)[-2::-2]
+    late = late_from(steps)
+    early = 2 * late - steps
+    parts = [(0, early), (early, late), (late, steps)]
+    odd = [np.mean(ends[(ends > start) & (ends <= end)] % 2) for start, end in parts[1:]]
+    if not all(_RAREST <= share <= 1 - _RAREST for share in odd):
+        for i in range(count - 2, -1, -1):  # odd and even in turn, each in its own part if it can
+            start, end = next((a, b) for a, b in parts if a < ends[i] <= b)
+            before, after = ends[i - 1] if i else 0, ends[i + 1]
+            free = [step for step in (ends[i] - 1, ends[i] + 1) if before < step < after]
+            own = [step for step in free if start < step <= end]
+            if free and ends[i] % 2 == after % 2:
+                ends[i] = (own or free)[0]
     return ends
