@@ -17,20 +17,23 @@ from experiments.book import Experiment, Kind, answered
 from experiments.book.judging import ANSWERS
 from experiments.records import shown
 from experiments.revisions import EARLIER, REVISED
+from experiments.symptoms import SYMPTOMS, UNTESTED
 from experiments.wording import in_few, of_check
 
 PAGE = records.ROOT / "out" / "report.html"
-COLORS = {"supported": "#1b7837", "refuted": "#b2182b", "depends": "#b8860b", "undecided": "#666"}
+COLORS = {"supported": "#1b7837", "refuted": "#b2182b", "depends": "#8a6508", "undecided": "#666"}
 NOT_RUN = "not run"
 KINDS = {
     "supported": "supported", "refuted": "refuted", "depends": "depend on a condition",
     "undecided": "undecided", NOT_RUN: NOT_RUN,
 }  # fmt: skip
+PAGE_WIDTH = 1024
+"""Pixels that a figure may take on a wide screen."""
 IMPORTS = """import numpy as np, optax, adamlab.compat
 from adamlab import *
 from adamlab.problems import *"""
 """What the remedies need to have been imported."""
-OWN = "problem, source, model, widths, loss, labels, batch_size, steps_per_epoch, key and rate"
+OWN = "problem, source, model, widths, loss, batch_size, steps_per_epoch, curvature, key and rate"
 """The names in remedies that the reader must define."""
 
 STYLE = """
@@ -46,19 +49,26 @@ table { border-collapse: collapse; width: 100%; } .wide { overflow-x: auto; }
 td, th { text-align: left; vertical-align: top; padding: .25rem .5rem .25rem 0;
          border-bottom: 1px solid #ddd; }
 td.number { white-space: nowrap; text-align: right; font-variant-numeric: tabular-nums; }
+h3 { margin: 1.5rem 0 .3rem; font-size: 1rem; } .up { float: right; font-size: .88rem; }
 pre { background: #f4f4f4; padding: .7rem; overflow-x: auto; white-space: pre-wrap; }
 .verdict { color: #fff; border-radius: .3rem; padding: .1rem .5rem; font-size: .9rem;
            white-space: nowrap; }
 .claim { border-left: 3px solid #bbb; padding-left: .8rem; margin: .5rem 0; }
 .small { color: #555; font-size: .88rem; overflow-wrap: anywhere; }
 details { margin: .6rem 0; } summary { cursor: pointer; }
-@media print { section { break-inside: avoid-page; } h2 { break-after: avoid; }
-  figure { margin: 1rem 0; } img { min-width: 0 !important; }
+@media print { h2 { break-after: avoid; } .up { display: none; }
+  details::details-content { content-visibility: visible; block-size: auto; }
+  figure, tr { break-inside: avoid; } figure { margin: 1rem 0; } img { min-width: 0 !important; }
   body { max-width: none; font-size: 11pt; } a { color: inherit; text-decoration: none; }
   .verdict { color: #000; background: none !important; border: 1px solid #000; }
   .whole { break-inside: avoid; } }
+figure .very::before { content: "scroll sideways \\2192"; color: #555; font-size: .8rem;
+  position: sticky; left: 0; }
+@media print { figure .very::before { display: none; } }
 @media (max-width: 48rem) { figure .wide::before { content: "scroll sideways \\2192";
   color: #555; font-size: .8rem; position: sticky; left: 0; } }
+@media (max-width: 30rem) { td.number { white-space: normal; } .wide td { display: block;
+  text-align: left; } .wide td:first-child { border: 0; padding-bottom: 0; } }
 """
 
 
@@ -79,21 +89,20 @@ def page() -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>What is said about Adam, tested</title><style>{STYLE}</style></head><body>
 <h1>What is said about Adam, tested</h1>
-<p>Each claim below is tested by one experiment: a criterion fixed in code before the full run
-(changes made after results had been seen, and earlier verdicts, are stated), a measurement, a
-verdict, and a check of the verdict with other seeds, resolution or precision. A case is undecided
-where an interval contains its threshold, or where run and check disagree; a claim with both a yes
-and a no depends on the case. Intervals are 95 % bootstrap intervals over seeds. They are too narrow
-where there are only eight seeds, where a claim was measured again with more seeds, and for many
-cases taken together, since nothing corrects for their number. In the figures, lines are medians
-over seeds, and shaded bands hold the middle half of the seeds unless the caption says otherwise.
-The rate is the learning rate; a decade is a factor of ten; late means in the last quarter of a
-run.</p>
+<p>Each claim below is tested by one experiment: a criterion in code, a measurement, a verdict, and
+a check of the verdict with other seeds, resolution or precision. The criterion was fixed before the
+full run; but {len(REVISED)} of the {len(known)} criteria or measurements were changed after results
+had been seen, and each section says when and how, and what the verdict was before. A case is
+undecided where an interval contains its threshold, or where run and check disagree; a claim with
+both a yes and a no depends on the case. Intervals are 95 % bootstrap intervals over seeds. They are
+too narrow where there are only eight seeds, where a claim was measured again with more seeds, and
+for many cases taken together, since nothing corrects for their number. In the figures, lines are
+medians over seeds, and shaded bands hold the middle half of the seeds unless the caption says
+otherwise. The rate is the learning rate; a decade is a factor of ten; late means in the last
+quarter of a run.</p>
 <p class="small">{_machine(found.values())}</p>
 <h2 id="symptoms">My training fails: where do I look?</h2>
-<div class="wide"><table><tr><th>What you see, and where to look</th><th></th></tr>
-{_symptoms(known, found)}</table>
-</div>
+{_symptoms(known, found)}
 <p>Below each figure is something to try, as code that runs after these imports; define
 {OWN} yourself.</p>
 <pre>{IMPORTS}</pre>
@@ -131,12 +140,20 @@ def _tally(found: Iterable[Mapping[str, Any] | None]) -> str:
 
 
 def _symptoms(known: Mapping[str, Experiment], found: Mapping[str, Any]) -> str:
-    return "".join(
-        f'<tr><td>{escape(e.symptom)}<br><a href="#{name}">{name}</a> {escape(e.question)}</td>'
-        f"<td>{_badge(found[name])}</td></tr>"
-        for name, e in known.items()
-        if e.symptom
-    )
+    """What a reader may see, by kind, each with the experiment nearest to it."""
+    parts = []
+    for heading, names in SYMPTOMS.items():
+        rows = "".join(
+            f'<tr><td>{escape(known[name].symptom)}<br><a href="#{name}">{name}</a> '
+            f"{escape(known[name].question)}</td><td>{_badge(found[name])}</td></tr>"
+            for name in names if name in known
+        )  # fmt: skip
+        rows += "".join(
+            f"<tr><td>{escape(seen)}<br>Not tested here. {escape(what)}</td><td></td></tr>"
+            for seen, what in UNTESTED.get(heading, ())
+        )
+        parts.append(f'<h3>{heading}</h3><div class="wide"><table>{rows}</table></div>')
+    return "\n".join(parts)
 
 
 def _verdicts(known: Mapping[str, Experiment], found: Mapping[str, Any]) -> str:
@@ -154,7 +171,8 @@ def _badge(record: Mapping[str, Any] | None) -> str:
 
 def _section(experiment: Experiment, record: dict[str, Any] | None) -> str:
     head = (
-        f'<section id="{experiment.id}"><h2><span class="id">{experiment.id}</span>'
+        f'<section id="{experiment.id}"><a class="up" href="#symptoms">symptoms &uarr;</a>'
+        f'<h2><span class="id">{experiment.id}</span>'
         f"{escape(experiment.question)}</h2>"
         f'<p class="claim">{escape(experiment.claim)}</p>'
     )
@@ -202,10 +220,12 @@ def _pictures(experiment: Experiment) -> str:
 
 def _picture(path: Path, question: str) -> str:
     """An image as wide as the page, scrolled where its letters would be too small to read."""
+    shares = (1, 1) if path.suffix == ".gif" else (0.45, 0.65)  # pictures have a double resolution
     with Image.open(path) as image:
-        least, most = (round(share * image.width) for share in (0.45, 0.65))
+        least, most = (round(share * image.width) for share in shares)
+    width = "wide very" if least > PAGE_WIDTH else "wide"
     return (
-        f'<div class="wide"><img style="min-width:{least}px;max-width:{most}px" '
+        f'<div class="{width}"><img style="min-width:{least}px;max-width:{most}px" '
         f'src="data:image/{path.suffix[1:]};base64,{_base64(path)}" '
         f'alt="{path.stem}: {escape(question)}" loading="lazy"></div>'
     )

@@ -27,6 +27,7 @@ from experiments import __main__ as command_line
 from experiments import book, records, report, wording
 from experiments.book import Experiment, Lab, Verdict, agreed, by_sign, over_seeds, panels, run
 from experiments.revisions import REVISED
+from experiments.symptoms import SYMPTOMS, UNTESTED
 
 BOOK = records.experiments()
 CHECKOUT = Path(__file__).parents[1]
@@ -242,6 +243,15 @@ def test_the_page_says_how_a_figure_is_read_and_what_to_try_beside_it():
         caption = f"<figcaption>{html.escape(experiment.caption)}</figcaption>"
         remedy = f"<p><b>What to try.</b></p><pre>{html.escape(experiment.remedy)}</pre>"
         assert f'{caption}</figure><div class="whole">{remedy}</div>' in section, name
+
+
+def test_every_experiment_is_under_one_symptom():
+    names = [name for group in SYMPTOMS.values() for name in group]
+    assert sorted(names) == sorted(BOOK)
+    assert set(UNTESTED) <= set(SYMPTOMS)
+    page = report.page()
+    for heading in SYMPTOMS:
+        assert f"<h3>{heading}</h3>" in page
 
 
 def test_the_page_says_where_run_and_check_lie_apart(monkeypatch, tmp_path):

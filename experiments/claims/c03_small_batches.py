@@ -169,7 +169,7 @@ EXPERIMENT = book.Experiment(
     "(top) the batch size only divides the noise and may be below 1. Red: the gradient noise "
     "scale early in training. Dashed: the best rate of the largest batch, at which the smallest "
     "and the largest are compared.",
-    symptom="The loss jumps around a level that it never falls below, however long you train.",
-    remedy="supervised(source, model, loss, batch_size=128)  # no rate made up for a smaller "
-    "batch here",
+    symptom="With small batches the loss jumps around a level that it never falls below.",
+    remedy="supervised(source, model, loss, batch_size=128)  # no rate made up for a smaller batch "
+    "here,\n# at as many steps; at as many examples that is undecided",
 )

@@ -139,6 +139,6 @@ EXPERIMENT = book.Experiment(
     "late, converged or not. Right: accuracy on clean test rows over the rate (dotted: 1e-3).",
     symptom="The train loss stops well above zero, though most of the data is learnt quickly.",
     remedy='convergence_map(problem, adam, {"learning_rate": [1e-3]}, steps=300)["test_loss"]\n'
-    "# Run it for more and more steps, and stop where this rises. Change nothing in Adam: higher\n"
-    "# rates fit the wrong labels, and test worse.",
+    "# Run it for more and more steps, and stop where this rises (not measured here). Change "
+    "nothing in Adam:\n# higher rates fit the wrong labels, and test worse.",
 )

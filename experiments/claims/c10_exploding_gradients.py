@@ -121,7 +121,8 @@ EXPERIMENT = book.Experiment(
     caption="Share of rates that met NaN or infinity (top; with Adam none, clipped or not) and "
     "test accuracy at the best rate (bottom), over the factor on the initial weights; beyond the "
     "dotted line gradients explode.",
-    symptom="The loss begins in the thousands and is NaN after a few steps.",
+    symptom="The loss begins in the thousands and is NaN after a few steps (here of SGD; Adam's "
+    "was none).",
     remedy="chain(clip_by_global_norm(1.0), sgd(1e-1))  # stays finite; to learn as well, start "
     "smaller:\n"
     "supervised(source, network(widths, initializer='he_normal'), loss)",

@@ -155,5 +155,5 @@ EXPERIMENT = book.Experiment(
     "less than 1e-6 counts as 1e-6.",
     symptom="On a table in its original units, the loss stays far too high.",
     remedy="supervised(standardized(source), model, loss)\n"
-    "# Then search the rate again: the best were 3 (wine), 10 (breast cancer) and .03 (diabetes).",
+    "# Then search the rate again: the best were 3 (wine), 30 (breast cancer) and .03 (diabetes).",
 )

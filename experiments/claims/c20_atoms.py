@@ -117,5 +117,5 @@ EXPERIMENT = book.Experiment(
     "the growth alone. Grey: a factor of three. The middle row is not judged.",
     symptom="The lengths of the dictionary's columns drift apart during training.",
     remedy="adam(1e-2)  # the lengths hardly change in 100 steps, but do in 1,000 with a strong "
-    "l1: lower it, or stop early",
+    "l1: lower that",
 )

@@ -156,5 +156,6 @@ EXPERIMENT = book.Experiment(
     "displacement. Dotted: the bounds for float32 and float64; Optax in float32 is shown for "
     "comparison and not judged. The defaults, which decide, have no figure.",
     symptom="With the same settings, two libraries' Adam train differently.",
-    remedy="adamlab.compat.keras.adam(1e-3)  # or .torch: each library's own rule and defaults",
+    remedy="adamlab.compat.torch.adam(1e-3)  # or .keras, .optax: each library's own rule and "
+    "defaults.\n# The initial weights differ too: PyTorch's were far worse in C09",
 )

@@ -165,5 +165,6 @@ EXPERIMENT = book.Experiment(
     "threshold, for b1 = 0 and .9 (grey: within a tenth). Right: with a fixed preconditioner the "
     "loss shrinks below the threshold and grows above it (cut off at 1e-4 and 1e4).",
     symptom="The loss goes up and down from step to step for thousands of steps, yet still falls.",
-    remedy="adam(rate / 3)  # stays stable up to three times the sharpness that rate allows",
+    remedy="adam(rate)  # nothing to repair: the loss still falls. A lower rate does not end it: "
+    "at each\n# rate the sharpness rose to that rate's own threshold",
 )  # fmt: skip
