@@ -3,9 +3,8 @@
 Where a full run's own numbers led to the change, the check uses seeds that no earlier run had used,
 except in P07. A review of all full runs, by readers who looked at both seed sets, led to another
 round of changes, and a second and a third review later to more; some of those keep the check's
-seeds. For
-claims in several parts, the rule that one yes and one no make the claim depend on the part,
-whatever else is undecided, was settled after their first runs.
+seeds. For claims in several parts, the rule that one yes and one no make the claim depend on the
+part, whatever else is undecided, was settled after their first runs.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from experiments.book.arranging import (
     side_by_side,
     steps_to_target,
 )
-from experiments.book.drawing import draw_heat, draw_lines, panels
+from experiments.book.drawing import STYLES, draw_heat, draw_lines, panels
 from experiments.book.judging import (
     Kind,
     Verdict,
@@ -30,6 +30,7 @@ __all__ = [
     "FEW_IMAGES",
     "FIRST_SEED",
     "SEEDS",
+    "STYLES",
     "Experiment",
     "Kind",
     "Lab",

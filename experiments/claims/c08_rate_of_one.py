@@ -54,14 +54,14 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
             best = book.best_rate(late.sel(place))
             share = book.over_seeds(at_large.sel(place), np.mean)
             usual = wild.sel(place).sel(learning_rate=best).astype(float)
-            below = book.over_seeds(book.at_best(late.sel(place)) - at_said.sel(place))
+            above = book.over_seeds(at_said.sel(place) - book.at_best(late.sel(place)))
             numbers[f"best rate, {where}"] = float(best)
             numbers[f"share that oscillates or diverges at {LARGE:g}, {where}"] = share
             numbers[f"share that does at the best rate, {where}"] = book.over_seeds(usual, np.mean)
-            numbers[f"decades of loss at the best rate below that at {SAID:g}, {where}"] = below
+            numbers[f"decades of loss at {SAID:g} above that at the best rate, {where}"] = above
             if int(width) == WIDTH:
                 kinds[f"{LARGE:g} is unstable, {way}"] = book.by_sign(share, 0.5)
-                kinds[f"{SAID:g} is right, {way}"] = book.by_sign(below, -RIGHT)
+                kinds[f"{SAID:g} is right, {way}"] = book.opposite(book.by_sign(above, RIGHT))
     return book.Verdict(kinds, numbers)
 
 

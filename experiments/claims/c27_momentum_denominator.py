@@ -127,10 +127,10 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
 def draw(dataset: xr.Dataset) -> Figure:
     """Jitter and arrival over b1, the shape of the first steps over the condition."""
     figure, (left, middle, right) = book.panels(3)
-    styles = product(("-", "--"), ("C0", "C1"))
+    styles = product(("-", "--"), ({"color": "C0", "marker": "o"}, {"color": "C1", "marker": "^"}))
     cases = book.each(dataset, "valley", "optimizer")
-    for (label, own), (line, color) in zip(cases, styles, strict=True):
-        style: dict[str, Any] = {"color": color, "linestyle": line, "marker": ".", "label": label}
+    for (label, own), (line, who) in zip(cases, styles, strict=True):
+        style: dict[str, Any] = {**who, "linestyle": line, "markersize": 4, "label": label}
         here = own.sel(condition=CONDITION, method="nearest")
         jitter = here["jitter"].sel(learning_rate=RATE, method="nearest")
         book.draw_lines(left, jitter, "1-b1", log="xy", **style)

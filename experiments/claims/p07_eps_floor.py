@@ -100,10 +100,10 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
 def draw(dataset: xr.Dataset) -> Figure:
     """The loss of one seed over time, and how far each share of the threshold rebounds."""
     figure, (over_time, over_eps) = book.panels(2)
-    for wanted in (0.01, 0.8, 1.2, 100):
+    for wanted, line in zip((0.01, 0.8, 1.2, 100), book.STYLES, strict=True):
         part = dataset.sel(b1=0.9).sel(eps_share=wanted, method="nearest").isel(seed=0)
         loss = (part["curve"] / part["initial_loss"]).clip(1e-33)
-        over_time.plot(part["step"], loss, label=f"{float(part['eps_share']):.3g}", linewidth=1)
+        over_time.plot(part["step"], loss, label=f"{float(part['eps_share']):.3g}", linestyle=line)
     over_time.set(title="b1 = .9, one seed", yscale="log", xlabel="step")
     over_time.set_ylabel("loss / first loss")
     over_time.legend(title="eps / threshold", fontsize=8, loc="center right", ncols=2)
@@ -145,5 +145,6 @@ EXPERIMENT = book.Experiment(
     "how many times the worst loss of a later stretch is the least before it, over eps (dotted: "
     "the threshold); above the dashed line a run has rebounded.",
     symptom="A loss that had reached 0 jumps up by many decades, again and again.",
-    remedy="adam(1e-3, eps=1e-4)  # at least curvature * rate * (1 - b1) / (2 + 2 * b1)",
+    remedy="eps = curvature / adamlab.analysis.adam_stability_threshold(rate, 0.9)\n"
+    "adam(rate, b1=0.9, eps=eps)  # curvature: the largest, by adamlab.analysis.top_eigenvalue",
 )  # fmt: skip
