@@ -25,6 +25,9 @@ def is_constant(value: Any, number: float) -> bool:
     return isinstance(value, int | float) and value == number
 
 
+_FEW = 12
+
+
 @contextmanager
 def named(**public: str) -> Iterator[None]:
     """Let a failing check name the argument as the caller knows it: `b2="b3"` reports `b2` as `b3`.
@@ -129,13 +132,17 @@ def check_choice(name: str, value: Any, known: Iterable[str]) -> None:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown `name`: the nearest known one, or all of them."""
+    """The end of a message about an unknown `name`: the nearest known one, all where there are few.
+
+    All of them too where none is near.
+    """
     names = sorted(known)
     lowered = {each.lower(): each for each in names}
     close = difflib.get_close_matches(name.lower(), lowered, n=1)
-    if close:
-        return f"did you mean {lowered[close[0]]!r}? (known: {', '.join(names)})"
-    return f"known: {', '.join(names) or 'none'}"
+    listed = f"known: {', '.join(names) or 'none'}"
+    if not close:
+        return listed
+    return f"did you mean {lowered[close[0]]!r}?" + f" ({listed})" * (len(names) <= _FEW)
 
 
 def _describe(low: float, high: float, open_low: bool, open_high: bool) -> str:

@@ -61,7 +61,7 @@ def map_command(
         from adamlab.sweeps import SEED, parse_axes
 
         check_number("memory", memory, low=0, open_low=True)
-        chosen = [name for name in optimizer.split(",") if name] or [optimizer]
+        chosen = [name.strip() for name in optimizer.split(",") if name.strip()] or [optimizer]
         twice = [name for name in chosen if chosen.count(name) > 1]
         if twice:
             raise ValueError(f"--optimizer {optimizer}: {twice[0]} is given twice")

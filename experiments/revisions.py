@@ -53,7 +53,8 @@ REVISED: dict[str, tuple[str, str]] = {
     ),
     "C08": (
         THIRD,
-        "a sign turned round, by name only; earlier: the article's width is judged, which a mean over widths hid; four times the seeds",
+        "a sign turned round, by name only; earlier: the article's width is judged, which a mean "
+        "over widths hid; four times the seeds",
     ),
     "C09": (
         FULL,
@@ -121,10 +122,10 @@ REVISED: dict[str, tuple[str, str]] = {
     ),
     "C22": (
         THIRD,
-        "a rate counts where those 1 and 2 % beside it arrive too: Adam's best was one that arrives "
-        "by luck; earlier: first by a tenth; best rates are those of the lowest band that arrives, on a finer grid; "
-        "earlier: a run must stay where it arrives: Adam passed the target at a rate at which it "
-        "does not rest there",
+        "a rate counts where those 1 and 2 % beside it arrive too: Adam's best was one that "
+        "arrives by luck; earlier: first by a tenth; best rates are those of the lowest band that "
+        "arrives, on a finer grid; before: a run must stay where it arrives: Adam passed the "
+        "target at a rate at which it does not rest there",
     ),
     "C23": (
         REVIEW,
@@ -161,8 +162,8 @@ REVISED: dict[str, tuple[str, str]] = {
     "P02": (
         THIRD,
         "large and small b2 are judged for each n, of which only 10 arrives, and new check seeds; "
-        "earlier: the distance that is left is told; before: nu starts as in the paper's algorithm; a run "
-        "that flew away has not converged",
+        "earlier: the distance that is left is told; before: nu starts as in the paper's "
+        "algorithm; a run that flew away has not converged",
     ),
     "P03": (
         REVIEW,

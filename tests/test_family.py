@@ -233,7 +233,7 @@ BAD = [
     (lambda: st.lookahead(slow_step_size=1.5), "slow_step_size=1.5: must be a"),
     (lambda: opt.adafactor(1e-3, clip=-1.0), "clip=-1: must be a finite number > 0"),
     (lambda: opt.adamw_cautious_decay(1e-3, weight_decay=-1.0), "weight_decay=-1: must be a"),
-    (lambda: opt.adan(1e-3, b3=al.OneMinus(1.5)), "b3=OneMinus: 1-b3=1.5: must be a number in"),
+    (lambda: opt.adan(1e-3, b3=al.OneMinus(1.5)), "1-b3=1.5: must be a number in"),
     (lambda: opt.sgd(1e-3, momentum=jnp.ones(2)), r"momentum has shape \(2,\): must be a number"),
     (lambda: opt.nadam_scheduled(1e-3, momentum_decay=-1), "momentum_decay=-1: must be a finite"),
     (lambda: opt.schedule_free_adamw(1e-3, weight_lr_power=-1), "weight_lr_power=-1: must be a"),

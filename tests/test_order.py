@@ -363,7 +363,7 @@ REFUSED = {
     "a complex number": (lambda: al.adam(np.complex64(1)), "must be a finite number >= 0"),
     "a complement out of range from a schedule": (
         lambda: step(al.adam(1e-3, b2=lambda _: al.OneMinus(-0.5))),
-        "a schedule's decay rate=OneMinus: 1-a schedule's decay rate=-0.5",
+        "the complement of a schedule's decay rate=-0.5: must be",
     ),
     "a NumPy number out of range from a schedule": (
         lambda: step(al.adam(1e-3, b2=lambda _: np.float32(1.5))),

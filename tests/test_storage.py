@@ -199,6 +199,21 @@ def test_a_stage_stays_the_stage_that_it_is():
     assert stages.extra_args_of(curved) == ("hessian_diag",)
 
 
+def test_a_field_is_found_in_whatever_the_state_is_kept_in():
+    inner = al.scale_by_adam()
+    listed = optax.GradientTransformation(
+        lambda params: [inner.init(params)],
+        lambda updates, state, params=None: (
+            (new := inner.update(updates, state[0], params))[0], [new[1]]
+        ),
+    )  # fmt: skip
+    tx = store_state(listed, mu=jnp.bfloat16)
+    state = tx.init(jnp.ones(4))
+    assert state.inner[0][0].mu.dtype == jnp.bfloat16
+    _, state = tx.update(jnp.ones(4), state)
+    assert state.inner[0][0].mu.dtype == jnp.bfloat16
+
+
 def test_sophias_curvature_in_8_bits_may_be_negative():
     """Were -1 kept as 0, the curvature of 0.2 that follows would make the last step short."""
     params, grads = jnp.ones(4), jnp.full(4, 1e-6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import multiprocessing
 import os
 import pickle
@@ -616,6 +617,15 @@ def test_what_a_callback_reads_cannot_be_resumed(tmp_path):
     al.sweep(calling(2.0), {"a": [1.0, 2.0]}, store=tmp_path / "s")
     with pytest.raises(ValueError, match="gets values from Python by a callback, and a store"):
         al.sweep(calling(3.0), {"a": [1.0, 2.0]}, store=tmp_path / "s", resume=True)
+
+
+def test_a_finished_sweep_lets_go_of_what_its_function_holds():
+    held = np.arange(3.0)
+    freed = weakref.ref(held)
+    al.sweep(lambda a, kept=held: a * kept[0], {"a": [1.0, 2.0]})
+    del held
+    gc.collect()
+    assert freed() is None
 
 
 @pytest.mark.slow

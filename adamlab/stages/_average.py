@@ -12,7 +12,7 @@ import optax
 from adamlab.stages._decay_rate import DecayRate, Scalar, decay_at, mass_of
 from adamlab.stages.numerics import average_dtype, lerp, widen
 
-_NOTHING_LEFT = -1e4
+NOTHING_LEFT = -1e4
 """A sum of logs so low that nothing earlier is left: a finite stand-in for log 0."""
 
 
@@ -43,7 +43,7 @@ def step_at(rate: DecayRate, log_decay: jax.Array | None, steps_done: jax.Array)
         steps = optax.safe_increment(steps_done).astype(average_dtype())
         before = steps_done.astype(average_dtype())
         return Step(decay.complement, mass_of(steps * log), mass_of(_product(before, log)), None)
-    total = _add(log_decay, jnp.maximum(log, _NOTHING_LEFT))
+    total = _add(log_decay, jnp.maximum(log, NOTHING_LEFT))
     return Step(decay.complement, mass_of(total.sum()), mass_of(log_decay.sum()), total)
 
 

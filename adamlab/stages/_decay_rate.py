@@ -63,7 +63,8 @@ def check_decay(name: str, rate: Any) -> None:
     if isinstance(rate, OneMinus):
         if callable(rate.value):
             raise TypeError(f"{name}={rate!r}: give a schedule that returns OneMinus")
-        check_number(f"{name}=OneMinus: 1-{name}", rate.value, low=0, high=1, open_low=True)
+        complement = f"1-{name}" if name.isidentifier() else f"the complement of {name}"
+        check_number(complement, rate.value, low=0, high=1, open_low=True)
         return
     if is_concrete(rate) and np.ndim(rate) == 0 and rate == 1:
         raise ValueError(

@@ -8,13 +8,19 @@ import jax
 import jax.numpy as jnp
 
 from adamlab._checks import check_number
-from adamlab.stages._average import fold, start_log_decay, step_at
-from adamlab.stages._decay_rate import ConstantDecay, DecayRate, check_decay, complement_of
+from adamlab.stages._average import NOTHING_LEFT, fold, start_log_decay, step_at
+from adamlab.stages._decay_rate import (
+    ConstantDecay,
+    DecayRate,
+    check_decay,
+    complement_of,
+    mass_of,
+)
 from adamlab.stages._forms import gradient_like
 from adamlab.stages._kinds import MomentsToMoments
 from adamlab.stages._moments import Moments
 from adamlab.stages.norms import norm
-from adamlab.stages.numerics import real_dtype, tame, tree_mean, widen
+from adamlab.stages.numerics import lerp, real_dtype, tame, tree_mean, widen
 
 
 class AddDifferenceState(NamedTuple):
@@ -109,14 +115,13 @@ def track_mu_by_variance(b0: Any = 0.1, eps: Any = 1e-3) -> MomentsToMoments:
         mean = jnp.maximum(tree_mean(moments.nu), eps)
         weight = jax.tree.map(lambda v: jnp.clip(b0 * v / mean.astype(v.dtype), eps, 1), moments.nu)
         mu = jax.tree.map(
-            lambda m, g, w: m + w * (tame(g).astype(m.dtype) - m), state.mu, moments.grad, weight
+            lambda m, g, w: lerp(m, tame(g).astype(m.dtype), w), state.mu, moments.grad, weight
         )
         log = jax.tree.map(
-            lambda old, w: old + jnp.where(w < 1, jnp.log1p(-jnp.where(w < 1, w, 0)), -1e3),
+            lambda old, w: old + jnp.where(w < 1, jnp.log1p(-jnp.where(w < 1, w, 0)), NOTHING_LEFT),
             state.mu_log_decay, weight,
         )  # fmt: skip
-        mass = jax.tree.map(lambda x: -jnp.expm1(x), log)
-        return moments.with_mu(mu, mass), TrackMuByVarianceState(mu, log)
+        return moments.with_mu(mu, jax.tree.map(mass_of, log)), TrackMuByVarianceState(mu, log)
 
     return MomentsToMoments.from_update(
         "track_mu_by_variance", init, update, needs=("nu",), marks=("tracks mu",)

@@ -175,19 +175,14 @@ def _is_complex(dtype: Any) -> bool:
 
 def _map_fields(function: Callable[..., Any], names: Any, state: Any, *rest: Any) -> Any:
     """`state` with `function(name, field, *those of rest)` for each field that is so called."""
-    if isinstance(state, dict):
-        return {
-            key: _map_fields(function, names, part, *(other[key] for other in rest))
-            for key, part in state.items()
-        }
-    if not isinstance(state, tuple):
-        return state
-    fields = getattr(state, "_fields", (None,) * len(state))
-    parts = [
-        function(name, *part) if name in names else _map_fields(function, names, *part)
-        for name, *part in zip(fields, state, *rest, strict=True)
-    ]
-    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
+
+    def called(path: Any) -> bool:
+        return bool(path) and getattr(path[-1], "name", None) in names
+
+    return jax.tree_util.tree_map_with_path(
+        lambda path, x, *others: function(path[-1].name, x, *others) if called(path) else x,
+        state, *rest, is_leaf=lambda path, _: called(path), is_leaf_takes_path=True,
+    )  # fmt: skip
 
 
 def _stored(x: jax.Array, storage: Any, turn: jax.Array) -> Any:

@@ -255,6 +255,9 @@ def _run_missing(target: Store, work: Work, executor: Executor | None, progress:
                 "resume to compute the others"
             )
         raise
+    finally:
+        if executor is None and missing:
+            compile_program.cache_clear()  # nobody asks for it again, and it holds what `fn` holds
 
 
 def _check_arguments(fn: Callable[..., Any], axes: Iterable[str]) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import errno
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from uuid import uuid4
 
 import jax
 import numpy as np
 
+from adamlab.sweeps.appearing import appearing
 from adamlab.sweeps.axes import Axes
 from adamlab.sweeps.identity import PROGRAM
 from adamlab.sweeps.layout import FORMAT, lay_out
@@ -74,17 +73,8 @@ class Store:
             return cls(group, _MEMORY)
         if path.exists():
             raise FileExistsError(errno.EEXIST, "there is a file or folder already", str(path))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
-        try:
+        with appearing(path) as draft:
             lay_out(zarr.create_group(draft), plan, outputs, settings, attributes, dims)
-            draft.rename(path)
-        except BaseException as error:
-            shutil.rmtree(draft, ignore_errors=True)
-            if getattr(error, "errno", None) in (errno.ENOTEMPTY, errno.EEXIST):
-                there = "another process has just created it; resume it, or wait for it to end"
-                raise FileExistsError(errno.EEXIST, there, str(path)) from error
-            raise
         return cls(zarr.open_group(path, mode="r+"), str(path))
 
     @classmethod

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import numpy as np
 
 from adamlab._lookup import underlying
+from adamlab.sweeps.appearing import appearing
 from adamlab.sweeps.outputs import not_computed
 from adamlab.sweeps.refusals import OtherSweepError, already_exists
 
@@ -132,10 +132,9 @@ def _begin(store: Path, name: str, labels: list[str], resume: bool) -> None:
         if there != about:
             raise OtherSweepError(store, there, about)
         return
-    draft = store.with_name(f".{store.name}.{uuid4().hex[:8]}")  # it appears all at once
-    draft.mkdir(parents=True)
-    (draft / _FILE).write_text(json.dumps(about))
-    draft.rename(store)
+    with appearing(store) as draft:
+        draft.mkdir()
+        (draft / _FILE).write_text(json.dumps(about))
 
 
 def _joined(name: str, labels: list[str], parts: Mapping[str, xr.Dataset]) -> xr.Dataset:

@@ -40,7 +40,3 @@ def main() -> None:
     print("programs compiled for a map of digits-mlp, by JAX's own events")
     table(["points", "programs", "seconds compiling"], rows)
     keep("compiles", "python -m experiments bench compiles", figures)
-
-
-if __name__ == "__main__":
-    main()

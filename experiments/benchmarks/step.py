@@ -50,7 +50,3 @@ def main() -> None:
         ["leaves", "step", "median ms", "adamlab/it", "bytes accessed", "temporary", "state"], rows
     )
     keep("step", "python -m experiments bench step", figures)
-
-
-if __name__ == "__main__":
-    main()

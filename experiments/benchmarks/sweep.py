@@ -155,7 +155,3 @@ def _matrix_product() -> Callable[[], Any]:
     matrix = jax.random.normal(jax.random.key(0), (MATRIX, MATRIX))
     product = jax.jit(jnp.matmul)
     return lambda: product(matrix, matrix).block_until_ready()
-
-
-if __name__ == "__main__":
-    main()

@@ -131,7 +131,3 @@ def _bytes(step: Compiled) -> dict[str, float]:
     """Bytes for each parameter."""
     names = {"accessed": "bytes", "temporary": "temporary", "state": "state"}
     return {name: step.sizes[theirs] / PARAMETERS for theirs, name in names.items()}
-
-
-if __name__ == "__main__":
-    main()

@@ -145,6 +145,6 @@ EXPERIMENT = book.Experiment(
     "how many times the worst loss of a later stretch is the least before it, over eps (dotted: "
     "the threshold); above the dashed line a run has rebounded.",
     symptom="A loss that had reached 0 jumps up by many decades, again and again.",
-    remedy="adam(rate, b1=0.9, eps=curvature / adamlab.analysis.adam_stability_threshold(rate, 0.9))\n"
-    "# curvature: the loss's largest, as by adamlab.analysis.top_eigenvalue",
+    remedy="adam(rate, b1=0.9, eps=curvature / (38 / rate))  # curvature: the largest, as by\n"
+    "# adamlab.analysis.top_eigenvalue; 38 / rate: adam_stability_threshold at b1 = .9",
 )  # fmt: skip
