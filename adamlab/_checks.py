@@ -39,7 +39,7 @@ def named(**public: str) -> Iterator[None]:
         yield
     except (TypeError, ValueError) as error:
         message = str(error)
-        found = re.match(r"(\w+)(?==| has shape | came in )", message)
+        found = re.match(r"(?:1-)?(\w+)(?==| has shape | came in )", message)
         if found and found[1] in public:
             name = public[found[1]]
             error.args = (re.sub(rf"\b{found[1]}\b", lambda _: name, message),)
