@@ -70,7 +70,7 @@ def map_command(
         grid, fixed = parse_axes(axes)
         if not set(grid) - {SEED}:
             grid = _default_axes(what, list(builds.values()), fixed) | grid
-        stem = _stem(output or "out/", f"{problem}-{optimizer}".replace(":", "."))
+        stem = _stem(output or "out/", f"{problem}-{','.join(chosen)}".replace(":", "."))
         store = stem.with_name(stem.name + ".zarr")
         numbers = [name for name in grid if name != SEED]
         if len(numbers) > 2:
@@ -85,7 +85,7 @@ def map_command(
                 store=store, resume=resume, executor=executor,
                 memory=int(min(memory, 2**20) * 2**30), progress=True,
             )  # fmt: skip
-        _report(dataset, store, stem)
+        _report(dataset, store, stem, output)
 
 
 @main.command("list")
@@ -164,7 +164,7 @@ def plot_command(store: Path, output: str | None) -> None:
 
         beside = Path(str(store).removesuffix(".zarr"))
         stem = _stem(output, beside.name) if output else beside
-        _report(with_outcomes(open_sweep(store)), store, stem)
+        _report(with_outcomes(open_sweep(store)), store, stem, output)
 
 
 def _default_axes(
@@ -201,17 +201,19 @@ def _stem(text: str, name: str) -> Path:
     return path.with_suffix("") if path.suffix.lstrip(".") in ("zarr", *FORMATS) else path
 
 
-def _report(dataset: xr.Dataset, store: Path, stem: Path) -> None:
-    """Print the summary and draw the picture."""
+def _report(dataset: xr.Dataset, store: Path, stem: Path, output: str | None) -> None:
+    """Print the summary and draw the picture, as PNG, as SVG and as `output` ends."""
     from adamlab.maps import summarize
-    from adamlab.plot import plot_map, save, why_no_picture
+    from adamlab.plot import FORMATS, plot_map, save, why_no_picture
 
     click.echo(str(summarize(dataset)))
     click.echo(f"dataset: {store}")
     if why := why_no_picture(dataset):
         click.echo(f"no picture: {why}")
         return
-    pictures = [stem.with_name(f"{stem.name}.{ending}") for ending in ("png", "svg")]
+    asked = Path(output or "").suffix.lstrip(".")
+    endings = dict.fromkeys(["png", "svg", *[asked] * (asked in FORMATS)])
+    pictures = [stem.with_name(f"{stem.name}.{ending}") for ending in endings]
     save(plot_map(dataset), pictures)
     click.echo(f"picture: {pictures[0]} and .svg")
 

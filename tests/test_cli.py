@@ -206,6 +206,17 @@ def test_an_output_may_be_a_folder_or_a_picture(run, output, written):
         assert Path(f"{written}.{ending}").exists()
 
 
+def test_a_pdf_is_drawn_where_it_is_asked_for(run):
+    assert run("map", *QUICK, "--output", "own.pdf").exit_code == 0
+    assert Path("own.pdf").exists()
+    assert run("plot", "own.zarr", "--output", "other.pdf").exit_code == 0
+    assert Path("other.pdf").exists()
+
+
+def test_blanks_between_optimizers_are_left_out(run):
+    assert run("map", *QUICK[2:], "--optimizer", "adam, sgd", "learning_rate=0.1").exit_code == 0
+
+
 def test_a_store_of_any_name_is_drawn_beside_itself(run):
     assert run("map", *QUICK, "--output", "first").exit_code == 0
     Path("first.zarr").rename("own.store")
