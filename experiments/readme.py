@@ -187,10 +187,14 @@ def _memory() -> str:
 def _machine() -> str:
     about = _load("sweep")
     versions = about["versions"]
-    days = sorted({_load(path.stem)["date"][:10] for path in RESULTS.glob("*.json")})
+    machines: dict[str, list[str]] = {}
+    for path in sorted(RESULTS.glob("*.json")):
+        found = _load(path.stem)
+        machines.setdefault(f"{found['machine']}, on {found['date'][:10]}", []).append(path.stem)
+    where = "; ".join(f"{place} ({', '.join(names)})" for place, names in machines.items())
     return (
-        f"Measured on {' and '.join(days)} on {about['machine']}, {about['device']} devices, "
-        f"JAX {versions['jax']}, Optax {versions['optax']}, PyTorch {about['torch'] or 'absent'}, "
-        f"with `python -m experiments bench all`; no GPU was available. The figures and the "
-        "commands behind them are in `experiments/benchmarks/results/`."
+        f"Measured on {where}; {about['device']} devices, JAX {versions['jax']}, "
+        f"Optax {versions['optax']}, PyTorch {about['torch'] or 'absent'}, with `python -m "
+        "experiments bench all`; no GPU was available. The figures and the commands behind them "
+        "are in `experiments/benchmarks/results/`."
     )
