@@ -234,6 +234,13 @@ REFUSED = {
         ),
         "center_nu subtracts",
     ),
+    "a variance of a mixture of a window": (
+        lambda: al.chain(
+            stages.track_window(0.9, 3), stages.change_mu("plus", jnp.add), stages.track_nu(0.9),
+            al.center_nu(), al.precondition(),
+        ),
+        "center_nu subtracts",
+    ),
     "another momentum to look ahead by": (
         lambda: al.chain(al.track_moments(0.9, None), stages.nesterov(0.5), stages.take_mu()),
         "nesterov takes mu to decay by 0.5, but track_moments was given 0.9: they must be the same",

@@ -211,13 +211,11 @@ def _check_decays(stages: Sequence[optax.GradientTransformation]) -> None:
                 tracked.add(field)
                 known.pop(field, None)
                 plain.discard(field)
-            if field not in decays:
-                continue
-            if field not in known:
-                known[field] = (name, decays[field])
-                if field == "mu" or "no mean square" not in marks:
+                if field in decays:
+                    known[field] = (name, decays[field])
+                if field in decays and (field == "mu" or "no mean square" not in marks):
                     plain.add(field)
-            elif not _alike(decays[field], known[field][1]):
+            elif field in known and field in decays and not _alike(decays[field], known[field][1]):
                 raise ValueError(
                     f"{name} takes {field} to decay by {decays[field]}, but {known[field][0]} was "
                     f"given {known[field][1]}: they must be the same"
