@@ -256,6 +256,14 @@ def test_a_value_that_is_needed_to_build_the_optimizer_is_no_axis():
         al.convergence_map(al.quadratic(), warming_up, {"peak": [0.01, 0.1]}, steps=8)
 
 
+@pytest.mark.parametrize("given", [[optax.constant_schedule(0.1)], {"flat": 0.1}])
+def test_schedules_are_no_axis(given):
+    with pytest.raises(
+        TypeError, match="axis 'learning_rate': must hold numbers, and no functions"
+    ):
+        al.convergence_map(al.quadratic(), al.adam, {"learning_rate": given}, steps=8)
+
+
 def test_a_hyperparameter_called_seed_is_refused():
     def seeded(learning_rate, seed=0):
         return al.sgd(learning_rate)

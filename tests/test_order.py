@@ -145,6 +145,10 @@ REFUSED = {
         lambda: al.chain(stages.scale_by_prodigy(), DECAY, RATE),
         "scale_by_prodigy has a weight_decay of its own",
     ),
+    "a mean of iterates weighed by a rate that is estimated": (
+        lambda: al.chain(stages.scale_by_prodigy(b1=0.0), RATE, stages.schedule_free(1.0)),
+        "schedule_free weighs each step by its learning rate, which scale_by_prodigy estimates",
+    ),
     "decay after an estimated distance": (
         lambda: al.chain(stages.scale_by_dadapt(), DECAY, RATE),
         "scale_by_dadapt has a weight_decay of its own",

@@ -39,6 +39,10 @@ def several_optimizers(optimizer: Any) -> Mapping[str, OptimizerFactory] | None:
     return None
 
 
+def _listed(values: Any) -> list[Any]:
+    return list(values) if isinstance(values, list | tuple) else []
+
+
 def _refuse_built(optimizer: Any) -> None:
     if isinstance(optimizer, str | optax.GradientTransformation):
         raise TypeError(
@@ -65,6 +69,12 @@ def checked(
         raise ValueError(
             f"seeds={seeds}: given together with an axis {SEED!r}; give only one of them"
         )
+    for name, values in axes.items():
+        if callable(values) or isinstance(values, Mapping) or any(map(callable, _listed(values))):
+            raise TypeError(
+                f"axis {name!r}: must hold numbers, and no functions such as schedules, each a "
+                f"program of its own: {_BIND.format(name=name)}"
+            )
     grid = dict(axes)
     grid.setdefault(SEED, np.arange(seeds))
     grid = {

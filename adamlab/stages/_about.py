@@ -13,7 +13,7 @@ Mark = Literal[
     "corrects", "mixes", "tracks mu",
     "makes rates", "scales rates", "replaces rates", "limits rates", "needs scaled rates",
     "tracks nu", "no squares", "no mean square", "signed nu", "takes root", "takes variance",
-    "feeds", "feeds nu", "estimates rate",
+    "feeds", "feeds nu", "estimates rate", "weighs by rate",
     "sets parameters", "rounds parameters", "reads parameters", "by leaf",
 ]  # fmt: skip
 """What a stage does to the moments that it matters to others to know.
@@ -22,8 +22,8 @@ It corrects the bias of mu, mixes in what no mass corrects, or averages it anew;
 puts the learning rate into them, may replace them, or limits them, as final steps alone; it gathers
 nu, not from squares, not as their mean, perhaps with negative values, and takes the root of nu, or
 its difference from mu squared. It changes the gradient for a tracker after it; estimates the
-learning rate; decides where the parameters go, rounds them, or looks where they went. It looks at
-whole leaves, at their norm, mean or shape.
+learning rate, or must be told it; decides where the parameters go, rounds them, or looks where they
+went. It looks at whole leaves, at their norm, mean or shape.
 """
 
 

@@ -75,12 +75,18 @@ def _check_sides(stages: Sequence[optax.GradientTransformation]) -> None:
 
 def _check_held(stages: Sequence[optax.GradientTransformation]) -> None:
     """Refuse what the learning rate must multiply where the direction holds that rate already."""
-    holder = hint = ""
+    holder = hint = estimator = ""
     for part in _all_parts(stages):
+        if "weighs by rate" in part.marks and estimator:
+            raise ValueError(
+                f"{part.name} weighs each step by its learning rate, which {estimator} estimates; "
+                "use one of them"
+            )
         if "scales rates" in part.marks:
             holder, hint = part.name, "add_independent_decay, after scale_by_learning_rate, decays"
         elif "estimates rate" in part.marks:
-            holder, hint = part.name, f"{part.name} has a weight_decay of its own"
+            holder = estimator = part.name
+            hint = f"{part.name} has a weight_decay of its own"
         elif holder and part.side == "before":
             raise ValueError(
                 f"{part.name} stands after {holder}, whose direction holds the learning rate "

@@ -74,5 +74,9 @@ def schedule_free(
         return new, ScheduleFreeState(count, z, state.b1, total, most)
 
     return DirectionAfterRate.from_update(
-        "schedule_free", init, update, needs=("params",), marks=("sets parameters",)
+        "schedule_free",
+        init,
+        update,
+        needs=("params",),
+        marks=("sets parameters", "weighs by rate"),
     )
