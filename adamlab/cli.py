@@ -215,7 +215,7 @@ def _report(dataset: xr.Dataset, store: Path, stem: Path, output: str | None) ->
     endings = dict.fromkeys(["png", "svg", *[asked] * (asked in FORMATS)])
     pictures = [stem.with_name(f"{stem.name}.{ending}") for ending in endings]
     save(plot_map(dataset), pictures)
-    click.echo(f"picture: {pictures[0]} and .svg")
+    click.echo(f"picture: {pictures[0]} and .{', .'.join(list(endings)[1:])}")
 
 
 def _optimizer(name: str) -> Callable[..., Any]:

@@ -238,6 +238,12 @@ def test_the_longest_band_is_the_widest_in_decades():
         assert (found.low, found.high, found.decades) == (1e-5, 1e-3, 2.0)
 
 
+def test_the_longest_band_goes_by_length_on_a_small_axis_with_a_zero():
+    eps = [0.0, 1e-15, 1e-14, 1e-13, 1e-12, 1e-10]
+    good = xr.DataArray(np.array([1, 1, 1, 0, 1, 1], bool), {"eps": eps}, "eps")
+    assert longest_band(good, "eps").low == 1e-12
+
+
 def test_a_run_that_starts_at_the_optimum_has_not_diverged_for_its_noise():
     def outcome(late):
         losses = dict.fromkeys(["initial_loss", "target_loss"], 0.0)
@@ -258,9 +264,7 @@ def test_a_value_that_is_needed_to_build_the_optimizer_is_no_axis():
 
 @pytest.mark.parametrize("given", [[optax.constant_schedule(0.1)], {"flat": 0.1}])
 def test_schedules_are_no_axis(given):
-    with pytest.raises(
-        TypeError, match="axis 'learning_rate': must hold numbers, and no functions"
-    ):
+    with pytest.raises(TypeError, match="axis 'learning_rate': must hold numbers; schedules"):
         al.convergence_map(al.quadratic(), al.adam, {"learning_rate": given}, steps=8)
 
 

@@ -143,7 +143,7 @@ REFUSED = {
     ),
     "decay after an estimated rate": (
         lambda: al.chain(stages.scale_by_prodigy(), DECAY, RATE),
-        "scale_by_prodigy has a weight_decay of its own",
+        "scale_by_prodigy takes a weight_decay of its own",
     ),
     "a mean of iterates weighed by a rate that is estimated": (
         lambda: al.chain(stages.scale_by_prodigy(b1=0.0), RATE, stages.schedule_free(1.0)),
@@ -151,7 +151,7 @@ REFUSED = {
     ),
     "decay after an estimated distance": (
         lambda: al.chain(stages.scale_by_dadapt(), DECAY, RATE),
-        "scale_by_dadapt has a weight_decay of its own",
+        "scale_by_dadapt takes a weight_decay of its own",
     ),
     "a bias corrected in the rates and again": (
         lambda: rates(stages.to_rate(), stages.scale_rate(1e-3), al.correct_bias()),
@@ -192,7 +192,11 @@ REFUSED = {
     ),
     "slow weights of slow weights": (
         lambda: al.chain(optimizers.lookahead_adam(1e-3), stages.lookahead()),
-        "lookahead stands after lookahead",
+        "lookahead stands after lookahead, which decides where the parameters go; use one of them",
+    ),
+    "a mask of the update's signs": (
+        lambda: al.chain(al.adam(0.1), stages.cautious_mask()),
+        "cautious_mask stands after the learning rate, which flips the signs that it compares",
     ),
     "an average of parameters that are still to move": (
         lambda: al.chain(RATE, stages.average_parameters(0.5), UNSIGNED),
@@ -424,6 +428,29 @@ ACCEPTED = {
         stages.compensate_rounding(),
         stages.average_parameters(0.9),
     ),
+    "two averages of the parameters": lambda: al.chain(
+        al.adam(1e-3), stages.average_parameters(0.9), stages.average_parameters(0.99)
+    ),
+    "slow weights in few bits": lambda: al.chain(
+        al.adam(1e-3), stages.store_state(stages.lookahead(), slow=stages.EightBit())
+    ),
+    "a lengthened gradient that is preconditioned itself": lambda: al.chain(
+        al.track_moments(None, 0.999),
+        al.correct_bias(),
+        stages.lengthen_short_gradients(),
+        al.precondition(),
+    ),
+    "a lengthened gradient that is mixed in": lambda: al.chain(
+        al.track_moments(),
+        al.correct_bias(),
+        stages.lengthen_short_gradients(),
+        stages.mix_gradient(0.5, 0.5),
+        al.precondition(),
+    ),
+    "a mask of momentum": lambda: al.chain(stages.trace(0.9), stages.cautious_mask(), RATE),
+    "a decay rate rounded to float32": lambda: al.chain(
+        al.track_moments(0.9), stages.nesterov(np.float32(0.9)), al.precondition()
+    ),
     "another library's after slow weights": lambda: al.chain(
         optimizers.lookahead_adam(1e-3), optax.keep_params_nonnegative()
     ),
@@ -478,6 +505,21 @@ def test_the_mask_compares_with_the_gradient_whatever_the_averages_are_fed_with(
     assert last(*fed, course=[[3.0], [1.0]]) > 0
     window = (stages.track_window(0.9, 2), stages.take_mu())
     assert last(*window, course=[[-1.0], [1.0], [1.0]]) > 0
+
+
+def test_the_mask_sees_the_gradient_that_was_averaged():
+    """With the penalty that earlier stages have added, momentum or not."""
+    params, grads = jnp.array([1.0, -2.0, 3.0]), jnp.array([0.5, -0.5, 0.2])
+
+    def last(*chained):
+        tx = al.chain(stages.add_l2(1.0), *chained, stages.cautious_mask(), RATE)
+        state = tx.init(params)
+        for sign in (1.0, -0.3):
+            updates, state = tx.update(sign * grads, state, params)
+        return updates
+
+    assert (last(al.track_moments(), al.correct_bias(), al.precondition()) != 0).all()
+    assert (last(stages.trace(0.9)) != 0).all()
 
 
 def test_a_raw_gradient_may_be_left_out_after_a_change():

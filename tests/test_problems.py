@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import adamlab as al
-from adamlab.problems import PROBLEMS
+from adamlab.problems import PROBLEMS, Range
 
 every_problem = pytest.mark.parametrize("name", PROBLEMS)
 KEY = jax.random.key(0)
@@ -176,6 +176,22 @@ def test_a_function_of_a_problem_that_takes_other_arguments_is_named(part, funct
     parts = {"init": _taking("key"), "loss": _taking("params", "batch"), "data": _taking("key")}
     with pytest.raises(TypeError, match=message):
         al.Problem("mine", **{**parts, part: function})
+
+
+def test_the_range_of_a_hyperparameter_is_checked():
+    def made(**options):
+        return al.Problem(
+            "mine", lambda key, a: jnp.ones(2), lambda params, batch, a: 0.0,
+            hyperparameters={"a": 1.0}, **options,
+        )  # fmt: skip
+
+    made(ranges={"a": Range(0, 2)})
+    with pytest.raises(TypeError, match=r"ranges\['a'\]=\(0, 2\): must be a Range"):
+        made(ranges={"a": (0, 2)})
+    with pytest.raises(ValueError, match=r"ranges\['A'\]: did you mean 'a'"):
+        made(ranges={"A": Range(0, 2)})
+    with pytest.raises(ValueError, match="a=1: must be a finite number >= 2"):
+        made(ranges={"a": Range(2)})
 
 
 @pytest.mark.parametrize("name", ["seed", "key"])

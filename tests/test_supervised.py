@@ -454,6 +454,19 @@ def test_data_that_cannot_be_learnt_from_are_refused(name):
         Source("mine", lambda key: Data(x, y, x, y), 4, "2")
 
 
+def test_targets_may_have_gaps_for_a_loss_that_leaves_them_out():
+    x = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    y = x[:, :2].copy()
+    y[::5, 0] = np.nan
+
+    def loss(outputs, targets):
+        return jnp.nanmean((outputs - targets) ** 2)
+
+    problem = supervised(_mine(x, y), network((3, 2)), loss)
+    found = al.convergence_map(problem, al.adam, {"learning_rate": [0.1]}, steps=40)
+    assert found["late_loss"].item() < found["initial_loss"].item()
+
+
 @pytest.mark.parametrize("value", [0.0, -1.0])
 def test_a_hyperparameter_of_the_data_out_of_range_is_refused(value):
     rare = supervised(imbalanced(wine()), network((13, 3)), cross_entropy)

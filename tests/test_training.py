@@ -147,7 +147,10 @@ def test_a_lasting_oscillation_of_period_two_is_one_at_any_number_of_steps(steps
 def test_what_makes_no_update_is_not_trained_with():
     with pytest.raises(ValueError, match="scale_by_adam: makes a direction and no update"):
         al.train(al.quadratic(), al.scale_by_adam, KEY, {}, steps=8)
-    for signed in (optax.scale(-0.1), al.scale_by_learning_rate(0.1)):
+    own = stages.DirectionToDirection.from_function(
+        "own", lambda u: jax.tree.map(lambda x: -0.1 * x, u)
+    )
+    for signed in (optax.scale(-0.1), al.scale_by_learning_rate(0.1), own):
         al.train(
             al.quadratic(), lambda end=signed: al.chain(al.scale_by_adam(), end), KEY, {}, steps=8
         )

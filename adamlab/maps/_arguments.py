@@ -14,7 +14,7 @@ import optax
 from adamlab._checks import check_count
 from adamlab.problems import Problem
 from adamlab.sweeps import SEED, by_label, check_axes, float_dtype
-from adamlab.training import OptimizerFactory, build, name_of_optimizer
+from adamlab.training import OptimizerFactory, build, name_of_optimizer, plain_name
 
 _MOST_BUILT = 1000
 OPTIMIZER = "optimizer"
@@ -72,8 +72,9 @@ def checked(
     for name, values in axes.items():
         if callable(values) or isinstance(values, Mapping) or any(map(callable, _listed(values))):
             raise TypeError(
-                f"axis {name!r}: must hold numbers, and no functions such as schedules, each a "
-                f"program of its own: {_BIND.format(name=name)}"
+                f"axis {name!r}: must hold numbers; schedules and other functions go by name, as "
+                f"several optimizers, each with its own {plain_name(name)} bound by "
+                "functools.partial"
             )
     grid = dict(axes)
     grid.setdefault(SEED, np.arange(seeds))
@@ -89,7 +90,8 @@ def checked(
     if SEED in axes and SEED in inspect.signature(optimizer).parameters:
         raise ValueError(
             f"axis {SEED!r}: makes each run's random key, and the optimizer "
-            f"{name_of_optimizer(optimizer)} has an argument of that name: rename that"
+            f"{name_of_optimizer(optimizer)} has an argument of that name: give seeds=... for the "
+            "keys, or wrap the optimizer in a function without it"
         )
     _check_hyperparameters(problem, optimizer, grid, constants)
     return grid, constants
@@ -132,7 +134,8 @@ def _check_traced(
     except (TypeError, jax.errors.JAXTypeError) as error:
         raise ValueError(
             f"axis {name!r}: the optimizer {name_of_optimizer(optimizer)} needs its value as a "
-            f"Python number when it is built, each a program of its own: {_BIND.format(name=name)}"
+            "Python number when it is built, each a program of its own: "
+            + _BIND.format(name=plain_name(name))
         ) from error
 
 
@@ -159,5 +162,5 @@ def _check_point(
             raise
         raise ValueError(
             f"axis {name!r}: the optimizer {name_of_optimizer(optimizer)} takes only whole numbers "
-            f"for it, each a program of its own: {_BIND.format(name=name)}"
+            f"for it, each a program of its own: {_BIND.format(name=plain_name(name))}"
         ) from None

@@ -142,6 +142,7 @@ def _longest_run(row: np.ndarray, places: np.ndarray) -> tuple[int, int]:
     starts, stops = edges[::2], edges[1::2] - 1
     if len(starts) == 0:
         return -1, -1
-    lengths = np.round(places[stops] - places[starts], 9)
+    whole = places[-1] - places[0] or 1.0
+    lengths = np.round((places[stops] - places[starts]) / whole, 9)
     longest = max(range(len(starts)), key=lambda i: (lengths[i], stops[i] - starts[i], -i))
     return int(starts[longest]), int(stops[longest])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable
 
-from adamlab.problems._problem import Problem
+from adamlab.problems._problem import Problem, Range
 from adamlab.problems._source import Data, Source
 from adamlab.problems.dictionary import dictionary_learning
 from adamlab.problems.fractal import fractal_net
@@ -58,6 +58,7 @@ __all__ = [
     "Data",
     "Model",
     "Problem",
+    "Range",
     "Source",
     "breast_cancer",
     "cross_entropy",

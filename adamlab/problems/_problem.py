@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from adamlab._checks import check_number
+from adamlab._checks import check_number, nearest
 
 FUNCTIONS = {
     "init": ("key",),
@@ -104,6 +104,11 @@ class Problem:
         if self.target is not None:
             check_number("target", self.target, low=self.optimum, scheduled=False)
         check_number("tolerance", self.tolerance, low=0, high=1, open_low=True, scheduled=False)
+        for name, allowed in self.ranges.items():
+            if not isinstance(allowed, Range):
+                raise TypeError(f"ranges[{name!r}]={allowed!r}: must be a Range(low, high)")
+            if name not in self.hyperparameters:
+                raise ValueError(f"ranges[{name!r}]: {nearest(name, self.hyperparameters)}")
         for name, value in self.hyperparameters.items():
             if name in ("seed", "key"):
                 raise ValueError(

@@ -94,7 +94,7 @@ def shapes(source: Source) -> Data:
 
     Raises:
         TypeError: `source` is not a `Source`, or what it draws are not arrays of numbers.
-        ValueError: it has more or fewer targets than inputs, other features than it says, values
+        ValueError: it has more or fewer targets than inputs, other features than it says, inputs
             that are not finite, or classes beyond its outputs.
     """
     if not isinstance(source, Source):
@@ -129,8 +129,11 @@ def shapes(source: Source) -> Data:
 
 
 def _check_values(source: Source, name: str, values: np.ndarray) -> None:
-    """Refuse what is not finite, another number of features, and classes that are not counted."""
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
+    """Refuse inputs that are not finite, other features, and classes that are not counted.
+
+    Targets may have gaps, for a loss that leaves them out.
+    """
+    if "inputs" in name and values.dtype.kind == "f" and not np.isfinite(values).all():
         row = int(np.argwhere(~np.isfinite(values))[0][0])
         raise ValueError(
             f"source={source.name!r}: {name} hold {values[row][~np.isfinite(values[row])].flat[0]} "

@@ -14,7 +14,8 @@ Mark = Literal[
     "makes rates", "scales rates", "replaces rates", "limits rates", "needs scaled rates",
     "tracks nu", "no squares", "no mean square", "signed nu", "takes root", "takes variance",
     "feeds", "feeds nu", "estimates rate", "weighs by rate",
-    "sets parameters", "rounds parameters", "reads parameters", "by leaf",
+    "sets parameters", "rounds parameters", "reads parameters",
+    "drops mu", "other input", "agrees", "stored", "by leaf",
 ]  # fmt: skip
 """What a stage does to the moments that it matters to others to know.
 
@@ -23,7 +24,9 @@ puts the learning rate into them, may replace them, or limits them, as final ste
 nu, not from squares, not as their mean, perhaps with negative values, and takes the root of nu, or
 its difference from mu squared. It changes the gradient for a tracker after it; estimates the
 learning rate, or must be told it; decides where the parameters go, rounds them, or looks where they
-went. It looks at whole leaves, at their norm, mean or shape.
+went. It drops mu; gathers nu of something else than the gradient; compares a direction's signs with
+the gradient's; is no stage, but how one's state is kept; looks at whole leaves, at their norm, mean
+or shape.
 """
 
 
@@ -100,12 +103,6 @@ def about(transform: optax.GradientTransformation) -> About:
     """What `transform` tells about itself; for another library's transform, only its name."""
     own: About | None = getattr(transform.update, "about", None)
     return About((Part(name_of(transform), foreign=True),)) if own is None else own
-
-
-def climbs(transform: optax.GradientTransformation) -> bool:
-    """Whether `transform` is known not to make an update: no part of it flips the sign."""
-    parts = list(about(transform).walk())
-    return not any(part.foreign or part.side == "descent" for part in parts)
 
 
 def is_told(transform: optax.GradientTransformation) -> bool:

@@ -58,7 +58,8 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
 
     Each stage's `init` sees what the stage before it hands on, so that a block-wise second moment
     keeps its blocks. Stages after `precondition` get the moments that it saw, and the gradient that
-    those were made from, as the extra arguments `moments` and `gradient`.
+    those were made from, as the extra arguments `moments` and `gradient`: this chain's gradient,
+    whatever a chain within it may make of it.
 
     Each stage's side of the learning rate is checked too, but only for adamlab's stages: Optax's
     transforms, and stages inside `optax.masked`, are accepted anywhere; inside it a stage gets no
@@ -111,7 +112,8 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
             if extra_args.get(name) is not None:
                 extra_args[name] = like_gradients(name, extra_args[name], updates)
         grads, states = updates, []
-        origin: dict[str, Any] = {}  # of the direction
+        # Of the direction; where this chain is given one, what the chain around it says.
+        origin: dict[str, Any] = {} if "gradient" in extra_args else {"gradient": updates}
         for stage, old in zip(extended, state, strict=True):
             if isinstance(updates, Moments):
                 origin["moments"] = updates
@@ -130,6 +132,8 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
                 elif not any(note.startswith(_OTHER_STATE) for note in told):
                     _tell_other_state(error, init, state, params)
                 raise
+            if isinstance(stage, Stage) and stage.gives == "gradient":
+                origin["gradient"] = updates
             states.append(new)
         refuse_foreign(grads, updates, params)
         return updates, tuple(_lagging_last(extended, states, grads))

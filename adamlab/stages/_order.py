@@ -59,6 +59,7 @@ def _check_sides(stages: Sequence[optax.GradientTransformation]) -> None:
             f"{len(flips)} learning rates each flip the sign, so the chain would ascend; give all "
             "but one of them flip_sign=False"
         )
+    _check_signs(stages)
     for place, (name, side) in enumerate(sides):
         descending = sum(flip < place for flip in flips) % 2 == 1
         if side == "before" and (place > rates[-1] or descending):
@@ -73,6 +74,17 @@ def _check_sides(stages: Sequence[optax.GradientTransformation]) -> None:
             )
 
 
+def _check_signs(stages: Sequence[optax.GradientTransformation]) -> None:
+    """Refuse to compare an update with the gradient, which it goes against."""
+    for place, part in enumerate(parts := list(_all_parts(stages))):
+        flips = sum(before.side == "descent" for before in parts[:place])
+        if "agrees" in part.marks and flips % 2 == 1:
+            raise ValueError(
+                f"{part.name} stands after the learning rate, which flips the signs that it "
+                "compares; put it before scale_by_learning_rate"
+            )
+
+
 def _check_held(stages: Sequence[optax.GradientTransformation]) -> None:
     """Refuse what the learning rate must multiply where the direction holds that rate already."""
     holder = hint = estimator = ""
@@ -83,10 +95,10 @@ def _check_held(stages: Sequence[optax.GradientTransformation]) -> None:
                 "use one of them"
             )
         if "scales rates" in part.marks:
-            holder, hint = part.name, "add_independent_decay, after scale_by_learning_rate, decays"
+            holder, hint = part.name, "add_independent_decay decays after scale_by_learning_rate"
         elif "estimates rate" in part.marks:
             holder = estimator = part.name
-            hint = f"{part.name} has a weight_decay of its own"
+            hint = f"{part.name} takes a weight_decay of its own, and nothing else of the kind"
         elif holder and part.side == "before":
             raise ValueError(
                 f"{part.name} stands after {holder}, whose direction holds the learning rate "
@@ -106,8 +118,10 @@ def _check_last(stages: Sequence[optax.GradientTransformation]) -> None:
     reached, last, does = 0, "", ""
     for part in _all_parts(stages):
         rank, what = next((_LAST[mark] for mark in part.marks if mark in _LAST), (0, ""))
-        if rank <= reached and reached:
-            raise ValueError(f"{part.name} stands after {last}, which {does}; put it before {last}")
+        several = rank == reached == _LAST["reads parameters"][0]
+        if rank <= reached and reached and not several and "stored" not in part.marks:
+            instead = "use one of them" if part.name == last else f"put it before {last}"
+            raise ValueError(f"{part.name} stands after {last}, which {does}; {instead}")
         if rank:
             reached, last, does = rank, part.name, what
 
@@ -236,18 +250,22 @@ def _alike(one: Any, other: Any) -> bool:
         return True
     weights: list[Any] = [complement_of("b", rate) for rate in (one, other)]
     # An array may be traced.
-    return not all(isinstance(w, float) for w in weights) or math.isclose(*weights, rel_tol=1e-9)
+    return not all(isinstance(w, float) for w in weights) or math.isclose(
+        *weights, rel_tol=1e-6, abs_tol=1e-7
+    )
 
 
 def _check_feeds(stages: Sequence[optax.GradientTransformation]) -> None:
     """Refuse to change the gradient after what should average it, or where nothing does."""
-    changer, tracker = "", ""
+    changer, tracker, averaged = "", "", False
     for stage in stages:
         name, marks = name_of(stage), about(stage).marks
-        if "tracks mu" in marks or "tracks nu" in marks:
+        tracks_mu = "tracks mu" in marks
+        tracks_nu = "tracks nu" in marks and "other input" not in marks
+        if tracks_mu or tracks_nu or "mixes" in marks:
             changer = ""
-        if "tracks nu" in marks:
-            tracker = name
+        averaged = (averaged or tracks_mu) and "drops mu" not in marks
+        tracker = name if tracks_nu else tracker
         if "feeds nu" in marks and tracker:
             raise ValueError(
                 f"{name} stands after {tracker}, whose nu would not see how it changes the "
@@ -255,7 +273,7 @@ def _check_feeds(stages: Sequence[optax.GradientTransformation]) -> None:
             )
         if "feeds" in marks:
             changer = name
-    if changer:
+    if changer and averaged:
         raise ValueError(
             f"{changer} changes the gradient, which no stage after it averages; put track_mu() or "
             "track_nu() after it"

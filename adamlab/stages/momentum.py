@@ -240,5 +240,5 @@ def friction() -> MomentsToMoments:
 def drop_mu() -> MomentsToMoments:
     """Drop the first moment: the gradient itself is then preconditioned."""
     return MomentsToMoments.from_function(
-        "drop_mu", lambda moments: moments._replace(mu=None, mu_mass=None)
+        "drop_mu", lambda moments: moments._replace(mu=None, mu_mass=None), marks=("drops mu",)
     )

@@ -57,7 +57,7 @@ def clip_direction(bound: Any) -> DirectionToDirection:
 
 
 def cautious_mask(floor: Any = 1e-3) -> DirectionToDirection:
-    """Keep the elements that go against the gradient, scaled up to make up for the others.
+    """Keep the elements with the gradient's sign, scaled up to make up for the others.
 
     `u mask / max(mean(mask), floor)` with the mask 1 where `u g > 0` and its mean over the leaf
     (Liang et al. 2024, algorithm 1, with the floor of timm's code in place of the paper's + 1).
@@ -73,7 +73,10 @@ def cautious_mask(floor: Any = 1e-3) -> DirectionToDirection:
         return (widen(u) * mask / jnp.maximum(share, floor)).astype(u.dtype)
 
     return DirectionToDirection.from_function(
-        "cautious_mask", partial(jax.tree.map, keep), extra_args=("gradient",), marks=("by leaf",)
+        "cautious_mask",
+        partial(jax.tree.map, keep),
+        extra_args=("gradient",),
+        marks=("agrees", "by leaf"),
     )
 
 

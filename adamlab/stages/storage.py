@@ -100,7 +100,7 @@ def store_state(
         return value, StoredState(cast_like(kept, state.inner), turn)
 
     blocks = tuple(
-        Part(f"{name}=EightBit()", marks=("by leaf",))
+        Part(f"{name}=EightBit()", marks=("stored", "by leaf"))
         for name, kind in storage.items() if isinstance(kind, EightBit)
     )  # fmt: skip
     first, *rest = own.parts

@@ -18,9 +18,9 @@ def appearing(path: Path) -> Iterator[Path]:
         FileExistsError: another process was first.
         OSError: it cannot be written.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         yield draft
         draft.rename(path)
     except BaseException as error:

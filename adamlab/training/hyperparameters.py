@@ -10,10 +10,11 @@ from typing import Any
 
 import optax
 
+from adamlab import stages
 from adamlab._lookup import underlying, what_instead
 from adamlab.problems import Problem
 from adamlab.stages import OneMinus
-from adamlab.stages._about import climbs
+from adamlab.stages._about import about
 
 OptimizerFactory = Callable[..., optax.GradientTransformation]
 """A function of hyperparameters that builds an optimizer, such as `adamlab.adam`."""
@@ -99,7 +100,7 @@ def build(
         raise TypeError(
             f"optimizer={name}: returned {tx!r:.60}: must return a gradient transformation"
         )
-    if climbs(tx):
+    if _climbs(tx):
         raise ValueError(
             f"optimizer={name}: makes a direction and no update, so that training would climb the "
             "loss; chain scale_by_learning_rate after it"
@@ -107,6 +108,13 @@ def build(
     extended = _with_extra_args(tx)
     guarded = optax.GradientTransformationExtraArgs(guard(extended.init), guard(extended.update))
     return guarded, for_problem
+
+
+def _climbs(tx: optax.GradientTransformation) -> bool:
+    """Whether all of `tx` are the library's own stages, and none of them flips the sign."""
+    parts = list(about(tx).walk())
+    own = all(part.name in stages.__all__ and not part.foreign for part in parts)
+    return own and not any(part.side == "descent" for part in parts)
 
 
 def _with_extra_args(tx: Any) -> optax.GradientTransformationExtraArgs:

@@ -218,8 +218,8 @@ def _by_name(what: str, given: Any) -> dict[str, jax.Array]:
 def checkpoint_steps(steps: int, checkpoints: int) -> np.ndarray:
     """The steps done at each checkpoint, evenly spread and ending at `steps`.
 
-    At least a quarter of those in the earlier and in the late part are odd, and a quarter even: an
-    oscillation of period two is then mistaken neither for rest nor for progress.
+    From 20 steps on, at least a fifth of those in the earlier and in the late part are odd, and a
+    fifth even: an oscillation of period two is then mistaken neither for rest nor for progress.
 
     Raises:
         ValueError: `steps` or `checkpoints` is below 8.
