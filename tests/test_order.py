@@ -164,10 +164,10 @@ REFUSED = {
         "scale_by_gradient_rms needs corrected moments",
     ),
     "the size of a gradient beside moments corrected in the rates": (
-        lambda: step(rates(
+        lambda: rates(
             stages.to_rate(), stages.scale_rate(1e-3), after=[stages.scale_by_gradient_rms()]
-        )),
-        "scale_by_gradient_rms needs corrected moments",
+        ),
+        "scale_by_gradient_rms needs corrected moments, and those of scale_rate are corrected in",
     ),
     "decay of rounded parameters": (
         lambda: al.chain(

@@ -10,23 +10,26 @@ import optax
 Side = Literal["before", "at", "descent", "after"]
 """A direction stage's side of the learning rate; `descent` is a rate that flips the sign."""
 Mark = Literal[
-    "corrects", "mixes", "tracks mu",
+    "tracks mu", "drops mu", "corrects", "mixes", "feeds", "feeds nu",
+    "tracks nu", "no squares", "no mean square", "signed nu", "other input",
+    "takes root", "takes variance", "reads corrected",
     "makes rates", "scales rates", "replaces rates", "limits rates", "needs scaled rates",
-    "tracks nu", "no squares", "no mean square", "signed nu", "takes root", "takes variance",
-    "feeds", "feeds nu", "estimates rate", "weighs by rate",
+    "estimates rate", "weighs by rate",
     "sets parameters", "rounds parameters", "reads parameters",
-    "drops mu", "other input", "agrees", "stored", "by leaf",
+    "agrees", "by leaf", "stored",
 ]  # fmt: skip
-"""What a stage does to the moments that it matters to others to know.
+"""What a stage does that it matters to others to know.
 
-It corrects the bias of mu, mixes in what no mass corrects, or averages it anew; it makes rates,
-puts the learning rate into them, may replace them, or limits them, as final steps alone; it gathers
-nu, not from squares, not as their mean, perhaps with negative values, and takes the root of nu, or
-its difference from mu squared. It changes the gradient for a tracker after it; estimates the
-learning rate, or must be told it; decides where the parameters go, rounds them, or looks where they
-went. It drops mu; gathers nu of something else than the gradient; compares a direction's signs with
-the gradient's; is no stage, but how one's state is kept; looks at whole leaves, at their norm, mean
-or shape.
+- To mu: it averages the gradient into it, drops it, corrects its bias, or mixes in what no mass
+  corrects; it feeds mu and nu, or nu, with a gradient that it changes.
+- To nu: it gathers it, not from squares, not as a mean of squares, with negative values too, or
+  from another input than the gradient; it takes nu's root, or its difference from mu squared, or
+  reads corrected moments beside a direction.
+- To the rates: it makes them, puts the learning rate into them, may replace them, or limits them,
+  as final steps alone; it estimates the learning rate, or weighs a step by it.
+- To the parameters: it decides where they go, rounds them, or reads where they went.
+- It keeps what agrees with the gradient in sign; looks at whole leaves, at their norm, mean or
+  shape; or is no stage, but how the state of one is stored.
 """
 
 

@@ -94,6 +94,11 @@ def _check_held(stages: Sequence[optax.GradientTransformation]) -> None:
                 f"{part.name} weighs each step by its learning rate, which {estimator} estimates; "
                 "use one of them"
             )
+        if "reads corrected" in part.marks and holder and not estimator:
+            raise ValueError(
+                f"{part.name} needs corrected moments, and those of {holder} are corrected in its "
+                "rates alone; use correct_bias() and precondition() in place of the rates"
+            )
         if "scales rates" in part.marks:
             holder, hint = part.name, "add_independent_decay decays after scale_by_learning_rate"
         elif "estimates rate" in part.marks:

@@ -173,7 +173,7 @@ def scale_by_gradient_rms(eps: Any = 1e-8) -> DirectionToDirection:
         "scale_by_gradient_rms",
         shorten,
         extra_args=("moments",),
-        marks=("by leaf", "takes root"),
+        marks=("by leaf", "takes root", "reads corrected"),
     )
 
 
