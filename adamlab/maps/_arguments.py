@@ -104,10 +104,10 @@ def _check_hyperparameters(
     fixed: Mapping[str, Any],
 ) -> None:
     """Build the optimizer at the values of every axis, so that an error names the bad value."""
-    for name, values in (*fixed.items(), *axes.items()):
+    ends = [(name, end.item()) for name, v in axes.items() for end in (v.min(), v.max())]
+    for name, value in (*fixed.items(), *ends):
         if name in problem.hyperparameters:
-            for value in np.atleast_1d(values).tolist() if name in axes else [values]:
-                problem.check_hyperparameter(name, value)
+            problem.check_hyperparameter(name, value)
     swept = {name: values for name, values in axes.items() if name != SEED}
     # Lanes get the value as the run's floats hold it: float32 cannot hold 0.99999999.
     swept = {name: values.astype(float_dtype()) for name, values in swept.items()}

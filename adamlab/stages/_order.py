@@ -29,6 +29,7 @@ def check_order(stages: Sequence[optax.GradientTransformation]) -> None:
             the gradient that a stage has changed.
     """
     _check_sides(stages)
+    _check_signs(stages)
     _check_held(stages)
     _check_last(stages)
     _check_bias(stages)
@@ -59,7 +60,6 @@ def _check_sides(stages: Sequence[optax.GradientTransformation]) -> None:
             f"{len(flips)} learning rates each flip the sign, so the chain would ascend; give all "
             "but one of them flip_sign=False"
         )
-    _check_signs(stages)
     for place, (name, side) in enumerate(sides):
         descending = sum(flip < place for flip in flips) % 2 == 1
         if side == "before" and (place > rates[-1] or descending):
@@ -76,9 +76,11 @@ def _check_sides(stages: Sequence[optax.GradientTransformation]) -> None:
 
 def _check_signs(stages: Sequence[optax.GradientTransformation]) -> None:
     """Refuse to compare an update with the gradient, which it goes against."""
-    for place, part in enumerate(parts := list(_all_parts(stages))):
-        flips = sum(before.side == "descent" for before in parts[:place])
-        if "agrees" in part.marks and flips % 2 == 1:
+    descending = False
+    for part in _all_parts(stages):
+        if part.side == "descent":
+            descending = not descending
+        if "agrees" in part.marks and descending:
             raise ValueError(
                 f"{part.name} stands after the learning rate, which flips the signs that it "
                 "compares; put it before scale_by_learning_rate"

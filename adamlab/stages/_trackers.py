@@ -28,6 +28,7 @@ class MuTracker:
         check_decay("b1", rate)
         check_number("initial_mu", initial, scheduled=False)
         self.rate, self.initial = rate, initial
+        self.decays = {"mu": rate}
 
     def start(self, params: Any) -> Any:
         """The state at the start."""
@@ -48,6 +49,7 @@ class NuTracker:
         if rule.rate is not None:
             check_decay("b2", rule.rate)
         self.rule = rule
+        self.decays = {"nu": rule.rate}
 
     @property
     def marks(self) -> tuple[Mark, ...]:

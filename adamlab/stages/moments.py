@@ -89,6 +89,7 @@ def track_moments(
                 mu = jax.tree.map(after, mu, nu)
         return moments, TrackMomentsState(moments.count, mu, nu, mu_log, nu_log)
 
+    trackers = [tracker for tracker in (first, second) if tracker is not None]
     label = label_of(None if second is None else second.rule, "squares")
     lagging = ("nu",) if second is not None and second.rule.previous else ()
     return GradientToMoments.from_update(
@@ -97,14 +98,8 @@ def track_moments(
         update,
         lagging=lagging,
         label=label,
-        marks=(
-            *(() if first is None else first.marks),
-            *(() if second is None else second.marks),
-        ),
-        decays={
-            **({} if first is None else {"mu": first.rate}),
-            **({} if second is None else {"nu": second.rule.rate}),
-        },
+        marks=tuple(mark for tracker in trackers for mark in tracker.marks),
+        decays={field: rate for tracker in trackers for field, rate in tracker.decays.items()},
     )
 
 
@@ -143,7 +138,7 @@ def track_mu(b1: DecayRate = 0.9) -> MomentsToMoments:
         return moments, TrackMuState(moments.mu, log)
 
     return MomentsToMoments.from_update(
-        "track_mu", init, update, marks=first.marks, decays={"mu": b1}
+        "track_mu", init, update, marks=first.marks, decays=first.decays
     )
 
 
@@ -179,5 +174,5 @@ def track_nu(b2: DecayRate | SecondMoment = 0.999) -> MomentsToMoments:
 
     return MomentsToMoments.from_update(
         "track_nu", init, update,
-        label=label_of(second.rule, "squares"), marks=second.marks, decays={"nu": second.rule.rate},
+        label=label_of(second.rule, "squares"), marks=second.marks, decays=second.decays,
     )  # fmt: skip
