@@ -6,13 +6,19 @@ import difflib
 import math
 import numbers
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+Scalar = float | jax.Array | np.ndarray
+"""A hyperparameter's value: a Python number or a scalar array, traced or not."""
+
+ScalarOrSchedule = Scalar | Callable[[jax.Array], Any]
+"""A `Scalar`, or a schedule that gives one for the number of steps done."""
 
 
 def is_concrete(value: Any) -> bool:

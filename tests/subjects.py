@@ -12,36 +12,30 @@ import jax.numpy as jnp
 
 import adamlab as al
 from adamlab import optimizers
-from adamlab.optimizers._signature import is_decay_rate, takes_functions
-from adamlab.stages import ConstantDecay, DecayRate
+from adamlab.optimizers._signature import is_decay_rate, takes_schedules
+from adamlab.stages import ConstantDecay, DecayRate, ScalarOrSchedule
 from adamlab.testing import Subject
 
 # The longest step of an average over a root mean square, by Cauchy and Schwarz over all gradients.
 ADAMS_BOUND = (0.1 / 1e-3**0.5) / (1 - 0.9**2 / 0.999) ** 0.5
-COMPLEMENTS = {"b": 0.1, "b1": 0.1, "b2": 1e-3, "b3": 1e-2, "decay": 0.1, "momentum": 0.1}
 KEY = jax.random.key(0)
 
 
 def subject(name: str, build: Callable[..., Any] | None = None, **details: Any) -> Subject:
-    """A named optimizer, its learning rate, decay rates and eps as hyperparameters.
+    """A named optimizer with all of its numbers that are not zero as hyperparameters.
 
     Decay rates are given by 1 - b: float32 keeps two digits of 1 - 0.99999. What is annotated as a
-    plain number or a constant takes no schedule.
+    `Scalar` or a constant takes no schedule.
     """
     build = build or getattr(optimizers, name)
-    parameters, hints = inspect.signature(build).parameters, typing.get_type_hints(build)
-    rates = [n for n, p in parameters.items() if is_decay_rate(hints[n]) and p.default is not None]
-    hyperparameters = {"learning_rate": 1e-3} | {n: COMPLEMENTS[n] for n in rates}
-    small = [
-        n for n, p in parameters.items()
-        if n.startswith("eps") and hints[n] in (Any, float) and p.default
-    ]  # fmt: skip
-    hyperparameters |= {n: max(parameters[n].default, 1e-8) for n in small}
-    plain = [n for n in small if hints[n] is float]
-    plain += [n for n in rates if not takes_functions(hints[n])]
-    details["unscheduled"] = [*details.get("unscheduled", ()), *plain]
-    if "weight_decay" in parameters and parameters["weight_decay"].default:
-        hyperparameters["weight_decay"] = 1e-2
+    hints = typing.get_type_hints(build)
+    defaults = {n: p.default for n, p in inspect.signature(build).parameters.items() if p.default}
+    rates = [n for n in defaults if is_decay_rate(hints[n])]
+    numbers = {n: v for n, v in defaults.items() if isinstance(v, float) and n not in rates}
+    numbers |= {n: max(value, 1e-8) for n, value in numbers.items() if n.startswith("eps")}
+    fixed = {"learning_rate": 1e-3, **({"weight_decay": 1e-2} if "weight_decay" in numbers else {})}
+    hyperparameters = numbers | fixed | {n: round(1 - defaults[n], 9) for n in rates}
+    details["unscheduled"] = [n for n in hyperparameters if not takes_schedules(hints[n])]
 
     def make(**given: Any) -> Any:
         def wrap(value: Any) -> Any:
@@ -52,29 +46,50 @@ def subject(name: str, build: Callable[..., Any] | None = None, **details: Any) 
     return Subject(make, hyperparameters, **details)
 
 
-def _peaked(learning_rate: Any, b1: Any = 0.9, b2: Any = 0.999, eps: Any = 1e-8) -> Any:
+def _peaked(
+    learning_rate: ScalarOrSchedule,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: ScalarOrSchedule = 1e-8,
+) -> Any:
     return optimizers.adamw_independent(learning_rate, b1, b2, eps, peak=1e-3, weight_decay=0.0)
 
 
-def _normalized(learning_rate: Any, b1: Any = 0.9, b2: Any = 0.999, eps: Any = 1e-8) -> Any:
+def _normalized(
+    learning_rate: ScalarOrSchedule,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: ScalarOrSchedule = 1e-8,
+) -> Any:
     return optimizers.adamc(
         learning_rate, b1, b2, eps, peak=1e-3, weight_decay=0.0,
         normalized=lambda params: jax.tree.map(lambda p: p.ndim > 1, params),
     )  # fmt: skip
 
 
-def _rounded(learning_rate: Any, b1: Any = 0.9, b2: Any = 0.999, eps: Any = 1e-8) -> Any:
+def _rounded(
+    learning_rate: ScalarOrSchedule,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: ScalarOrSchedule = 1e-8,
+) -> Any:
     return optimizers.adamw_stochastic_rounding(learning_rate, KEY, b1, b2, eps, weight_decay=0.0)
 
 
 def _soon_synced(
-    learning_rate: Any, b1: DecayRate = 0.9, b2: DecayRate = 0.999, eps: Any = 1e-8
+    learning_rate: ScalarOrSchedule,
+    b1: DecayRate = 0.9,
+    b2: DecayRate = 0.999,
+    eps: ScalarOrSchedule = 1e-8,
 ) -> Any:
     return optimizers.lookahead_adam(learning_rate, b1, b2, eps, sync_period=2)
 
 
 def _soon_full(
-    learning_rate: Any, b1: ConstantDecay = 0.9, b2: DecayRate = 0.999, eps: Any = 1e-8
+    learning_rate: ScalarOrSchedule,
+    b1: ConstantDecay = 0.9,
+    b2: DecayRate = 0.999,
+    eps: ScalarOrSchedule = 1e-8,
 ) -> Any:
     return optimizers.adashift(learning_rate, b1, b2, eps, keep_num=1)
 
@@ -94,9 +109,6 @@ DETAILS: dict[str, dict[str, Any]] = {
     "adahessian": {"extra_args": _diagonal},
     "sophia": {"extra_args": _diagonal, "bound": 1.0},
     "adamax": {"bound": 1.0},
-    "adams": {"unscheduled": ["weight_decay"]},
-    "adamw_cautious_decay": {"unscheduled": ["weight_decay"]},
-    "fadam": {"unscheduled": ["weight_decay"]},
     "lion": {"bound": 1.0},
     "adamw_independent": {"build": _peaked},
     "adamc": {"build": _normalized},

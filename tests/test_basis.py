@@ -140,7 +140,7 @@ INNER = {
         st.track_moments(0.9, st.deviations(0.99)), st.correct_bias(), st.precondition()
     ),
     "lion": lambda: st.chain(
-        st.track_moments(0.99, None), st.mix_gradient(0.9, 0.1), st.sign()
+        st.track_moments(0.99, None), st.mix_gradient(0.9), st.sign()
     ),
 }  # fmt: skip
 

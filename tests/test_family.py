@@ -6,6 +6,7 @@ import inspect
 import pickle
 import re
 import typing
+from contextlib import nullcontext
 from functools import partial
 
 import chex
@@ -22,7 +23,7 @@ from adamlab import stages as st
 from adamlab._checks import check_number, named
 from adamlab.compat import keras, torch
 from adamlab.compat import optax as optax_forms
-from adamlab.optimizers._signature import is_decay_rate, takes_functions
+from adamlab.optimizers._signature import is_decay_rate, takes_schedules
 from adamlab.stages.norms import norm
 from adamlab.stages.numerics import after
 
@@ -316,7 +317,7 @@ def test_a_decay_rates_type_says_what_it_takes(name):
                 build(**given, **{argument: st.OneMinus(0.1)})
             continue
         build(**given, **{argument: st.OneMinus(0.1)})
-        if takes_functions(hints[argument]):
+        if takes_schedules(hints[argument]):
             build(**given, **{argument: lambda n: 0.9})
         else:
             with pytest.raises(TypeError, match=rf"^{argument}=<function .*, not a schedule"):
@@ -760,6 +761,31 @@ def test_a_factory_of_ones_own_is_injected_by_its_types(as_text):
         updates, state = tx.update({"w": jnp.ones(2), "b": jnp.ones(2)}, state, params)
         np.testing.assert_allclose(updates["w"], -1.1e-2, rtol=1e-5)
         np.testing.assert_allclose(updates["b"], -1e-2, rtol=1e-5)
+
+
+@pytest.mark.parametrize("hint", [typing.Any, optax.ScalarOrSchedule, st.ScalarOrSchedule])
+def test_a_schedule_of_ones_own_factory_is_injected_whatever_its_annotation(hint):
+    def mine(learning_rate):
+        return al.adam(learning_rate)
+
+    mine.__annotations__ = {"learning_rate": hint}
+    state = opt.inject_hyperparams(mine)(optax.constant_schedule(1e-2)).init({"w": jnp.ones(2)})
+    assert state.hyperparams == {"learning_rate": jnp.float32(1e-2)}
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_a_numbers_type_says_whether_it_takes_a_schedule(name):
+    build = BUILDERS[name]
+    parameters, hints = inspect.signature(build).parameters, typing.get_type_hints(build)
+    given = {n: value for n, value in NEEDED.items() if n in parameters}
+    numbers = {n: p.default for n, p in parameters.items() if isinstance(p.default, float)}
+    assert not [n for n in numbers if hints[n] in (typing.Any, float)]
+    for argument, value in {"learning_rate": 1e-3, **numbers}.items():
+        if argument not in parameters or is_decay_rate(hints[argument]):
+            continue
+        refused = pytest.raises(TypeError, match=rf"^{argument}=<function .*, not a schedule")
+        with nullcontext() if takes_schedules(hints[argument]) else refused:
+            build(**given | {argument: lambda n, value=value: value})
 
 
 def test_rectification_holds_for_b2_near_one(x64):

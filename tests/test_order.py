@@ -444,7 +444,7 @@ ACCEPTED = {
         al.track_moments(),
         al.correct_bias(),
         stages.lengthen_short_gradients(),
-        stages.mix_gradient(0.5, 0.5),
+        stages.mix_gradient(0.5),
         al.precondition(),
     ),
     "a mask of momentum": lambda: al.chain(stages.trace(0.9), stages.cautious_mask(), RATE),

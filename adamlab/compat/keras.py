@@ -23,6 +23,8 @@ from adamlab.stages import (
     ConstantDecay,
     DecayRate,
     DirectionToDirection,
+    Scalar,
+    ScalarOrSchedule,
     amsgrad_max,
     center_nu,
     chain,
@@ -60,12 +62,12 @@ __all__ = [
 @takes_options
 @named(b1="beta_1", b2="beta_2", eps="epsilon")
 def adam(
-    learning_rate: Any = 1e-3,
+    learning_rate: ScalarOrSchedule = 1e-3,
     beta_1: DecayRate = 0.9,
     beta_2: DecayRate = 0.999,
-    epsilon: Any = 1e-7,
+    epsilon: ScalarOrSchedule = 1e-7,
     amsgrad: bool = False,
-    weight_decay: float | None = None,
+    weight_decay: ScalarOrSchedule | None = None,
 ) -> Optimizer:
     """`keras.optimizers.Adam`: epsilon is added to the uncorrected root ("epsilon hat")."""
     check_flags(amsgrad=amsgrad)
@@ -80,11 +82,11 @@ def adam(
 
 @takes_options
 def adamw(
-    learning_rate: Any = 1e-3,
-    weight_decay: float | None = 4e-3,
+    learning_rate: ScalarOrSchedule = 1e-3,
+    weight_decay: ScalarOrSchedule | None = 4e-3,
     beta_1: DecayRate = 0.9,
     beta_2: DecayRate = 0.999,
-    epsilon: Any = 1e-7,
+    epsilon: ScalarOrSchedule = 1e-7,
     amsgrad: bool = False,
 ) -> Optimizer:
     """`keras.optimizers.AdamW`: Keras's Adam with a decay of 4e-3."""
@@ -94,11 +96,11 @@ def adamw(
 @takes_options
 @named(b1="beta_1", b2="beta_2", eps="epsilon")
 def nadam(
-    learning_rate: Any = 1e-3,
-    beta_1: float = 0.9,
+    learning_rate: ScalarOrSchedule = 1e-3,
+    beta_1: ConstantDecay = 0.9,
     beta_2: DecayRate = 0.999,
-    epsilon: Any = 1e-7,
-    weight_decay: float | None = None,
+    epsilon: ScalarOrSchedule = 1e-7,
+    weight_decay: ScalarOrSchedule | None = None,
 ) -> Optimizer:
     """`keras.optimizers.Nadam`: epsilon is added to the corrected root, despite its documentation.
 
@@ -112,11 +114,11 @@ def nadam(
 @takes_options
 @named(b1="beta_1", b2="beta_2", eps="epsilon")
 def adamax(
-    learning_rate: Any = 1e-3,
+    learning_rate: ScalarOrSchedule = 1e-3,
     beta_1: DecayRate = 0.9,
     beta_2: DecayRate = 0.999,
-    epsilon: Any = 1e-7,
-    weight_decay: float | None = None,
+    epsilon: ScalarOrSchedule = 1e-7,
+    weight_decay: ScalarOrSchedule | None = None,
 ) -> Optimizer:
     """`keras.optimizers.Adamax`: epsilon is added to the maximum."""
     return chain(
@@ -130,12 +132,12 @@ def adamax(
 @takes_options
 @named(b1="rho", b2="rho", eps_root="epsilon", decay="momentum")
 def rmsprop(
-    learning_rate: Any = 1e-3,
-    rho: Any = 0.9,
+    learning_rate: ScalarOrSchedule = 1e-3,
+    rho: DecayRate = 0.9,
     momentum: ConstantDecay = 0.0,
-    epsilon: Any = 1e-7,
+    epsilon: ScalarOrSchedule = 1e-7,
     centered: bool = False,
-    weight_decay: float | None = None,
+    weight_decay: ScalarOrSchedule | None = None,
 ) -> Optimizer:
     """`keras.optimizers.RMSprop`: epsilon under the root; the learning rate inside the momentum."""
     check_flags(centered=centered)
@@ -150,10 +152,10 @@ def rmsprop(
 @takes_options
 @named(initial="initial_accumulator_value", eps_root="epsilon")
 def adagrad(
-    learning_rate: Any = 1e-3,
-    initial_accumulator_value: float = 0.1,
-    epsilon: Any = 1e-7,
-    weight_decay: float | None = None,
+    learning_rate: ScalarOrSchedule = 1e-3,
+    initial_accumulator_value: Scalar = 0.1,
+    epsilon: ScalarOrSchedule = 1e-7,
+    weight_decay: ScalarOrSchedule | None = None,
 ) -> Optimizer:
     """`keras.optimizers.Adagrad`: epsilon under the root."""
     return chain(
@@ -166,10 +168,10 @@ def adagrad(
 @takes_options
 @named(b1="beta_1", b2="beta_2", eps="epsilon")
 def lion(
-    learning_rate: Any = 1e-3,
-    beta_1: float = 0.9,
-    beta_2: float = 0.99,
-    weight_decay: float | None = None,
+    learning_rate: ScalarOrSchedule = 1e-3,
+    beta_1: ConstantDecay = 0.9,
+    beta_2: ConstantDecay = 0.99,
+    weight_decay: ScalarOrSchedule | None = None,
 ) -> Optimizer:
     """`keras.optimizers.Lion`: without decay by default."""
     return plain_lion(learning_rate, beta_1, beta_2, weight_decay=_number(weight_decay))
@@ -178,10 +180,10 @@ def lion(
 @takes_options
 @named(decay="momentum")
 def sgd(
-    learning_rate: Any = 1e-2,
+    learning_rate: ScalarOrSchedule = 1e-2,
     momentum: ConstantDecay = 0.0,
     nesterov: bool = False,
-    weight_decay: float | None = None,
+    weight_decay: ScalarOrSchedule | None = None,
 ) -> Optimizer:
     """`keras.optimizers.SGD`: the learning rate inside the momentum."""
     check_flags(nesterov=nesterov)
@@ -191,7 +193,10 @@ def sgd(
 @takes_options
 @named(b1="beta_1", b2="beta_2", eps="epsilon")
 def lamb(
-    learning_rate: Any = 1e-3, beta_1: Any = 0.9, beta_2: Any = 0.999, epsilon: Any = 1e-7
+    learning_rate: ScalarOrSchedule = 1e-3,
+    beta_1: DecayRate = 0.9,
+    beta_2: DecayRate = 0.999,
+    epsilon: ScalarOrSchedule = 1e-7,
 ) -> Optimizer:
     """`keras.optimizers.Lamb`, without its weight decay, which shrinks the weights beforehand."""
     return plain_lamb(learning_rate, beta_1, beta_2, epsilon)
@@ -200,11 +205,11 @@ def lamb(
 @takes_options
 @named(eps="epsilon_1", max_rms="clip_threshold", min_scale="epsilon_2")
 def adafactor(
-    learning_rate: Any = 1e-3,
-    beta_2_decay: float = -0.8,
-    epsilon_1: float = 1e-30,
-    epsilon_2: float = 1e-3,
-    clip_threshold: float = 1.0,
+    learning_rate: ScalarOrSchedule = 1e-3,
+    beta_2_decay: Scalar = -0.8,
+    epsilon_1: Scalar = 1e-30,
+    epsilon_2: Scalar = 1e-3,
+    clip_threshold: Scalar = 1.0,
 ) -> Optimizer:
     """`keras.optimizers.Adafactor`: epsilon_1 in the squares, the learning rate caps 1/sqrt(t).
 

@@ -10,7 +10,6 @@ by name.
 from __future__ import annotations
 
 import typing
-from typing import Any
 
 from adamlab._checks import named
 from adamlab.compat._pairs import Betas, rates
@@ -21,6 +20,8 @@ from adamlab.optimizers._signature import takes_options
 from adamlab.stages import (
     ConstantDecay,
     DecayRate,
+    Scalar,
+    ScalarOrSchedule,
     add_decayed_weights,
     add_difference,
     chain,
@@ -50,13 +51,13 @@ __all__ = [
 
 @takes_options
 def adan(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.98,
     b2: ConstantDecay = 0.92,
     b3: DecayRate = 0.99,
-    eps: Any = 1e-8,
-    eps_root: Any = 1e-8,
-    weight_decay: Any = 0.0,
+    eps: ScalarOrSchedule = 1e-8,
+    eps_root: ScalarOrSchedule = 1e-8,
+    weight_decay: ScalarOrSchedule = 0.0,
 ) -> Optimizer:
     """`optax.adan`: 1 - b2 where the paper and its code have b2, and decay that is not proximal."""
     rate = plain_decay("b2", b2)
@@ -79,13 +80,13 @@ _distance = named(
 @takes_options
 @_distance
 def prodigy(
-    learning_rate: Any = 1.0,
+    learning_rate: ScalarOrSchedule = 1.0,
     betas: Betas = (0.9, 0.999),
     *,
-    eps: float = 1e-8,
-    estim_lr0: float = 1e-6,
-    estim_lr_coef: float = 1.0,
-    weight_decay: float = 0.0,
+    eps: Scalar = 1e-8,
+    estim_lr0: Scalar = 1e-6,
+    estim_lr_coef: Scalar = 1.0,
+    weight_decay: Scalar = 0.0,
 ) -> Optimizer:
     """`optax.contrib.prodigy`: always with bias correction, off by default in the authors' code."""
     return authors_prodigy(
@@ -97,11 +98,11 @@ def prodigy(
 @takes_options
 @_distance
 def dadapt_adamw(
-    learning_rate: Any = 1.0,
+    learning_rate: ScalarOrSchedule = 1.0,
     betas: Betas = (0.9, 0.999),
-    eps: float = 1e-8,
-    estim_lr0: float = 1e-6,
-    weight_decay: float = 0.0,
+    eps: Scalar = 1e-8,
+    estim_lr0: Scalar = 1e-6,
+    weight_decay: Scalar = 0.0,
 ) -> Optimizer:
     """`optax.contrib.dadapt_adamw`: always with bias correction, like Optax's `prodigy`."""
     return dadapt_adam(
@@ -112,14 +113,14 @@ def dadapt_adamw(
 
 @takes_options
 def optimistic_adam_v2(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     *,
-    alpha: float = 1.0,
-    beta: float = 1.0,
+    alpha: Scalar = 1.0,
+    beta: Scalar = 1.0,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-8,
-    eps_root: Any = 0.0,
+    eps: ScalarOrSchedule = 1e-8,
+    eps_root: ScalarOrSchedule = 0.0,
 ) -> Optimizer:
     """`optax.optimistic_adam_v2`: it extrapolates Nadam's direction.
 
@@ -138,13 +139,13 @@ def optimistic_adam_v2(
 @takes_options
 @named(floor="eps", bound="clip_threshold", every="update_interval")
 def sophia(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.965,
     b2: DecayRate = 0.99,
-    eps: float = 1e-8,
-    weight_decay: Any = 1e-4,
-    gamma: float = 0.01,
-    clip_threshold: float = 1.0,
+    eps: ScalarOrSchedule = 1e-8,
+    weight_decay: ScalarOrSchedule = 1e-4,
+    gamma: ScalarOrSchedule = 0.01,
+    clip_threshold: ScalarOrSchedule = 1.0,
     update_interval: int = 10,
 ) -> Optimizer:
     """`optax.contrib.sophia`: mu is corrected, and the curvature is that from before the step.

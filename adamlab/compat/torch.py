@@ -25,8 +25,11 @@ from adamlab.optimizers._signature import takes_options
 from adamlab.optimizers.blocks import growing_memory, relative_rate
 from adamlab.stages import (
     ConstantDecay,
+    DecayRate,
     Moments,
     MomentsToMoments,
+    Scalar,
+    ScalarOrSchedule,
     add_independent_decay,
     amsgrad_max,
     apply_rate,
@@ -52,17 +55,7 @@ from adamlab.stages import (
 )
 from adamlab.stages.numerics import at_step, ratio
 
-__all__ = [
-    "adafactor",
-    "adagrad",
-    "adam",
-    "adamax",
-    "adamw",
-    "nadam",
-    "radam",
-    "rmsprop",
-    "sgd",
-]
+__all__ = ["adafactor", "adagrad", "adam", "adamax", "adamw", "nadam", "radam", "rmsprop", "sgd"]
 
 _named = named(learning_rate="lr", b1="betas[0]", b2="betas[1]")
 
@@ -70,10 +63,10 @@ _named = named(learning_rate="lr", b1="betas[0]", b2="betas[1]")
 @takes_options
 @_named
 def sgd(
-    lr: Any = 1e-3,
+    lr: ScalarOrSchedule = 1e-3,
     momentum: ConstantDecay = 0.0,
-    dampening: Any = 0.0,
-    weight_decay: Any = 0.0,
+    dampening: Scalar = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     nesterov: bool = False,
 ) -> Optimizer:
     """`torch.optim.SGD`: `m = momentum m + (1 - dampening) g`, the first gradient undamped.
@@ -104,10 +97,10 @@ def sgd(
 @takes_options
 @_named
 def adam(
-    lr: Any = 1e-3,
+    lr: ScalarOrSchedule = 1e-3,
     betas: Betas = (0.9, 0.999),
-    eps: Any = 1e-8,
-    weight_decay: Any = 0.0,
+    eps: ScalarOrSchedule = 1e-8,
+    weight_decay: ScalarOrSchedule = 0.0,
     amsgrad: bool = False,
     *,
     decoupled_weight_decay: bool = False,
@@ -126,10 +119,10 @@ def adam(
 
 @takes_options
 def adamw(
-    lr: Any = 1e-3,
+    lr: ScalarOrSchedule = 1e-3,
     betas: Betas = (0.9, 0.999),
-    eps: Any = 1e-8,
-    weight_decay: Any = 1e-2,
+    eps: ScalarOrSchedule = 1e-8,
+    weight_decay: ScalarOrSchedule = 1e-2,
     amsgrad: bool = False,
 ) -> Optimizer:
     """`torch.optim.AdamW`: decoupled decay of 1e-2 by default, times the learning rate."""
@@ -139,11 +132,11 @@ def adamw(
 @takes_options
 @_named
 def nadam(
-    lr: Any = 2e-3,
+    lr: ScalarOrSchedule = 2e-3,
     betas: tuple[float, Any] = (0.9, 0.999),
-    eps: Any = 1e-8,
-    weight_decay: Any = 0.0,
-    momentum_decay: float = 4e-3,
+    eps: ScalarOrSchedule = 1e-8,
+    weight_decay: ScalarOrSchedule = 0.0,
+    momentum_decay: Scalar = 4e-3,
     decoupled_weight_decay: bool = False,
 ) -> Optimizer:
     """`torch.optim.NAdam`: the momentum warms up as `b1 (1 - 0.96^(t momentum_decay) / 2)`."""
@@ -157,10 +150,10 @@ def nadam(
 @takes_options
 @_named
 def radam(
-    lr: Any = 1e-3,
+    lr: ScalarOrSchedule = 1e-3,
     betas: Betas = (0.9, 0.999),
-    eps: Any = 1e-8,
-    weight_decay: Any = 0.0,
+    eps: ScalarOrSchedule = 1e-8,
+    weight_decay: ScalarOrSchedule = 0.0,
     decoupled_weight_decay: bool = False,
 ) -> Optimizer:
     """`torch.optim.RAdam`: eps is added to the uncorrected root."""
@@ -180,10 +173,10 @@ def radam(
 @takes_options
 @_named
 def adamax(
-    lr: Any = 2e-3,
+    lr: ScalarOrSchedule = 2e-3,
     betas: Betas = (0.9, 0.999),
-    eps: float = 1e-8,
-    weight_decay: Any = 0.0,
+    eps: Scalar = 1e-8,
+    weight_decay: ScalarOrSchedule = 0.0,
 ) -> Optimizer:
     """`torch.optim.Adamax`: eps is added to the gradient's magnitude, inside the maximum."""
     b1, b2 = rates("betas", betas)
@@ -199,10 +192,10 @@ def adamax(
 @takes_options
 @named(learning_rate="lr", b1="alpha", b2="alpha", decay="momentum")
 def rmsprop(
-    lr: Any = 1e-2,
-    alpha: Any = 0.99,
-    eps: Any = 1e-8,
-    weight_decay: Any = 0.0,
+    lr: ScalarOrSchedule = 1e-2,
+    alpha: DecayRate = 0.99,
+    eps: ScalarOrSchedule = 1e-8,
+    weight_decay: ScalarOrSchedule = 0.0,
     momentum: ConstantDecay = 0.0,
     centered: bool = False,
 ) -> Optimizer:
@@ -221,11 +214,11 @@ def rmsprop(
 @takes_options
 @named(initial="initial_accumulator_value")
 def adagrad(
-    lr: Any = 1e-2,
-    lr_decay: float = 0.0,
-    weight_decay: Any = 0.0,
-    initial_accumulator_value: float = 0.0,
-    eps: Any = 1e-10,
+    lr: ScalarOrSchedule = 1e-2,
+    lr_decay: Scalar = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
+    initial_accumulator_value: Scalar = 0.0,
+    eps: ScalarOrSchedule = 1e-10,
 ) -> Optimizer:
     """`torch.optim.Adagrad`: eps outside the root, sum from 0, `lr / (1 + (t - 1) lr_decay)`."""
     check_number("lr", lr, low=0)
@@ -245,11 +238,11 @@ def adagrad(
 @takes_options
 @named(max_rms="d", min_scale="eps[1]")
 def adafactor(
-    lr: Any = 1e-2,
-    beta2_decay: float = -0.8,
+    lr: ScalarOrSchedule = 1e-2,
+    beta2_decay: Scalar = -0.8,
     eps: tuple[float | None, float] = (None, 1e-3),
-    d: float = 1.0,
-    weight_decay: Any = 0.0,
+    d: Scalar = 1.0,
+    weight_decay: Scalar = 0.0,
 ) -> Optimizer:
     """`torch.optim.Adafactor`: the learning rate is a cap, `min(lr, 1 / sqrt(t))`.
 

@@ -29,8 +29,17 @@ def is_decay_rate(hint: Any) -> bool:
     return OneMinus in typing.get_args(hint)
 
 
-def takes_functions(hint: Any) -> bool:
-    """Whether the type allows functions; for a `DecayRate` they are schedules."""
+def takes_schedules(hint: Any) -> bool:
+    """Whether the type is a number or a function: a `ScalarOrSchedule`, Optax's, a `DecayRate`."""
+    return _takes_functions(hint) and float in typing.get_args(hint)
+
+
+def takes_other_functions(hint: Any) -> bool:
+    """Whether the type allows functions that are no schedules, such as a `Mask`."""
+    return _takes_functions(hint) and not takes_schedules(hint)
+
+
+def _takes_functions(hint: Any) -> bool:
     kinds = (hint, *typing.get_args(hint))
     return any(typing.get_origin(kind) is collections.abc.Callable for kind in kinds)
 

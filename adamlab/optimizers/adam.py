@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from adamlab.optimizers._finish import Optimizer, finish
 from adamlab.optimizers._signature import takes_options
 from adamlab.stages import (
     DecayRate,
     Mask,
+    ScalarOrSchedule,
     add_decayed_weights,
     add_l2,
     amsgrad_max,
@@ -26,8 +25,8 @@ from adamlab.stages import (
 def scale_by_adam(
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-8,
-    eps_root: Any = 0.0,
+    eps: ScalarOrSchedule = 1e-8,
+    eps_root: ScalarOrSchedule = 0.0,
 ) -> Optimizer:
     """Adam's direction, before the learning rate: `mu_hat / (sqrt(nu_hat + eps_root) + eps)`.
 
@@ -42,11 +41,11 @@ def scale_by_adam(
 
 @takes_options
 def adam(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-8,
-    eps_root: Any = 0.0,
+    eps: ScalarOrSchedule = 1e-8,
+    eps_root: ScalarOrSchedule = 0.0,
 ) -> Optimizer:
     """Adam: `theta -= learning_rate * mu_hat / (sqrt(nu_hat + eps_root) + eps)`.
 
@@ -60,12 +59,12 @@ def adam(
 
 @takes_options
 def adamw(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-8,
-    eps_root: Any = 0.0,
-    weight_decay: Any = 1e-4,
+    eps: ScalarOrSchedule = 1e-8,
+    eps_root: ScalarOrSchedule = 0.0,
+    weight_decay: ScalarOrSchedule = 1e-4,
     mask: Mask = None,
 ) -> Optimizer:
     """Adam with decoupled decay: `theta -= learning_rate * (direction + weight_decay * theta)`.
@@ -82,12 +81,12 @@ def adamw(
 
 @takes_options
 def adam_l2(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-8,
-    eps_root: Any = 0.0,
-    weight_decay: Any = 1e-4,
+    eps: ScalarOrSchedule = 1e-8,
+    eps_root: ScalarOrSchedule = 0.0,
+    weight_decay: ScalarOrSchedule = 1e-4,
 ) -> Optimizer:
     """Adam with an L2 penalty in the gradient: `g + weight_decay * theta` is averaged.
 
@@ -102,12 +101,12 @@ def adam_l2(
 
 @takes_options
 def adam_epsilon_hat(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-7,
+    eps: ScalarOrSchedule = 1e-7,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
     """Adam with eps added to the root of the uncorrected second moment.
@@ -125,12 +124,12 @@ def adam_epsilon_hat(
 
 @takes_options
 def adamd(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-8,
+    eps: ScalarOrSchedule = 1e-8,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
     """Adam that corrects the second moment alone, and so starts with small steps.
@@ -151,8 +150,8 @@ def adamd(
 def scale_by_amsgrad(
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-8,
-    eps_root: Any = 0.0,
+    eps: ScalarOrSchedule = 1e-8,
+    eps_root: ScalarOrSchedule = 0.0,
 ) -> Optimizer:
     """AMSGrad's direction in Optax's order: bias correction, then the running maximum.
 
@@ -169,11 +168,11 @@ def scale_by_amsgrad(
 
 @takes_options
 def amsgrad(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-8,
-    eps_root: Any = 0.0,
+    eps: ScalarOrSchedule = 1e-8,
+    eps_root: ScalarOrSchedule = 0.0,
 ) -> Optimizer:
     """AMSGrad in Optax's order: the maximum of the bias-corrected second moment.
 
@@ -189,11 +188,11 @@ def amsgrad(
 
 @takes_options
 def amsgrad_torch(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-8,
-    eps_root: Any = 0.0,
+    eps: ScalarOrSchedule = 1e-8,
+    eps_root: ScalarOrSchedule = 0.0,
 ) -> Optimizer:
     """AMSGrad in PyTorch's order: the maximum of the raw second moment, corrected afterwards.
 

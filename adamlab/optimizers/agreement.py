@@ -15,6 +15,8 @@ from adamlab.stages import (
     ConstantDecay,
     DecayRate,
     Mask,
+    Scalar,
+    ScalarOrSchedule,
     add_difference,
     add_gradient_difference,
     all_axes,
@@ -38,12 +40,12 @@ from adamlab.stages import yogi as yogi_squares
 
 @takes_options
 def cautious_adamw(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-8,
+    eps: ScalarOrSchedule = 1e-8,
     *,
-    weight_decay: Any = 1e-2,
+    weight_decay: ScalarOrSchedule = 1e-2,
     mask: Mask = None,
 ) -> Optimizer:
     """AdamW that steps only where momentum and gradient agree in sign.
@@ -62,12 +64,12 @@ def cautious_adamw(
 
 @takes_options
 def grams(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-8,
+    eps: ScalarOrSchedule = 1e-8,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
     """Adam's step sizes with the gradient's signs: `sign(g) |mu_hat| / (sqrt(nu_hat) + eps)`.
@@ -86,12 +88,12 @@ def grams(
 
 @takes_options
 def ano(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.92,
     b2: DecayRate = 0.99,
-    eps: Any = 1e-8,
+    eps: ScalarOrSchedule = 1e-8,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
     """The momentum's sign with the gradient's size, over a decayed Yogi second moment.
@@ -110,12 +112,12 @@ def ano(
 
 @takes_options
 def diffgrad(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-8,
+    eps: ScalarOrSchedule = 1e-8,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
     """Adam with friction where the gradient changes little: `mu_hat sigmoid(|g_{t-1} - g_t|)`.
@@ -134,13 +136,13 @@ def diffgrad(
 
 @takes_options
 def adan(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.98,
     b2: DecayRate = 0.92,
     b3: DecayRate = 0.99,
-    eps: Any = 1e-8,
+    eps: ScalarOrSchedule = 1e-8,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: Scalar = 0.0,
 ) -> Optimizer:
     """Adam on the gradient corrected by its own change.
 
@@ -176,13 +178,13 @@ def _proximal(learning_rate: Any, weight_decay: Any) -> Any:
 @takes_options
 @named(decay="r")
 def adanorm(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.99,
-    r: float = 0.95,
-    eps: Any = 1e-8,
+    r: ConstantDecay = 0.95,
+    eps: ScalarOrSchedule = 1e-8,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
     """Adam whose first moment is fed with gradients of at least their average norm.
@@ -202,13 +204,13 @@ def adanorm(
 
 @takes_options
 def mars(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: ConstantDecay = 0.95,
     b2: DecayRate = 0.99,
-    gamma: float = 0.025,
-    eps: Any = 1e-8,
+    gamma: Scalar = 0.025,
+    eps: ScalarOrSchedule = 1e-8,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
     """AdamW on a variance-reduced gradient: `g_t + gamma b1 / (1 - b1) (g_t - g_{t-1})`, clipped.
@@ -228,14 +230,14 @@ def mars(
 @takes_options
 @named(length="keep_num")
 def adashift(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: ConstantDecay = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-8,
+    eps: ScalarOrSchedule = 1e-8,
     keep_num: int = 10,
     reduce: Callable[..., Any] | str | None = "max",
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
     """Adam whose second moment sees only gradients that its first moment has forgotten.

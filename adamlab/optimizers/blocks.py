@@ -16,6 +16,8 @@ from adamlab.stages import (
     DecayRate,
     Mask,
     OneMinus,
+    Scalar,
+    ScalarOrSchedule,
     add_decayed_weights,
     all_axes,
     block_squares,
@@ -47,12 +49,12 @@ from adamlab.stages.numerics import at_step, step_number
 @takes_options
 @named(rate="b2")
 def novograd(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: ConstantDecay = 0.9,
     b2: DecayRate = 0.25,
-    eps: Any = 1e-6,
+    eps: ScalarOrSchedule = 1e-6,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
 ) -> Optimizer:
     """Momentum of gradients normalised leaf by leaf, with the decay inside the momentum.
 
@@ -71,12 +73,12 @@ def novograd(
 
 @takes_options
 def lamb(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-6,
+    eps: ScalarOrSchedule = 1e-6,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
     """AdamW whose steps are as long as each leaf's weights: `u |theta| / |u|`.
@@ -89,14 +91,14 @@ def lamb(
 
 @takes_options
 def adamp(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: float = 1e-8,
-    delta: float = 0.1,
-    wd_ratio: float = 0.1,
+    eps: Scalar = 1e-8,
+    delta: Scalar = 0.1,
+    wd_ratio: Scalar = 0.1,
     *,
-    weight_decay: float = 0.0,
+    weight_decay: Scalar = 0.0,
 ) -> Optimizer:
     """Adam without the part of its step that only lengthens scale-invariant weights.
 
@@ -112,7 +114,7 @@ def adamp(
     )
 
 
-def growing_memory(power: float) -> Callable[[Any], OneMinus]:
+def growing_memory(power: Scalar) -> Callable[[Any], OneMinus]:
     """The schedule `b2_t = 1 - t^-power` (Shazeer & Stern 2018, section 7.2)."""
     return lambda steps_done: OneMinus(step_number(steps_done) ** -power)
 
@@ -125,15 +127,15 @@ def relative_rate(learning_rate: Any) -> Callable[[Any], Any]:
 @takes_options
 @named(max_rms="clip")
 def adafactor(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     min_dim_size: int = 128,
-    decay_rate: float = 0.8,
-    eps: float = 1e-30,
-    clip: float = 1.0,
-    min_scale: float = 1e-3,
+    decay_rate: Scalar = 0.8,
+    eps: Scalar = 1e-30,
+    clip: Scalar = 1.0,
+    min_scale: Scalar = 1e-3,
     b1: DecayRate | None = None,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
     """Adam in sublinear memory: row and column means in place of the second moment, relative steps.
@@ -160,16 +162,16 @@ def adafactor(
 @takes_options
 @named(max_rms="clip")
 def came(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: ConstantDecay = 0.9,
     b2: DecayRate = 0.999,
     b3: ConstantDecay = 0.9999,
-    eps: float = 1e-30,
-    eps_confidence: float = 1e-16,
-    clip: float = 1.0,
+    eps: Scalar = 1e-30,
+    eps_confidence: Scalar = 1e-16,
+    clip: Scalar = 1.0,
     min_dim_size: int = 1,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
     """Adafactor whose momentum is damped where it disagrees with the update.
@@ -189,11 +191,11 @@ def came(
 @takes_options
 @named(b1="momentum", eps_root="eps")
 def sm3(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     momentum: DecayRate = 0.9,
-    eps: Any = 1e-8,
+    eps: ScalarOrSchedule = 1e-8,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
     """AdaGrad with one accumulator for each index of each axis.
@@ -211,13 +213,13 @@ def sm3(
 
 @takes_options
 def adam_mini(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-8,
+    eps: ScalarOrSchedule = 1e-8,
     axes: Callable[..., Any] | None = None,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
     """Adam with one second moment per block of parameters: `nu` averages `mean(g²)`.
@@ -236,15 +238,15 @@ def adam_mini(
 
 @takes_options
 def soap(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.95,
     b2: DecayRate = 0.95,
-    eps: Any = 1e-8,
+    eps: ScalarOrSchedule = 1e-8,
     shampoo_beta: DecayRate | None = None,
     precondition_frequency: int = 10,
     max_precond_dim: int = 10_000,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: Scalar = 0.0,
 ) -> Optimizer:
     """Adam in the eigenbasis of Shampoo's preconditioner: `Q_L adam(Q_Lᵀ G Q_R) Q_Rᵀ`.
 

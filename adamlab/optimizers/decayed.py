@@ -13,6 +13,8 @@ from adamlab.optimizers.adam import adam, scale_by_adam
 from adamlab.stages import (
     DecayRate,
     Mask,
+    Scalar,
+    ScalarOrSchedule,
     add_cautious_decay,
     add_decayed_weights,
     add_independent_decay,
@@ -28,14 +30,14 @@ from adamlab.stages.numerics import at_step
 
 @takes_options
 def adamw_independent(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-8,
+    eps: ScalarOrSchedule = 1e-8,
     *,
-    weight_decay: Any = 1e-5,
+    weight_decay: Scalar = 1e-5,
     mask: Mask = None,
-    peak: float | None = None,
+    peak: Scalar | None = None,
 ) -> Optimizer:
     """AdamW whose decay does not scale with the learning rate, only with its schedule.
 
@@ -69,14 +71,14 @@ def adamw_independent(
 
 @takes_options
 def adamc(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-8,
+    eps: ScalarOrSchedule = 1e-8,
     *,
-    weight_decay: float = 1e-2,
+    weight_decay: ScalarOrSchedule = 1e-2,
     normalized: Mask,
-    peak: float,
+    peak: Scalar,
 ) -> Optimizer:
     """AdamW whose decay scales with the schedule squared on layers that a norm follows.
 
@@ -112,12 +114,12 @@ def adamc(
 
 @takes_options
 def adamw_cautious_decay(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-8,
+    eps: ScalarOrSchedule = 1e-8,
     *,
-    weight_decay: Any = 1e-2,
+    weight_decay: Scalar = 1e-2,
 ) -> Optimizer:
     """AdamW that decays only the weights that the step shrinks anyway.
 
@@ -133,12 +135,12 @@ def adamw_cautious_decay(
 
 @takes_options
 def adams(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-8,
+    eps: ScalarOrSchedule = 1e-8,
     *,
-    weight_decay: Any = 1e-4,
+    weight_decay: Scalar = 1e-4,
 ) -> Optimizer:
     """Adam with stable weight decay: the decay has one step size for the whole network.
 

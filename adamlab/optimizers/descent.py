@@ -11,6 +11,8 @@ from adamlab.stages import (
     ConstantDecay,
     DecayRate,
     Mask,
+    Scalar,
+    ScalarOrSchedule,
     anchor_to_start,
     center_nu,
     chain,
@@ -35,7 +37,7 @@ from adamlab.stages.numerics import at_step, step_number
 @takes_options
 @named(decay="momentum")
 def sgd(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     momentum: ConstantDecay | None = None,
     nesterov: bool = False,
 ) -> Optimizer:
@@ -54,10 +56,10 @@ def sgd(
 @takes_options
 @named(b1="decay", b2="decay", initial="initial_scale", eps_root="eps", decay="momentum")
 def rmsprop(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     decay: DecayRate = 0.9,
-    eps: Any = 1e-8,
-    initial_scale: float = 0.0,
+    eps: ScalarOrSchedule = 1e-8,
+    initial_scale: Scalar = 0.0,
     eps_in_sqrt: bool = True,
     centered: bool = False,
     momentum: ConstantDecay | None = None,
@@ -86,7 +88,9 @@ def rmsprop(
 @takes_options
 @named(initial="initial_accumulator_value", eps_root="eps")
 def adagrad(
-    learning_rate: Any, initial_accumulator_value: float = 0.1, eps: Any = 1e-7
+    learning_rate: ScalarOrSchedule,
+    initial_accumulator_value: Scalar = 0.1,
+    eps: ScalarOrSchedule = 1e-7,
 ) -> Optimizer:
     """The gradient over the root of the sum of all its squares.
 
@@ -102,11 +106,11 @@ def adagrad(
 
 @takes_options
 def madgrad(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     momentum: ConstantDecay = 0.9,
-    eps: float = 1e-6,
+    eps: Scalar = 1e-6,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
 ) -> Optimizer:
     """Dual averaging with cube roots: steps from the initial parameters, not the current ones.
 
@@ -131,10 +135,10 @@ def madgrad(
 
 @takes_options
 def signum(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
     """The sign of the momentum: `sign(mu)`.
@@ -151,11 +155,11 @@ def signum(
 
 @takes_options
 def lion(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: ConstantDecay = 0.9,
     b2: ConstantDecay = 0.99,
     *,
-    weight_decay: Any = 1e-3,
+    weight_decay: ScalarOrSchedule = 1e-3,
     mask: Mask = None,
 ) -> Optimizer:
     """The sign of momentum mixed with the gradient: `sign(b1 mu + (1 - b1) g)`; mu decays by b2.
@@ -168,10 +172,9 @@ def lion(
     """
     fast, slow = plain_decay("b1", b1), plain_decay("b2", b2)
     check_number("b2", slow, low=0, high=1, open_low=True, open_high=True, scheduled=False)
-    of_gradient = (complement_of("b1", b1) - complement_of("b2", b2)) / slow
     return chain(
         track_moments(b2, None),
-        mix_gradient(fast / slow, of_gradient),
+        mix_gradient(fast / slow),
         sign(),
         *finish(learning_rate, weight_decay, mask),
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from adamlab.optimizers._finish import Optimizer
 from adamlab.optimizers._signature import takes_options
 from adamlab.stages import (
     ConstantDecay,
+    Scalar,
+    ScalarOrSchedule,
     chain,
     scale_by_dadapt,
     scale_by_learning_rate,
@@ -17,14 +17,14 @@ from adamlab.stages import (
 
 @takes_options
 def prodigy(
-    learning_rate: Any = 1.0,
+    learning_rate: ScalarOrSchedule = 1.0,
     b1: ConstantDecay = 0.9,
     b2: ConstantDecay = 0.999,
-    eps: float = 1e-8,
+    eps: Scalar = 1e-8,
     *,
-    weight_decay: float = 0.0,
-    initial_distance: float = 1e-6,
-    coefficient: float = 1.0,
+    weight_decay: Scalar = 0.0,
+    initial_distance: Scalar = 1e-6,
+    coefficient: Scalar = 1.0,
     correct: bool = False,
 ) -> Optimizer:
     """Adam with an estimated distance as its learning rate: leave `learning_rate` at 1.
@@ -43,13 +43,13 @@ def prodigy(
 
 @takes_options
 def dadapt_adam(
-    learning_rate: Any = 1.0,
+    learning_rate: ScalarOrSchedule = 1.0,
     b1: ConstantDecay = 0.9,
     b2: ConstantDecay = 0.999,
-    eps: float = 1e-8,
+    eps: Scalar = 1e-8,
     *,
-    weight_decay: float = 0.0,
-    initial_distance: float = 1e-6,
+    weight_decay: Scalar = 0.0,
+    initial_distance: Scalar = 1e-6,
     correct: bool = False,
 ) -> Optimizer:
     """Adam with D-Adaptation's estimated learning rate: leave `learning_rate` at 1.

@@ -13,7 +13,12 @@ import jax.numpy as jnp
 import optax
 
 from adamlab.optimizers._finish import Optimizer
-from adamlab.optimizers._signature import hints_of, is_decay_rate, takes_functions
+from adamlab.optimizers._signature import (
+    hints_of,
+    is_decay_rate,
+    takes_other_functions,
+    takes_schedules,
+)
 from adamlab.stages._about import About, about, tell
 from adamlab.stages._decay_rate import check_decay
 from adamlab.stages.numerics import average_dtype
@@ -31,8 +36,8 @@ def inject_hyperparams(factory: Callable[..., optax.GradientTransformation]) -> 
 
     Args:
         factory: a function that builds a transformation, such as `adamlab.adam`. In your own the
-            annotations tell: `stages.DecayRate`, `stages.Mask` or another type of function; a
-            function for any other argument is taken for a schedule.
+            annotations tell: `stages.DecayRate`, `stages.ScalarOrSchedule`, `stages.Mask` or
+            another type of function; a function for any other argument is taken for a schedule.
 
     Returns:
         A function of the same arguments. Its transformation's state has the values by name in
@@ -56,7 +61,7 @@ def inject_hyperparams(factory: Callable[..., optax.GradientTransformation]) -> 
         ]  # fmt: skip
         changing = [
             name for name, value in given.items()
-            if value is not None and is_decay_rate(hints.get(name)) and takes_functions(hints[name])
+            if value is not None and is_decay_rate(hints.get(name)) and takes_schedules(hints[name])
         ]  # fmt: skip
 
         @functools.wraps(factory)
@@ -104,5 +109,5 @@ def _is_choice(hint: Any, parameter: inspect.Parameter, value: Any) -> bool:
     if isinstance(value, type):  # a dtype
         return True
     if callable(value):
-        return takes_functions(hint) and not is_decay_rate(hint)
+        return takes_other_functions(hint)
     return isinstance(value, int) and isinstance(parameter.default, int)

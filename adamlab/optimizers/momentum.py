@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+
 from adamlab._checks import check_number, named
 from adamlab.optimizers._finish import Optimizer, finish
 from adamlab.optimizers._signature import takes_options
@@ -13,13 +16,17 @@ from adamlab.stages import (
     DecayRate,
     Mask,
     OneMinus,
+    Scalar,
+    ScalarOrSchedule,
     chain,
+    change_mu,
     complement_of,
     correct_bias,
     cross_correct,
     extrapolate,
     mix_gradient,
     mix_slow_average,
+    mix_square,
     nesterov,
     plain_decay,
     positive_negative_momentum,
@@ -35,12 +42,12 @@ from adamlab.stages.numerics import step_number
 @takes_options
 @named(momentum="b1")
 def nadam(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-8,
+    eps: ScalarOrSchedule = 1e-8,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
     """Adam with Nesterov's look-ahead.
@@ -59,13 +66,13 @@ def nadam(
 
 @takes_options
 def nadam_scheduled(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: ConstantDecay = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-8,
-    momentum_decay: float = 4e-3,
+    eps: ScalarOrSchedule = 1e-8,
+    momentum_decay: Scalar = 4e-3,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
     """Nadam with the momentum warm-up of its paper: `b1 (1 - 0.96^(t momentum_decay) / 2)`.
@@ -91,14 +98,14 @@ def nadam_scheduled(
 
 @takes_options
 def qhadam(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.995,
     b2: DecayRate = 0.999,
-    v1: float = 0.7,
-    v2: float = 1.0,
-    eps: Any = 1e-8,
+    v1: Scalar = 0.7,
+    v2: Scalar = 1.0,
+    eps: ScalarOrSchedule = 1e-8,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
     """Adam whose averages are mixed with the gradient and its square.
@@ -115,7 +122,8 @@ def qhadam(
     return chain(
         track_moments(b1, b2),
         correct_bias(),
-        mix_gradient(v1, 1 - v1, v2, 1 - v2),
+        mix_gradient(v1),
+        mix_square(v2),
         precondition(eps),
         *finish(learning_rate, weight_decay, mask),
     )
@@ -123,14 +131,14 @@ def qhadam(
 
 @takes_options
 def ademamix(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
     b3: DecayRate = 0.9999,
-    alpha: Any = 5.0,
-    eps: Any = 1e-8,
+    alpha: ScalarOrSchedule = 5.0,
+    eps: ScalarOrSchedule = 1e-8,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
     """Adam with a second, much slower first moment added.
@@ -148,15 +156,14 @@ def ademamix(
 
 
 @takes_options
-@named(grad_weight="alpha")
 def simplified_ademamix(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: ConstantDecay = 0.99,
     b2: DecayRate = 0.95,
-    alpha: float = 0.0,
-    eps: Any = 1e-8,
+    alpha: Scalar = 0.0,
+    eps: ScalarOrSchedule = 1e-8,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
     """Adam with a decayed sum of gradients as its first moment, plus the gradient itself.
@@ -164,11 +171,17 @@ def simplified_ademamix(
     `m = b1 m + g`, `(m + alpha g) / (sqrt(nu_hat) + eps)` (Morwani et al. 2025, algorithm 1). The
     update of `optax.contrib.simplified_ademamix`.
     """
+    check_number("alpha", alpha, low=0, scheduled=False)
+    complement = complement_of("b1", b1)
+
+    def add(mu: jax.Array, g: jax.Array) -> jax.Array:
+        return mu / jnp.asarray(complement, mu.dtype) + jnp.asarray(alpha, mu.dtype) * g
+
     return chain(
         track_moments(None, b2),
         correct_bias(),
         track_mu(b1),
-        mix_gradient(1 / complement_of("b1", b1), alpha),
+        change_mu("sum_with_gradient", add),
         precondition(eps),
         *finish(learning_rate, weight_decay, mask),
     )
@@ -176,13 +189,13 @@ def simplified_ademamix(
 
 @takes_options
 def adapnm(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: ConstantDecay = 0.9,
     b2: DecayRate = 0.999,
-    b3: float = 1.0,
-    eps: Any = 1e-8,
+    b3: Scalar = 1.0,
+    eps: ScalarOrSchedule = 1e-8,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
     """Adam with positive-negative momentum: two first moments fed in turn, one subtracted.
@@ -200,12 +213,12 @@ def adapnm(
 
 @takes_options
 def exadam(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: float = 1e-8,
+    eps: Scalar = 1e-8,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
     """Adam whose moments correct one another, with the gradient added to the first.
@@ -224,12 +237,12 @@ def exadam(
 
 @takes_options
 def adai(
-    learning_rate: Any,
-    b0: float = 0.1,
+    learning_rate: ScalarOrSchedule,
+    b0: Scalar = 0.1,
     b2: DecayRate = 0.99,
-    eps: float = 1e-3,
+    eps: Scalar = 1e-3,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
     """Momentum whose inertia adapts to the gradient's second moment; no preconditioning.
@@ -250,14 +263,14 @@ def adai(
 
 @takes_options
 def optimistic_adam(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-8,
-    alpha: float = 1.0,
-    beta: float = 1.0,
+    eps: ScalarOrSchedule = 1e-8,
+    alpha: Scalar = 1.0,
+    beta: Scalar = 1.0,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
     """Adam that extrapolates: `(alpha + beta) u_t - beta u_{t-1}` for games.

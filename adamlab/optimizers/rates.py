@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from adamlab._checks import named
 from adamlab.optimizers._finish import Optimizer, finish
 from adamlab.optimizers._signature import takes_options
@@ -11,6 +9,8 @@ from adamlab.stages import (
     ConstantDecay,
     DecayRate,
     Mask,
+    Scalar,
+    ScalarOrSchedule,
     add_preconditioned_decay,
     amsgrad_max,
     apply_rate,
@@ -36,13 +36,13 @@ from adamlab.stages import (
 
 @takes_options
 def radam(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-8,
-    threshold: float = 5.0,
+    eps: ScalarOrSchedule = 1e-8,
+    threshold: Scalar = 5.0,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
     """Adam whose rates are damped while they rest on few gradients, and 1 at first.
@@ -63,11 +63,11 @@ def radam(
 @takes_options
 @named(power="partial")
 def padam(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    partial: float = 0.25,
-    eps: Any = 1e-8,
+    partial: ScalarOrSchedule = 0.25,
+    eps: ScalarOrSchedule = 1e-8,
 ) -> Optimizer:
     """Partially adaptive Adam: `mu / (sqrt(nu) + eps)^(2 partial)`, with Adam's step size.
 
@@ -87,7 +87,11 @@ def padam(
 @takes_options
 @named(b1="b")
 def msvag(
-    learning_rate: Any, b: ConstantDecay = 0.9, *, weight_decay: Any = 0.0, mask: Mask = None
+    learning_rate: ScalarOrSchedule,
+    b: ConstantDecay = 0.9,
+    *,
+    weight_decay: ScalarOrSchedule = 0.0,
+    mask: Mask = None,
 ) -> Optimizer:
     """Momentum damped by its own variance: `mu_hat³ / (mu_hat² + rho s)`.
 
@@ -104,12 +108,12 @@ def msvag(
 
 @takes_options
 def avagrad(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 0.1,
+    eps: ScalarOrSchedule = 0.1,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
     """Adam by the previous step's second moment, its rates normalised over the network.
@@ -130,12 +134,12 @@ def avagrad(
 
 @takes_options
 def adabound(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    final_rate: Any = 0.1,
-    gamma: float = 1e-3,
-    eps: Any = 1e-8,
+    final_rate: ScalarOrSchedule = 0.1,
+    gamma: Scalar = 1e-3,
+    eps: ScalarOrSchedule = 1e-8,
 ) -> Optimizer:
     """Adam whose element-wise steps are clipped to bounds that close in on SGD's.
 
@@ -158,12 +162,12 @@ def adabound(
 
 @takes_options
 def amsbound(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    final_rate: Any = 0.1,
-    gamma: float = 1e-3,
-    eps: Any = 1e-8,
+    final_rate: ScalarOrSchedule = 0.1,
+    gamma: Scalar = 1e-3,
+    eps: ScalarOrSchedule = 1e-8,
 ) -> Optimizer:
     """AdaBound over the largest second moment so far (Luo et al. 2019, algorithm 3).
 
@@ -183,11 +187,11 @@ def amsbound(
 
 @takes_options
 def adamod(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
     b3: DecayRate = 0.999,
-    eps: Any = 1e-8,
+    eps: ScalarOrSchedule = 1e-8,
 ) -> Optimizer:
     """Adam whose element-wise steps stay below their own running average.
 
@@ -208,14 +212,14 @@ def adamod(
 @takes_options
 @named(max_rms="clip")
 def fadam(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: float = 1e-8,
-    eps_gradient: float = 1e-2,
-    clip: float = 1.0,
+    eps: Scalar = 1e-8,
+    eps_gradient: Scalar = 1e-2,
+    clip: Scalar = 1.0,
     *,
-    weight_decay: Any = 0.1,
+    weight_decay: Scalar = 0.1,
 ) -> Optimizer:
     """Adam as natural gradient: normalise, clip, then average; the decay is preconditioned too.
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from adamlab._checks import check_flags, is_constant, named
 from adamlab.optimizers._finish import Optimizer, finish
 from adamlab.optimizers._signature import takes_options
 from adamlab.stages import (
     DecayRate,
     Mask,
+    Scalar,
+    ScalarOrSchedule,
     chain,
     clip_direction,
     correct_bias,
@@ -36,12 +36,12 @@ from adamlab.stages import yogi as yogi_squares
 
 @takes_options
 def adamax(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: float = 1e-8,
+    eps: Scalar = 1e-8,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
     """Adam over a decayed maximum: `mu_hat / u` with `u = max(b2 u, |g| + eps)`.
@@ -59,13 +59,13 @@ def adamax(
 
 @takes_options
 def adabelief(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: float = 1e-16,
-    eps_root: float = 1e-16,
+    eps: ScalarOrSchedule = 1e-16,
+    eps_root: Scalar = 1e-16,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
     """Adam that divides by the gradient's deviation from its own average.
@@ -85,13 +85,13 @@ def adabelief(
 @takes_options
 @named(initial="initial_accumulator_value")
 def yogi(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-3,
-    initial_accumulator_value: float = 1e-6,
+    eps: ScalarOrSchedule = 1e-3,
+    initial_accumulator_value: Scalar = 1e-6,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
     """Adam whose second moment moves by at most its newest square.
@@ -111,13 +111,13 @@ def yogi(
 @takes_options
 @named(rate="b2")
 def adopt(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.9999,
-    eps: Any = 1e-6,
+    eps: ScalarOrSchedule = 1e-6,
     *,
     clip: bool = True,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
     """Momentum of gradients that are normalised by the previous step's second moment.
@@ -138,13 +138,13 @@ def adopt(
 
 @takes_options
 def acprop(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-16,
-    eps_root: float = 1e-16,
+    eps: ScalarOrSchedule = 1e-16,
+    eps_root: Scalar = 1e-16,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
     """The gradient over the root of the previous step's mean squared deviation.
@@ -164,12 +164,12 @@ def acprop(
 
 @takes_options
 def laprop(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-15,
+    eps: ScalarOrSchedule = 1e-15,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: Scalar = 0.0,
 ) -> Optimizer:
     """Momentum of normalised gradients: Adam with its two halves in the other order.
 
@@ -189,13 +189,13 @@ def laprop(
 
 @takes_options
 def adam_atan2(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    a: float = 1.27,
-    b: float = 1.0,
+    a: Scalar = 1.27,
+    b: Scalar = 1.0,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
     """Adam without eps: `a atan2(mu_hat, b sqrt(nu_hat))`.
@@ -213,12 +213,12 @@ def adam_atan2(
 
 @takes_options
 def stable_adamw(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.99,
-    eps: Any = 1e-6,
+    eps: ScalarOrSchedule = 1e-6,
     *,
-    weight_decay: Any = 1e-2,
+    weight_decay: ScalarOrSchedule = 1e-2,
     mask: Mask = None,
 ) -> Optimizer:
     """AdamW whose step is shortened where the second moment lags behind the gradient.
@@ -239,13 +239,13 @@ def stable_adamw(
 
 @takes_options
 def adahessian(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-8,
+    eps: ScalarOrSchedule = 1e-8,
     every: int = 1,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
     mask: Mask = None,
 ) -> Optimizer:
     """Adam that divides by the Hessian's diagonal: pass `hessian_diag` to `update`.
@@ -268,15 +268,15 @@ def adahessian(
 @takes_options
 @named(floor="eps", bound="clip")
 def sophia(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.965,
     b2: DecayRate = 0.99,
-    eps: float = 1e-12,
-    gamma: float = 0.01,
-    clip: float = 1.0,
+    eps: ScalarOrSchedule = 1e-12,
+    gamma: ScalarOrSchedule = 0.01,
+    clip: ScalarOrSchedule = 1.0,
     every: int = 10,
     *,
-    weight_decay: Any = 1e-4,
+    weight_decay: ScalarOrSchedule = 1e-4,
     mask: Mask = None,
 ) -> Optimizer:
     """Clipped Newton steps: pass an estimate of the Hessian's diagonal as `hessian_diag`.

@@ -13,6 +13,8 @@ from adamlab.stages import (
     DecayRate,
     EightBit,
     Mask,
+    Scalar,
+    ScalarOrSchedule,
     chain,
     compensate_rounding,
     correct_bias,
@@ -28,13 +30,13 @@ from adamlab.stages import (
 
 @takes_options
 def schedule_free_adamw(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: ConstantDecay = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-8,
+    eps: ScalarOrSchedule = 1e-8,
     *,
-    weight_decay: Any = 0.0,
-    weight_lr_power: float = 2.0,
+    weight_decay: ScalarOrSchedule = 0.0,
+    weight_lr_power: Scalar = 2.0,
 ) -> Optimizer:
     """AdamW without a schedule: gradients are taken between its iterates and their average.
 
@@ -42,24 +44,23 @@ def schedule_free_adamw(
     are y; `optax.contrib.schedule_free_eval_params(state[-1], params)` gives x. The update of
     `schedulefree.AdamWScheduleFree`, its warm-up given as a schedule.
     """
-    b1 = plain_decay("b1", b1)
     return chain(
         track_moments(None, b2),
         correct_bias(),
         precondition(eps),
         *finish(learning_rate, weight_decay),
-        schedule_free(learning_rate, b1, weight_lr_power=weight_lr_power),
+        schedule_free(learning_rate, plain_decay("b1", b1), weight_lr_power=weight_lr_power),
     )
 
 
 @takes_options
 def lookahead_adam(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-8,
+    eps: ScalarOrSchedule = 1e-8,
     sync_period: int = 6,
-    slow_step_size: float = 0.5,
+    slow_step_size: Scalar = 0.5,
 ) -> Optimizer:
     """Adam with slow weights that follow it every `sync_period` steps (Zhang et al. 2019).
 
@@ -72,14 +73,14 @@ def lookahead_adam(
 
 @takes_options
 def ranger(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.95,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-6,
+    eps: ScalarOrSchedule = 1e-6,
     sync_period: int = 6,
-    slow_step_size: float = 0.5,
+    slow_step_size: Scalar = 0.5,
     *,
-    weight_decay: Any = 0.0,
+    weight_decay: ScalarOrSchedule = 0.0,
 ) -> Optimizer:
     """RAdam with slow weights, as in `lookahead_adam` (Wright 2019).
 
@@ -94,12 +95,12 @@ def ranger(
 
 @takes_options
 def adamw_8bit(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-8,
+    eps: ScalarOrSchedule = 1e-8,
     *,
-    weight_decay: Any = 1e-2,
+    weight_decay: ScalarOrSchedule = 1e-2,
     mask: Mask = None,
     block: int = 256,
     min_size: int = 4096,
@@ -118,12 +119,12 @@ def adamw_8bit(
 
 @takes_options
 def adamw_kahan(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-8,
+    eps: ScalarOrSchedule = 1e-8,
     *,
-    weight_decay: Any = 1e-2,
+    weight_decay: ScalarOrSchedule = 1e-2,
     mask: Mask = None,
 ) -> Optimizer:
     """AdamW for bfloat16 parameters, with Kahan summation (Zamirai et al. 2020, algorithm 5).
@@ -139,13 +140,13 @@ def adamw_kahan(
 
 @takes_options
 def adamw_stochastic_rounding(
-    learning_rate: Any,
+    learning_rate: ScalarOrSchedule,
     key: Any,
     b1: DecayRate = 0.9,
     b2: DecayRate = 0.999,
-    eps: Any = 1e-8,
+    eps: ScalarOrSchedule = 1e-8,
     *,
-    weight_decay: Any = 1e-2,
+    weight_decay: ScalarOrSchedule = 1e-2,
     mask: Mask = None,
 ) -> Optimizer:
     """AdamW for bfloat16 parameters, with stochastic rounding (Gupta et al. 2015).

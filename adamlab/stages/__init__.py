@@ -2,6 +2,7 @@
 
 import typing
 
+from adamlab._checks import Scalar, ScalarOrSchedule
 from adamlab.stages._about import extra_args_of, parts_of
 from adamlab.stages._catalogue import vocabulary
 from adamlab.stages._chain import chain
@@ -83,6 +84,7 @@ from adamlab.stages.momentum import (
     friction,
     mix_gradient,
     mix_slow_average,
+    mix_square,
     nesterov,
     positive_negative_momentum,
 )
@@ -150,6 +152,8 @@ __all__ = [
     "MomentsToDirection",
     "MomentsToMoments",
     "OneMinus",
+    "Scalar",
+    "ScalarOrSchedule",
     "SecondMoment",
     "Seen",
     "Stage",
@@ -206,6 +210,7 @@ __all__ = [
     "means",
     "mix_gradient",
     "mix_slow_average",
+    "mix_square",
     "nesterov",
     "normalize_rate",
     "parts_of",

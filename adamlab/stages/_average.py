@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from adamlab.stages._decay_rate import DecayRate, Scalar, decay_at, mass_of
+from adamlab._checks import Scalar
+from adamlab.stages._decay_rate import DecayRate, decay_at, mass_of
 from adamlab.stages.numerics import average_dtype, lerp, widen
 
 NOTHING_LEFT = -1e4

@@ -11,10 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adamlab._checks import check_number, is_concrete
+from adamlab._checks import Scalar, check_number, is_concrete
 from adamlab.stages.numerics import at_step
-
-Scalar = float | jax.Array | np.ndarray
 
 _LEAST = 1e-30
 

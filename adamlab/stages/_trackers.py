@@ -8,10 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adamlab._checks import check_number
+from adamlab._checks import (
+    Scalar,
+    check_number,
+)
 from adamlab.stages._about import Mark
 from adamlab.stages._average import Step, fold, step_at
-from adamlab.stages._decay_rate import DecayRate, check_decay
+from adamlab.stages._decay_rate import (
+    DecayRate,
+    check_decay,
+)
 from adamlab.stages._forms import pack, unpack
 from adamlab.stages._moments import Moments
 from adamlab.stages.numerics import largest_tame, map_pairs, real_dtype, tame, widen
@@ -23,7 +29,7 @@ class MuTracker:
 
     marks: tuple[Mark, ...] = ("tracks mu",)
 
-    def __init__(self, rate: DecayRate, initial: float = 0.0):
+    def __init__(self, rate: DecayRate, initial: Scalar = 0.0):
         """Check the arguments of `track_moments`."""
         check_decay("b1", rate)
         check_number("initial_mu", initial, scheduled=False)
@@ -91,7 +97,7 @@ class NuTracker:
         return moments, pack(new, moments.grad), now.log_decay
 
 
-def _look_back(moments: Moments, first: float | None) -> Moments:
+def _look_back(moments: Moments, first: Scalar | None) -> Moments:
     """The moments with the previous step's `nu`: on the first step `first`, or no step."""
     begun = moments.count > 1
     if first is not None:

@@ -8,8 +8,16 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adamlab._checks import check_count, check_function, check_number
-from adamlab.stages._decay_rate import DecayRate, check_decay
+from adamlab._checks import (
+    Scalar,
+    check_count,
+    check_function,
+    check_number,
+)
+from adamlab.stages._decay_rate import (
+    DecayRate,
+    check_decay,
+)
 from adamlab.stages.numerics import lerp, ratio, squared_magnitude, wide_dtype
 from adamlab.stages.second_moment import SecondMoment, Seen, at_most_tame, square
 
@@ -91,7 +99,7 @@ def last_two(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def factored(
-    b2: DecayRate, eps: float = 1e-30, min_dim_size: int = 128, axes: AxisPair = two_longest
+    b2: DecayRate, eps: Scalar = 1e-30, min_dim_size: int = 128, axes: AxisPair = two_longest
 ) -> SecondMoment:
     """A second moment of rank one: the means of g² over each of two axes.
 

@@ -7,7 +7,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adamlab._checks import check_number
+from adamlab._checks import (
+    Scalar,
+    check_number,
+)
 from adamlab.stages._forms import zeros_like_field
 from adamlab.stages._kinds import MomentsToMoments
 from adamlab.stages._moments import Moments
@@ -85,7 +88,7 @@ def center_nu() -> MomentsToMoments:
     )
 
 
-def cross_correct(eps: float = 1e-8) -> MomentsToMoments:
+def cross_correct(eps: Scalar = 1e-8) -> MomentsToMoments:
     """Correct each average by the other as well, and add the gradient: EXAdam's moments.
 
     With `mu` and `nu` uncorrected: `mu' = (mu_hat + g / mu_mass) (1 + nu / (nu + eps) b2^t)` and
@@ -121,6 +124,6 @@ def cross_correct(eps: float = 1e-8) -> MomentsToMoments:
     )
 
 
-def _share(x: jax.Array, eps: float) -> jax.Array:
+def _share(x: jax.Array, eps: Scalar) -> jax.Array:
     """`x / (x + eps)`, and 0 where both are 0."""
     return ratio(x, x + eps)

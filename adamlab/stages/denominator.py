@@ -11,7 +11,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adamlab._checks import check_number, is_constant
+from adamlab._checks import (
+    Scalar,
+    ScalarOrSchedule,
+    check_number,
+    is_constant,
+)
 from adamlab.stages._about import Mark
 from adamlab.stages._moments import Moments, refuse_biased
 from adamlab.stages.norms import rms
@@ -38,7 +43,7 @@ class Denominator(NamedTuple):
         return (*root, "by leaf") if self.by_leaf else root
 
 
-def denominator_of(eps: Any, eps_root: Any) -> Denominator:
+def denominator_of(eps: ScalarOrSchedule | Denominator, eps_root: ScalarOrSchedule) -> Denominator:
     """`eps` itself where it is a `Denominator`, else `root(eps, eps_root)`.
 
     Raises:
@@ -51,7 +56,7 @@ def denominator_of(eps: Any, eps_root: Any) -> Denominator:
     return eps
 
 
-def root(eps: Any = 1e-8, eps_root: Any = 0.0) -> Denominator:
+def root(eps: ScalarOrSchedule = 1e-8, eps_root: ScalarOrSchedule = 0.0) -> Denominator:
     """`sqrt(nu + eps_root) + eps` (Kingma & Ba 2015, algorithm 1, line 9).
 
     Args:
@@ -67,7 +72,7 @@ def root(eps: Any = 1e-8, eps_root: Any = 0.0) -> Denominator:
     return _of_nu("root", _root, eps, eps_root)
 
 
-def epsilon_hat(eps: Any = 1e-7, eps_root: Any = 0.0) -> Denominator:
+def epsilon_hat(eps: ScalarOrSchedule = 1e-7, eps_root: ScalarOrSchedule = 0.0) -> Denominator:
     """`sqrt(nu + eps_root) + eps / sqrt(nu_mass)`: Adam in the "epsilon hat" form.
 
     After `correct_bias` this is the form of TensorFlow and Keras, where eps is added to the root
@@ -89,7 +94,7 @@ def epsilon_hat(eps: Any = 1e-7, eps_root: Any = 0.0) -> Denominator:
     return Denominator("epsilon_hat", of, rooted=True)
 
 
-def gradient_eps(eps: Any = 1e-8, eps_gradient: Any = 1e-2) -> Denominator:
+def gradient_eps(eps: Scalar = 1e-8, eps_gradient: Scalar = 1e-2) -> Denominator:
     """`sqrt(nu) + min(eps, eps_gradient rms(g))` per leaf, with eps where the product is zero.
 
     The damping of FAdam (Hwang 2024, algorithm 1, line 8).
@@ -110,7 +115,7 @@ def gradient_eps(eps: Any = 1e-8, eps_gradient: Any = 1e-2) -> Denominator:
     )
 
 
-def root_or_eps(eps: Any = 1e-6) -> Denominator:
+def root_or_eps(eps: ScalarOrSchedule = 1e-6) -> Denominator:
     """The larger of the two, `max(sqrt(nu), eps)` (Taniguchi et al. 2024, ADOPT, algorithm 2).
 
     Raises:
@@ -120,7 +125,12 @@ def root_or_eps(eps: Any = 1e-6) -> Denominator:
     return _of_nu("root_or_eps", lambda v, least: jnp.maximum(sqrt(v), least), eps)
 
 
-def unrooted(eps: Any = 0.0, *, floor: Any = None, gamma: Any = 1.0) -> Denominator:
+def unrooted(
+    eps: ScalarOrSchedule = 0.0,
+    *,
+    floor: ScalarOrSchedule | None = None,
+    gamma: ScalarOrSchedule = 1.0,
+) -> Denominator:
     """`gamma nu + eps`, or `max(gamma nu, floor) + eps`: no root, for a `nu` not made of squares.
 
     Adamax's (Kingma & Ba 2015, algorithm 2) and, with `gamma` and `floor`, Sophia's (Liu et al.
@@ -141,7 +151,7 @@ def unrooted(eps: Any = 0.0, *, floor: Any = None, gamma: Any = 1.0) -> Denomina
     return _of_nu("unrooted", size, eps, floor, gamma, rooted=False)
 
 
-def cube_root(eps: Any = 1e-6) -> Denominator:
+def cube_root(eps: ScalarOrSchedule = 1e-6) -> Denominator:
     """`cbrt(nu) + eps` (Defazio & Jelassi 2022, MADGRAD, algorithm 1).
 
     Raises:
@@ -151,7 +161,7 @@ def cube_root(eps: Any = 1e-6) -> Denominator:
     return _of_nu("cube_root", lambda v, added: cbrt(v) + added, eps)
 
 
-def root_power(power: Any = 0.25, eps: Any = 1e-8) -> Denominator:
+def root_power(power: ScalarOrSchedule = 0.25, eps: ScalarOrSchedule = 1e-8) -> Denominator:
     """`(sqrt(nu) + eps)^(2 power)`: between gradient descent (0) and Adam (1/2).
 
     Chen et al. 2018, Padam, equation 3.1.

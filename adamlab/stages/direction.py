@@ -7,15 +7,21 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from adamlab._checks import check_number
+from adamlab._checks import (
+    Scalar,
+    ScalarOrSchedule,
+    check_number,
+)
 from adamlab.stages._about import label_of
 from adamlab.stages._kinds import MomentsToDirection
 from adamlab.stages._moments import Moments
-from adamlab.stages.denominator import denominator_of
+from adamlab.stages.denominator import Denominator, denominator_of
 from adamlab.stages.numerics import cast_within, ratio, sqrt, tame, widen
 
 
-def precondition(eps: Any = 1e-8, eps_root: Any = 0.0) -> MomentsToDirection:
+def precondition(
+    eps: ScalarOrSchedule | Denominator = 1e-8, eps_root: ScalarOrSchedule = 0.0
+) -> MomentsToDirection:
     """`mu / (sqrt(nu + eps_root) + eps)` (Kingma & Ba 2015, algorithm 1, line 9).
 
     Where no first moment is tracked the gradient itself is divided. The result has the gradient's
@@ -48,7 +54,7 @@ def precondition(eps: Any = 1e-8, eps_root: Any = 0.0) -> MomentsToDirection:
     )
 
 
-def precondition_atan2(a: Any = 1.27, b: Any = 1.0) -> MomentsToDirection:
+def precondition_atan2(a: Scalar = 1.27, b: Scalar = 1.0) -> MomentsToDirection:
     """`a atan2(mu, b sqrt(nu))`: bounded by construction, without an eps (Everett et al. 2024).
 
     Raises:

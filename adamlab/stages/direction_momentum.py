@@ -8,9 +8,18 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab._checks import check_flags, check_number
+from adamlab._checks import (
+    Scalar,
+    check_flags,
+    check_number,
+)
 from adamlab.stages._average import fold, start_log_decay, step_at
-from adamlab.stages._decay_rate import ConstantDecay, DecayRate, check_decay, plain_decay
+from adamlab.stages._decay_rate import (
+    ConstantDecay,
+    DecayRate,
+    check_decay,
+    plain_decay,
+)
 from adamlab.stages._kinds import (
     DirectionToDirection,
 )
@@ -65,7 +74,7 @@ def ema(b1: DecayRate = 0.9, *, correct: bool = False) -> DirectionToDirection:
     return DirectionToDirection.from_update("ema", init, update)
 
 
-def extrapolate(alpha: Any = 1.0, beta: Any = 1.0) -> DirectionToDirection:
+def extrapolate(alpha: Scalar = 1.0, beta: Scalar = 1.0) -> DirectionToDirection:
     """Step past the direction, away from the last one: `(alpha + beta) u_t - beta u_{t-1}`.
 
     Daskalakis et al. 2018, optimistic Adam, algorithm 1 (`optax.scale_by_optimistic_gradient`).

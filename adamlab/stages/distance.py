@@ -12,7 +12,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab._checks import check_number
+from adamlab._checks import (
+    Scalar,
+    ScalarOrSchedule,
+    check_number,
+)
 from adamlab.stages._average import fold, step_at
 from adamlab.stages._decay_rate import (
     ConstantDecay,
@@ -50,15 +54,15 @@ class DistanceState(NamedTuple):
 
 
 def scale_by_prodigy(
-    learning_rate: Any = 1.0,
+    learning_rate: ScalarOrSchedule = 1.0,
     b1: ConstantDecay = 0.9,
     b2: ConstantDecay = 0.999,
-    eps: float = 1e-8,
+    eps: Scalar = 1e-8,
     *,
-    b3: float | None = None,
-    initial_distance: float = 1e-6,
-    coefficient: float = 1.0,
-    weight_decay: float = 0.0,
+    b3: Scalar | None = None,
+    initial_distance: Scalar = 1e-6,
+    coefficient: Scalar = 1.0,
+    weight_decay: Scalar = 0.0,
     correct: bool = False,
 ) -> GradientToDirection:
     """Prodigy's step: the learning rate is an estimated distance to the solution.
@@ -121,13 +125,13 @@ def scale_by_prodigy(
 
 
 def scale_by_dadapt(
-    learning_rate: Any = 1.0,
+    learning_rate: ScalarOrSchedule = 1.0,
     b1: ConstantDecay = 0.9,
     b2: ConstantDecay = 0.999,
-    eps: float = 1e-8,
+    eps: Scalar = 1e-8,
     *,
-    initial_distance: float = 1e-6,
-    weight_decay: float = 0.0,
+    initial_distance: Scalar = 1e-6,
+    weight_decay: Scalar = 0.0,
     correct: bool = False,
 ) -> GradientToDirection:
     """D-Adaptation's Adam step: the learning rate is an estimated distance to the solution.
@@ -199,7 +203,7 @@ def _root(decay: Decay) -> tuple[jax.Array, jax.Array]:
     return jnp.exp(half), -jnp.expm1(half)
 
 
-def _start(params: Any, distance: float) -> DistanceState:
+def _start(params: Any, distance: Scalar) -> DistanceState:
     mu, grad_sum = (jax.tree.map(lambda p: jnp.zeros_like(widen(p)), params) for _ in range(2))
     nu = jax.tree.map(lambda p: jnp.zeros_like(jnp.real(widen(p))), params)
     number = jnp.zeros([], average_dtype())

@@ -7,7 +7,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adamlab._checks import check_number
+from adamlab._checks import (
+    Scalar,
+    check_number,
+)
 from adamlab.stages._average import NOTHING_LEFT, fold, start_log_decay, step_at
 from adamlab.stages._decay_rate import (
     ConstantDecay,
@@ -31,7 +34,7 @@ class AddDifferenceState(NamedTuple):
     difference_log_decay: jax.Array | None
 
 
-def add_difference(b2: DecayRate = 0.92, gain: Any = None) -> MomentsToMoments:
+def add_difference(b2: DecayRate = 0.92, gain: Scalar | None = None) -> MomentsToMoments:
     """Add its change `d = g_t - g_{t-1}` to the gradient, as `g + b2 d`, and d's average to `mu`.
 
     `mu + b2 w / (1 - b2^t)` with w the average of d (Xie et al. 2022, Adan, algorithm 1). Goes
@@ -91,7 +94,7 @@ class TrackMuByVarianceState(NamedTuple):
     mu_log_decay: Any
 
 
-def track_mu_by_variance(b0: Any = 0.1, eps: Any = 1e-3) -> MomentsToMoments:
+def track_mu_by_variance(b0: Scalar = 0.1, eps: Scalar = 1e-3) -> MomentsToMoments:
     """Average each element of the gradient with its own decay rate, lower where `nu` is larger.
 
     `b1 = clip(1 - b0 nu / mean(nu), 0, 1 - eps)` with the mean over all elements of all leaves

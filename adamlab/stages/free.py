@@ -8,7 +8,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab._checks import check_number
+from adamlab._checks import (
+    Scalar,
+    ScalarOrSchedule,
+    check_number,
+)
 from adamlab.stages._kinds import DirectionAfterRate
 from adamlab.stages.numerics import at_step, average_dtype, real_dtype, widen
 
@@ -25,7 +29,7 @@ class ScheduleFreeState(NamedTuple):
 
 
 def schedule_free(
-    learning_rate: Any, b1: Any = 0.9, *, weight_lr_power: Any = 2.0
+    learning_rate: ScalarOrSchedule, b1: Scalar = 0.9, *, weight_lr_power: Scalar = 2.0
 ) -> DirectionAfterRate:
     """Let a hidden iterate z take the steps, and keep the parameters between it and its mean.
 

@@ -9,14 +9,18 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab._checks import check_number
+from adamlab._checks import (
+    Scalar,
+    ScalarOrSchedule,
+    check_number,
+)
 from adamlab.stages._forms import like_gradients
 from adamlab.stages._kinds import GradientToGradient
 from adamlab.stages.norms import norm, scale_and_norm, scale_and_norm_over
 from adamlab.stages.numerics import checked_schedule, tame, widen
 
 
-def clip(max_delta: Any) -> GradientToGradient:
+def clip(max_delta: Scalar) -> GradientToGradient:
     """Clip each element of the gradient to [-max_delta, max_delta] (`optax.clip`).
 
     Raises:
@@ -26,7 +30,7 @@ def clip(max_delta: Any) -> GradientToGradient:
     return GradientToGradient.from_optax("clip", optax.clip(max_delta))
 
 
-def clip_by_global_norm(max_norm: Any) -> GradientToGradient:
+def clip_by_global_norm(max_norm: Scalar) -> GradientToGradient:
     """Scale the whole gradient down to the norm `max_norm` where its own is larger.
 
     Pascanu, Mikolov & Bengio 2013, algorithm 1. Unlike `optax.clip_by_global_norm` it works at any
@@ -74,7 +78,7 @@ class AddGradientDifferenceState(NamedTuple):
     previous: Any
 
 
-def add_gradient_difference(gain: Any, max_norm: float | None = 1.0) -> GradientToGradient:
+def add_gradient_difference(gain: Scalar, max_norm: Scalar | None = 1.0) -> GradientToGradient:
     """Correct the gradient by its change: `g_t + gain (g_t - g_{t-1})`, each leaf's norm clipped.
 
     Yuan et al. 2024, MARS, equations 4 and 5 with gain = gamma b1 / (1 - b1). The previous step's
@@ -122,7 +126,7 @@ def add_gradient_difference(gain: Any, max_norm: float | None = 1.0) -> Gradient
     )
 
 
-def adaptive_grad_clip(clipping: Any, eps: Any = 1e-3) -> GradientToGradient:
+def adaptive_grad_clip(clipping: Scalar, eps: Scalar = 1e-3) -> GradientToGradient:
     """Clip each unit's gradient to `clipping` times the norm of the unit's own weights.
 
     Brock et al. 2021, equation 3 (`optax.adaptive_grad_clip`); a smaller weight norm counts as
@@ -154,7 +158,7 @@ def _unit_axes(shape: tuple[int, ...]) -> tuple[int, ...] | None:
     return (0,) if len(shape) < 4 else tuple(range(len(shape) - 1))
 
 
-def add_noise(eta: Any, gamma: Any, key: jax.Array) -> GradientToGradient:
+def add_noise(eta: Scalar, gamma: Scalar, key: jax.Array) -> GradientToGradient:
     """Add Gaussian noise of variance `eta / (1 + t)**gamma` to the gradient.
 
     Neelakantan et al. 2015, equation 1 (`optax.add_noise`).
@@ -178,7 +182,7 @@ def add_noise(eta: Any, gamma: Any, key: jax.Array) -> GradientToGradient:
     return GradientToGradient.from_optax("add_noise", noise._replace(init=init))
 
 
-def add_l2(weight_decay: Any) -> GradientToGradient:
+def add_l2(weight_decay: ScalarOrSchedule) -> GradientToGradient:
     """Add `weight_decay` times the parameters to the gradient: an L2 penalty in the loss.
 
     Placed before the moments, the penalty is averaged and preconditioned with the gradient, which

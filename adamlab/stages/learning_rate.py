@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import optax
 
-from adamlab._checks import check_number
+from adamlab._checks import (
+    ScalarOrSchedule,
+    check_number,
+)
 from adamlab.stages._kinds import (
     Descent,
     DirectionTimesRate,
@@ -14,7 +15,9 @@ from adamlab.stages._kinds import (
 from adamlab.stages.numerics import checked_schedule
 
 
-def scale_by_learning_rate(learning_rate: Any, *, flip_sign: bool = True) -> DirectionTimesRate:
+def scale_by_learning_rate(
+    learning_rate: ScalarOrSchedule, *, flip_sign: bool = True
+) -> DirectionTimesRate:
     """Multiply the direction by minus the learning rate (`optax.scale_by_learning_rate`).
 
     Args:

@@ -8,9 +8,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from adamlab._checks import (
+    Scalar,
+)
 from adamlab.stages._about import label_of
 from adamlab.stages._average import start_log_decay
-from adamlab.stages._decay_rate import DecayRate
+from adamlab.stages._decay_rate import (
+    DecayRate,
+)
 from adamlab.stages._forms import gradient_like, same_form, unpack
 from adamlab.stages._kinds import GradientToMoments, MomentsToMoments
 from adamlab.stages._moments import Moments
@@ -37,7 +42,7 @@ def track_moments(
     b1: DecayRate | None = 0.9,
     b2: DecayRate | SecondMoment | None = 0.999,
     *,
-    initial_mu: float = 0.0,
+    initial_mu: Scalar = 0.0,
 ) -> GradientToMoments:
     """Keep exponential moving averages of the gradient and of its square.
 

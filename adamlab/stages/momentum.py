@@ -8,7 +8,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adamlab._checks import check_number, is_constant
+from adamlab._checks import (
+    Scalar,
+    ScalarOrSchedule,
+    check_number,
+)
 from adamlab.stages._about import Mark
 from adamlab.stages._average import fold, start_log_decay, step_at
 from adamlab.stages._decay_rate import (
@@ -21,7 +25,7 @@ from adamlab.stages._decay_rate import (
 from adamlab.stages._forms import gradient_like
 from adamlab.stages._kinds import MomentsToMoments
 from adamlab.stages._moments import Moments
-from adamlab.stages.numerics import at_step, tame, widen
+from adamlab.stages.numerics import at_step, lerp, tame, widen
 from adamlab.stages.second_moment import square
 
 
@@ -98,39 +102,44 @@ def nesterov(momentum: DecayRate) -> MomentsToMoments:
     )  # fmt: skip
 
 
-def mix_gradient(
-    mu_weight: Any, grad_weight: Any, nu_weight: Any = 1.0, square_weight: Any = 0.0
-) -> MomentsToMoments:
-    """`mu = mu_weight mu + grad_weight g`, and `nu = nu_weight nu + square_weight g²`.
+def mix_gradient(share: Scalar) -> MomentsToMoments:
+    """Mix the first moment with the gradient: `mu = share mu + (1 - share) g`.
 
-    With weights that sum to 1, quasi-hyperbolic averages (Ma & Yarats 2018, equation 10) and Lion's
-    interpolation (Chen et al. 2023, algorithm 2); with `mu_weight = 1 / (1 - b1)` the sum of
-    gradients that simplified AdEMAMix mixes (Morwani et al. 2025, algorithm 1).
+    The numerator of quasi-hyperbolic Adam (Ma & Yarats 2018, equation 10), and Lion's interpolation
+    (Chen et al. 2023, algorithm 2).
 
     Raises:
-        ValueError: a weight is not finite, or one of `nu`'s is negative.
+        ValueError: `share` is negative or not finite.
     """
-    check_number("mu_weight", mu_weight, scheduled=False)
-    check_number("grad_weight", grad_weight, scheduled=False)
-    check_number("nu_weight", nu_weight, low=0, scheduled=False)
-    check_number("square_weight", square_weight, low=0, scheduled=False)
+    check_number("share", share, low=0, scheduled=False)
 
-    def mix(average: jax.Array, value: jax.Array, own: Any, new: Any) -> jax.Array:
-        dtype = jnp.finfo(average.dtype).dtype
-        own, new = (jnp.asarray(weight, dtype) for weight in (own, new))
-        return own * average + new * value.astype(average.dtype)
+    def mix(moments: Moments) -> Moments:
+        mu = jax.tree.map(lambda m, g: _mixed(m, tame(g), share), moments.mu, moments.grad)
+        return moments._replace(mu=mu)
 
-    def both(moments: Moments) -> Moments:
-        grads = moments.grad
-        mu = jax.tree.map(lambda m, g: mix(m, tame(g), mu_weight, grad_weight), moments.mu, grads)
-        if moments.nu is None or (is_constant(nu_weight, 1) and is_constant(square_weight, 0)):
-            return moments._replace(mu=mu)
-        nu = jax.tree.map(
-            lambda v, g: mix(v, square(widen(g)), nu_weight, square_weight), moments.nu, grads
-        )
-        return moments._replace(mu=mu, nu=nu)
+    return MomentsToMoments.from_function("mix_gradient", mix, needs=("mu",), marks=("mixes",))
 
-    return MomentsToMoments.from_function("mix_gradient", both, needs=("mu",), marks=("mixes",))
+
+def mix_square(share: Scalar) -> MomentsToMoments:
+    """Mix the second moment with the gradient's square: `nu = share nu + (1 - share) g²`.
+
+    The denominator of quasi-hyperbolic Adam (Ma & Yarats 2018, equation 10).
+
+    Raises:
+        ValueError: `share` is outside [0, 1].
+    """
+    check_number("share", share, low=0, high=1, scheduled=False)
+
+    def mix(moments: Moments) -> Moments:
+        nu = jax.tree.map(lambda v, g: _mixed(v, square(widen(g)), share), moments.nu, moments.grad)
+        return moments._replace(nu=nu)
+
+    return MomentsToMoments.from_function("mix_square", mix, needs=("nu",), marks=("mixes",))
+
+
+def _mixed(average: jax.Array, new: jax.Array, share: Scalar) -> jax.Array:
+    weight = jnp.asarray(share, jnp.finfo(average.dtype).dtype)
+    return lerp(new.astype(average.dtype), average, weight)
 
 
 class MixSlowAverageState(NamedTuple):
@@ -139,7 +148,7 @@ class MixSlowAverageState(NamedTuple):
     mu_slow: Any
 
 
-def mix_slow_average(b3: DecayRate = 0.9999, alpha: Any = 5.0) -> MomentsToMoments:
+def mix_slow_average(b3: DecayRate = 0.9999, alpha: ScalarOrSchedule = 5.0) -> MomentsToMoments:
     """Add `alpha` times a much slower average of the gradient, its bias left uncorrected.
 
     Pagliardini, Ablin & Grangier 2024, algorithm 1 (AdEMAMix); after `correct_bias`. `b3` and
@@ -176,7 +185,7 @@ class PositiveNegativeState(NamedTuple):
     mu_previous: Any
 
 
-def positive_negative_momentum(b1: ConstantDecay = 0.9, b3: float = 1.0) -> MomentsToMoments:
+def positive_negative_momentum(b1: ConstantDecay = 0.9, b3: Scalar = 1.0) -> MomentsToMoments:
     """The first moment as a difference of two, each fed with every other gradient.
 
     `mu = ((1 + b3) mu_t - b3 mu_{t-1}) / sqrt((1 + b3)² + b3²)`, where both decay by b1² (Xie et

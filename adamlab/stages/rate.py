@@ -11,7 +11,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adamlab._checks import check_number
+from adamlab._checks import (
+    Scalar,
+    ScalarOrSchedule,
+    check_number,
+)
 from adamlab.stages._about import label_of
 from adamlab.stages._average import fold
 from adamlab.stages._decay_rate import (
@@ -24,13 +28,15 @@ from adamlab.stages._decay_rate import (
 from adamlab.stages._forms import zeros_like_field
 from adamlab.stages._kinds import MomentsToDirection, MomentsToMoments
 from adamlab.stages._moments import Moments, refuse_biased
-from adamlab.stages.denominator import denominator_of
+from adamlab.stages.denominator import Denominator, denominator_of
 from adamlab.stages.direction import numerator
 from adamlab.stages.norms import tree_norm
 from adamlab.stages.numerics import at_step, average_dtype, cast_within, sqrt, squared_magnitude
 
 
-def to_rate(eps: Any = 1e-8, eps_root: Any = 0.0) -> MomentsToMoments:
+def to_rate(
+    eps: ScalarOrSchedule | Denominator = 1e-8, eps_root: ScalarOrSchedule = 0.0
+) -> MomentsToMoments:
     """The reciprocal of `precondition`'s denominator: `1 / (sqrt(nu + eps_root) + eps)`.
 
     Args and errors as for `precondition`: `eps` may be another denominator.
@@ -84,7 +90,7 @@ def to_variance_rate(b: ConstantDecay = 0.9) -> MomentsToMoments:
     )  # fmt: skip
 
 
-def rectify_rate(b2: DecayRate, threshold: float = 5.0) -> MomentsToMoments:
+def rectify_rate(b2: DecayRate, threshold: Scalar = 5.0) -> MomentsToMoments:
     """Damp the rate while the second moment rests on few gradients; at first make it 1.
 
     With `rho_inf = 2 / (1 - b2) - 1` and `rho = rho_inf - 2 t b2^t / (1 - b2^t)` the rate is
@@ -133,7 +139,7 @@ def _constant(decay: Any) -> Any:
     return jnp.where(w < 1e-2, small, 2 / w - 1 - 2 / -decay.log)
 
 
-def scale_rate(learning_rate: Any) -> MomentsToMoments:
+def scale_rate(learning_rate: ScalarOrSchedule) -> MomentsToMoments:
     """Put the learning rate and both bias corrections into the rate.
 
     `learning_rate sqrt(nu_mass) / mu_mass rate`, for uncorrected moments: the final step size of
@@ -157,7 +163,7 @@ def scale_rate(learning_rate: Any) -> MomentsToMoments:
     )  # fmt: skip
 
 
-def bound_rate(final_rate: Any = 0.1, gamma: Any = 1e-3) -> MomentsToMoments:
+def bound_rate(final_rate: ScalarOrSchedule = 0.1, gamma: Scalar = 1e-3) -> MomentsToMoments:
     """Clip the rate between bounds that close in on `final_rate`.
 
     `final_rate (1 - 1 / (gamma t + 1))` and `final_rate (1 + 1 / (gamma t))` (Luo et al. 2019,

@@ -10,9 +10,16 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab._checks import check_number
+from adamlab._checks import (
+    Scalar,
+    ScalarOrSchedule,
+    check_number,
+)
 from adamlab.stages._average import fold
-from adamlab.stages._decay_rate import ConstantDecay, complement_of
+from adamlab.stages._decay_rate import (
+    ConstantDecay,
+    complement_of,
+)
 from adamlab.stages._forms import pack, unpack
 from adamlab.stages._kinds import DirectionBeforeRate, DirectionToDirection
 from adamlab.stages._moments import Moments, refuse_biased
@@ -32,7 +39,7 @@ from adamlab.stages.second_moment import Seen
 from adamlab.stages.weight_decay import CountState, start_count
 
 
-def clip_direction(bound: Any) -> DirectionToDirection:
+def clip_direction(bound: ScalarOrSchedule) -> DirectionToDirection:
     """Clip each element of the direction to [-bound, bound]; `bound` a number or a schedule.
 
     Raises:
@@ -56,7 +63,7 @@ def clip_direction(bound: Any) -> DirectionToDirection:
     return DirectionToDirection.from_update("clip_direction", start_count, update)
 
 
-def cautious_mask(floor: Any = 1e-3) -> DirectionToDirection:
+def cautious_mask(floor: Scalar = 1e-3) -> DirectionToDirection:
     """Keep the elements with the gradient's sign, scaled up to make up for the others.
 
     `u mask / max(mean(mask), floor)` with the mask 1 where `u g > 0` and its mean over the leaf
@@ -80,7 +87,7 @@ def cautious_mask(floor: Any = 1e-3) -> DirectionToDirection:
     )
 
 
-def clip_by_block_rms(max_rms: Any = 1.0) -> DirectionToDirection:
+def clip_by_block_rms(max_rms: Scalar = 1.0) -> DirectionToDirection:
     """Scale a leaf's direction down to the root mean square `max_rms` where it is larger.
 
     Shazeer & Stern 2018, algorithm 4, line 9 (`optax.clip_by_block_rms`).
@@ -102,7 +109,7 @@ def clip_by_block_rms(max_rms: Any = 1.0) -> DirectionToDirection:
     )
 
 
-def scale_by_param_block_rms(min_scale: Any = 1e-3) -> DirectionToDirection:
+def scale_by_param_block_rms(min_scale: Scalar = 1e-3) -> DirectionToDirection:
     """Multiply a leaf's direction by the root mean square of its parameters, at least `min_scale`.
 
     Shazeer & Stern 2018, algorithm 4, line 3 (`optax.scale_by_param_block_rms`).
@@ -147,7 +154,7 @@ def scale_by_trust_ratio() -> DirectionBeforeRate:
     )
 
 
-def scale_by_gradient_rms(eps: Any = 1e-8) -> DirectionToDirection:
+def scale_by_gradient_rms(eps: ScalarOrSchedule = 1e-8) -> DirectionToDirection:
     """Shorten a leaf's step where its gradient is larger than its second moment suggests.
 
     Divides by `max(1, rms(g / sqrt(max(nu, eps²))))` (Wortsman et al. 2023, StableAdamW,
@@ -187,7 +194,7 @@ class ConfidenceState(NamedTuple):
 def scale_by_confidence(
     b1: ConstantDecay = 0.9,
     b3: ConstantDecay = 0.9999,
-    eps: float = 1e-16,
+    eps: Scalar = 1e-16,
     min_dim_size: int = 1,
     axes: AxisPair = last_two,
 ) -> DirectionBeforeRate:
@@ -232,7 +239,7 @@ def scale_by_confidence(
 
 
 def project_radially(
-    delta: Any = 0.1, wd_ratio: Any = 0.1, weight_decay: Any = 0.0, eps: Any = 1e-8
+    delta: Scalar = 0.1, wd_ratio: Scalar = 0.1, weight_decay: Scalar = 0.0, eps: Scalar = 1e-8
 ) -> DirectionBeforeRate:
     """Remove the part of the direction that only changes the length of scale-invariant weights.
 

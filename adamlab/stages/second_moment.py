@@ -10,8 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from adamlab._checks import check_number
-from adamlab.stages._decay_rate import DecayRate, OneMinus, check_decay, decay_at
+from adamlab._checks import (
+    Scalar,
+    check_number,
+)
+from adamlab.stages._decay_rate import (
+    DecayRate,
+    OneMinus,
+    check_decay,
+    decay_at,
+)
 from adamlab.stages.numerics import largest_tame, lerp, squared_magnitude, wide_dtype
 
 
@@ -42,7 +50,7 @@ class SecondMoment(NamedTuple):
     """Whether it is too small by the weight that it has not gathered yet."""
     previous: bool = False
     """Whether `nu` is handed on as it was before this step."""
-    first: float | None = None
+    first: Scalar | None = None
     """With `previous`, the `nu` of the first step; None to take no step then."""
     previous_mu: bool = False
     """Whether it reads the previous step's first moment."""
@@ -68,7 +76,7 @@ def second_moment_of(b2: DecayRate | SecondMoment) -> SecondMoment:
     return b2 if isinstance(b2, SecondMoment) else squares(b2)
 
 
-def squares(b2: DecayRate, initial: float = 0.0) -> SecondMoment:
+def squares(b2: DecayRate, initial: Scalar = 0.0) -> SecondMoment:
     """`nu += (1 - b2) (g² - nu)` (Kingma & Ba 2015, algorithm 1, line 6).
 
     Raises:
@@ -84,7 +92,7 @@ def squares(b2: DecayRate, initial: float = 0.0) -> SecondMoment:
     return SecondMoment("squares", b2, start_at(initial), fold)
 
 
-def deviations(b2: DecayRate, eps: float = 1e-16, *, from_previous: bool = False) -> SecondMoment:
+def deviations(b2: DecayRate, eps: Scalar = 1e-16, *, from_previous: bool = False) -> SecondMoment:
     """The mean squared deviation from the first moment: `nu += (1 - b2) ((g - mu)² - nu) + eps`.
 
     Zhuang et al. 2020 (AdaBelief), algorithm 2: eps accumulates in the average. `from_previous`
@@ -109,7 +117,7 @@ def deviations(b2: DecayRate, eps: float = 1e-16, *, from_previous: bool = False
     return SecondMoment("deviations", b2, start_at(0.0), fold, previous_mu=from_previous)
 
 
-def yogi(b2: DecayRate, initial: float = 1e-6, *, decayed: bool = False) -> SecondMoment:
+def yogi(b2: DecayRate, initial: Scalar = 1e-6, *, decayed: bool = False) -> SecondMoment:
     """Move `nu` towards g² in steps proportional to g²: `nu -= (1 - b2) sign(nu - g²) g²`.
 
     Zaheer et al. 2018, algorithm 2. With `decayed`, the step starts from `b2 nu` (Ano, Kegreisz
@@ -132,7 +140,7 @@ def yogi(b2: DecayRate, initial: float = 1e-6, *, decayed: bool = False) -> Seco
     return SecondMoment("yogi", b2, start_at(initial), fold)
 
 
-def largest(b2: DecayRate, eps: float = 0.0) -> SecondMoment:
+def largest(b2: DecayRate, eps: Scalar = 0.0) -> SecondMoment:
     """The decayed maximum of magnitudes, not squared: `nu = max(b2 nu, |g| + eps)`.
 
     Kingma & Ba 2015, algorithm 2 (Adamax); it has no bias.
@@ -151,7 +159,7 @@ def largest(b2: DecayRate, eps: float = 0.0) -> SecondMoment:
     return SecondMoment("largest", b2, start_at(0.0), fold, biased=False, squared=False)
 
 
-def sums(initial: float = 0.0) -> SecondMoment:
+def sums(initial: Scalar = 0.0) -> SecondMoment:
     """The sum of all squares: `nu += g²` (Duchi et al. 2011, AdaGrad).
 
     Raises:
@@ -167,7 +175,7 @@ def sums(initial: float = 0.0) -> SecondMoment:
     return SecondMoment("sums", None, start_at(initial), fold)
 
 
-def previous(second_moment: DecayRate | SecondMoment, first: float | None = None) -> SecondMoment:
+def previous(second_moment: DecayRate | SecondMoment, first: Scalar | None = None) -> SecondMoment:
     """The second moment as it was before this step, so that g and nu are independent.
 
     ADOPT (Taniguchi et al. 2024), ACProp and AvaGrad divide by it. On the first step there is none:
@@ -232,7 +240,7 @@ def at_most_tame(squares: jax.Array) -> jax.Array:
     return jnp.minimum(squares, largest_tame(squares) ** 2)
 
 
-def start_at(value: float) -> Callable[[jax.Array], jax.Array]:
+def start_at(value: Scalar) -> Callable[[jax.Array], jax.Array]:
     """The `init` of a second moment whose state is one array like the leaf."""
 
     def init(p: jax.Array) -> jax.Array:

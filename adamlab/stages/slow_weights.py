@@ -8,9 +8,16 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab._checks import check_count, check_number
+from adamlab._checks import (
+    Scalar,
+    check_count,
+    check_number,
+)
 from adamlab.stages._average import fold, start_log_decay, step_at
-from adamlab.stages._decay_rate import DecayRate, check_decay
+from adamlab.stages._decay_rate import (
+    DecayRate,
+    check_decay,
+)
 from adamlab.stages._kinds import (
     DirectionAfterRate,
     DirectionBeforeRate,
@@ -94,7 +101,7 @@ class LookaheadState(NamedTuple):
     slow: Any
 
 
-def lookahead(sync_period: int = 6, slow_step_size: Any = 0.5) -> DirectionAfterRate:
+def lookahead(sync_period: int = 6, slow_step_size: Scalar = 0.5) -> DirectionAfterRate:
     """Slow weights that every `sync_period` steps move towards the parameters and replace them.
 
     `slow += slow_step_size (theta + update - slow)`, from which the parameters continue (Zhang et

@@ -11,7 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from adamlab._checks import check_number
+from adamlab._checks import (
+    Scalar,
+    ScalarOrSchedule,
+    check_number,
+)
 from adamlab.stages._about import name_of
 from adamlab.stages._kinds import DirectionAfterRate, DirectionBeforeRate, DirectionToDirection
 from adamlab.stages._moments import Moments, refuse_biased
@@ -23,7 +27,7 @@ Mask = Callable[[Any], Any] | Any
 StageT = TypeVar("StageT", bound=DirectionToDirection)
 
 
-def add_decayed_weights(weight_decay: Any, mask: Mask = None) -> DirectionBeforeRate:
+def add_decayed_weights(weight_decay: ScalarOrSchedule, mask: Mask = None) -> DirectionBeforeRate:
     """Add `weight_decay` times the parameters to the direction; before the learning rate.
 
     Decoupled decay in PyTorch's and Optax's convention, `learning_rate * weight_decay` a step
@@ -96,7 +100,7 @@ class CountState(NamedTuple):
 
 
 def add_independent_decay(
-    weight_decay: Any,
+    weight_decay: Scalar,
     multiplier: Callable[[jax.Array], Any] | None = None,
     mask: Mask = None,
 ) -> DirectionAfterRate:
@@ -128,7 +132,7 @@ def add_independent_decay(
     ))  # fmt: skip
 
 
-def add_cautious_decay(weight_decay: Any) -> DirectionBeforeRate:
+def add_cautious_decay(weight_decay: Scalar) -> DirectionBeforeRate:
     """Decay only the weights that the step shrinks anyway: where direction and weight agree.
 
     `u + weight_decay theta` where `u theta > 0` (Chen et al. 2025, algorithm 1); before the
@@ -148,7 +152,7 @@ def add_cautious_decay(weight_decay: Any) -> DirectionBeforeRate:
     )
 
 
-def add_stable_decay(weight_decay: Any, eps: Any = 1e-8) -> DirectionBeforeRate:
+def add_stable_decay(weight_decay: Scalar, eps: ScalarOrSchedule = 1e-8) -> DirectionBeforeRate:
     """Decay with one step size for all: `weight_decay theta / (sqrt(mean(nu)) + eps)`.
 
     The mean is over all elements of all leaves of the corrected second moment (Xie et al. 2020,
@@ -164,7 +168,7 @@ def add_stable_decay(weight_decay: Any, eps: Any = 1e-8) -> DirectionBeforeRate:
     def decay(updates: Any, params: Any, moments: Moments) -> Any:
         refuse_biased("add_stable_decay", moments.nu_mass)
         size = sqrt(tree_mean(moments.nu)) + at_step(eps, moments.steps_done)
-        share = weight_decay / jnp.where(size == 0, 1, size)
+        share = jnp.divide(weight_decay, jnp.where(size == 0, 1, size))
         return jax.tree.map(partial(_add, share), updates, params)
 
     return DirectionBeforeRate.from_function(
@@ -182,7 +186,7 @@ def _add(share: jax.Array, u: jax.Array, p: jax.Array) -> jax.Array:
     return cast_within(wide + share.astype(wide.dtype) * weights.astype(wide.dtype), u.dtype)
 
 
-def add_preconditioned_decay(weight_decay: Any, max_rms: Any = 1.0) -> DirectionBeforeRate:
+def add_preconditioned_decay(weight_decay: Scalar, max_rms: Scalar = 1.0) -> DirectionBeforeRate:
     """Decay by the same rates as the gradient: `weight_decay rate theta`, its RMS clipped.
 
     The natural gradient of an L2 penalty (Hwang 2024, FAdam, algorithm 1, lines 13 and 14). Goes
@@ -217,7 +221,7 @@ def add_preconditioned_decay(weight_decay: Any, max_rms: Any = 1.0) -> Direction
     )
 
 
-def decay_after_step(weight_decay: Any, learning_rate: Any) -> DirectionAfterRate:
+def decay_after_step(weight_decay: Scalar, learning_rate: ScalarOrSchedule) -> DirectionAfterRate:
     """Decay the updated parameters: `(theta + update) (1 - learning_rate weight_decay)`.
 
     LaProp's decay (Ziyin et al. 2020, the authors' code); goes after the learning rate, which it is

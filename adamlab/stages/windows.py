@@ -8,8 +8,17 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab._checks import check_count, check_number
-from adamlab.stages._decay_rate import ConstantDecay, OneMinus, plain_decay, refuse_narrow
+from adamlab._checks import (
+    ScalarOrSchedule,
+    check_count,
+    check_number,
+)
+from adamlab.stages._decay_rate import (
+    ConstantDecay,
+    OneMinus,
+    plain_decay,
+    refuse_narrow,
+)
 from adamlab.stages._kinds import GradientToMoments
 from adamlab.stages._moments import Moments
 from adamlab.stages.numerics import at_step, cast_within, real_dtype, tame, widen
@@ -102,7 +111,7 @@ class WeightedSumsState(NamedTuple):
     nu: Any
 
 
-def track_weighted_sums(weight: Any = 1.0) -> GradientToMoments:
+def track_weighted_sums(weight: ScalarOrSchedule = 1.0) -> GradientToMoments:
     """Sum the gradients and their squares, each times `weight`: a number or a schedule.
 
     The moments of dual averaging (Defazio & Jelassi 2022, MADGRAD, algorithm 1). Sums have no bias.
