@@ -211,16 +211,9 @@ def _check_kinds(
         raise ValueError("chain() got no stages: it needs at least one")
     takes: Kind | None = None
     flowing: Kind | None = None
-    tree_alone = True  # nothing yet has made a direction of the gradient
+    of_trees = False  # whether a stage has acted on whatever tree it was given
     for place, stage in enumerate(stages, start=1):
-        if not isinstance(stage, optax.GradientTransformation):
-            name = getattr(stage, "__name__", repr(stage))
-            hint = f"; call it: {name}(...)" if callable(stage) else ""
-            if hasattr(stage, "gradient_transformation"):
-                hint = "; give the chain its .gradient_transformation()"
-            if isinstance(stage, list | tuple):
-                name, hint = f"a {type(stage).__name__}", "; unpack it: chain(*stages)"
-            raise TypeError(f"stage {place} of the chain, {name}, is not a stage{hint}")
+        _check_stage(place, stage)
         here = f"stage {place} of the chain, {name_of(stage)},"
         if not isinstance(stage, Stage):
             if flowing == "moments":
@@ -229,26 +222,38 @@ def _check_kinds(
                     f"put it before track_moments or after precondition"
                 )
             continue
-        if takes is None:
-            if stage.takes == "moments":
-                raise ValueError(
-                    f"{here} takes moments, but the chain is fed with gradients; "
-                    "put track_moments() before it"
-                )
-            takes = flowing = stage.takes
-        if tree_alone and stage.takes == "gradient":
-            takes = flowing = "gradient"
-        if flowing != stage.takes and (flowing, stage.takes) != ("gradient", "direction"):
+        if _is_of_trees(stage) and flowing != "moments":
+            of_trees = True
+            continue
+        if flowing is None and stage.takes == "moments":
+            raise ValueError(
+                f"{here} takes moments, but the chain is fed with gradients; "
+                "put track_moments() before it"
+            )
+        if flowing not in (None, stage.takes) and (flowing, stage.takes) != (
+            "gradient", "direction"
+        ):
             before = name_of(stages[place - 2])
             raise ValueError(
                 f"{here} takes {_PHRASE[stage.takes]}, but {before} gives {_PHRASE[flowing]}"
             )
-        tree_alone = tree_alone and _is_of_trees(stage)
-        if not (flowing == "gradient" and _is_of_trees(stage)):
-            flowing = stage.gives
+        takes, flowing = takes or stage.takes, stage.gives
     if flowing == "moments":
         raise ValueError(
             f"the chain ends in moments, after {name_of(stages[-1])}; "
             "put precondition() after it to make them a direction"
         )
-    return takes, flowing
+    return ("direction", "direction") if of_trees and takes is None else (takes, flowing)
+
+
+def _check_stage(place: int, stage: Any) -> None:
+    """Refuse what is no gradient transformation."""
+    if isinstance(stage, optax.GradientTransformation):
+        return
+    name = getattr(stage, "__name__", repr(stage))
+    hint = f"; call it: {name}(...)" if callable(stage) else ""
+    if hasattr(stage, "gradient_transformation"):
+        hint = "; give the chain its .gradient_transformation()"
+    if isinstance(stage, list | tuple):
+        name, hint = f"a {type(stage).__name__}", "; unpack it: chain(*stages)"
+    raise TypeError(f"stage {place} of the chain, {name}, is not a stage{hint}")

@@ -117,7 +117,6 @@ class Stage(optax.GradientTransformationExtraArgs):
         def checked(updates: Any, state: Any, params: Any = None, **given: Any) -> tuple[Any, Any]:
             if cls.takes == "moments":
                 require_fields(name, require_moments(name, updates), needs)
-                _refuse_second(name, marks, updates)
                 if cls.gives == "direction" and "rate" not in needs and updates.rate is not None:
                     raise ValueError(
                         f"{name} would ignore the rates; use apply_rate() after to_rate()"
@@ -263,22 +262,6 @@ _GIVEN: dict[Kind, str] = {
     "moments": "Moments, such as those it was given",
     "direction": "a direction, a tree like the parameters",
 }
-
-
-_TRACKED: dict[Mark, tuple[str, str, str]] = {
-    "tracks mu": ("mu", "first", "b1"),
-    "tracks nu": ("nu", "second", "b2"),
-}
-
-
-def _refuse_second(name: str, marks: tuple[Mark, ...], moments: Moments) -> None:
-    """Refuse to average a moment that is tracked already: the first average would be lost."""
-    for mark, (field, which, rate) in _TRACKED.items():
-        if mark in marks and getattr(moments, field) is not None:
-            raise ValueError(
-                f"{name} finds the {which} moment tracked already, and its average would be lost; "
-                f"give the tracker before it {rate}=None"
-            )
 
 
 def _check_needs(cls: type[Stage], name: str, needs: tuple[str, ...]) -> None:

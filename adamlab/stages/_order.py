@@ -7,50 +7,128 @@ learning rate; each check reads these alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import optax
 
-from adamlab.stages._about import Part, about, is_told, name_of
+from adamlab.stages._about import Part, about, name_of
 from adamlab.stages._decay_rate import complement_of
+
+_RULES = (
+    # What holds, the mark that it refuses, and why: {0} stands after {1}.
+    ("mu", "tracks mu",
+     "{0} finds the first moment tracked already, and its average would be lost; put drop_mu() "
+     "before {0}, or leave the first moment out of {1}"),
+    ("nu", "tracks nu",
+     "{0} finds the second moment tracked already, and its average would be lost; leave it out of "
+     "{1}"),
+    ("nu of the gradient", "feeds nu",
+     "{0} stands after {1}, whose nu would not see how it changes the gradient; give {1} b2=None "
+     "and put track_nu() after {0}"),
+    ("nu not of squares", "takes root",
+     "{0} takes the root of the second moment, but that of {1} is not made of squares; use "
+     "unrooted(), as in precondition(unrooted())"),
+    ("scales rates", "corrects",
+     "{0} stands after {1}, whose rates correct the bias; leave it out"),
+    ("mixture", "scales rates",
+     "{0} stands after {1}, which mixes into mu what bias correction does not apply to; put "
+     "correct_bias() before {1} and leave out {0}"),
+    ("mixture", "corrects",
+     "{0} stands after {1}, which mixes into mu what bias correction does not apply to; put it "
+     "before {1}"),
+    ("scales rates", "mixes",
+     "{0} mixes into mu what the rates of {1} will correct; put correct_bias() before it and leave "
+     "out {1}"),
+    ("makes rates", "makes rates",
+     "{0} would replace the rates of {1}; leave out one of them"),
+    ("scales rates", "replaces rates",
+     "{0} stands after {1}, whose learning rate it would replace; put it before {1}"),
+    ("limits rates", "scales rates",
+     "{0} stands after {1}, whose limit it would move; put it before {1}"),
+    ("estimates rate", "weighs by rate",
+     "{0} weighs each step by its learning rate, which {1} estimates; use one of them"),
+    ("estimates rate", "before",
+     "{0} stands after {1}, whose direction holds the learning rate already; {1} takes a "
+     "weight_decay of its own, and nothing else of the kind"),
+    ("scales rates", "before",
+     "{0} stands after {1}, whose direction holds the learning rate already; add_independent_decay "
+     "decays after scale_by_learning_rate"),
+    ("scales rates", "reads corrected",
+     "{0} needs corrected moments, and those of {1} are corrected in its rates alone; use "
+     "correct_bias() and precondition() in place of the rates"),
+    ("descent", "agrees",
+     "{0} stands after the learning rate, which flips the signs that it compares; put it before "
+     "scale_by_learning_rate"),
+)  # fmt: skip
 
 
 def check_order(stages: Sequence[optax.GradientTransformation]) -> None:
     """Refuse orders of stages that would compute something else than their names say.
 
     Raises:
-        ValueError: a stage stands on the wrong side of the learning rate, or after one that must
-            go last; an even number of rates would turn the descent into an ascent; a bias
-            correction stands after a stage that mixes something else into `mu`; a learning rate in
-            the rates would be replaced, or is not in them yet where they are bounded; the root is
-            taken of a second moment that is not made of squares, or a variance of moments that
-            decay at different rates; a decay rate is stated twice, differently; or nothing averages
-            the gradient that a stage has changed.
+        ValueError: the message says which two stages, and why.
     """
-    _check_sides(stages)
-    _check_signs(stages)
-    _check_held(stages)
-    _check_last(stages)
-    _check_bias(stages)
-    _check_rates(stages)
-    _check_second(stages)
+    parts = [part for stage in stages for part in about(stage).walk() if not part.foreign]
+    _check_sides(parts)
+    _check_last(parts)
+    holds: dict[str, Part] = {}
+    for part in parts:
+        marks = {*part.marks, *([part.side] if part.side else ())}
+        for fact, mark, why in _RULES:
+            if mark in marks and fact in holds:
+                raise ValueError(why.format(part.title, holds[fact].title))
+        if "needs scaled rates" in marks and "scales rates" not in holds:
+            raise ValueError(
+                f"{part.name} bounds the final steps, but the learning rate is not in the rates "
+                "yet; put scale_rate(learning_rate) before it"
+            )
+        _note(part, marks, holds)
+    if "fed" in holds and "mu" in holds:
+        raise ValueError(
+            f"{holds['fed'].name} changes the gradient, which no stage after it averages; put "
+            "track_mu() or track_nu() after it"
+        )
     _check_decays(stages)
-    _check_feeds(stages)
 
 
-def _all_parts(stages: Sequence[optax.GradientTransformation]) -> Iterator[Part]:
-    """Every part of the stages that tell of theirs: another library's do not."""
-    return (part for stage in stages if is_told(stage) for part in about(stage).walk())
+def _note(part: Part, marks: set[Any], holds: dict[str, Part]) -> None:
+    """Change what `holds` by what a stage does."""
+    of_gradient = "tracks nu" in marks and "other input" not in marks
+    if "drops mu" in marks:
+        holds.pop("mu", None)
+    if "tracks mu" in marks:
+        for fact in ("mixture", "corrected"):
+            holds.pop(fact, None)
+        holds["mu"] = part
+    if marks & {"tracks mu", "mixes"} or of_gradient:
+        holds.pop("fed", None)
+    if "tracks nu" in marks:
+        holds["nu"] = part
+    if of_gradient:
+        holds["nu of the gradient"] = part
+    if "no squares" in marks:
+        holds["nu not of squares"] = part
+    if "corrects" in marks and "scales rates" not in marks:
+        holds["corrected"] = part
+    if "mixes" in marks and "corrected" not in holds:
+        holds.setdefault("mixture", part)
+    if "feeds" in marks:
+        holds["fed"] = part
+    if "descent" in marks and holds.pop("descent", None) is None:
+        holds["descent"] = part
+    for mark in ("makes rates", "scales rates", "limits rates", "estimates rate"):
+        if mark in marks:
+            holds[mark] = part
 
 
-def _check_sides(stages: Sequence[optax.GradientTransformation]) -> None:
+def _check_sides(parts: Sequence[Part]) -> None:
     """Refuse stages on the wrong side of the learning rate, where there is one.
 
     With several rates, a stage must be on the right side of the one that flips the sign, or of any
     where none does.
     """
-    sides = [(part.name, part.side) for part in _all_parts(stages) if part.side]
+    sides = [(part.name, part.side) for part in parts if part.side]
     rates = [place for place, (_, side) in enumerate(sides) if side in ("at", "descent")]
     if not rates:
         return
@@ -74,45 +152,6 @@ def _check_sides(stages: Sequence[optax.GradientTransformation]) -> None:
             )
 
 
-def _check_signs(stages: Sequence[optax.GradientTransformation]) -> None:
-    """Refuse to compare an update with the gradient, which it goes against."""
-    descending = False
-    for part in _all_parts(stages):
-        if part.side == "descent":
-            descending = not descending
-        if "agrees" in part.marks and descending:
-            raise ValueError(
-                f"{part.name} stands after the learning rate, which flips the signs that it "
-                "compares; put it before scale_by_learning_rate"
-            )
-
-
-def _check_held(stages: Sequence[optax.GradientTransformation]) -> None:
-    """Refuse what the learning rate must multiply where the direction holds that rate already."""
-    holder = hint = estimator = ""
-    for part in _all_parts(stages):
-        if "weighs by rate" in part.marks and estimator:
-            raise ValueError(
-                f"{part.name} weighs each step by its learning rate, which {estimator} estimates; "
-                "use one of them"
-            )
-        if "reads corrected" in part.marks and holder and not estimator:
-            raise ValueError(
-                f"{part.name} needs corrected moments, and those of {holder} are corrected in its "
-                "rates alone; use correct_bias() and precondition() in place of the rates"
-            )
-        if "scales rates" in part.marks:
-            holder, hint = part.name, "add_independent_decay decays after scale_by_learning_rate"
-        elif "estimates rate" in part.marks:
-            holder = estimator = part.name
-            hint = f"{part.name} takes a weight_decay of its own, and nothing else of the kind"
-        elif holder and part.side == "before":
-            raise ValueError(
-                f"{part.name} stands after {holder}, whose direction holds the learning rate "
-                f"already; {hint}"
-            )
-
-
 _LAST = {
     "sets parameters": (1, "decides where the parameters go"),
     "rounds parameters": (2, "rounds the new parameters"),
@@ -120,10 +159,10 @@ _LAST = {
 }
 
 
-def _check_last(stages: Sequence[optax.GradientTransformation]) -> None:
+def _check_last(parts: Sequence[Part]) -> None:
     """Refuse to change an update after a stage that has acted on the parameters it would give."""
     reached, last, does = 0, "", ""
-    for part in _all_parts(stages):
+    for part in parts:
         rank, what = next((_LAST[mark] for mark in part.marks if mark in _LAST), (0, ""))
         several = rank == reached == _LAST["reads parameters"][0]
         if rank <= reached and reached and not several and "stored" not in part.marks:
@@ -131,89 +170,6 @@ def _check_last(stages: Sequence[optax.GradientTransformation]) -> None:
             raise ValueError(f"{part.name} stands after {last}, which {does}; {instead}")
         if rank:
             reached, last, does = rank, part.name, what
-
-
-def _check_bias(stages: Sequence[optax.GradientTransformation]) -> None:
-    """Refuse to correct `mu` after something was mixed into it, unless it was corrected before.
-
-    `mu_mass` is the mass of the average alone.
-    """
-    mixture, corrected, scaler = "", False, ""
-    for stage in stages:
-        marks = about(stage).marks
-        if "corrects" in marks:
-            if scaler:
-                raise ValueError(
-                    f"{name_of(stage)} stands after {scaler}, whose rates correct the bias; leave "
-                    "it out"
-                )
-            if mixture:
-                where = f"put it before {mixture}"
-                if "scales rates" in marks:
-                    where = f"put correct_bias() before {mixture} and leave out {name_of(stage)}"
-                raise ValueError(
-                    f"{name_of(stage)} stands after {mixture}, which mixes into mu what bias "
-                    f"correction does not apply to; {where}"
-                )
-            if "scales rates" in marks:
-                scaler = name_of(stage)  # its correction waits until the rates multiply mu
-            else:
-                corrected = True
-        elif "tracks mu" in marks:
-            mixture, corrected = "", False
-        elif "mixes" in marks and scaler:
-            raise ValueError(
-                f"{name_of(stage)} mixes into mu what the rates of {scaler} will correct; put "
-                f"correct_bias() before it and leave out {scaler}"
-            )
-        elif "mixes" in marks and not corrected:
-            mixture = mixture or name_of(stage)
-
-
-def _check_rates(stages: Sequence[optax.GradientTransformation]) -> None:
-    """Refuse to make rates twice, to replace those that hold the learning rate, to limit others."""
-    maker, scaler, limiter = "", "", ""
-    for stage in stages:
-        name, marks = name_of(stage), about(stage).marks
-        if "makes rates" in marks:
-            if maker:
-                raise ValueError(
-                    f"{name} would replace the rates of {maker}; leave out one of them"
-                )
-            maker = name
-        if "replaces rates" in marks and scaler:
-            raise ValueError(
-                f"{name} stands after {scaler}, whose learning rate it would replace; put it "
-                f"before {scaler}"
-            )
-        if "needs scaled rates" in marks and not scaler:
-            raise ValueError(
-                f"{name} bounds the final steps, but the learning rate is not in the rates yet; "
-                "put scale_rate(learning_rate) before it"
-            )
-        if "scales rates" in marks:
-            if limiter:
-                raise ValueError(
-                    f"{name} stands after {limiter}, whose limit it would move; put it before "
-                    f"{limiter}"
-                )
-            scaler = name
-        if "limits rates" in marks:
-            limiter = name
-
-
-def _check_second(stages: Sequence[optax.GradientTransformation]) -> None:
-    """Refuse a root of what is not made of squares."""
-    tracker = ""
-    for stage in stages:
-        name, marks = about(stage).parts[0].title, about(stage).marks
-        if "tracks nu" in marks:
-            tracker = name if "no squares" in marks else ""
-        if "takes root" in marks and tracker:
-            raise ValueError(
-                f"{name} takes the root of the second moment, but that of {tracker} is not "
-                "made of squares; use unrooted(), as in precondition(unrooted())"
-            )
 
 
 def _check_decays(stages: Sequence[optax.GradientTransformation]) -> None:
@@ -262,26 +218,3 @@ def _alike(one: Any, other: Any) -> bool:
     )
 
 
-def _check_feeds(stages: Sequence[optax.GradientTransformation]) -> None:
-    """Refuse to change the gradient after what should average it, or where nothing does."""
-    changer, tracker, averaged = "", "", False
-    for stage in stages:
-        name, marks = name_of(stage), about(stage).marks
-        tracks_mu = "tracks mu" in marks
-        tracks_nu = "tracks nu" in marks and "other input" not in marks
-        if tracks_mu or tracks_nu or "mixes" in marks:
-            changer = ""
-        averaged = (averaged or tracks_mu) and "drops mu" not in marks
-        tracker = name if tracks_nu else tracker
-        if "feeds nu" in marks and tracker:
-            raise ValueError(
-                f"{name} stands after {tracker}, whose nu would not see how it changes the "
-                f"gradient; give {tracker} b2=None and put track_nu() after {name}"
-            )
-        if "feeds" in marks:
-            changer = name
-    if changer and averaged:
-        raise ValueError(
-            f"{changer} changes the gradient, which no stage after it averages; put track_mu() or "
-            "track_nu() after it"
-        )
