@@ -11,7 +11,7 @@ Side = Literal["before", "at", "descent", "after"]
 """A direction stage's side of the learning rate; `descent` is a rate that flips the sign."""
 Mark = Literal[
     "tracks mu", "drops mu", "corrects", "mixes", "feeds", "feeds nu",
-    "tracks nu", "no squares", "no mean square", "signed nu", "other input",
+    "tracks nu", "no squares", "mean square", "signed nu", "other input",
     "takes root", "takes variance", "reads corrected",
     "makes rates", "scales rates", "replaces rates", "limits rates", "needs scaled rates",
     "estimates rate", "weighs by rate",
@@ -22,7 +22,7 @@ Mark = Literal[
 
 - To mu: it averages the gradient into it, drops it, corrects its bias, or mixes in what no mass
   corrects; it feeds mu and nu, or nu, with a gradient that it changes.
-- To nu: it gathers it, not from squares, not as a mean of squares, with negative values too, or
+- To nu: it gathers it, not from squares, as a mean of squares, with negative values too, or
   from another input than the gradient; it takes nu's root, or its difference from mu squared, or
   reads corrected moments beside a direction.
 - To the rates: it makes them, puts the learning rate into them, may replace them, or limits them,

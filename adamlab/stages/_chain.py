@@ -231,7 +231,8 @@ def _check_kinds(
                 "put track_moments() before it"
             )
         if flowing not in (None, stage.takes) and (flowing, stage.takes) != (
-            "gradient", "direction"
+            "gradient",
+            "direction",
         ):
             before = name_of(stages[place - 2])
             raise ValueError(

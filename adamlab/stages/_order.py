@@ -196,7 +196,7 @@ def _check_decays(stages: Sequence[optax.GradientTransformation]) -> None:
                 plain.discard(field)
                 if field in decays:
                     known[field] = (name, decays[field])
-                if field in decays and (field == "mu" or "no mean square" not in marks):
+                if field in decays and (field == "mu" or "mean square" in marks):
                     plain.add(field)
             elif field in known and field in decays and not _alike(decays[field], known[field][1]):
                 raise ValueError(
@@ -216,5 +216,3 @@ def _alike(one: Any, other: Any) -> bool:
     return not all(isinstance(w, float) for w in weights) or math.isclose(
         *weights, rel_tol=1e-6, abs_tol=1e-7
     )
-
-

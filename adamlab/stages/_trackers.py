@@ -56,15 +56,7 @@ class NuTracker:
             check_decay("b2", rule.rate)
         self.rule = rule
         self.decays = {"nu": rule.rate}
-
-    @property
-    def marks(self) -> tuple[Mark, ...]:
-        """What the stage that gathers it tells a chain."""
-        no_squares: tuple[Mark, ...] = () if self.rule.squared else ("no squares",)
-        by_leaf: tuple[Mark, ...] = ("by leaf",) if self.rule.by_leaf else ()
-        no_mean: tuple[Mark, ...] = () if self.rule.name == "squares" else ("no mean square",)
-        signed: tuple[Mark, ...] = ("signed nu",) if self.rule.signed else ()
-        return ("tracks nu", *no_squares, *no_mean, *signed, *by_leaf)
+        self.marks: tuple[Mark, ...] = ("tracks nu", *rule.marks)
 
     def start(self, params: Any) -> Any:
         """The state at the start."""

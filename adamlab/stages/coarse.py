@@ -70,7 +70,7 @@ def block_squares(
         new = lerp(nu, at_most_tame(reduced), weight)
         return new, new
 
-    return SecondMoment("block_squares", b2, init, fold, by_leaf=True)
+    return SecondMoment("block_squares", b2, init, fold, marks=("by leaf",))
 
 
 def _zeros_over(p: jax.Array, axes: tuple[int, ...]) -> jax.Array:
@@ -142,7 +142,7 @@ def factored(
         row, col = average(state.row, over_row), average(state.col, over_col)
         return Factors(row, col), ratio(row, row.mean(over_col, keepdims=True)) * col
 
-    return SecondMoment("factored", b2, init, fold, by_leaf=True)
+    return SecondMoment("factored", b2, init, fold, marks=("by leaf",))
 
 
 def factored_axes(
@@ -187,4 +187,4 @@ def per_axis(b2: DecayRate | None = None) -> SecondMoment:
         maxima = [nu.max(_reduced_to(part, nu), keepdims=True, initial=0) for part in state]
         return tuple(maxima), nu
 
-    return SecondMoment("per_axis", b2, init, fold, by_leaf=True)
+    return SecondMoment("per_axis", b2, init, fold, marks=("by leaf",))

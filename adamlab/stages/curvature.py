@@ -82,5 +82,5 @@ def track_curvature(
         update,
         label=label_of(rule, "squares"),
         extra_args=(of,),
-        marks=(*second.marks, "other input", "no mean square"),
+        marks=(*second.marks, "other input"),
     )

@@ -31,16 +31,8 @@ class Denominator(NamedTuple):
 
     name: str
     of: Callable[[Moments], Any]
-    rooted: bool = False
-    """Whether it is a root of `nu`, which must then be made of squares."""
-    by_leaf: bool = False
-    """Whether it looks at whole leaves."""
-
-    @property
-    def marks(self) -> tuple[Mark, ...]:
-        """What the stage that uses it tells a chain."""
-        root: tuple[Mark, ...] = ("takes root",) if self.rooted else ()
-        return (*root, "by leaf") if self.by_leaf else root
+    marks: tuple[Mark, ...] = ()
+    """"takes root" where it is a root of `nu`, "by leaf" where it looks at whole leaves."""
 
 
 def denominator_of(eps: ScalarOrSchedule | Denominator, eps_root: ScalarOrSchedule) -> Denominator:
@@ -91,7 +83,7 @@ def epsilon_hat(eps: ScalarOrSchedule = 1e-7, eps_root: ScalarOrSchedule = 0.0) 
             now = now / jnp.sqrt(moments.nu_gathered)
         return _each(moments, _root, now, eps_root)
 
-    return Denominator("epsilon_hat", of, rooted=True)
+    return Denominator("epsilon_hat", of, ("takes root",))
 
 
 def gradient_eps(eps: Scalar = 1e-8, eps_gradient: Scalar = 1e-2) -> Denominator:
@@ -111,7 +103,7 @@ def gradient_eps(eps: Scalar = 1e-8, eps_gradient: Scalar = 1e-2) -> Denominator
         return sqrt(v) + damping.astype(v.dtype)
 
     return Denominator(
-        "gradient_eps", lambda m: jax.tree.map(leaf, m.grad, m.nu), rooted=True, by_leaf=True
+        "gradient_eps", lambda m: jax.tree.map(leaf, m.grad, m.nu), ("takes root", "by leaf")
     )
 
 
@@ -128,10 +120,10 @@ def root_or_eps(eps: ScalarOrSchedule = 1e-6) -> Denominator:
 def unrooted(
     eps: ScalarOrSchedule = 0.0,
     *,
-    floor: ScalarOrSchedule | None = None,
+    floor: ScalarOrSchedule = 0.0,
     gamma: ScalarOrSchedule = 1.0,
 ) -> Denominator:
-    """`gamma nu + eps`, or `max(gamma nu, floor) + eps`: no root, for a `nu` not made of squares.
+    """`max(gamma nu, floor) + eps`: no root, for a `nu` not made of squares.
 
     Adamax's (Kingma & Ba 2015, algorithm 2) and, with `gamma` and `floor`, Sophia's (Liu et al.
     2023, algorithm 3, line 13).
@@ -139,16 +131,13 @@ def unrooted(
     Raises:
         ValueError: eps, floor or gamma is negative or not finite.
     """
-    for name, value in (("eps", eps), ("gamma", gamma)):
+    for name, value in (("eps", eps), ("floor", floor), ("gamma", gamma)):
         check_number(name, value, low=0)
-    if floor is None:
-        return _of_nu("unrooted", lambda v, eps, gamma: gamma * v + eps, eps, gamma, rooted=False)
-    check_number("floor", floor, low=0)
 
     def size(v: jax.Array, eps: Any, floor: Any, gamma: Any) -> jax.Array:
         return jnp.maximum(gamma * v, floor) + eps
 
-    return _of_nu("unrooted", size, eps, floor, gamma, rooted=False)
+    return _of_nu("unrooted", size, eps, floor, gamma, marks=())
 
 
 def cube_root(eps: ScalarOrSchedule = 1e-6) -> Denominator:
@@ -185,9 +174,12 @@ def _root(v: jax.Array, eps: Any, eps_root: Any) -> jax.Array:
 
 
 def _of_nu(
-    name: str, size: Callable[..., jax.Array], *values: Any, rooted: bool = True
+    name: str,
+    size: Callable[..., jax.Array],
+    *values: Any,
+    marks: tuple[Mark, ...] = ("takes root",),
 ) -> Denominator:
-    return Denominator(name, lambda moments: _each(moments, size, *values), rooted)
+    return Denominator(name, lambda moments: _each(moments, size, *values), marks)
 
 
 def _each(moments: Moments, size: Callable[..., jax.Array], *values: Any) -> Any:

@@ -23,7 +23,7 @@ from adamlab.stages._forms import gradient_like
 from adamlab.stages._kinds import MomentsToMoments
 from adamlab.stages._moments import Moments
 from adamlab.stages.norms import norm
-from adamlab.stages.numerics import lerp, real_dtype, tame, tree_mean, widen
+from adamlab.stages.numerics import gradient_change, lerp, real_dtype, tame, tree_mean, widen
 
 
 class AddDifferenceState(NamedTuple):
@@ -62,10 +62,7 @@ def add_difference(b2: DecayRate = 0.92, gain: Scalar | None = None) -> MomentsT
         now = step_at(b2, state.difference_log_decay, moments.steps_done)
         factor = 1 - now.weight if gain is None else gain
         change = jax.tree.map(
-            # The state may be wider than the gradient, at whose limit both are cut off.
-            lambda g, old: jnp.where(
-                moments.count > 1, widen(tame(g)) - widen(tame(old, g.dtype)), 0
-            ),
+            lambda g, old: jnp.where(moments.count > 1, gradient_change(g, old), 0),
             moments.grad, state.previous,
         )  # fmt: skip
         difference = fold(state.difference, change, now.weight)

@@ -17,7 +17,7 @@ from adamlab._checks import (
 from adamlab.stages._forms import like_gradients
 from adamlab.stages._kinds import GradientToGradient
 from adamlab.stages.norms import norm, scale_and_norm, scale_and_norm_over
-from adamlab.stages.numerics import checked_schedule, tame, widen
+from adamlab.stages.numerics import checked_schedule, gradient_change, tame, widen
 
 
 def clip(max_delta: Scalar) -> GradientToGradient:
@@ -100,9 +100,8 @@ def add_gradient_difference(gain: Scalar, max_norm: Scalar | None = 1.0) -> Grad
         return AddGradientDifferenceState(optax.tree.zeros_like(params))
 
     def leaf(g: jax.Array, old: jax.Array) -> jax.Array:
-        wide = widen(tame(g))
-        # The state may be wider than the gradient, at whose limit both are cut off.
-        new = wide + jnp.asarray(gain, wide.dtype) * (wide - widen(tame(old, g.dtype)))
+        change = gradient_change(g, old)
+        new = widen(tame(g)) + jnp.asarray(gain, change.dtype) * change
         if max_norm is not None:
             new = new / jnp.maximum(norm(new) / max_norm, 1).astype(new.dtype)
         return new.astype(g.dtype)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from adamlab._checks import (
-    Scalar,
-    ScalarOrSchedule,
-    check_number,
-)
+from adamlab._checks import Scalar, ScalarOrSchedule, check_number
 from adamlab.stages._about import Mark
 from adamlab.stages._average import fold, start_log_decay, step_at
 from adamlab.stages._decay_rate import (
@@ -25,7 +22,7 @@ from adamlab.stages._decay_rate import (
 from adamlab.stages._forms import gradient_like
 from adamlab.stages._kinds import MomentsToMoments
 from adamlab.stages._moments import Moments
-from adamlab.stages.numerics import at_step, lerp, tame, widen
+from adamlab.stages.numerics import at_step, gradient_change, lerp, tame, widen
 from adamlab.stages.second_moment import square
 
 
@@ -112,12 +109,7 @@ def mix_gradient(share: Scalar) -> MomentsToMoments:
         ValueError: `share` is negative or not finite.
     """
     check_number("share", share, low=0, scheduled=False)
-
-    def mix(moments: Moments) -> Moments:
-        mu = jax.tree.map(lambda m, g: _mixed(m, tame(g), share), moments.mu, moments.grad)
-        return moments._replace(mu=mu)
-
-    return MomentsToMoments.from_function("mix_gradient", mix, needs=("mu",), marks=("mixes",))
+    return change_mu("mix_gradient", partial(_mixed, share))
 
 
 def mix_square(share: Scalar) -> MomentsToMoments:
@@ -130,16 +122,17 @@ def mix_square(share: Scalar) -> MomentsToMoments:
     """
     check_number("share", share, low=0, high=1, scheduled=False)
 
+    def each(v: jax.Array, g: jax.Array) -> jax.Array:
+        return _mixed(share, v, square(widen(g)).astype(v.dtype))
+
     def mix(moments: Moments) -> Moments:
-        nu = jax.tree.map(lambda v, g: _mixed(v, square(widen(g)), share), moments.nu, moments.grad)
-        return moments._replace(nu=nu)
+        return moments._replace(nu=jax.tree.map(each, moments.nu, moments.grad))
 
-    return MomentsToMoments.from_function("mix_square", mix, needs=("nu",), marks=("mixes",))
+    return MomentsToMoments.from_function("mix_square", mix, needs=("nu",))
 
 
-def _mixed(average: jax.Array, new: jax.Array, share: Scalar) -> jax.Array:
-    weight = jnp.asarray(share, jnp.finfo(average.dtype).dtype)
-    return lerp(new.astype(average.dtype), average, weight)
+def _mixed(share: Scalar, average: jax.Array, new: jax.Array) -> jax.Array:
+    return lerp(new, average, jnp.asarray(share, jnp.finfo(average.dtype).dtype))
 
 
 class MixSlowAverageState(NamedTuple):
@@ -238,7 +231,7 @@ def friction() -> MomentsToMoments:
 
     def update(moments: Moments, state: FrictionState, **_: Any) -> tuple[Moments, FrictionState]:
         mu = jax.tree.map(
-            lambda m, g, old: m * jax.nn.sigmoid(jnp.abs(widen(tame(old)) - widen(tame(g)))),
+            lambda m, g, old: m * jax.nn.sigmoid(jnp.abs(gradient_change(g, old))),
             moments.mu, moments.grad, state.previous,
         )  # fmt: skip
         return moments._replace(mu=mu), FrictionState(moments.grad)

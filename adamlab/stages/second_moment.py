@@ -10,16 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from adamlab._checks import (
-    Scalar,
-    check_number,
-)
-from adamlab.stages._decay_rate import (
-    DecayRate,
-    OneMinus,
-    check_decay,
-    decay_at,
-)
+from adamlab._checks import Scalar, check_number
+from adamlab.stages._about import Mark
+from adamlab.stages._decay_rate import DecayRate, OneMinus, check_decay, decay_at
 from adamlab.stages.numerics import largest_tame, lerp, squared_magnitude, wide_dtype
 
 
@@ -54,12 +47,8 @@ class SecondMoment(NamedTuple):
     """With `previous`, the `nu` of the first step; None to take no step then."""
     previous_mu: bool = False
     """Whether it reads the previous step's first moment."""
-    signed: bool = False
-    """Whether the state may be negative, for which 8-bit storage then needs codes."""
-    squared: bool = True
-    """Whether `nu` is made of squares, so that its root is a gradient's size."""
-    by_leaf: bool = False
-    """Whether it looks at whole leaves: at their rows, their norm."""
+    marks: tuple[Mark, ...] = ()
+    """What others must know of it: "no squares", "mean square", "signed nu" or "by leaf"."""
 
 
 def second_moment_of(b2: DecayRate | SecondMoment) -> SecondMoment:
@@ -89,7 +78,7 @@ def squares(b2: DecayRate, initial: Scalar = 0.0) -> SecondMoment:
         new = lerp(nu, square(seen.grad), weight)
         return new, new
 
-    return SecondMoment("squares", b2, start_at(initial), fold)
+    return SecondMoment("squares", b2, start_at(initial), fold, marks=("mean square",))
 
 
 def deviations(b2: DecayRate, eps: Scalar = 1e-16, *, from_previous: bool = False) -> SecondMoment:
@@ -156,7 +145,7 @@ def largest(b2: DecayRate, eps: Scalar = 0.0) -> SecondMoment:
         new = jnp.maximum((1 - weight) * nu, size + jnp.asarray(eps, nu.dtype))
         return new, new
 
-    return SecondMoment("largest", b2, start_at(0.0), fold, biased=False, squared=False)
+    return SecondMoment("largest", b2, start_at(0.0), fold, biased=False, marks=("no squares",))
 
 
 def sums(initial: Scalar = 0.0) -> SecondMoment:
@@ -192,7 +181,10 @@ def previous(second_moment: DecayRate | SecondMoment, first: Scalar | None = Non
         new, _ = inner.fold(nu, seen, weight)
         return new, nu
 
-    return inner._replace(name=f"previous {inner.name}", fold=fold, previous=True, first=first)
+    marks = tuple(mark for mark in inner.marks if mark != "mean square")
+    return inner._replace(
+        name=f"previous {inner.name}", fold=fold, previous=True, first=first, marks=marks
+    )
 
 
 def keeps_nu(second_moment: SecondMoment) -> bool:
@@ -227,7 +219,7 @@ def means(b2: DecayRate) -> SecondMoment:
         new = lerp(nu, jnp.real(seen.grad), weight)
         return new, new
 
-    return SecondMoment("means", b2, start_at(0.0), fold, signed=True, squared=False)
+    return SecondMoment("means", b2, start_at(0.0), fold, marks=("no squares", "signed nu"))
 
 
 def square(x: jax.Array) -> jax.Array:
