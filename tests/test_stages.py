@@ -96,7 +96,7 @@ TRANSFORMS = {
         al.add_decayed_weights(1e-2, lambda tree: jax.tree.map(lambda x: x.ndim > 1, tree))
     ),
     "add_independent_decay": al.chain(
-        al.add_independent_decay(1e-2, optax.linear_schedule(1.0, 0.0, 10))
+        al.add_independent_decay(optax.linear_schedule(1e-2, 0.0, 10))
     ),
     "scale_by_learning_rate": al.chain(al.scale_by_learning_rate(1e-3)),
     "scale_by_learning_rate(scheduled)": al.chain(

@@ -257,8 +257,10 @@ def adafactor(
     if least is not None:
         check_number("eps[0]", least, low=0, scheduled=False)
 
+    check_number("weight_decay", weight_decay, low=0, scheduled=False)
+
     def share(steps_done: Any) -> Any:
-        return jnp.asarray(at_step(lr, steps_done))
+        return at_step(lr, steps_done) * weight_decay
 
     return chain(
         track_moments(None, factored(growing_memory(-beta2_decay), 0.0, 1, last_two)),
@@ -267,7 +269,7 @@ def adafactor(
         clip_by_block_rms(d),
         scale_by_learning_rate(relative_rate(lr)),
         scale_by_param_block_rms(min_scale),
-        *([] if is_constant(weight_decay, 0) else [add_independent_decay(weight_decay, share)]),
+        *([] if is_constant(weight_decay, 0) else [add_independent_decay(share)]),
     )
 
 

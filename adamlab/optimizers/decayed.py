@@ -60,13 +60,13 @@ def adamw_independent(
     if callable(learning_rate) and peak is None:
         raise ValueError("peak=None: with a schedule, give the largest learning rate")
 
-    def share_of_peak(steps_done: Any) -> Any:
-        return at_step(learning_rate, steps_done) / peak
+    check_number("weight_decay", weight_decay, low=0, scheduled=False)
 
-    multiplier = None if peak is None else share_of_peak
-    return chain(
-        adam(learning_rate, b1, b2, eps), add_independent_decay(weight_decay, multiplier, mask)
-    )
+    def share(steps_done: Any) -> Any:
+        return at_step(learning_rate, steps_done) / peak * weight_decay
+
+    decay = weight_decay if peak is None else share
+    return chain(adam(learning_rate, b1, b2, eps), add_independent_decay(decay, mask))
 
 
 @takes_options

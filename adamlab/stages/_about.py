@@ -71,16 +71,6 @@ class About(NamedTuple):
     lagging: tuple[str, ...] = ()
     """The fields of its state whose old values it hands on."""
 
-    @property
-    def marks(self) -> tuple[Mark, ...]:
-        """Those of a single stage; a chain of several has done with its moments."""
-        return self.parts[0].marks if len(self.parts) == 1 else ()
-
-    @property
-    def decays(self) -> dict[str, Any]:
-        """Those of a single stage."""
-        return dict(self.parts[0].decays) if len(self.parts) == 1 else {}
-
     def walk(self) -> Iterator[Part]:
         """Every part, each before those within it."""
         return _walk(self.parts)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from adamlab._checks import nearest
@@ -18,9 +19,20 @@ from adamlab.stages._moments import (
     require_fields,
     require_moments,
 )
-from adamlab.stages.numerics import cast_like, promoting
+from adamlab.stages.numerics import at_step, cast_like, promoting
 
 Kind = Literal["gradient", "moments", "direction"]
+
+
+class CountState(NamedTuple):
+    """State of a stage that counts its steps and keeps nothing else."""
+
+    count: Any
+
+
+def _start_count(params: Any) -> CountState:
+    del params
+    return CountState(jnp.zeros([], jnp.int32))
 
 
 class MissingArgumentError(ValueError):
@@ -175,6 +187,27 @@ class Stage(optax.GradientTransformationExtraArgs):
             name, optax.init_empty_state, update,
             needs=needs, extra_args=extra_args, label=label, marks=marks, decays=decays,
         )  # fmt: skip
+
+    @classmethod
+    def from_scheduled(
+        cls,
+        name: str,
+        function: Callable[..., Any],
+        *values: Any,
+        needs: tuple[str, ...] = (),
+        marks: tuple[Mark, ...] = (),
+    ) -> Self:
+        """As `from_function`, for a `function` that also gets what `values` are at each step.
+
+        Each is a number or a schedule; the stage counts its steps.
+        """
+
+        def update(flowing: Any, state: CountState, params: Any, **_: Any) -> tuple[Any, Any]:
+            now = (at_step(value, state.count) for value in values)
+            new = function(flowing, *((params,) if "params" in needs else ()), *now)
+            return new, CountState(optax.safe_increment(state.count))
+
+        return cls.from_update(name, _start_count, update, needs=needs, marks=marks)
 
     @classmethod
     def from_optax(

@@ -12,7 +12,7 @@ from typing import Any
 
 import optax
 
-from adamlab.stages._about import Part, about, name_of
+from adamlab.stages._about import Part, about
 from adamlab.stages._decay_rate import complement_of
 
 _RULES = (
@@ -89,7 +89,7 @@ def check_order(stages: Sequence[optax.GradientTransformation]) -> None:
             f"{holds['fed'].name} changes the gradient, which no stage after it averages; put "
             "track_mu() or track_nu() after it"
         )
-    _check_decays(stages)
+    _check_decays(parts)
 
 
 def _note(part: Part, marks: set[Any], holds: dict[str, Part]) -> None:
@@ -172,13 +172,13 @@ def _check_last(parts: Sequence[Part]) -> None:
             reached, last, does = rank, part.name, what
 
 
-def _check_decays(stages: Sequence[optax.GradientTransformation]) -> None:
+def _check_decays(parts: Sequence[Part]) -> None:
     """Refuse a decay rate that is stated twice, differently, and a variance of unlike averages."""
     known: dict[str, tuple[str, Any]] = {}
     tracked: set[str] = set()
     plain: set[str] = set()  # those that are averages of the gradient or of its square
-    for stage in stages:
-        name, marks, decays = name_of(stage), about(stage).marks, about(stage).decays
+    for part in parts:
+        name, marks, decays = part.name, part.marks, dict(part.decays)
         if "takes variance" in marks and tracked == {"mu", "nu"}:
             if plain != tracked or not _alike(known["mu"][1], known["nu"][1]):
                 raise ValueError(

@@ -114,6 +114,11 @@ def squared_magnitude(x: jax.Array) -> jax.Array:
     return jnp.real(x * jnp.conj(x))
 
 
+def agree(x: jax.Array, y: jax.Array) -> jax.Array:
+    """Whether two arrays agree in sign; if complex, whether they are less than 90 degrees apart."""
+    return jnp.real(jnp.conj(jnp.sign(x)) * jnp.sign(y).astype(x.dtype)) > 0
+
+
 def step_number(steps_done: jax.Array) -> jax.Array:
     """The number of the step after `steps_done` others, counted from 1, as a float."""
     return steps_done.astype(average_dtype()) + 1

@@ -26,6 +26,7 @@ from adamlab.stages._moments import Moments, refuse_biased
 from adamlab.stages.coarse import AxisPair, factored, factored_axes, last_two
 from adamlab.stages.norms import norm, norm_at_two_scales, rms
 from adamlab.stages.numerics import (
+    agree,
     at_step,
     cast_within,
     map_pairs,
@@ -36,7 +37,6 @@ from adamlab.stages.numerics import (
     widen,
 )
 from adamlab.stages.second_moment import Seen
-from adamlab.stages.weight_decay import CountState, start_count
 
 
 def clip_direction(bound: ScalarOrSchedule) -> DirectionToDirection:
@@ -47,20 +47,19 @@ def clip_direction(bound: ScalarOrSchedule) -> DirectionToDirection:
     """
     check_number("bound", bound, low=0)
 
-    def update(updates: Any, state: CountState, **_: Any) -> tuple[Any, CountState]:
-        limit = at_step(bound, state.count)
+    def clip(u: jax.Array, limit: Any) -> jax.Array:
+        most = jnp.asarray(limit, jnp.finfo(u.dtype).dtype)
+        if jnp.iscomplexobj(u):
+            size = jnp.abs(u)
+            longer = size > most
+            return u * jnp.where(longer, most / jnp.where(longer, size, 1), 1).astype(u.dtype)
+        return jnp.clip(u, -most, most)
 
-        def leaf(u: jax.Array) -> jax.Array:
-            most = jnp.asarray(limit, jnp.finfo(u.dtype).dtype)
-            if jnp.iscomplexobj(u):
-                size = jnp.abs(u)
-                longer = size > most
-                return u * jnp.where(longer, most / jnp.where(longer, size, 1), 1).astype(u.dtype)
-            return jnp.clip(u, -most, most)
-
-        return jax.tree.map(leaf, updates), CountState(optax.safe_increment(state.count))
-
-    return DirectionToDirection.from_update("clip_direction", start_count, update)
+    return DirectionToDirection.from_scheduled(
+        "clip_direction",
+        lambda updates, limit: jax.tree.map(partial(clip, limit=limit), updates),
+        bound,
+    )
 
 
 def cautious_mask(floor: Scalar = 1e-3) -> DirectionToDirection:
@@ -75,7 +74,7 @@ def cautious_mask(floor: Scalar = 1e-3) -> DirectionToDirection:
     check_number("floor", floor, low=0, high=1, open_low=True, scheduled=False)
 
     def keep(u: jax.Array, g: jax.Array) -> jax.Array:
-        mask = jnp.real(jnp.conj(jnp.sign(u)) * jnp.sign(g).astype(u.dtype)) > 0
+        mask = agree(u, g)
         share = jnp.mean(mask, dtype=real_dtype(u)) if mask.size else jnp.ones([], real_dtype(u))
         return (widen(u) * mask / jnp.maximum(share, floor)).astype(u.dtype)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,15 @@ from adamlab.stages._about import name_of
 from adamlab.stages._kinds import DirectionAfterRate, DirectionBeforeRate, DirectionToDirection
 from adamlab.stages._moments import Moments, refuse_biased
 from adamlab.stages.norms import rms
-from adamlab.stages.numerics import at_step, cast_within, checked_schedule, sqrt, tree_mean, widen
+from adamlab.stages.numerics import (
+    agree,
+    at_step,
+    cast_within,
+    checked_schedule,
+    sqrt,
+    tree_mean,
+    widen,
+)
 
 Mask = Callable[[Any], Any] | Any
 """Which leaves: a tree of booleans like the parameters, a function that makes one, None for all."""
@@ -93,42 +101,26 @@ def _check_flags(mask: Any) -> None:
             )
 
 
-class CountState(NamedTuple):
-    """State of a stage that counts its steps and keeps nothing else."""
-
-    count: Any
-
-
-def add_independent_decay(
-    weight_decay: Scalar,
-    multiplier: Callable[[jax.Array], Any] | None = None,
-    mask: Mask = None,
-) -> DirectionAfterRate:
+def add_independent_decay(weight_decay: ScalarOrSchedule, mask: Mask = None) -> DirectionAfterRate:
     """Subtract `weight_decay` times the parameters, after the learning rate and independent of it.
 
-    `update - multiplier(t) * weight_decay * params` (Loshchilov & Hutter 2019, algorithm 2,
-    line 12, with their schedule multiplier separate from the learning rate).
+    `update - weight_decay * params` (Loshchilov & Hutter 2019, algorithm 2, line 12).
 
     Args:
-        weight_decay: a finite number >= 0: the share of the weights lost each step.
-        multiplier: a schedule of the number of steps done, such as the learning rate's own
-            divided by its peak; None for 1.
+        weight_decay: the share of the weights lost each step: a finite number >= 0, or a schedule,
+            such as the learning rate's own over its peak, times a number.
         mask: a tree of booleans like the parameters, or a function that makes one.
 
     Raises:
         ValueError: `weight_decay` is negative or not finite, or `update` gets no parameters.
     """
-    check_number("weight_decay", weight_decay, low=0, scheduled=False)
+    check_number("weight_decay", weight_decay, low=0)
 
-    def update(
-        updates: Any, state: CountState, params: Any, **_: Any
-    ) -> tuple[optax.Updates, CountState]:
-        share = weight_decay if multiplier is None else multiplier(state.count) * weight_decay
-        decayed = jax.tree.map(partial(_add, -jnp.asarray(share)), updates, params)
-        return decayed, CountState(optax.safe_increment(state.count))
+    def decay(updates: Any, params: Any, share: Any) -> Any:
+        return jax.tree.map(partial(_add, -jnp.asarray(share)), updates, params)
 
-    return _where(mask, DirectionAfterRate.from_update(
-        "add_independent_decay", start_count, update, needs=("params",)
+    return _where(mask, DirectionAfterRate.from_scheduled(
+        "add_independent_decay", decay, weight_decay, needs=("params",)
     ))  # fmt: skip
 
 
@@ -144,8 +136,7 @@ def add_cautious_decay(weight_decay: Scalar) -> DirectionBeforeRate:
     check_number("weight_decay", weight_decay, low=0, scheduled=False)
 
     def decayed(u: jax.Array, p: jax.Array) -> jax.Array:
-        agree = jnp.real(widen(u) * jnp.conj(widen(p))) > 0
-        return jnp.where(agree, _add(jnp.asarray(weight_decay), u, p), u)
+        return jnp.where(agree(u, p), _add(jnp.asarray(weight_decay), u, p), u)
 
     return DirectionBeforeRate.from_function(
         "add_cautious_decay", partial(jax.tree.map, decayed), needs=("params",)
@@ -233,19 +224,10 @@ def decay_after_step(weight_decay: Scalar, learning_rate: ScalarOrSchedule) -> D
     check_number("weight_decay", weight_decay, low=0, scheduled=False)
     check_number("learning_rate", learning_rate, low=0)
 
-    def update(
-        updates: Any, state: CountState, *, params: Any, **_: Any
-    ) -> tuple[optax.Updates, CountState]:
-        share = jnp.asarray(at_step(learning_rate, state.count) * weight_decay)
-        new = jax.tree.map(lambda u, p: _add(-share, u, widen(p) + widen(u)), updates, params)
-        return new, CountState(optax.safe_increment(state.count))
+    def decay(updates: Any, params: Any, rate: Any) -> Any:
+        share = -jnp.asarray(rate * weight_decay)
+        return jax.tree.map(lambda u, p: _add(share, u, widen(p) + widen(u)), updates, params)
 
-    return DirectionAfterRate.from_update(
-        "decay_after_step", start_count, update, needs=("params",)
+    return DirectionAfterRate.from_scheduled(
+        "decay_after_step", decay, learning_rate, needs=("params",)
     )
-
-
-def start_count(params: Any) -> CountState:
-    """The state of a stage that counts its steps."""
-    del params
-    return CountState(jnp.zeros([], jnp.int32))
