@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, Self, TypedDict, Unpack, get_args
 
 import jax
 import jax.numpy as jnp
@@ -50,6 +50,18 @@ class MissingArgumentError(ValueError):
     def __reduce__(self) -> tuple[Any, ...]:
         """For pickle, which would rebuild it from its message: it may come from another process."""
         return type(self), (self.stage, self.name)
+
+
+class Told(TypedDict, total=False):
+    """What a stage may be told about itself when it is built: see `Stage.from_update`."""
+
+    needs: tuple[str, ...]
+    extra_args: tuple[str, ...]
+    lagging: tuple[str, ...]
+    label: str
+    marks: tuple[Mark, ...]
+    raw: tuple[str, ...]
+    decays: Mapping[str, Any]
 
 
 class Stage(optax.GradientTransformationExtraArgs):
@@ -167,26 +179,19 @@ class Stage(optax.GradientTransformationExtraArgs):
         cls,
         name: str,
         function: Callable[..., Any],
-        *,
-        needs: tuple[str, ...] = (),
-        extra_args: tuple[str, ...] = (),
-        label: str = "",
-        marks: tuple[Mark, ...] = (),
-        decays: Mapping[str, Any] = MappingProxyType({}),
+        **told: Unpack[Told],
     ) -> Self:
         """A stage without state, called `name`, from a pure function of what flows through it.
 
         `function` is given the parameters too where it `needs` "params", then the `extra_args`.
         """
-        read = (*(("params",) if "params" in needs else ()), *extra_args)
+        params = ("params",) if "params" in told.get("needs", ()) else ()
+        read = (*params, *told.get("extra_args", ()))
 
         def update(flowing: Any, state: Any, /, **given: Any) -> tuple[Any, Any]:
             return function(flowing, *(given[name] for name in read)), state
 
-        return cls.from_update(
-            name, optax.init_empty_state, update,
-            needs=needs, extra_args=extra_args, label=label, marks=marks, decays=decays,
-        )  # fmt: skip
+        return cls.from_update(name, optax.init_empty_state, update, **told)
 
     @classmethod
     def from_scheduled(
@@ -194,8 +199,7 @@ class Stage(optax.GradientTransformationExtraArgs):
         name: str,
         function: Callable[..., Any],
         *values: Any,
-        needs: tuple[str, ...] = (),
-        marks: tuple[Mark, ...] = (),
+        **told: Unpack[Told],
     ) -> Self:
         """As `from_function`, for a `function` that also gets what `values` are at each step.
 
@@ -204,18 +208,17 @@ class Stage(optax.GradientTransformationExtraArgs):
 
         def update(flowing: Any, state: CountState, params: Any, **_: Any) -> tuple[Any, Any]:
             now = (at_step(value, state.count) for value in values)
-            new = function(flowing, *((params,) if "params" in needs else ()), *now)
+            new = function(flowing, *((params,) if "params" in told.get("needs", ()) else ()), *now)
             return new, CountState(optax.safe_increment(state.count))
 
-        return cls.from_update(name, _start_count, update, needs=needs, marks=marks)
+        return cls.from_update(name, _start_count, update, **told)
 
     @classmethod
     def from_optax(
         cls,
         name: str,
         transform: optax.GradientTransformation,
-        needs: tuple[str, ...] = (),
-        marks: tuple[Mark, ...] = (),
+        **told: Unpack[Told],
     ) -> Self:
         """The same transformation as a stage called `name` that keeps the updates' dtypes."""
         extended = optax.with_extra_args_support(transform)
@@ -224,7 +227,7 @@ class Stage(optax.GradientTransformationExtraArgs):
             new, state = extended.update(updates, old, params, **extra_args)
             return cast_like(new, updates), state
 
-        return cls.from_update(name, extended.init, update, needs=needs, marks=marks)
+        return cls.from_update(name, extended.init, update, **told)
 
 
 class GradientToGradient(Stage):
