@@ -3,7 +3,7 @@
 import typing
 
 from adamlab._checks import Scalar, ScalarOrSchedule
-from adamlab.stages._about import extra_args_of, parts_of
+from adamlab.stages._about import MissingArgumentError, extra_args_of, parts_of
 from adamlab.stages._catalogue import vocabulary
 from adamlab.stages._chain import chain
 from adamlab.stages._decay_rate import (
@@ -23,7 +23,6 @@ from adamlab.stages._kinds import (
     GradientToDirection,
     GradientToGradient,
     GradientToMoments,
-    MissingArgumentError,
     MomentsToDirection,
     MomentsToMoments,
     Stage,

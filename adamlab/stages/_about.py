@@ -37,6 +37,23 @@ GIVEN = ("moments", "gradient")
 """The extra arguments that a chain gives: those that the direction was made from."""
 
 
+class MissingArgumentError(ValueError):
+    """A stage's `update` was called without an extra argument that it needs."""
+
+    def __init__(self, stage: str, name: str):
+        """`stage` and `name`: what needs it, and what it is called."""
+        what, how = name, f"pass it to update(updates, state, params, {name}=...)"
+        if name in GIVEN:
+            what = f"the {name} that its direction was made from"
+            how = "put it after precondition() in the same adamlab.chain"
+        super().__init__(f"{stage} needs {what}; {how}")
+        self.stage, self.name = stage, name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle, which would rebuild it from its message: it may come from another process."""
+        return type(self), (self.stage, self.name)
+
+
 class Part(NamedTuple):
     """One stage, or what wraps others, as the chain that it stands in knows it."""
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from adamlab._checks import nearest
-from adamlab.stages._about import GIVEN, About, Mark, Part, Side, tell
+from adamlab.stages._about import About, Mark, MissingArgumentError, Part, Side, tell
 from adamlab.stages._moments import (
     FIELD_HINTS,
     Moments,
@@ -33,23 +33,6 @@ class CountState(NamedTuple):
 def _start_count(params: Any) -> CountState:
     del params
     return CountState(jnp.zeros([], jnp.int32))
-
-
-class MissingArgumentError(ValueError):
-    """A stage's `update` was called without an extra argument that it needs."""
-
-    def __init__(self, stage: str, name: str):
-        """`stage` and `name`: what needs it, and what it is called."""
-        what, how = name, f"pass it to update(updates, state, params, {name}=...)"
-        if name in GIVEN:
-            what = f"the {name} that its direction was made from"
-            how = "put it after precondition() in the same adamlab.chain"
-        super().__init__(f"{stage} needs {what}; {how}")
-        self.stage, self.name = stage, name
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """For pickle, which would rebuild it from its message: it may come from another process."""
-        return type(self), (self.stage, self.name)
 
 
 class Told(TypedDict, total=False):
@@ -106,8 +89,7 @@ class Stage(optax.GradientTransformationExtraArgs):
                 them after the states of later stages, for which it would otherwise keep a copy.
             label: what the stage was built with, for `parts_of`.
             marks: what others must know of it: "mixes" where it adds to `mu` what bias correction
-                does not apply to; "by leaf" where it looks at whole leaves; the others are of
-                stages that track moments, make rates or take roots.
+                does not apply to; "by leaf" where it looks at whole leaves; for others see `Mark`.
             raw: the extra arguments that it compares the gradient with and that need not be given:
                 a chain refuses them where an earlier stage has changed the gradient.
             decays: the decay rates of "mu" and "nu" that it tracks them with, or takes for granted.
