@@ -304,15 +304,17 @@ REFUSED = {
         lambda: rates(al.correct_bias(), stages.to_variance_rate()), "to_variance_rate subtracts",
     ),
     "an average overwritten": (
-        lambda: step(al.chain(
+        lambda: al.chain(
             al.track_moments(), stages.positive_negative_momentum(), al.precondition()
-        )),
+        ),
         "positive_negative_momentum finds the first moment tracked already",
     ),
+    "a second moment overwritten": (
+        lambda: al.chain(al.track_moments(), stages.track_nu(0.9), al.precondition()),
+        "its average would be lost; leave it out of track_moments",
+    ),
     "an average overwritten by variance": (
-        lambda: step(al.chain(
-            al.track_moments(), stages.track_mu_by_variance(), al.precondition()
-        )),
+        lambda: al.chain(al.track_moments(), stages.track_mu_by_variance(), al.precondition()),
         "track_mu_by_variance finds the first moment tracked already",
     ),
     "epsilon hat without a correction": (

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import adamlab as al
-from adamlab import optimizers
+from adamlab import optimizers, stages
 from adamlab.stages import (
     DirectionToDirection,
     Moments,
@@ -826,3 +826,35 @@ def test_a_stage_of_ones_own_sees_a_gradient_that_it_can_average():
     for wrong, found in ((lambda m, g: None, "NoneType"), (lambda m, g: m.sum(), r"shape \(\)")):
         with pytest.raises(TypeError, match=rf"own gave {found} for a mu of shape \(2,\): must be"):
             _step(change_mu("own", wrong), given)
+
+
+def test_tiny_numbers_agree_in_sign_too():
+    """Their product would be zero."""
+    stage, params = stages.add_cautious_decay(0.5), jnp.array([1e-25, 1e-25, -1e-25])
+    decayed, _ = stage.update(jnp.array([1e-25, -1e-25, 0.0]), stage.init(params), params)
+    np.testing.assert_allclose(decayed, [1.5e-25, -1e-25, 0.0], rtol=1e-6)
+
+
+def test_an_infinite_gradient_that_stays_has_not_changed():
+    """Narrow gradients are cut off at their own limit, now and before, in a wider state too."""
+    params, grads = jnp.ones(2), jnp.array([jnp.inf, 6e4], jnp.float16)
+
+    def second(*brake):
+        tx = chain(track_moments(), *brake, precondition())
+        return tx.update(grads, tx.update(grads, tx.init(params), params)[1], params)[0]
+
+    braked, free = (x.astype(np.float32) for x in (second(stages.friction()), second()))
+    np.testing.assert_allclose(braked, 0.5 * free, rtol=2e-3)
+
+
+def test_a_negative_second_moment_is_no_way_up():
+    tx = chain(
+        track_moments(0.9, None),
+        stages.track_curvature(stages.means(0.5)),
+        correct_bias(),
+        precondition(unrooted(1.0)),
+    )
+    params = jnp.ones(1)
+    extra = {"hessian_diag": -jnp.ones(1)}
+    up, _ = tx.update(jnp.ones(1), tx.init(params), params, **extra)
+    np.testing.assert_allclose(up, 1.0, rtol=1e-6)
