@@ -183,6 +183,14 @@ def on_one_device():
     return each(lambda u: jax.lax.with_sharding_constraint(u, first))
 
 
+def forgetting_the_mesh():
+    """Its state lies on no mesh until a sharded gradient is added."""
+    return optax.GradientTransformation(
+        lambda params: Memory(jnp.zeros((4, 1))),
+        lambda u, s, p=None: (u, Memory(s.value + u["w"].max(1, keepdims=True))),
+    )
+
+
 def by_tuples():
     """Takes tuples for its own, and Optax's MaskedNode is one."""
     return each(lambda u: -u, is_leaf=lambda x: isinstance(x, tuple))
@@ -379,6 +387,7 @@ CULPRITS = [
     ("donated", lambda: optax.add_noise(0.1, 0.5, jax.random.key(0))),
     ("sharded", on_one_device),
     ("sharded", lambda: each(lambda u: u @ u.T @ u)),
+    ("sharded", forgetting_the_mesh),
     ("leaf_order", lambda: optax.add_noise(0.1, 0.5, jax.random.key(0))),
     ("elementwise", optax.centralize),
     ("elementwise", optax.scale_by_trust_ratio),

@@ -62,7 +62,7 @@ def test_the_codes_are_the_nearest(signed):
     back = _there_and_back(x, 256, signed).reshape(48, 256)
     blocks = np.asarray(x).reshape(48, 256)
     scale = np.abs(blocks).max(1, keepdims=True)
-    np.testing.assert_array_equal(np.asarray(kept.scale), scale)
+    np.testing.assert_array_equal(np.reshape(kept.scale, (-1, 1)), scale)
     # The coarsest gap of the top decade is 0.9 / 64 (signed) or 0.9 / 128 of the block's largest.
     assert (np.abs(back - blocks) <= scale * 0.9 / (64 if signed else 128) * 0.51).all()
     assert (back.max(1) == scale[:, 0]).mean() > (0.3 if signed else 0.99)

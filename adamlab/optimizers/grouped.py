@@ -30,7 +30,7 @@ def group_small_leaves(
     them. Large leaves stay as they are, since copying them would cost more.
 
     Pass the parameters to `update` where the gradients' dtypes differ from theirs: leaves are
-    grouped by dtype.
+    grouped by dtype, and by how their types say that they are sharded.
 
     Args:
         optimizer: any gradient transformation.
@@ -59,13 +59,14 @@ def group_small_leaves(
     inner = optax.with_extra_args_support(optimizer)
 
     def groups_of(leaves: list[Any]) -> list[list[int]]:
-        """The places of the small leaves, by dtype and in order."""
-        by_dtype: dict[Any, list[int]] = {}
+        """The places of the small leaves, by dtype and explicit sharding and in order."""
+        alike: dict[Any, list[int]] = {}
         for place, leaf in enumerate(leaves):
             if math.prod(leaf.shape) <= max_size:
-                by_dtype.setdefault(jnp.dtype(leaf.dtype), []).append(place)
+                spec = jax.typeof(leaf).sharding.spec
+                alike.setdefault((leaf.dtype, spec if any(spec) else None), []).append(place)
         return [
-            places[i : i + group] for places in by_dtype.values()
+            places[i : i + group] for places in alike.values()
             for i in range(0, len(places), group)
         ]  # fmt: skip
 

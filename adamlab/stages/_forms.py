@@ -31,6 +31,16 @@ def zeros_like_field(field: str, params: Any) -> Any:
     return jax.tree.map(zeros, params, params)
 
 
+def zeros_over(p: jax.Array, axes: tuple[int, ...]) -> jax.Array:
+    """Zeros for `p` reduced over `axes`, which stay with one element each.
+
+    Made from `p`, so that they lie on its devices and vary over the same axes of a mesh.
+    """
+    real = jnp.real(p)
+    like = jnp.sum(real, axes, keepdims=True) if axes else real
+    return jnp.zeros_like(like, wide_dtype(real))
+
+
 class PerLeaf(NamedTuple):
     """What is kept for each leaf of the parameters where for some that is no array.
 

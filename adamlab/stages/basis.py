@@ -17,7 +17,7 @@ from adamlab.stages._decay_rate import (
     check_decay,
     decay_at,
 )
-from adamlab.stages._forms import is_like, like_gradients, pack, unpack
+from adamlab.stages._forms import is_like, like_gradients, pack, unpack, zeros_over
 from adamlab.stages._kinds import GradientToDirection
 from adamlab.stages.eight_bit import QuantizedBlocks
 from adamlab.stages.numerics import cast_like, lerp, tame, wide_dtype, widen
@@ -93,13 +93,13 @@ def in_basis(
 
     def init(params: optax.Params) -> InBasisState:
         def each(make: Callable[[int, Any], jax.Array]) -> Any:
-            return jax.tree.map(
-                lambda p: tuple(
-                    make(n, wide_dtype(p)) if turned else None
-                    for n, turned in zip(p.shape, _turned_sides(p.shape, max_dim), strict=True)
-                ),
-                params,
-            )  # fmt: skip
+            def leaf(p: jax.Array) -> tuple[jax.Array | None, ...]:
+                # Varies over the axes of a mesh that p does, as what takes its place will.
+                zero = zeros_over(p, tuple(range(p.ndim))).reshape([]).astype(wide_dtype(p))
+                sides = zip(p.shape, _turned_sides(p.shape, max_dim), strict=True)
+                return tuple(make(n, zero.dtype) + zero if turned else None for n, turned in sides)
+
+            return jax.tree.map(leaf, params)
 
         factors = each(lambda n, dtype: jnp.zeros((n, n), dtype))
         basis = each(lambda n, dtype: jnp.eye(n, dtype=dtype))

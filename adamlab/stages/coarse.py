@@ -18,7 +18,8 @@ from adamlab.stages._decay_rate import (
     DecayRate,
     check_decay,
 )
-from adamlab.stages.numerics import lerp, ratio, squared_magnitude, wide_dtype
+from adamlab.stages._forms import zeros_over
+from adamlab.stages.numerics import lerp, ratio, squared_magnitude
 from adamlab.stages.second_moment import SecondMoment, Seen, at_most_tame, square
 
 Axes = Callable[[tuple[int, ...]], tuple[int, ...]]
@@ -59,7 +60,7 @@ def block_squares(
     check_function("reduce", reduce)
 
     def init(p: jax.Array) -> jax.Array:
-        return _zeros_over(p, tuple(axes(p.shape)))
+        return zeros_over(p, tuple(axes(p.shape)))
 
     def fold(nu: jax.Array, seen: Seen, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
         if not seen.grad.size:
@@ -71,13 +72,6 @@ def block_squares(
         return new, new
 
     return SecondMoment("block_squares", b2, init, fold, marks=("by leaf",))
-
-
-def _zeros_over(p: jax.Array, axes: tuple[int, ...]) -> jax.Array:
-    """Zeros for `p` reduced over `axes`; made from it, so that they lie on its devices."""
-    real = jnp.real(p)
-    like = jnp.sum(real, axes, keepdims=True) if axes else real
-    return jnp.zeros_like(like, wide_dtype(real))
 
 
 class Factors(NamedTuple):
@@ -123,8 +117,8 @@ def factored(
     def init(p: jax.Array) -> Any:
         pair = factored_axes(p.shape, min_dim_size, axes)
         if pair is None:
-            return _zeros_over(p, ())
-        row, col = (_zeros_over(p, (axis,)) for axis in pair)
+            return zeros_over(p, ())
+        row, col = (zeros_over(p, (axis,)) for axis in pair)
         return Factors(row, col)
 
     def fold(state: Any, seen: Seen, weight: jax.Array) -> tuple[Any, jax.Array]:
@@ -173,9 +167,8 @@ def per_axis(b2: DecayRate | None = None) -> SecondMoment:
         check_decay("b2", b2)
 
     def init(p: jax.Array) -> tuple[jax.Array, ...]:
-        dtype = wide_dtype(jnp.real(p))
-        shapes = [[n if j == i else 1 for j, n in enumerate(p.shape)] for i in range(p.ndim)]
-        return tuple(jnp.zeros(shape, dtype) for shape in shapes or [[]])
+        others = [tuple(j for j in range(p.ndim) if j != i) for i in range(p.ndim)]
+        return tuple(zeros_over(p, axes) for axes in others or [()])
 
     def fold(state: Any, seen: Seen, weight: jax.Array) -> tuple[Any, jax.Array]:
         shape = seen.grad.shape

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -46,7 +47,8 @@ class QuantizedBlocks(NamedTuple):
     codes: jax.Array
     """uint8, of the array's shape."""
     scale: jax.Array
-    """float32, (blocks, 1): the largest magnitude in the block."""
+    """float32, (..., blocks, 1): the largest magnitude in each block. `...` are the axes before the
+    last where that one is a whole number of blocks, else none."""
 
 
 def quantize(x: jax.Array, block: int, *, signed: bool) -> QuantizedBlocks:
@@ -54,23 +56,36 @@ def quantize(x: jax.Array, block: int, *, signed: bool) -> QuantizedBlocks:
     blocks = _in_blocks(cast_within(x, jnp.float32), block)
     if not signed:
         blocks = jnp.maximum(blocks, 0)
-    scale = jnp.max(jnp.abs(blocks), axis=1, keepdims=True)
+    scale = jnp.max(jnp.abs(blocks), axis=-1, keepdims=True)
     codes = _encode(ratio(blocks, scale), signed)
     if not signed:
         # Rounded to zero it would make the step as long as 1 / eps allows.
         codes = jnp.where(blocks > 0, jnp.maximum(codes, 1), codes)
-    return QuantizedBlocks(codes.ravel()[: x.size].reshape(x.shape), scale)
+    return QuantizedBlocks(_whole(codes, x.shape), scale)
 
 
 def dequantize(stored: QuantizedBlocks, block: int, *, signed: bool) -> jax.Array:
     """The array that was quantized, in float32."""
     blocks = _in_blocks(_decode(stored.codes, signed), block) * stored.scale
-    return blocks.ravel()[: stored.codes.size].reshape(stored.codes.shape)
+    return _whole(blocks, stored.codes.shape)
 
 
 def _in_blocks(x: jax.Array, block: int) -> jax.Array:
+    """The array's elements in order, in blocks along a last axis.
+
+    A whole number of blocks along its own last axis leaves the others as they are, and with them
+    how the array is sharded.
+    """
+    if x.ndim and x.shape[-1] % block == 0:
+        return x.reshape(*x.shape[:-1], -1, block)
     flat = x.ravel()
     return jnp.pad(flat, (0, -flat.size % block)).reshape(-1, block)
+
+
+def _whole(blocks: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """What `_in_blocks` has cut, without its padding."""
+    size = math.prod(shape)
+    return (blocks if blocks.size == size else blocks.ravel()[:size]).reshape(shape)
 
 
 # A magnitude in [0, 1] is coded by its decade and its place in it. The decade down from 1 is cut

@@ -121,6 +121,7 @@ def sharded(subject: Subject) -> None:
             spec = jax.sharding.PartitionSpec(*[None] * axis, "part")
             return jax.device_put(tree, jax.sharding.NamedSharding(mesh, spec))
 
-        updates = run(cut(params, 0), cut(stack(gradients), 1))
+        with jax.set_mesh(mesh):
+            updates = run(cut(params, 0), cut(stack(gradients), 1))
         what = f"sharded along an {kind.name.lower()} axis, updates"
         same(what, updates, stack(subject.alone.updates), FUSED)
