@@ -29,7 +29,7 @@ OUT = ROOT / "out" / "experiments"
 _UNFINISHED = "unfinished"
 _KEPT = {"verdict", "parts", "settings", "check", "command", "seconds", "fingerprint"}
 _SAID = {"kind", "cases", "remark", "ruling", "numbers"}
-_ONLY_READ = {"question", "claim", "asks", "symptom", "remedy", "caption"}
+_ONLY_READ = {"claim", "asks", "caption"}
 
 
 def experiments() -> dict[str, Experiment]:
@@ -40,6 +40,7 @@ def experiments() -> dict[str, Experiment]:
         experiment = getattr(found_in, "EXPERIMENT", None)
         if not isinstance(experiment, Experiment):
             raise ValueError(f"{found_in.__file__}: must define EXPERIMENT, an Experiment")
+        experiment = experiment.of(found_in)
         if experiment.id in found:
             raise ValueError(f"experiment {experiment.id!r} is there twice")
         found[experiment.id] = experiment
@@ -64,17 +65,14 @@ def kept_in(quick: bool) -> Path:
 def fingerprint(experiment: Experiment, quick: bool) -> str:
     """A hash of the experiment's code, criterion and settings, and of what it uses of the book.
 
-    It does not change with comments and layout, nor with what is only read: docstrings, the
-    questions, the claim in words, the symptom, the remedy and the caption. That of a full run does
-    not change with the settings of a quick one.
+    It does not change with what changes no number: comments, layout and docstrings, annotations,
+    where and in what order is imported, and what is only read: the claim in words, the question of
+    its cases and the caption. That of a full run does not change with the settings of a quick one.
     """
-    tree = ast.parse(source_of(experiment).read_text())
-    no_matter = _ONLY_READ if quick else _ONLY_READ | {"quick"}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            node.keywords = [word for word in node.keywords if word.arg not in no_matter]
-    code = "".join(map(_bare, [tree, *_shared(tree)]))
-    text = code + json.dumps(settings_of(experiment, quick))
+    only_read = _ONLY_READ if quick else _ONLY_READ | {"quick"}
+    whole = _Bare(only_read).visit(ast.parse(source_of(experiment).read_text()))
+    text = "".join(map(_text, [whole, *_shared(whole)]))
+    text += json.dumps(settings_of(experiment, quick))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -85,14 +83,14 @@ def _shared(tree: ast.AST) -> list[ast.stmt]:
     """
     defined: dict[str, ast.stmt] = {}
     for path in Path(book.__file__).parent.glob("*.py"):
-        for statement in ast.parse(path.read_text()).body:
+        for statement in _Bare(set()).visit(ast.parse(path.read_text())).body:
             if isinstance(statement, ast.FunctionDef | ast.ClassDef):
                 defined[statement.name] = statement
-            elif isinstance(statement, ast.Assign | ast.AnnAssign):
+            elif isinstance(statement, ast.Assign):
                 names = (node for node in ast.walk(statement) if isinstance(node, ast.Name))
                 defined |= {n.id: statement for n in names if isinstance(n.ctx, ast.Store)}
     del defined["Experiment"]
-    ahead = [
+    ahead = ["Lab"] + [
         node.attr for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and getattr(node.value, "id", None) == "book"
     ]  # fmt: skip
@@ -105,18 +103,57 @@ def _shared(tree: ast.AST) -> list[ast.stmt]:
     return [used[name] for name in sorted(used)]
 
 
-def _bare(tree: ast.AST) -> str:
-    """`tree` as text, without docstrings."""
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and _is_text(body[0]):
-            del body[0]
-    return ast.dump(tree)
+class _Bare(ast.NodeTransformer):
+    """Takes off what changes no number."""
+
+    def __init__(self, only_read: set[str]) -> None:
+        self.only_read, self.imported = only_read, set[tuple[str, str]]()
+
+    def visit_Module(self, node: ast.Module) -> Any:
+        self.generic_visit(node)
+        used = {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
+        imported = sorted(pair for pair in self.imported if pair[0] in used)
+        node.body.insert(0, ast.Expr(ast.Constant(repr(imported))))
+        return node
+
+    def visit_Expr(self, node: ast.Expr) -> Any:
+        return None if isinstance(node.value, ast.Constant) else self.generic_visit(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> Any:
+        self.generic_visit(node)
+        return ast.Assign([node.target], node.value) if node.value else None
+
+    def visit_arg(self, node: ast.arg) -> Any:
+        node.annotation = None
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> Any:
+        node.returns = None
+        return self.generic_visit(node)
+
+    def visit_If(self, node: ast.If) -> Any:
+        typing = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        return None if typing else self.generic_visit(node)
+
+    def visit_Import(self, node: ast.Import) -> Any:
+        self.imported |= {(n.asname or n.name.split(".")[0], n.name) for n in node.names}
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> Any:
+        self.imported |= {(n.asname or n.name, f"{node.module}.{n.name}") for n in node.names}
+
+    def visit_Call(self, node: ast.Call) -> Any:
+        node.keywords = [word for word in node.keywords if word.arg not in self.only_read]
+        return self.generic_visit(node)
 
 
-def _is_text(statement: ast.stmt) -> bool:
-    """Whether it is a string on its own, such as a docstring."""
-    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+def _text(node: Any) -> str:
+    """As `ast.dump`, in the same words in every version of Python."""
+    if isinstance(node, list):
+        return f"[{', '.join(map(_text, node))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = (f"{k}={_text(v)}" for k, v in ast.iter_fields(node) if v is not None and v != [])
+    return f"{type(node).__name__}({', '.join(fields)})"
 
 
 def load(experiment: Experiment, quick: bool = False) -> dict[str, Any] | None:

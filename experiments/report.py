@@ -17,7 +17,7 @@ from experiments.book import Experiment, Kind, answered
 from experiments.book.judging import ANSWERS
 from experiments.records import shown
 from experiments.revisions import EARLIER, REVISED
-from experiments.symptoms import SYMPTOMS, UNTESTED
+from experiments.symptoms import SYMPTOMS, Symptom, remedy_of
 from experiments.wording import in_few, of_check
 
 PAGE = records.ROOT / "out" / "report.html"
@@ -141,17 +141,17 @@ def _tally(found: Iterable[Mapping[str, Any] | None]) -> str:
 
 def _symptoms(known: Mapping[str, Experiment], found: Mapping[str, Any]) -> str:
     """What a reader may see, by kind, each with the experiment nearest to it."""
+
+    def row(symptom: Symptom) -> str:
+        name, says = symptom.experiment, f"<tr><td>{escape(symptom.says)}<br>"
+        if name is None:
+            return f"{says}Not tested here. {escape(symptom.remedy)}</td><td></td></tr>"
+        asked = f'<a href="#{name}">{name}</a> {escape(known[name].question)}'
+        return f"{says}{asked}</td><td>{_badge(found[name])}</td></tr>"
+
     parts = []
-    for heading, names in SYMPTOMS.items():
-        rows = "".join(
-            f'<tr><td>{escape(known[name].symptom)}<br><a href="#{name}">{name}</a> '
-            f"{escape(known[name].question)}</td><td>{_badge(found[name])}</td></tr>"
-            for name in names if name in known
-        )  # fmt: skip
-        rows += "".join(
-            f"<tr><td>{escape(seen)}<br>Not tested here. {escape(what)}</td><td></td></tr>"
-            for seen, what in UNTESTED.get(heading, ())
-        )
+    for heading, symptoms in SYMPTOMS.items():
+        rows = "".join(row(s) for s in symptoms if s.experiment is None or s.experiment in known)
         parts.append(f'<h3>{heading}</h3><div class="wide"><table>{rows}</table></div>')
     return "\n".join(parts)
 
@@ -183,9 +183,9 @@ def _section(experiment: Experiment, record: dict[str, Any] | None) -> str:
     if experiment.id in EARLIER:
         before = escape(", ".join(EARLIER[experiment.id]))
         criterion += f'<p class="small">Earlier verdicts: {before}.</p>'
-    remedy = (
-        f'<div class="whole"><p><b>What to try.</b></p><pre>{escape(experiment.remedy)}</pre></div>'
-    )
+    if remedy := remedy_of(experiment.id):
+        code = f"<p><b>What to try.</b></p><pre>{escape(remedy)}</pre>"
+        remedy = f'<div class="whole">{code}</div>'
     if record is None:
         return f"{head}<p>{_badge(None)}</p>{criterion}{remedy}</section>"
     verdict = record["verdict"]

@@ -1,5 +1,7 @@
 """The laboratory book: what every experiment has in common."""
 
+from typing import TYPE_CHECKING
+
 from experiments.book.arranging import (
     at_best,
     at_end,
@@ -14,6 +16,7 @@ from experiments.book.arranging import (
 from experiments.book.drawing import STYLES, draw_heat, draw_lines, panels
 from experiments.book.judging import (
     Kind,
+    Numbers,
     Verdict,
     agreed,
     answered,
@@ -26,6 +29,9 @@ from experiments.book.judging import (
 from experiments.book.laboratory import FIRST_SEED, SEEDS, Experiment, Lab, run, settings_of
 from experiments.book.subjects import FEW_IMAGES, few_digits, uncorrected_adam
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Figure
+
 __all__ = [
     "FEW_IMAGES",
     "FIRST_SEED",
@@ -34,6 +40,7 @@ __all__ = [
     "Experiment",
     "Kind",
     "Lab",
+    "Numbers",
     "Verdict",
     "agreed",
     "answered",

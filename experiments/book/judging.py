@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Kind = Literal["supported", "refuted", "depends", "undecided"]
+Numbers = dict[str, float | Interval]
 ANSWERS: dict[Kind, str] = {
     "supported": "Yes", "refuted": "No", "depends": "Sometimes", "undecided": "Undecided",
 }  # fmt: skip

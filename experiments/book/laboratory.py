@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -31,35 +32,47 @@ Settings = Mapping[str, Any]
 SEEDS, FIRST_SEED, FLOAT64 = "seeds", "first_seed", "float64"
 
 
+def _of_the_file(_: Any) -> Any:
+    raise NotImplementedError("Experiment.of takes it from the file")
+
+
 @dataclass(frozen=True)
 class Experiment:
-    """One claim, what decides it, and how it is measured, judged and drawn."""
+    """One claim, what decides it, and how it is measured, judged and drawn.
 
-    id: str
-    question: str
+    A file leaves out what it is known by: its name and its docstring are the id and the question,
+    its functions `measure`, `judge` and `draw` are the experiment's.
+    """
+
     claim: str
     """The statement, with its source where it is a paper's."""
     criterion: str
     """Which statistic and which threshold decide, fixed before the full run."""
     asks: str
     """The question that each case of the verdict answers."""
-    measure: Callable[[Lab], xr.Dataset]
-    judge: Callable[[xr.Dataset], Verdict]
-    draw: Callable[[xr.Dataset], Figure]
     settings: Settings
     """Sizes of the full run: `seeds`, and what else `measure` reads."""
     quick: Settings
     """What a quick run changes in `settings`."""
     check: Settings
     """What the check of the verdict changes: `first_seed`, `float64`, a resolution."""
-    symptom: str
-    """What a reader whose training fails like this sees."""
-    remedy: str
-    """What moves the border, as code; and in a comment where it does not."""
     caption: str
     """How the figure is read."""
     extras: Callable[[xr.Dataset, Path], None] | None = None
     """Writes further pictures of a run: `extras(dataset, stem)` makes `stem`-name.gif or .png."""
+    id: str = ""
+    question: str = ""
+    measure: Callable[[Lab], xr.Dataset] = _of_the_file
+    judge: Callable[[xr.Dataset], Verdict] = _of_the_file
+    draw: Callable[[xr.Dataset], Figure] = _of_the_file
+
+    def of(self, module: ModuleType) -> Experiment:
+        """This experiment with what its file is known by."""
+        name, _, question = " ".join((module.__doc__ or "").split()).partition(": ")
+        return replace(
+            self, id=name, question=question[:1].upper() + question[1:], measure=module.measure,
+            judge=module.judge, draw=module.draw,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

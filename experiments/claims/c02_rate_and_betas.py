@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import xarray as xr
 
 import adamlab
-from adamlab.analysis import Interval
 from adamlab.maps import converged_band
 from adamlab.problems import digits_mlp
 from experiments import book
-
-if TYPE_CHECKING:
-    import xarray as xr
-    from matplotlib.figure import Figure
 
 DEFAULT_RATE, LARGE_RATE, B1, SLOWNESS = 1e-3, 1.0, 0.9, 1e-3  # of b2: 1 - .999
 MOST = 0.5  # of 1-b2: nobody sets b2 to 0, where every run is unstable
@@ -24,8 +18,6 @@ OVERSHOT, MORE_OFTEN = 1.0, 0.2
 
 def measure(lab: book.Lab) -> xr.Dataset:
     """Outcomes over rate x 1-b2, and over 1-b1 x 1-b2 at the default rate and ten times it."""
-    import xarray as xr
-
     slow = np.geomspace(1e-4, MOST, lab["b2s"])
     rates = {"learning_rate": np.geomspace(1e-4, LARGE_RATE, lab["rates"]), "1-b2": slow}
     moments = {
@@ -53,7 +45,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     """The large rate against the best, and badly set betas against the others, at each rate."""
     late = book.decades(dataset["late_loss"]).sel({"1-b2": SLOWNESS}, method="nearest")
     over = book.over_seeds(late.isel(learning_rate=-1) - book.at_best(late))
-    numbers: dict[str, float | Interval] = {
+    numbers: book.Numbers = {
         f"decades of loss at a rate of {LARGE_RATE:g} above the best rate's": over
     }
     kinds = {f"a rate of {LARGE_RATE:g} ends far above the best": book.by_sign(over, OVERSHOT)}
@@ -75,7 +67,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     return book.Verdict(kinds, numbers, remark.strip())
 
 
-def draw(dataset: xr.Dataset) -> Figure:
+def draw(dataset: xr.Dataset) -> book.Figure:
     """The share of unstable runs: over rate x 1-b2, and over 1-b1 x 1-b2 at each rate."""
     figure, axes = book.panels(3)
     share = unstable(dataset["outcome"]).mean("seed").rename("share of unstable runs")
@@ -94,8 +86,6 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 
 EXPERIMENT = book.Experiment(
-    id="C02",
-    question="Does too large a rate overshoot, and do badly set betas make training unstable?",
     claim="Too large a rate overshoots; badly set b1, b2 make training unstable.",
     asks="Is this so?",
     criterion=f"Digits, 64-32-10, batch 64. Overshooting: late loss at a rate of {LARGE_RATE:g}, "
@@ -104,15 +94,10 @@ EXPERIMENT = book.Experiment(
     "up, less that of the other runs, at the default rate and at ten times it, more than "
     f"{MORE_OFTEN}. Supported if the 95 % intervals over seeds of all three lie above, refuted if "
     "all lie below; it depends on the part if they differ, and is undecided otherwise.",
-    measure=measure,
-    judge=judge,
-    draw=draw,
     settings={"seeds": 8, "rates": 13, "b1s": 10, "b2s": 10, "steps": 600},
     quick={"seeds": 2, "rates": 3, "b1s": 3, "b2s": 3, "steps": 40},
     check={"first_seed": 1000},
     caption="Share of seeds whose training is unstable (darker: more). Left: over the rate and "
     "1-b2; middle and right: over 1-b1 and 1-b2, at two rates. Dot: the defaults. Above the green "
     "line, b1 > sqrt(b2), the betas count as badly set.",
-    symptom="From the first steps on, the loss jumps about, or it stays where it began.",
-    remedy="adam(1e-3, b1=0.9, b2=0.999)  # keep b1 < sqrt(b2), and lower the rate first",
 )

@@ -1,22 +1,20 @@
-"""C03: does too small a batch make Adam bounce, and does a larger one smooth it?"""
+"""C03: does too small a batch make Adam bounce and never settle, and does a larger one smooth
+it?"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import xarray as xr
 
 import adamlab
-from adamlab.analysis import Interval, gradient_noise_scale
+from adamlab.analysis import gradient_noise_scale
 from adamlab.plot import cell_edges
 from adamlab.problems import cross_entropy, digits, network, noisy_quadratic, supervised
 from experiments import book
-
-if TYPE_CHECKING:
-    import xarray as xr
-    from matplotlib.figure import Figure
 
 MODEL = network((64, 32, 10))
 DEFAULT, PROBLEMS, TIMES = 1e-3, ("quadratic", "digits"), ("early", "at the end")
@@ -46,8 +44,6 @@ def noise_of_digits(params: Any, state: Any, data: Any) -> dict[str, Any]:
 
 def measure(lab: book.Lab) -> xr.Dataset:
     """Late loss and bounce over batch size x rate, and the noise scale, on both problems."""
-    import xarray as xr
-
     adam, steps = adamlab.adam, lab["steps"]
     axes = {
         "batch_size": np.geomspace(0.1, 1e3, lab["batches"]),
@@ -91,7 +87,7 @@ def part_of(dataset: xr.Dataset, problem: str) -> xr.Dataset:
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
     """The smallest batch against the largest: at the latter's best rate, and each at its own."""
-    numbers: dict[str, float | Interval] = {}
+    numbers: book.Numbers = {}
     kinds = {}
     for problem in PROBLEMS:
         part = part_of(dataset, problem)
@@ -122,7 +118,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     return book.Verdict(kinds, numbers)
 
 
-def draw(dataset: xr.Dataset) -> Figure:
+def draw(dataset: xr.Dataset) -> book.Figure:
     """Late loss and bounce over batch size x rate, with the noise scale, a row for each problem."""
     figure, axes = book.panels(2, 2)
     for row, problem in zip((axes[:2], axes[2:]), PROBLEMS, strict=True):
@@ -145,9 +141,6 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 
 EXPERIMENT = book.Experiment(
-    id="C03",
-    question="Does too small a batch make Adam bounce and never settle, and does a larger one "
-    "smooth it?",
     claim="Too small a batch makes Adam bounce and never settle; a larger one smooths.",
     asks="Does the smallest batch do this, compared with the largest?",
     criterion="A noisy quadratic and digits (64-32-10), equal numbers of steps. The smallest "
@@ -157,9 +150,6 @@ EXPERIMENT = book.Experiment(
     f"64 times the steps. Supported if the 95 % intervals of all lie above {COUNTS} on both "
     "problems, refuted if all lie below; it depends on the way or the problem if they differ, and "
     "is undecided otherwise.",
-    measure=measure,
-    judge=judge,
-    draw=draw,
     settings={"seeds": 24, "batches": 13, "rates": 17, "sizes": (2, 8, 32, 128), "steps": 800},
     quick={"seeds": 2, "batches": 3, "rates": 3, "sizes": (32, 64), "steps": 40},
     check={"first_seed": 3000},
@@ -169,7 +159,4 @@ EXPERIMENT = book.Experiment(
     "(top) the batch size only divides the noise and may be below 1. Red: the gradient noise "
     "scale early in training. Dashed: the best rate of the largest batch, at which the smallest "
     "and the largest are compared.",
-    symptom="With small batches the loss jumps around a level that it never falls below.",
-    remedy="supervised(source, model, loss, batch_size=128)  # no rate made up for a smaller batch "
-    "here,\n# at as many steps; at as many examples that is undecided",
 )

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import xarray as xr
 
 import adamlab
-from adamlab.analysis import Interval
 from adamlab.problems import plateau, saddle
 from experiments import book
-
-if TYPE_CHECKING:
-    import xarray as xr
-    from matplotlib.figure import Figure
 
 # Each with the starts where gradients are small, and where they are 0 or far below eps.
 PROBLEMS = {"saddle": (saddle(), (1e-6, 0.0)), "plateau": (plateau(), (5.0, 8.0))}
@@ -48,8 +44,6 @@ def escape(
 
 def measure(lab: book.Lab) -> xr.Dataset:
     """Adam's escapes over rate x strength of each remedy, from both starts; SGD's without any."""
-    import xarray as xr
-
     momentum, found = partial(adamlab.sgd, momentum=0.9), {}
     for name, (_, starts) in PROBLEMS.items():
         axes = {
@@ -70,7 +64,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
     """Where fewer than half get out at the rate of 1e-2 and at the best; what each remedy gains."""
-    numbers: dict[str, float | Interval] = {}
+    numbers: book.Numbers = {}
     kinds: dict[str, book.Kind] = {}
     for case, here in book.each(dataset, "problem", "start"):
         out = here["Adam"]
@@ -93,7 +87,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     return book.Verdict(kinds, numbers)
 
 
-def draw(dataset: xr.Dataset) -> Figure:
+def draw(dataset: xr.Dataset) -> book.Figure:
     """Above: who gets out alone, over the rate. Below: what each remedy does at 1e-2."""
     figure, axes = book.panels(2, 2)
     share = dataset.mean("seed")
@@ -121,8 +115,6 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 
 EXPERIMENT = book.Experiment(
-    id="C04",
-    question="Do flat regions and saddles hold Adam, and what gets it out?",
     claim="Flat regions and saddles hold Adam; noise in gradients or parameters, restarts and "
     "other initial points help.",
     asks="Is Adam held without a remedy, and does the remedy get a tenth of the runs out?",
@@ -133,9 +125,6 @@ EXPERIMENT = book.Experiment(
     "strength (for each seed that of the seeds of the other parity), rate 1e-2, the gain's "
     f"interval lies above {GAIN:g}. Supported if Adam is held in all cases and all remedies help "
     "in both problems, refuted if in none; it depends on the place and the remedy if they differ.",
-    measure=measure,
-    judge=judge,
-    draw=draw,
     settings={"seeds": 48, "rates": 5, "strengths": 15, "steps": 2000},
     quick={"seeds": 4, "rates": 3, "strengths": 4, "steps": 200},
     check={"first_seed": 2000},
@@ -143,8 +132,4 @@ EXPERIMENT = book.Experiment(
     "without a remedy, over the rate (dotted: 1e-2), for Adam and for SGD with momentum .9. "
     "Bottom: Adam at 1e-2 where there is no gradient, over the strength of each remedy. Lines "
     "that coincide hide one another.",
-    symptom="The loss does not move from the first step on, and the gradients are tiny.",
-    remedy="chain(add_noise(1e-6, 0.0, key), adam(1e-2))  # a little noise gets off a ridge\n"
-    "optax.chain(adam(1e-2), optax.add_noise(1e-2, 0.0, key))  # off a plateau; or try other "
-    "starts",
 )

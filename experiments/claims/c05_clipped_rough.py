@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import optax
+import xarray as xr
 
 import adamlab
-from adamlab.analysis import Interval
 from adamlab.problems import rough_loss
 from experiments import book
-
-if TYPE_CHECKING:
-    import xarray as xr
-    from matplotlib.figure import Figure
 
 STEPS = 200
 RATE, NORM = 1e-4, 1.0
@@ -31,8 +27,6 @@ def clipped_adam(learning_rate: Any, max_norm: Any) -> optax.GradientTransformat
 
 def measure(lab: book.Lab) -> xr.Dataset:
     """Rate x norm; the climb of a run is the sum of its upward steps, in initial losses."""
-    import xarray as xr
-
     axes = {
         "learning_rate": np.geomspace(1e-5, 10, lab["rates"]),
         "max_norm": np.append(np.geomspace(1e-2, 1e2, lab["norms"]), UNCLIPPED),
@@ -49,7 +43,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
     """How much less a clipped run climbs: at the claim's rate, at the best and at ten times it."""
-    numbers: dict[str, float | Interval] = {}
+    numbers: book.Numbers = {}
     kinds: dict[str, book.Kind] = {}
     late = dataset["late_loss"]
     # One rate for both: the climb grows with the rate, and which rate is best is partly chance.
@@ -89,7 +83,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     return book.Verdict(kinds, numbers, remark)
 
 
-def draw(dataset: xr.Dataset) -> Figure:
+def draw(dataset: xr.Dataset) -> book.Figure:
     """Climb and late loss over the rate, with and without clipping."""
     figure, axes = book.panels(2)
     least = dataset["late_loss"].sel(max_norm=UNCLIPPED).min("learning_rate")
@@ -111,8 +105,6 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 
 EXPERIMENT = book.Experiment(
-    id="C05",
-    question="On a rough loss, does clipping the global norm at 1 tame Adam's jumps?",
     claim="On a rough loss, clipping the global norm at 1.0 tames the jumps of Adam.",
     asks="Does clipping remove a fifth of the upward jumps?",
     criterion="10-32-1 ReLU network, mean square + mean |sin(output)|, 100 samples, 200 "
@@ -122,9 +114,6 @@ EXPERIMENT = book.Experiment(
     "clipping tames jumps if the 95 % interval over seeds of the decades of climb that it removes "
     "lies above 0.1, and not if below. Supported or refuted if all agree; it depends on the rate "
     "if they differ.",
-    measure=measure,
-    judge=judge,
-    draw=draw,
     settings={"seeds": 48, "rates": 25, "norms": 9},
     quick={"seeds": 2, "rates": 6, "norms": 3},
     check={"first_seed": 3000},
@@ -132,7 +121,4 @@ EXPERIMENT = book.Experiment(
     "rate, for four limits on the gradient's norm; the lines nearly coincide, except at the "
     "highest rates on the right. Vertical: the claim's rate (dotted), the best (dashed), ten "
     "times it (dash-dotted); horizontal: the least climb that counts.",
-    symptom="The loss falls, then leaps up for a few steps, again and again.",
-    remedy="adam(rate / 10)  # clipping barely shortens the steps: Adam divides by the gradient's "
-    "size anyway",
 )

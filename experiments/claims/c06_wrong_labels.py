@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray as xr
 
 import adamlab
 from adamlab import Outcome
-from adamlab.analysis import Interval
 from adamlab.plot import COLORS
 from adamlab.problems import cross_entropy, digits, mislabelled, network, supervised
 from experiments import book
-
-if TYPE_CHECKING:
-    import xarray as xr
-    from matplotlib.figure import Figure
 
 RATE = 1e-3
 FEW = 0.05  # of the labels
@@ -49,7 +45,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     """Compared with clean labels: do runs fail to converge, and do most of them oscillate?"""
     clean, few = (dataset.sel(label_noise=noise, drop=True) for noise in (0, FEW))
     pairs = [book.at_rates(each, RATE, each["late_loss"]) for each in (clean, few)]
-    numbers: dict[str, Interval] = {}
+    numbers: book.Numbers = {}
     kinds: dict[str, book.Kind] = {}
     for where in pairs[0]:
         without, with_few = (pair[where] for pair in pairs)
@@ -74,10 +70,8 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     return book.Verdict(kinds, numbers)
 
 
-def draw(dataset: xr.Dataset) -> Figure:
+def draw(dataset: xr.Dataset) -> book.Figure:
     """Outcomes over the share of wrong labels, at the claim's rate and the best; test accuracy."""
-    import xarray as xr
-
     figure, axes = book.panels(3)
     shown = (Outcome.CONVERGED, *HELD)
     noise = dataset["label_noise"].values
@@ -115,8 +109,6 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 
 EXPERIMENT = book.Experiment(
-    id="C06",
-    question="Do a few mislabelled samples keep Adam oscillating without converging?",
     claim="A few mislabelled samples keep Adam oscillating without converging.",
     asks="Do 5 % of wrong labels do this to more than half of the runs?",
     criterion="Digits, 64-32-10 ReLU network, batches of 64, 67 epochs, train labels wrong by 5 "
@@ -128,17 +120,10 @@ EXPERIMENT = book.Experiment(
     "better, and the run has not converged) more by over half? Supported if the 95 % intervals "
     "over seeds of all four lie above 1/2, refuted if all lie below; depends on which if one does "
     "and another does not.",
-    measure=measure,
-    judge=judge,
-    draw=draw,
     settings={"seeds": 64, "rates": 7, "stride": 1, "steps": 1500},
     quick={"seeds": 2, "rates": 4, "stride": 2, "steps": 100},
     check={"first_seed": 7000},
     caption="Outcomes of the runs over the share of wrong labels, at 1e-3 (left) and at each "
     "share's best rate (middle); the rate is in brackets. Hatched: the runs whose loss fluctuates "
     "late, converged or not. Right: accuracy on clean test rows over the rate (dotted: 1e-3).",
-    symptom="The train loss stops well above zero, though most of the data is learnt quickly.",
-    remedy='convergence_map(problem, adam, {"learning_rate": [1e-3]}, steps=300)["test_loss"]\n'
-    "# Run it for more and more steps, and stop where this rises (not measured here). Change "
-    "nothing in Adam:\n# higher rates fit the wrong labels, and test worse.",
 )

@@ -1,21 +1,16 @@
-"""C07: does fresh noise on the inputs in each epoch help when data are scarce?"""
+"""C07: does fresh noise of 0.1 on the inputs in each epoch help when data are scarce?"""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
+import xarray as xr
 
 import adamlab
 from adamlab import problems
-from adamlab.analysis import Interval
 from experiments import book
-
-if TYPE_CHECKING:
-    import xarray as xr
-    from matplotlib.figure import Figure
 
 EPOCHS = 100
 RATE, NOISE = 1e-3, 0.1
@@ -62,7 +57,7 @@ def gains(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
     """Whether a deviation of 0.1 saves more than a hundredth of the test loss, seed by seed."""
-    numbers: dict[str, float | Interval] = {}
+    numbers: book.Numbers = {}
     kinds: dict[str, book.Kind] = {}
     for where, gain in gains(dataset).items():
         for name in SETTINGS:
@@ -81,7 +76,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     return book.Verdict(kinds, numbers)
 
 
-def draw(dataset: xr.Dataset) -> Figure:
+def draw(dataset: xr.Dataset) -> book.Figure:
     """What each deviation saves, at the rate of the claim and each at its best."""
     figure, axes = book.panels(2)
     for ax, (where, gain) in zip(axes, gains(dataset).items(), strict=True):
@@ -98,8 +93,6 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 
 EXPERIMENT = book.Experiment(
-    id="C07",
-    question="Does fresh noise of 0.1 on the inputs in each epoch help when data are scarce?",
     claim="Fresh noise of deviation 0.1 on the inputs, each epoch, helps small data sets.",
     asks="Does noise of 0.1 on the inputs lower the test loss by a hundredth?",
     criterion="100 epochs of one full-batch update. Three sets: a linear model on 100 rows of "
@@ -109,9 +102,6 @@ EXPERIMENT = book.Experiment(
     "noise each its own). Helps if the 95 % interval of its median lies above 0.01, and not if "
     "below. Supported if it helps in all six cases, refuted if in none; it depends if it helps in "
     "one and not in another, and is undecided otherwise.",
-    measure=measure,
-    judge=judge,
-    draw=draw,
     settings={"seeds": 128, "rates": 21, "noises": 9},
     quick={"seeds": 2, "rates": 4, "noises": 3},
     check={"first_seed": 5000},
@@ -119,8 +109,4 @@ EXPERIMENT = book.Experiment(
     "(below), over the noise's standard deviation: at 1e-3 (left), and with and without noise "
     "each at its best rate (right). Dotted: the claim's 0.1; dashed: the least saving that counts "
     "as help.",
-    symptom="With a few dozen rows, the train loss falls while the test loss rises.",
-    remedy="with_input_noise(supervised(source, model, loss))\n"
-    "# In 100 updates 0.1 gained less than a hundredth at the judged rates; where a run "
-    "overfits,\n# larger noise gains more. Search input_noise, 0 included.",
 )

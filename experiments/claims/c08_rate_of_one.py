@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import xarray as xr
 
 import adamlab
-from adamlab.analysis import Interval
 from adamlab.problems import linear_data, network, squared_error, supervised
 from experiments import book
-
-if TYPE_CHECKING:
-    import xarray as xr
-    from matplotlib.figure import Figure
 
 EPOCHS, ROWS = 10, 100
 WAYS = {"full batch": None, "batch 10": 10}
@@ -46,7 +40,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     wild = dataset["outcome"].isin(broken) | (dataset["late_loss"] > dataset["initial_loss"])
     at_large = wild.sel(learning_rate=LARGE, method="nearest").astype(float)
     at_said = late.sel(learning_rate=SAID, method="nearest")
-    numbers: dict[str, float | Interval] = {}
+    numbers: book.Numbers = {}
     kinds: dict[str, book.Kind] = {}
     for way in dataset["way"].values:
         for width in dataset["width"].values:
@@ -65,7 +59,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     return book.Verdict(kinds, numbers)
 
 
-def draw(dataset: xr.Dataset) -> Figure:
+def draw(dataset: xr.Dataset) -> book.Figure:
     """The late loss over the rate for each width, one panel for each way."""
     figure, axes = book.panels(2)
     share = dataset["late_loss"] / dataset["initial_loss"]
@@ -84,8 +78,6 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 
 EXPERIMENT = book.Experiment(
-    id="C08",
-    question="Does a rate of 1.0 oscillate or diverge, and is 1e-3 right?",
     claim="A rate of 1.0 oscillates or diverges; 1e-3 is right.",
     asks="Does this part of the claim hold?",
     criterion="10-10-1 ReLU network (widths 4 and 64 stand beside), squared error, 100 samples of "
@@ -94,15 +86,10 @@ EXPERIMENT = book.Experiment(
     "above a half; 1e-3 is right if that of the decades of late loss above the best rate's lies "
     "below those of 10 %. Supported if both hold in both ways, refuted if neither does in either; "
     "it depends on the part and the way if they differ, and is undecided otherwise.",
-    measure=measure,
-    judge=judge,
-    draw=draw,
     settings={"seeds": 128, "rates": 31, "widths": (4, 10, 64)},
     quick={"seeds": 2, "rates": 6, "widths": (10,)},
     check={"first_seed": 2000},
     caption="Late loss over initial loss after ten epochs, over the rate, for three widths of the "
     "hidden layer: one step an epoch on the left, ten on the right. Above the grey line the loss "
     "has risen. Dotted: the claim's two rates.",
-    symptom="After ten epochs the loss is as high as at the start: it jumped, or it hardly moved.",
-    remedy="adam(3e-2)  # ten epochs are few: search the rate, or train for longer at 1e-3",
 )

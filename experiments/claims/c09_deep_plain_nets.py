@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import xarray as xr
 
 import adamlab
-from adamlab.analysis import Interval
 from adamlab.problems import Model, Source, cross_entropy, digits, network, supervised
 from experiments import book
-
-if TYPE_CHECKING:
-    import xarray as xr
-    from matplotlib.figure import Figure
 
 RATE, RATES = 1e-3, (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 LEARNT, WORSE = 0.1, 2.0
@@ -72,7 +68,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     """A plain net's late loss as a multiple of the better cure's, for each depth."""
     late = dataset["late_loss"]
     left = late.where(np.isfinite(late), np.inf).clip(LEARNT)
-    numbers: dict[str, float | Interval] = {}
+    numbers: book.Numbers = {}
     for net, found in book.each(dataset.assign(left=book.at_best(left)), "net"):
         numbers[f"late loss at its best rate, {net}"] = book.over_seeds(found["left"])
         ratio = book.over_seeds(found["gradients"])
@@ -89,7 +85,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     return book.Verdict(kinds, numbers)
 
 
-def draw(dataset: xr.Dataset) -> Figure:
+def draw(dataset: xr.Dataset) -> book.Figure:
     """Late loss over the rate, and the gradients at the start, for each kind of net by size."""
     sizes: dict[str, list[str]] = {}
     for net in dataset["net"].values:
@@ -117,9 +113,6 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 
 EXPERIMENT = book.Experiment(
-    id="C09",
-    question="Does a deep plain ReLU net learn slowly, and do batch norm or residual links cure "
-    "it?",
     claim="A deep plain ReLU net (784-128-128-128-10) learns slowly or not at all: vanishing "
     "gradients; batch norm or residual links cure it.",
     asks=f"Does the plain net end with at least {WORSE:g} times the loss of the better cure, "
@@ -131,9 +124,6 @@ EXPERIMENT = book.Experiment(
     f"that, each at its best rate, and all at {RATE:g}. Supported if every 95 % interval lies "
     f"above {WORSE:g}, refuted if all lie below; it depends on depth, beginning and rate if they "
     "differ, and is undecided otherwise.",
-    measure=measure,
-    judge=judge,
-    draw=draw,
     settings={
         "seeds": 8, "pixels": 28, "width": 128, "depths": [20],
         "kinds": ["plain", *CURES], "steps": 320,
@@ -143,11 +133,8 @@ EXPERIMENT = book.Experiment(
         "kinds": ["plain", "batch norm"], "steps": 64,
     },
     check={"first_seed": 2000},
-    caption="Late train loss over the rate for nets of 3 hidden layers (left) and of 20 (middle); "
-    "He and torch are initializers. Dashed: the claim's rate and the loss that counts as learnt. "
-    "Right: the first layer's gradient over the last layer's, before training (dashed: equal); it "
-    "does not show where both shrink together.",
-    symptom="A deep net's loss stays at the level of guessing, for a long time or for good.",
-    remedy="network(widths, initializer='he_normal')  # or residual=True; batch_norm=True needs a "
-    "higher rate:\n# at 1e-3 it only did better than PyTorch's initial weights",
+    caption="Late train loss over the rate for nets of 3 hidden layers (left) and of 20 (middle, "
+    "on another scale); He and torch are initializers. Dashed: the claim's rate and the loss that "
+    "counts as learnt. Right: the first layer's gradient over the last layer's, before training "
+    "(dashed: equal); it does not show where both shrink together.",
 )  # fmt: skip

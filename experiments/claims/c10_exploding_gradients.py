@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import xarray as xr
 
 import adamlab
-from adamlab.analysis import Interval
 from adamlab.problems import cross_entropy, digits, network, supervised
 from experiments import book
-
-if TYPE_CHECKING:
-    import xarray as xr
-    from matplotlib.figure import Figure
 
 EXPLODING = 2.0  # times 1/sqrt(inputs): above sqrt(2) each ReLU layer lengthens the gradient
 USUAL = {"adam": 1e-3, "sgd": 1e-1}
@@ -57,7 +53,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
     """Among nets whose gradients explode: how many runs clipping saves from NaN."""
-    numbers: dict[str, Interval] = {}
+    numbers: book.Numbers = {}
     kinds: dict[str, book.Kind] = {}
     explode = dataset.sel(gain=slice(EXPLODING, None)).mean("gain")
     for name, usual in USUAL.items():
@@ -80,7 +76,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     return book.Verdict(kinds, numbers)
 
 
-def draw(dataset: xr.Dataset) -> Figure:
+def draw(dataset: xr.Dataset) -> book.Figure:
     """Over the initial gain: the share of runs that broke, and the best test accuracy."""
     figure, axes = book.panels(2, 2)
     broken = dataset["broken"].mean("learning_rate")
@@ -101,8 +97,6 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 
 EXPERIMENT = book.Experiment(
-    id="C10",
-    question="Do exploding gradients end in NaN, and does clipping prevent it?",
     claim="Exploding gradients end in NaN; clipping prevents it.",
     asks="Is this so for more than a tenth of the runs?",
     criterion="Plain ReLU network of ten layers, 64-16-...-10, on the digits, batches of 64, 150 "
@@ -112,18 +106,10 @@ EXPERIMENT = book.Experiment(
     "at 1. Each is so if the 95 % interval of its median lies above 0.1, and not if below: for "
     "Adam and SGD, each at its usual rate (1e-3, 1e-1) and over all rates from 1e-4 to 1. "
     "Supported if all are so, refuted if none is; it depends if they differ.",
-    measure=measure,
-    judge=judge,
-    draw=draw,
     settings={"seeds": 8, "gains": 10, "rates": 5, "norms": NORMS, "layers": 10, "steps": 150},
     quick={"seeds": 2, "gains": 4, "rates": 2, "norms": NORMS[1:], "layers": 4, "steps": 20},
     check={"first_seed": 1000},
     caption="Share of rates that met NaN or infinity (top; with Adam none, clipped or not) and "
     "test accuracy at the best rate (bottom), over the factor on the initial weights; beyond the "
     "dotted line gradients explode.",
-    symptom="The loss begins in the thousands and is NaN after a few steps (here of SGD; Adam's "
-    "was none).",
-    remedy="chain(clip_by_global_norm(1.0), sgd(1e-1))  # stays finite; to learn as well, start "
-    "smaller:\n"
-    "supervised(source, network(widths, initializer='he_normal'), loss)",
 )

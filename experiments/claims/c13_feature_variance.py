@@ -1,17 +1,17 @@
-"""C13: do features of high variance keep Adam from the minimum, and does standardising cure it?"""
+"""C13: do features of high variance keep Adam from the minimum, and does scaling help?"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import xarray as xr
 
 import adamlab
-from adamlab.analysis import Interval
 from adamlab.problems import (
     Data,
     breast_cancer,
@@ -23,10 +23,6 @@ from adamlab.problems import (
     wine,
 )
 from experiments import book
-
-if TYPE_CHECKING:
-    import xarray as xr
-    from matplotlib.figure import Figure
 
 RATE = 1e-3
 GAINED = 0.1  # decades
@@ -98,7 +94,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         f"at {RATE:g}": gap.sel(learning_rate=RATE, method="nearest"),
         "each at its best rate": gap.map(book.at_best),
     }
-    numbers: dict[str, float | Interval] = {}
+    numbers: book.Numbers = {}
     kinds = {}
     for where, left in places.items():
         gained = left.sel(form="as it is") - left.drop_sel(form="as it is")
@@ -117,7 +113,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     return book.Verdict(kinds, numbers, remark)
 
 
-def draw(dataset: xr.Dataset) -> Figure:
+def draw(dataset: xr.Dataset) -> book.Figure:
     """The gap over the rate, a panel for each table."""
     figure, axes = book.panels(3)
     for ax, (table, part) in zip(axes, book.each(dataset, "table"), strict=True):
@@ -132,8 +128,6 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 
 EXPERIMENT = book.Experiment(
-    id="C13",
-    question="Do features of high variance keep Adam from the minimum, and does scaling help?",
     claim="Features with high variance keep Adam from the minimum; standardising them cures it.",
     asks=f"Does this bring the loss more than {GAINED:g} decades nearer to its minimum?",
     criterion="Linear models on three real tables in their own units, full batch, 1,000 steps: "
@@ -144,16 +138,10 @@ EXPERIMENT = book.Experiment(
     "for, lie above 0.1 for all three tables, at the rate of 1e-3 and each at its best rate; "
     "refuted if all lie below; it depends if they differ. Whatever its features, a run begins as "
     "the same function, drawn for standardized ones.",
-    measure=measure,
-    judge=judge,
-    draw=draw,
     settings={"seeds": 32, "rates": 15, "steps": 1000},
     quick={"seeds": 2, "rates": 7, "steps": 100},
     check={"first_seed": 7000},
     caption="How far the late loss is above its minimum, as a share of what can be learnt, over "
     "the rate (dotted: 1e-3), for each treatment of the features. 1 is no better than a constant; "
     "less than 1e-6 counts as 1e-6.",
-    symptom="On a table in its original units, the loss stays far too high.",
-    remedy="supervised(standardized(source), model, loss)\n"
-    "# Then search the rate again: the best were 3 (wine), 30 (breast cancer) and .03 (diabetes).",
 )

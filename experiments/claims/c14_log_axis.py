@@ -1,19 +1,13 @@
-"""C14: do .1, .01, .001 and .0001 differ in accuracy, so that rates are searched on a log axis?"""
+"""C14: must the rate be searched on a log axis?"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import xarray as xr
 
 import adamlab
-from adamlab.analysis import Interval
 from adamlab.problems import cross_entropy, digits, network, supervised
 from experiments import book
-
-if TYPE_CHECKING:
-    import xarray as xr
-    from matplotlib.figure import Figure
 
 SAID = np.array([1e-4, 1e-3, 1e-2, 1e-1])
 BATCH, EPOCHS, ROWS = 64, 10, 1437
@@ -59,7 +53,7 @@ def best_of_search(accuracy: xr.DataArray, rates: np.ndarray) -> xr.DataArray:
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
     """For each width: how far the four rates differ, and what four trials on each axis find."""
-    numbers: dict[str, float | Interval] = {}
+    numbers: book.Numbers = {}
     spreads: dict[str, book.Kind] = {}
     axes: dict[str, book.Kind] = {}
     apart = []
@@ -82,7 +76,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     return book.Verdict(spreads | axes, numbers, remark)
 
 
-def draw(dataset: xr.Dataset) -> Figure:
+def draw(dataset: xr.Dataset) -> book.Figure:
     """The accuracy over the rate on both axes, with the places of four even trials."""
     figure, axes = book.panels(2)
     for ax, (way, log) in zip(axes, {"log": "x", "linear": ""}.items(), strict=True):
@@ -98,8 +92,6 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 
 EXPERIMENT = book.Experiment(
-    id="C14",
-    question="Must the rate be searched on a log axis?",
     claim="The rate must be searched on a log axis: .1, .01, .001 and .0001 give very different "
     "accuracy.",
     asks="Does this part of the claim hold?",
@@ -109,15 +101,10 @@ EXPERIMENT = book.Experiment(
     f".1 on a log axis is on average than on a linear one (threshold {BETTER}). Supported if the "
     "95 % intervals of all lie above, refuted if all lie below; it depends on the part or the "
     "width if they differ, and is undecided otherwise.",
-    measure=measure,
-    judge=judge,
-    draw=draw,
     settings={"seeds": 8, "rates": 10, "widths": (16, 32, 128), "epochs": EPOCHS},
     quick={"seeds": 2, "rates": 4, "widths": (16, 32), "epochs": 1},
     check={"first_seed": 1000},
     caption="Test accuracy over the rate for three widths: the same curves on a logarithmic axis "
     "(left) and on a linear one (right). Dotted: four evenly spaced trials; on the linear axis "
     "three of them lie past the best rates. What is judged of the axes is trials drawn at random.",
-    symptom="Most rates of an even grid fail; the good ones are all near its lower end.",
-    remedy="np.geomspace(1e-4, 1e-1, 7)  # as the learning_rate axis of a convergence_map",
 )

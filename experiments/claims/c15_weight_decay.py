@@ -1,19 +1,14 @@
-"""C15: does strong decay bring the weights to zero, weak decay overfit; do L1 and L2 combine?"""
+"""C15: does strong decay drive the weights to zero, does weak decay overfit, and do L1 and L2
+combine?"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import xarray as xr
 
 import adamlab
-from adamlab.analysis import Interval
 from adamlab.problems import penalized
 from experiments import book
-
-if TYPE_CHECKING:
-    import xarray as xr
-    from matplotlib.figure import Figure
 
 LABEL_NOISE = 0.2
 RATE, STRENGTH = 1e-3, 1e-2  # the article's
@@ -24,8 +19,6 @@ NAMES = ["train_accuracy", "test_accuracy", "weight_norm"]
 
 def measure(lab: book.Lab) -> xr.Dataset:
     """Accuracy and weight norm over rate x L2, and over L1 x L2 at the article's rate."""
-    import xarray as xr
-
     problem = penalized(book.few_digits((64, 128, 10)))
     # Both axes begin with no decay at all.
     l2 = np.r_[0, np.geomspace(1e-4, 1, lab["strengths"])]
@@ -59,7 +52,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     left = book.over_seeds(norm.isel(l2=-1))
     gain = book.over_seeds(best_l2 - test.sel(l2=0), np.mean)
     more = book.over_seeds(mixture - better, np.mean)
-    numbers: dict[str, float | Interval] = {
+    numbers: book.Numbers = {
         "share of the weight norm left by L2 = 1": left,
         "test accuracy with L2 = 1": book.over_seeds(test.isel(l2=-1)),
         "train less test accuracy without decay": book.over_seeds((train - test).sel(l2=0)),
@@ -82,7 +75,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     return book.Verdict(kinds, numbers)
 
 
-def draw(dataset: xr.Dataset) -> Figure:
+def draw(dataset: xr.Dataset) -> book.Figure:
     """Accuracies and norm over L2 at the article's rate, and the two maps of test accuracy."""
     figure, (lines, norm, rates, mixed) = book.panels(2, 2)
     at = dataset.sel(learning_rate=RATE, method="nearest")
@@ -110,9 +103,6 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 
 EXPERIMENT = book.Experiment(
-    id="C15",
-    question="Does strong decay drive the weights to zero, does weak decay overfit, and do L1 and "
-    "L2 combine?",
     claim="Too strong a weight decay drives the weights to zero, too weak a one overfits; L1 and "
     "L2 can be combined.",
     asks=f"Does this part of the claim hold at a rate of {RATE:g}?",
@@ -123,16 +113,10 @@ EXPERIMENT = book.Experiment(
     f"by the best L2 above {GAINED:g}; that of the best mixture of L1 and L2 over the better of "
     "them alone above 0. A best point is chosen by the seeds of the other parity. Supported if "
     "all three hold, refuted if none does; depends on the part if some hold and some do not.",
-    measure=measure,
-    judge=judge,
-    draw=draw,
     settings={"seeds": 96, "strengths": 9, "l1s": 5, "rates": 3, "steps": 400},
     quick={"seeds": 2, "strengths": 3, "l1s": 2, "rates": 3, "steps": 24},
     check={"first_seed": 4000},
     caption="Top: accuracy and weight norm over L2 at a rate of 1e-3 (dotted: the article's L2). "
     "Bottom: mean test accuracy over rate and L2 (left) and over L1 and L2 (right). L1 or L2 at "
     "1e-6, its least value shown, stands for no penalty.",
-    symptom="Train accuracy is 1 but test accuracy is lower; or both are at chance.",
-    remedy="convergence_map(penalized(supervised(source, model, loss)), adam, "
-    '{"learning_rate": [1e-3]}, fixed={"l2": 3e-2})',
 )

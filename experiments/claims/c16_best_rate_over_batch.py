@@ -1,19 +1,14 @@
-"""C16: do smaller batches need smaller rates, and are larger ones slower unless the rate grows?"""
+"""C16: do smaller batches need smaller rates, and are larger ones slower unless it grows?"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import xarray as xr
 
 import adamlab
-from adamlab.analysis import Interval, power_law, refined_argmin
+from adamlab.analysis import power_law, refined_argmin
 from adamlab.problems import cross_entropy, digits, network, supervised
 from experiments import book
-
-if TYPE_CHECKING:
-    import xarray as xr
-    from matplotlib.figure import Figure
 
 ROWS = 1437
 # The optimizers, the range that holds their best rates, and the exponent that theory predicts.
@@ -24,8 +19,6 @@ GROWS, SLOWER = 0.1, 0.05
 
 def measure(lab: book.Lab) -> xr.Dataset:
     """Late loss over batch size x rate, every run with the same number of samples."""
-    import xarray as xr
-
     parts = {}
     for name, (optimizer, ends, _) in OPTIMIZERS.items():
         rates = {"learning_rate": np.geomspace(*ends, lab["rates"])}
@@ -50,7 +43,7 @@ def best_rates(dataset: xr.Dataset, name: str) -> np.ndarray:
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
     """The exponent of the best rate, and what the largest batch loses, at its best too."""
-    numbers: dict[str, float | Interval] = {}
+    numbers: book.Numbers = {}
     kinds: dict[str, book.Kind] = {}
     remark = ""
     sizes = dataset["batch"].values
@@ -86,7 +79,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     return book.Verdict(kinds, numbers, remark.strip())
 
 
-def draw(dataset: xr.Dataset) -> Figure:
+def draw(dataset: xr.Dataset) -> book.Figure:
     """Above the late loss over the rate for each batch; below the best rate over the batch."""
     figure, axes = book.panels(2, 2)
     sizes = dataset["batch"].values
@@ -108,8 +101,6 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 
 EXPERIMENT = book.Experiment(
-    id="C16",
-    question="Do smaller batches need smaller rates, and are larger ones slower unless it grows?",
     claim="Smaller batches need smaller rates; larger batches are slower unless the rate grows.",
     asks="Does this part of the claim hold?",
     criterion="Digits, 64-32-10, every batch size trained on the same number of samples, late "
@@ -121,16 +112,10 @@ EXPERIMENT = book.Experiment(
     "or a best rate lies at the map's edge; it depends on the part or the optimizer if they "
     "differ, and is undecided otherwise. The theory's exponents, 1/2 and 1, stand beside and do "
     "not decide.",
-    measure=measure,
-    judge=judge,
-    draw=draw,
     settings={"seeds": 8, "rates": 13, "sizes": (8, 32, 128, 512), "epochs": 10},
     quick={"seeds": 2, "rates": 4, "sizes": (64, 128), "epochs": 1},
     check={"first_seed": 1000},
     caption="Top: late loss over the rate after equal numbers of samples, for each batch size. "
     "Bottom: best rate over batch size (band: all seeds), beside the power that theory predicts; "
     "P05 finds that power where noise dominates.",
-    symptom="A larger batch trains more smoothly but more slowly, epoch by epoch.",
-    remedy="adam(rate * (batch_size / 64) ** 0.5)  # rate: the best at 64. A part of the delay "
-    "remains:\n# a batch of 512 at its own best rate ended half a decade higher, with sgd more",
 )

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import xarray as xr
 
 import adamlab
-from adamlab.analysis import Interval
 from adamlab.maps import longest_band
 from adamlab.problems import cross_entropy, digits, network, rescaled, supervised
 from experiments import book
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 RAW = 16.0  # the greatest pixel of the digits as they come
 NEAR = 0.02  # how far below the variant's best a test accuracy still counts as good
@@ -56,7 +50,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         "that test well": longest_band(accuracy >= best - NEAR, "learning_rate").decades,
     }
     kinds: dict[str, book.Kind] = {}
-    numbers: dict[str, Interval] = {}
+    numbers: book.Numbers = {}
     alone = []
     for what, wide in widths.items():
         gain = book.over_seeds(wide.sel(variant=TO) - wide.sel(variant=FROM), np.mean)
@@ -74,7 +68,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     return book.Verdict(kinds, numbers, f"In decades it is {', and '.join(alone)}.")
 
 
-def draw(dataset: xr.Dataset) -> Figure:
+def draw(dataset: xr.Dataset) -> book.Figure:
     """Late loss and test accuracy over the rate for each variant."""
     figure, (loss, accuracy) = book.panels(2)
     for variant in dataset["variant"].values:
@@ -89,8 +83,6 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 
 EXPERIMENT = book.Experiment(
-    id="C17",
-    question="Do scaling and batch norm make Adam less sensitive to its rate?",
     claim="Scaling the inputs plus batch norm (BN-784-128-BN-10) makes Adam less sensitive to its "
     "rate.",
     asks="Do scaling and batch norm widen this band of rates?",
@@ -100,15 +92,10 @@ EXPERIMENT = book.Experiment(
     "takes the statistics of the rows at hand, in tests too. Supported if the 95 % interval of "
     f"the mean gain of scaling with batch norm over raw pixels lies above {WIDER:g} decades for "
     "both, refuted if below for both, depends if they differ.",
-    measure=measure,
-    judge=judge,
-    draw=draw,
     settings={"seeds": 16, "rates": 31, "steps": 200, "pixels": 28},
     quick={"seeds": 2, "rates": 4, "steps": 30, "pixels": 8},
     check={"first_seed": 3000},
     caption="Late train loss (left; dotted: what counts as converged) and test accuracy (right) "
     "over the rate, for raw and for scaled pixels, without and with batch norm, of the inputs "
     "too. The wider the trough and the plateau, the less the rate matters.",
-    symptom="A rate that worked for one data set fails for the next, whose inputs are larger.",
-    remedy="network((784, 128, 10), input_norm=True, batch_norm=True)",
 )

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import xarray as xr
 
 import adamlab
-from adamlab.analysis import Interval
 from adamlab.problems import dictionary_learning
 from experiments import book
-
-if TYPE_CHECKING:
-    import xarray as xr
-    from matplotlib.figure import Figure
 
 OPTIMIZERS = {"adam": adamlab.adam, "sgd": adamlab.sgd}
 RATE, LOOKS = 1e-2, 100
@@ -47,7 +41,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
 def judge(dataset: xr.Dataset) -> book.Verdict:
     """Adam's loss against SGD's and how much it rises: at the claim's rate, each at its best."""
     kinds: dict[str, book.Kind] = {}
-    numbers: dict[str, float | Interval] = {}
+    numbers: book.Numbers = {}
     for where, at in book.at_rates(dataset, RATE, dataset["loss"]).items():
         for case, found in book.each(at.sel(l1=JUDGED), "run", "l1"):
             adam, sgd = (found.sel(optimizer=name) for name in OPTIMIZERS)
@@ -78,7 +72,7 @@ def worse(stuck: book.Kind, unstable: book.Kind, sgd_unstable: book.Kind) -> boo
     return "supported" if fails and sgd_unstable == "refuted" else "undecided"
 
 
-def draw(dataset: xr.Dataset) -> Figure:
+def draw(dataset: xr.Dataset) -> book.Figure:
     """The loss over the rate for both, as a multiple of what PCA leaves, a row for each penalty."""
     figure, axes = book.panels(dataset.sizes["run"], dataset.sizes["l1"])
     for ax, (case, part) in zip(axes, book.each(dataset, "l1", "run"), strict=True):
@@ -93,8 +87,6 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 
 EXPERIMENT = book.Experiment(
-    id="C18",
-    question="In dictionary learning, is Adam unstable or stuck where SGD is stable but slower?",
     claim="In dictionary learning Adam is unstable or stuck where SGD at the same rate of .01 is "
     "stable but slower, without and with a penalty of .01 times the sum of absolute codes.",
     asks="Is Adam stuck or unstable where SGD is stable?",
@@ -105,15 +97,10 @@ EXPERIMENT = book.Experiment(
     "A setting supports the claim if Adam is one of them and SGD is not unstable, each by the 95 "
     "% interval over seeds, and refutes it if Adam is neither or SGD is unstable. Supported or "
     "refuted if all settings are; depends on the setting if some do and some do not.",
-    measure=measure,
-    judge=judge,
-    draw=draw,
     settings={"seeds": 24, "rates": 13, "l1": [0, 1e-4, 1e-2], "steps": [100, 1000]},
     quick={"seeds": 2, "rates": 4, "l1": [0, 1e-2], "steps": [100]},
     check={"first_seed": 2000},
     caption="Final loss over the mean squared error that PCA of the same rank leaves, over the "
     "rate: after 100 steps (left) and 1,000 (right). The L1 penalty grows from row to row; the "
     "middle row is not judged.",
-    symptom="The reconstruction stops improving, or jumps, while plain SGD creeps on.",
-    remedy="adam(1e-2)  # near its best rate for 1,000 steps; 5e-2 for 100",
 )

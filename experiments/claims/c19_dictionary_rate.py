@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import optax
+import xarray as xr
 
 import adamlab
-from adamlab.analysis import Interval
 from adamlab.problems import dictionary_learning
 from experiments import book
-
-if TYPE_CHECKING:
-    import xarray as xr
-    from matplotlib.figure import Figure
 
 RATE, CLAIMED_STEPS, STEPS = 1e-2, 100, 400
 GAIN = 0.05  # decades
@@ -33,8 +29,6 @@ def two_rates(dictionary_rate: Any, rest_rate: Any) -> optax.GradientTransformat
 
 def measure(lab: book.Lab) -> xr.Dataset:
     """Over both rates: what is left above PCA's floor after 100 steps, and the steps to arrive."""
-    import xarray as xr
-
     rates = np.geomspace(1e-3, 1, lab["rates"])
     axes = {"dictionary_rate": rates, "rest_rate": rates}
     found = lab.map(
@@ -64,7 +58,7 @@ def gains(left: xr.DataArray) -> dict[str, xr.DataArray]:
 def judge(dataset: xr.Dataset) -> book.Verdict:
     """What a separate rate gains over one for all: at the best rates, and at the claim's."""
     kinds: dict[str, book.Kind] = {}
-    numbers: dict[str, float | Interval] = {}
+    numbers: book.Numbers = {}
     saved = []
     for measure in MEASURES:
         losses = book.decades(dataset[measure])
@@ -86,7 +80,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     return book.Verdict(kinds, numbers, remark)
 
 
-def draw(dataset: xr.Dataset) -> Figure:
+def draw(dataset: xr.Dataset) -> book.Figure:
     """A map of each measure over both rates; the diagonal is one rate for all."""
     figure, axes = book.panels(len(MEASURES))
     for ax, (measure, label) in zip(axes, MEASURES.items(), strict=True):
@@ -109,8 +103,6 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 
 EXPERIMENT = book.Experiment(
-    id="C19",
-    question="Does it help to give the dictionary a learning rate of its own?",
     claim="In dictionary learning a learning rate of its own for the dictionary helps Adam.",
     asks="Does a separate rate for the dictionary improve this?",
     criterion="As C18 without the penalty, Adam with one rate for the dictionary and another for "
@@ -121,15 +113,10 @@ EXPERIMENT = book.Experiment(
     "others. Each of these four supports the claim if the 95 % interval of the median saving over "
     "seeds lies above .05, and refutes it if below. Supported or refuted if all are; depends on "
     "the setting if some do and some do not.",
-    measure=measure,
-    judge=judge,
-    draw=draw,
     settings={"seeds": 32, "rates": 13},
     quick={"seeds": 2, "rates": 4},
     check={"first_seed": 2000},
     caption="Over both rates, lighter is better. Left: what is left above PCA's error after 100 "
     "steps. Right: the steps until a twentieth of the initial excess is left (darkest: not in 400 "
     "steps). On the white diagonal the two rates are equal.",
-    symptom="The reconstruction falls slowly at a low rate for all parts.",
-    remedy="adam(1e-1)  # search one rate for all parts: it gains more than a second rate saves",
 )

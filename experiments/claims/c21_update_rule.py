@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import inspect
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import xarray as xr
 
 import adamlab
 from adamlab.compat import keras, torch
 from experiments import book
-
-if TYPE_CHECKING:
-    import xarray as xr
-    from matplotlib.figure import Figure
 
 RATE, B1, EPS = 1e-3, 0.9, 1e-8
 DEFAULTS = [RATE, B1, 0.999, EPS]
@@ -70,8 +67,6 @@ def published(gradients: np.ndarray, slow: np.ndarray) -> np.ndarray:
 
 def measure(lab: book.Lab) -> xr.Dataset:
     """The deviation from the published rule as a share of the displacement, over scale x 1-b2."""
-    import xarray as xr
-
     axes = {
         "scale": np.geomspace(1e-10, 1e10, lab["scales"]),
         "1-b2": np.geomspace(1e-4, 1e-1, lab["b2s"]),
@@ -118,7 +113,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     return book.Verdict(kinds, numbers, "The update rule is met to rounding.")
 
 
-def draw(dataset: xr.Dataset) -> Figure:
+def draw(dataset: xr.Dataset) -> book.Figure:
     """The greatest deviation over the steps, the gradients' scale and 1-b2."""
     dims = ("step", "scale", "1-b2")
     figure, axes = book.panels(3)
@@ -135,8 +130,6 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 
 EXPERIMENT = book.Experiment(
-    id="C21",
-    question="Is Adam here the published rule to within rounding, with the published defaults?",
     claim="The update rule with bias correction; defaults: rate .001, b1 .9, b2 .999, eps 1e-8 "
     "(Kingma & Ba 2015).",
     asks="Are these the published defaults (of PyTorch and Keras as in adamlab.compat)?",
@@ -146,16 +139,10 @@ EXPERIMENT = book.Experiment(
     "too), 1e-5 in float32, else refuted. Supported if also the signatures of PyTorch's, Keras's, "
     "Optax's form and adamlab.adam have these defaults, the rate's where it has one, refuted if "
     "none has, depends on the library if they differ.",
-    measure=measure,
-    judge=judge,
-    draw=draw,
     settings={"seeds": 8, "scales": 7, "b2s": 4, "steps": 1000},
     quick={"seeds": 2, "scales": 3, "b2s": 2, "steps": 60},
     check={"first_seed": 1000},
     caption="The largest distance from the published rule, computed in float64, as a share of the "
     "displacement. Dotted: the bounds for float32 and float64; Optax in float32 is shown for "
     "comparison and not judged. The defaults, which decide, have no figure.",
-    symptom="With the same settings, two libraries' Adam train differently.",
-    remedy="adamlab.compat.torch.adam(1e-3)  # or .keras, .optax: each library's own rule and "
-    "defaults.\n# The initial weights differ too: PyTorch's were far worse in C09",
 )

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
+import xarray as xr
 
 import adamlab
-from adamlab.analysis import Interval
 from experiments import book
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import xarray as xr
-    from matplotlib.figure import Figure
 
 MOMENTUM = partial(adamlab.sgd, momentum=0.9)
 OPTIMIZERS = {"Adam": adamlab.adam, "SGD": adamlab.sgd, "SGD with momentum": MOMENTUM}
@@ -69,7 +64,7 @@ def best_rate(steps: xr.DataArray) -> xr.DataArray:
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
     """How many times as long gradient descent takes, start by start, each at its best rate."""
-    numbers: dict[str, float | Interval] = {}
+    numbers: book.Numbers = {}
     kinds: dict[str, book.Kind] = {}
     best = dataset.sel(learning_rate=best_rate(dataset["steps"])).reset_coords("learning_rate")
     times = best["steps"] / best["steps"].sel(optimizer="Adam")
@@ -89,7 +84,7 @@ def height(x: Any, y: Any) -> Any:
     return np.log10((1 - x) ** 2 + 100 * (y - x**2) ** 2 + 0.1)
 
 
-def draw(dataset: xr.Dataset) -> Figure:
+def draw(dataset: xr.Dataset) -> book.Figure:
     """Steps over the rate, and the surface with the paths, each at its best rate."""
     figure, (left, right) = book.panels(2)
     right.remove()
@@ -143,8 +138,6 @@ def animate(dataset: xr.Dataset, stem: Path) -> None:
 
 
 EXPERIMENT = book.Experiment(
-    id="C22",
-    question="Does Adam run down Rosenbrock's valley and arrive before gradient descent?",
     claim="On Rosenbrock's function Adam runs down the valley and arrives first, SGD follows more "
     "slowly.",
     asks="Does Adam arrive first, by a tenth of its steps, each at its best rate?",
@@ -157,18 +150,12 @@ EXPERIMENT = book.Experiment(
     f"{AHEAD:g}, refuted if all lie below; it depends if they differ. From the usual start "
     "nothing is random: an interval has no width, how exact a number is depends on the rates "
     "tried, and the check repeats it.",
-    measure=measure,
-    judge=judge,
-    draw=draw,
     settings={"seeds": 32, "rates": 61, "steps": 20_000, "path": 6000},
     quick={"seeds": 2, "rates": 7, "steps": 2000, "path": 200},
     check={"first_seed": 6000},
     caption="Left: steps to arrive over the rate, wherever all starts of a kind arrive and stay, "
-    "also at rates 1 and 2 % beside it (dashed: the usual start). Right: the surface with the "
-    "path of each optimizer at its best rate from the usual start, drawn from after its first "
-    "step (star: the minimum). Below: the same from above, as an animation.",
-    symptom="The loss falls at once, then crawls: the path follows a curved valley.",
-    remedy="sgd(6e-4, momentum=0.9)  # the valley's floor needs momentum; or adam(3e-3): at "
-    "larger rates it gets there sooner, but may not stay",
+    "a lone rate as a dot, also at rates 1 and 2 % beside it (dashed: the usual start). Right: "
+    "the surface with the path of each optimizer at its best rate from the usual start, drawn "
+    "from after its first step (star: the minimum). Below: the same from above, as an animation.",
     extras=animate,
 )

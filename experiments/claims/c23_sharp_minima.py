@@ -1,21 +1,19 @@
-"""C23: at equal training loss, is Adam's minimum sharper than SGD's, and does it test worse?"""
+"""C23: at about equal training loss, is Adam's minimum sharper than SGD's, and does it test
+worse?"""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
+import xarray as xr
 
 import adamlab
-from adamlab.analysis import Interval, top_eigenvalue
+from adamlab.analysis import top_eigenvalue
 from adamlab.problems import cross_entropy, digits, network, supervised
 from experiments import book
-
-if TYPE_CHECKING:
-    import xarray as xr
-    from matplotlib.figure import Figure
 
 LEVEL, ROWS = 0.05, 256
 """The train loss at which the two are compared, and the rows that it is taken of."""
@@ -79,7 +77,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     """Adam's sharpness and accuracy against SGD's, seed by seed, each at its own best rate."""
     if dataset["step"].isnull().all(["place", "seed"]).any():
         return book.Verdict({}, remark=f"No rate brings every seed to a loss of {LEVEL:g}.")
-    numbers: dict[str, float | Interval] = {}
+    numbers: book.Numbers = {}
     kinds = {}
     for best, chosen in best_places(dataset).items():
         for batch, found in book.each(dataset.isel(place=chosen), "batch"):
@@ -101,7 +99,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     return book.Verdict(kinds, numbers)
 
 
-def draw(dataset: xr.Dataset) -> Figure:
+def draw(dataset: xr.Dataset) -> book.Figure:
     """Sharpness and test accuracy at the level over the rate, a row for each batch size."""
     figure, axes = book.panels(2, dataset.sizes["batch"])
     shown = {"sharpness": "top Hessian eigenvalue", "accuracy": "test accuracy"}
@@ -122,9 +120,6 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 
 EXPERIMENT = book.Experiment(
-    id="C23",
-    question="At about equal training loss, is Adam's minimum sharper than SGD's, and does it "
-    "test worse?",
     claim="Adam reaches sharper minima than SGD and tests worse on images.",
     asks="Is Adam's solution sharper than SGD's, and does it test worse?",
     criterion="64-32-10 on the 8x8 digits, batches of 32 and of all 1,437 train rows; Adam and "
@@ -135,9 +130,6 @@ EXPERIMENT = book.Experiment(
     f"more than {SMALL:g} decades, {FEW:g} in accuracy; not so: by less. Supported if Adam is "
     "sharper and worse by (a) and (b) with both batches, refuted if it is neither by any; it "
     "depends on the part of the claim, the rate or the batch if they differ; undecided otherwise.",
-    measure=measure,
-    judge=judge,
-    draw=draw,
     settings={
         "seeds": 96, "rates": 7, "steps": {"batch 32": 600, "full batch": 160}, "looks": 30,
     },
@@ -148,6 +140,4 @@ EXPERIMENT = book.Experiment(
     "the full batch at the bottom. The bands are far wider than the differences judged, which are "
     "taken seed by seed, star against star and diamond against diamond. The slowest rates that "
     "bring every seed there are set by the steps given.",
-    symptom="SGD reaches the same train loss and does better on new images.",
-    remedy="sgd(1e-1, momentum=0.9)  # but here, at the same train loss, Adam tested just as well",
 )  # fmt: skip

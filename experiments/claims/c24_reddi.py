@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray as xr
 
 import adamlab
-from adamlab.analysis import Interval
 from experiments import book
-
-if TYPE_CHECKING:
-    import xarray as xr
-    from matplotlib.figure import Figure
 
 OPTIMIZERS = {"adam": adamlab.adam, "amsgrad": adamlab.amsgrad}
 B1 = 0.9
@@ -22,8 +18,6 @@ MOST = -0.5
 
 def measure(lab: book.Lab) -> xr.Dataset:
     """x late in the run on the stochastic problem, over 1-b2 x rate and over 1-b2 x b1."""
-    import xarray as xr
-
     rates = {
         "1-b2": np.geomspace(1e-4, 0.5, lab["b2s"]),
         "learning_rate": np.geomspace(1e-4, 1, lab["rates"]),
@@ -46,7 +40,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     rests = book.at_best(means["place"])
     longest = places.isel({"1-b2": 0}).sel(optimizer="adam")
     adam, amsgrad = (book.over_seeds(rests.sel(optimizer=name)) for name in OPTIMIZERS)
-    numbers: dict[str, float | Interval] = {
+    numbers: book.Numbers = {
         "adam's place, b2 <= .99 (-1 best, +1 worst)": adam,
         "amsgrad's place, b2 <= .99": amsgrad,
         "adam's place, b2 = .9999": book.over_seeds(book.at_best(longest)),
@@ -64,7 +58,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     return book.Verdict(kinds, numbers)
 
 
-def draw(dataset: xr.Dataset) -> Figure:
+def draw(dataset: xr.Dataset) -> book.Figure:
     """Where each optimizer rests: over the rate above, over b1 below."""
     figure, axes = book.panels(2, 2)
     middle, label = dataset.median("seed"), "x, late (best: -1, worst: +1)"
@@ -82,8 +76,6 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 
 EXPERIMENT = book.Experiment(
-    id="C24",
-    question="Does Adam fail on a convex problem, and does AMSGrad repair it?",
     claim="Adam fails on some convex problems; AMSGrad repairs it (Reddi, Kale & Kumar 2018).",
     asks="Does this happen for b2 <= .99, each optimizer at its best rate?",
     criterion="Reddi's stochastic problem, b1 = .9. Place: the mean late loss over all b2 <= .99, "
@@ -91,9 +83,6 @@ EXPERIMENT = book.Experiment(
     "optimizer, after 1e6 steps. Supported if the 95 % interval over seeds of Adam's place lies "
     "above 0 and AMSGrad's below -0.5; refuted if both are the other way round; depends on the "
     "part if one is; undecided otherwise.",
-    measure=measure,
-    judge=judge,
-    draw=draw,
     settings={"seeds": 96, "b2s": 9, "rates": 6, "b1s": 6, "steps": 1_000_000},
     quick={"seeds": 2, "b2s": 4, "rates": 3, "b1s": 2, "steps": 2_000},
     check={"first_seed": 7000, "float64": True},
@@ -101,7 +90,4 @@ EXPERIMENT = book.Experiment(
     "-1: the optimum; dark, +1: the worst place), over rate and 1-b2 (top) and over b1 and 1-b2 "
     "(bottom). Only what lies above the red line is judged. AMSGrad here is Optax's, the maximum "
     "of corrected moments; P01 has the paper's.",
-    symptom="The loss slowly rises and stays high; a few batches have far larger gradients than "
-    "the rest.",
-    remedy="amsgrad(1e-3)  # or adam(1e-3, b2=0.9999): a longer memory",
 )

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import xarray as xr
 
 import adamlab
-from adamlab.analysis import Interval, Separability, bootstrap, separability
+from adamlab.analysis import Separability, bootstrap, separability
 from adamlab.plot import cell_edges
 from experiments import book
-
-if TYPE_CHECKING:
-    import xarray as xr
-    from matplotlib.figure import Figure
-
 
 COUPLED = 0.1  # decades of decay for a decade of rate
 NEAR = 1.1  # times the least test loss: a rate that does not reach this is too small or too large
@@ -62,7 +58,7 @@ def tilt(losses: np.ndarray, dataset: xr.Dataset, form: str, axis: int = 0) -> S
 def judge(dataset: xr.Dataset) -> book.Verdict:
     """How far the best decay moves with the rate, and how much less if it is decoupled."""
     dataset = dataset.sel(learning_rate=slice(LEAST_RATE, None))
-    numbers: dict[str, float | Interval] = {}
+    numbers: book.Numbers = {}
     losses = {}
     for form, part in book.each(dataset, "form"):
         losses[form] = part["test_loss"].fillna(BROKEN).clip(max=BROKEN).values
@@ -101,7 +97,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     return book.Verdict(kinds, numbers)
 
 
-def draw(dataset: xr.Dataset) -> Figure:
+def draw(dataset: xr.Dataset) -> book.Figure:
     """A map of the test loss for each form, its best decay for each rate marked."""
     figure, axes = book.panels(2)
     loss = dataset["test_loss"].median("seed")
@@ -122,8 +118,6 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 
 EXPERIMENT = book.Experiment(
-    id="C25",
-    question="Does L2 in the loss couple decay and rate under Adam, and does decoupling free them?",
     claim="L2 in the loss misbehaves under Adam because it is scaled by the second moment; "
     "decoupled decay does not (Loshchilov & Hutter 2019).",
     asks="Is this so?",
@@ -137,17 +131,11 @@ EXPERIMENT = book.Experiment(
     "a rate, lies at the map's edge. Decay that is not times the rate (Loshchilov & Hutter's "
     "algorithm 2) makes the same runs in other units, at a constant rate: its slope is greater by "
     "1.",
-    measure=measure,
-    judge=judge,
-    draw=draw,
     settings={"seeds": 48, "rates": 9, "decays": 13, "steps": 1000},
     quick={"seeds": 2, "rates": 4, "decays": 9, "steps": 300},
     check={"first_seed": 12_000},
-    caption="Test loss over rate and decay, lighter is better. White dots: the best decay for "
-    "each rate (the best medians, on the grid shown; the slopes judged come from parabolas, on "
-    "means). A level row of dots means that decay and rate can be searched one after the other; a "
-    "slanted one, that they cannot.",
-    symptom="The best weight decay changes whenever the learning rate does.",
-    remedy="adam_l2(1e-3, weight_decay=2e-2)  # or adamw(1e-3, weight_decay=2.0): the best on 128 "
-    "rows.\n# Search it again where the rate changes: the best moves with it in both forms alike.",
+    caption="Test loss over rate and decay, lighter is better; white cells: runs that broke. "
+    "White dots: the best decay for each rate (the best medians, on the grid shown; the slopes "
+    "judged come from parabolas, on means). A level row of dots means that decay and rate can be "
+    "searched one after the other; a slanted one, that they cannot.",
 )

@@ -1,24 +1,21 @@
-"""C26: without bias correction, are Adam's first averages too small; how long are its steps?"""
+"""C26: without bias correction, are Adam's first averages too small, and how long are its first
+steps?"""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import xarray as xr
 from jax.flatten_util import ravel_pytree
 
 import adamlab
-from adamlab.analysis import Interval
 from adamlab.problems import digits_mlp
 from experiments import book
-
-if TYPE_CHECKING:
-    import xarray as xr
-    from matplotlib.figure import Figure
 
 FORMS = {"corrected": adamlab.adam, "uncorrected": book.uncorrected_adam}
 RATE, FIRST, TOLERANCE = 1e-3, 10, 0.01
@@ -91,7 +88,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     measured = dataset["first"].median("seed")
     closed = measured["1-b1"] / np.sqrt(measured["1-b2"])  # whatever the gradient
     off, too_long = float(abs(measured / closed - 1).max()), float((measured > 1).mean())
-    numbers: dict[str, float | Interval] = {
+    numbers: book.Numbers = {
         f"gradient's average over its mean so far, first {FIRST} steps": mu,
         f"square's average over its mean so far, first {FIRST} steps": nu,
         f"uncorrected over corrected step, first {FIRST} steps": ratio,
@@ -109,7 +106,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     return book.Verdict(kinds, numbers, f"{steps} as a corrected one; {first}.")
 
 
-def draw(dataset: xr.Dataset) -> Figure:
+def draw(dataset: xr.Dataset) -> book.Figure:
     """Step length and averages over time, and the first step over the plane."""
     figure, (left, middle, right) = book.panels(3)
     steps = dataset["step"]
@@ -135,9 +132,6 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 
 EXPERIMENT = book.Experiment(
-    id="C26",
-    question="Without bias correction, are Adam's first averages too small, and how long are its "
-    "first steps?",
     claim="Without bias correction the first averages are too small.",
     asks="Is this too small without bias correction?",
     criterion=f"Digits, 64-32-10, rate 1e-3, b1 = .9, b2 = .999. Over the first {FIRST} steps: "
@@ -146,16 +140,10 @@ EXPERIMENT = book.Experiment(
     "on which if they differ. Beside it, deciding nothing, the length of the uncorrected step "
     "over that of the corrected, and over (b1, b2) the first step against its closed form (1-b1) "
     f"/ sqrt(1-b2), to be met to {TOLERANCE:.0%}.",
-    measure=measure,
-    judge=judge,
-    draw=draw,
     settings={"seeds": 16, "steps": 4000, "b1s": 21, "b2s": 25},
     quick={"seeds": 2, "steps": 60, "b1s": 3, "b2s": 5},
     check={"first_seed": 1000},
     caption="Left: the length of a step in units of the rate, with and without the correction. "
     "Middle: the uncorrected averages as shares of the means so far (black: theory for gradients "
     "that stay). Right: how much too long (red) or too short (blue) the first uncorrected step is.",
-    symptom="A hand-written Adam without the correction jumps in its first steps.",
-    remedy="adamlab.chain(track_moments(), correct_bias(), precondition(), "
-    "scale_by_learning_rate(1e-3))",
 )

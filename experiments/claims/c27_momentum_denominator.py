@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
 import optax
+import xarray as xr
 
 import adamlab
-from adamlab.analysis import Interval
 from experiments import book
-
-if TYPE_CHECKING:
-    import xarray as xr
-    from matplotlib.figure import Figure
 
 MOMENTUM, CONDITION, RATE = 0.1, 100.0, 1e-2  # 1-b1, the valley and the rate that are judged
 NOISE, TURNING = 0.1, 0.1  # jitter below the latter has nothing to smooth; 2: every step turns
@@ -56,8 +52,6 @@ def valley(axes: np.ndarray) -> adamlab.Problem:
 
 def measure(lab: book.Lab) -> xr.Dataset:
     """Jitter, steps to arrive and the first steps' shape, over b1 x condition x rate."""
-    import xarray as xr
-
     over = {
         "1-b1": np.geomspace(1e-2, 1, lab["b1s"]),
         "condition": np.geomspace(1, 1e4, lab["conditions"]),
@@ -95,7 +89,7 @@ def at_best(steps: xr.DataArray) -> xr.DataArray:
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
     """Jitter, arrival and denominator, each in both valleys, b1 = .9 against 0."""
-    numbers: dict[str, float | Interval] = {}
+    numbers: book.Numbers = {}
     kinds, remark = {}, ""
     for name, here in book.each(dataset, "valley"):
         adam = here.sel(optimizer="adam").sel(condition=CONDITION, method="nearest")
@@ -124,7 +118,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     return book.Verdict(kinds, numbers, remark)
 
 
-def draw(dataset: xr.Dataset) -> Figure:
+def draw(dataset: xr.Dataset) -> book.Figure:
     """Jitter and arrival over b1, the shape of the first steps over the condition."""
     figure, (left, middle, right) = book.panels(3)
     styles = product(("-", "--"), ({"color": "C0", "marker": "o"}, {"color": "C1", "marker": "^"}))
@@ -146,8 +140,6 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 
 EXPERIMENT = book.Experiment(
-    id="C27",
-    question="What do momentum and the denominator do in a steep-walled, shallow valley?",
     claim="Momentum smooths jitter and carries through shallow valleys; the denominator shortens "
     "steps of large gradients.",
     asks="Does this hold in a valley aligned with Adam's coordinates, and in a rotated one?",
@@ -160,9 +152,6 @@ EXPERIMENT = book.Experiment(
     f"{LEAST_RATE:g}, grows with the condition by a lower power than SGD's. Supported if all hold "
     "in both valleys by their 95 % intervals, refuted if none does; it depends on the part if "
     "they differ.",
-    measure=measure,
-    judge=judge,
-    draw=draw,
     settings={"seeds": 128, "b1s": 7, "conditions": 5, "rates": 21, "steps": 500},
     quick={"seeds": 2, "b1s": 3, "conditions": 3, "rates": 5, "steps": 200},
     check={"first_seed": 8000},
@@ -170,6 +159,4 @@ EXPERIMENT = book.Experiment(
     "and middle: jitter and steps to arrive over 1-b1 (dotted: b1 = .9), of the runs that arrive. "
     "Right: how much longer the first steps are up the walls than along the floor, as the walls "
     "get steeper. SGD is blind to coordinates: its two lines coincide.",
-    symptom="The loss zigzags: steps bounce between walls and hardly move along the floor.",
-    remedy="adam(1e-2, b1=0.9)  # less jitter; to arrive sooner, search b1 and the rate",
 )

@@ -1,22 +1,19 @@
-"""P02: does a large b2 converge and a small one diverge, with a border that rises with n?"""
+"""P02: does Adam converge for large b2 and diverge for small b2, with a border that rises with
+n?"""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import optax
+import xarray as xr
 
 import adamlab
-from adamlab.analysis import Interval
 from adamlab.problems import zhang
 from adamlab.stages import squares
 from experiments import book
-
-if TYPE_CHECKING:
-    import xarray as xr
-    from matplotlib.figure import Figure
 
 FUNCTIONS = (10, 50)
 RATE = 1.0  # lr_0; what the paper used is not known to us
@@ -79,7 +76,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     large = usual.where(one_minus <= LARGE).mean(["1-b2", "b1"])
     small = 1 - usual.where(one_minus >= SMALL).mean(["1-b2", "b1"])
     kinds: dict[str, book.Kind] = {}
-    shares: dict[str, Interval] = {}
+    shares: book.Numbers = {}
     for n in dataset["sum"].values:
         near, away = (book.over_seeds(share.sel(sum=n)) for share in (large, small))
         kinds[f"a large b2 arrives or approaches, {n}"] = book.by_sign(near, 0.5)
@@ -90,7 +87,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     per_decade = np.log10(FUNCTIONS[1] / FUNCTIONS[0])
     there = dataset["arrived"].sel(b1=usual["b1"]).where(one_minus <= LARGE).mean(["1-b2", "b1"])
     at_end = {f"n = {n}": book.over_seeds(there.sel(sum=f"n = {n}")) for n in FUNCTIONS}
-    numbers: dict[str, float | Interval] = {
+    numbers: book.Numbers = {
         **shares,
         **{f"share that is at -2, 1-b2 <= {LARGE:g}, {n}": share for n, share in at_end.items()},
         f"log10 of 1-b2 at the border, n = {FUNCTIONS[0]}": book.over_seeds(few),
@@ -110,7 +107,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     return book.Verdict(kinds, numbers, remark)
 
 
-def draw(dataset: xr.Dataset) -> Figure:
+def draw(dataset: xr.Dataset) -> book.Figure:
     """What became of the runs over b1 and 1-b2, for ten functions and for fifty."""
     figure, axes = book.panels(len(FUNCTIONS))
     state = dataset["converges"].mean("seed") + dataset["arrived"].mean("seed")
@@ -130,9 +127,6 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 
 EXPERIMENT = book.Experiment(
-    id="P02",
-    question="Does Adam converge for large b2 and diverge for small b2, with a border that rises "
-    "with n?",
     claim="On a sum of n functions, one steep, Adam without bias correction and with a rate of "
     "lr_0/sqrt(k) converges for a large b2 and diverges for a small one; the border rises with n "
     "(Zhang, Chen, Shi, Sun & Luo 2022, arXiv 2208.09632).",
@@ -146,16 +140,10 @@ EXPERIMENT = book.Experiment(
     "which all converge, its logarithm averaged over b1) rises if it is at a lower 1-b2 for 50 "
     "than for 10; each by its 95 % interval over seeds. Supported if all hold, refuted if none "
     "does, depends on the part if they differ.",
-    measure=measure,
-    judge=judge,
-    draw=draw,
     settings={"seeds": 8, "b2s": 24, "b1s": 12, "steps": 50_000},
     quick={"seeds": 2, "b2s": 6, "b1s": 3, "steps": 2_000},
     check={"first_seed": 2000},
     caption="What became of the runs over b1 and 1-b2 (large b2 at the top), for sums of 10 and "
     "of 50 functions: yellow ended at the optimum, grey was on its way, dark went away; in "
     "between, seeds differ. Red: the defaults (dot) and their b2 (line).",
-    symptom="The loss runs away, and sooner the more batches an epoch has: b2 must be closer to 1.",
-    remedy="adam(1e-3, b2=1 - 1 / steps_per_epoch**2)  # remembers as many epochs as one has "
-    "steps; measured here without bias correction",
 )

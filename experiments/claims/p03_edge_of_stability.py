@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import xarray as xr
 
 import adamlab
 from adamlab.analysis import adam_stability_threshold, preconditioned_sharpness
 from adamlab.problems import diabetes, network, squared_error, standardized, supervised
 from adamlab.stages import scale_by_learning_rate, take_mu, track_moments
 from experiments import book
-
-if TYPE_CHECKING:
-    import xarray as xr
-    from matplotlib.figure import Figure
 
 B2, EPS = 0.999, 1e-8
 B1S = (0.0, 0.5, 0.9, 0.99)
@@ -55,8 +52,6 @@ def sharpness_of(params: Any, state: Any, data: Any) -> dict[str, jax.Array]:
 
 def measure(lab: book.Lab) -> xr.Dataset:
     """Growth over the share of the threshold, frozen; sharpness over time and rate, trained."""
-    import xarray as xr
-
     quadratic = adamlab.Problem(
         "preconditioned quadratic",
         init=lambda key: jax.random.normal(key, (len(CURVATURES),)),
@@ -113,7 +108,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     return book.Verdict(kinds, numbers)
 
 
-def draw(dataset: xr.Dataset) -> Figure:
+def draw(dataset: xr.Dataset) -> book.Figure:
     """Sharpness over time for each rate, beside the threshold; growth of the frozen runs."""
     figure, axes = book.panels(1 + len(TRAINED_B1S))
     for ax, b1 in zip(axes, TRAINED_B1S, strict=False):
@@ -136,8 +131,6 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 
 EXPERIMENT = book.Experiment(
-    id="P03",
-    question="Does full-batch Adam train where its preconditioned sharpness is 38 over the rate?",
     claim="Training sits where the top eigenvalue of the preconditioned Hessian is "
     "(2 + 2 b1) / ((1 - b1) lr), 38 / lr at b1 = .9 (Cohen et al. 2022, arXiv 2207.14484).",
     asks=f"Does the sharpness rest within {CLOSE:.0%} of the threshold?",
@@ -148,9 +141,6 @@ EXPERIMENT = book.Experiment(
     f"median over seeds within {CLOSE:.0%} of the threshold. Supported if (a) holds and (b) at "
     "every rate and b1; refuted if (a) fails or (b) fails everywhere; depends on rate and b1 if "
     "it fails at some.",
-    measure=measure,
-    judge=judge,
-    draw=draw,
     settings={
         "seeds": 128, "shares": 41, "frozen_steps": 4000, "rates": [1e-3, 3e-3, 1e-2, 3e-2],
         "steps": 12_000,
@@ -164,7 +154,4 @@ EXPERIMENT = book.Experiment(
     caption="Left and middle: the preconditioned sharpness during training, in units of the "
     "threshold, for b1 = 0 and .9 (grey: within a tenth). Right: with a fixed preconditioner the "
     "loss shrinks below the threshold and grows above it (cut off at 1e-4 and 1e4).",
-    symptom="The loss goes up and down from step to step for thousands of steps, yet still falls.",
-    remedy="adam(rate)  # nothing to repair: the loss still falls. A lower rate does not end it: "
-    "at each\n# rate the sharpness rose to that rate's own threshold",
 )  # fmt: skip

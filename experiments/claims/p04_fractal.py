@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +13,9 @@ import optax
 import xarray as xr
 
 import adamlab
-from adamlab.analysis import Interval, boundary_corners, box_dimension
+from adamlab.analysis import boundary_corners, box_dimension
 from adamlab.problems import fractal_net
 from experiments import book
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 PAPER = {"tanh": 1.66, "linear": 1.17}
 NETS = [*PAPER, "quadratic"]
@@ -115,7 +112,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
 def judge(dataset: xr.Dataset) -> book.Verdict:
     """The median over networks against the paper's, for each net under gradient descent."""
     kinds: dict[str, book.Kind] = {}
-    numbers: dict[str, float | Interval] = {}
+    numbers: book.Numbers = {}
     told = []
     for case, found in book.each(dataset, "case"):
         of_each = found["slopes"].median(["zoom", "size"]).dropna("seed")
@@ -134,7 +131,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     return book.Verdict(kinds, numbers, f"Medians over networks: {'; '.join(told)}.")
 
 
-def draw(dataset: xr.Dataset) -> Figure:
+def draw(dataset: xr.Dataset) -> book.Figure:
     """Maps of one network a case, a place of the tanh net's 64 times enlarged, the dimensions."""
     figure, axes = book.panels(5, 2)
     style = {"cmap": "cividis", "vmin": 0, "vmax": 1, "origin": "lower", "aspect": "auto"}
@@ -155,8 +152,6 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 
 EXPERIMENT = book.Experiment(
-    id="P04",
-    question="Is the border between training and diverging a fractal, and how rough is Adam's?",
     claim="The border between trainable and untrainable pairs of rates is fractal: box dimension "
     "1.66 for a tanh net, 1.17 for a linear one (Sohl-Dickstein 2024, arXiv 2402.06184).",
     asks=f"Is the dimension within {MARGIN} of the paper's, whatever the network and the place?",
@@ -165,11 +160,11 @@ EXPERIMENT = book.Experiment(
     "border: the paper's median slope over sizes of boxes and enlargements. A kind of net depends "
     "(on draw and place) if the middle half of them spans over 0.2; else it is supported if the "
     "interval of the median is within 0.1 of the paper's, refuted if none of it is.",
-    measure=measure, judge=judge, draw=draw, settings={"seeds": 32, "resolution": 512,
-    "coarse": 32, "side": 33, "zooms": 5, "steps": 500, "float64": True},
+    settings={"seeds": 32, "resolution": 512, "coarse": 32, "side": 33, "zooms": 5, "steps": 500,
+              "float64": True},
     quick={"seeds": 4, "resolution": 33, "coarse": 17, "side": 9, "zooms": 2, "steps": 20},
-    check={"first_seed": 32, "seeds": 16, "resolution": 32}, symptom="A rate that trains lies "
-    "right beside one that diverges.", caption="Yellow trains, over both layers' rates; column 4: "
+    check={"first_seed": 32, "seeds": 16, "resolution": 32},
+    caption="Yellow trains, over both layers' rates; column 4: "
     "the tanh net's border enlarged. Right: box dimension of 32 networks' borders, if any, at one "
-    "place each. Top: gradient descent; bottom: Adam.", remedy="adam(rate / 3)  # keep well away",
+    "place each. Top: gradient descent; bottom: Adam.",
 )  # fmt: skip

@@ -1,22 +1,20 @@
-"""P05: does the best rate grow like sqrt(B) for Adam and B for SGD, and fall past a peak?"""
+"""P05: with batch size B, does the best rate grow like sqrt(B) for Adam and B for SGD, and fall
+past a peak?"""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import xarray as xr
 
 import adamlab
-from adamlab.analysis import Interval, power_law, refined_argmin
+from adamlab.analysis import power_law, refined_argmin
 from adamlab.problems import noisy_quadratic
 from experiments import book
-
-if TYPE_CHECKING:
-    import xarray as xr
-    from matplotlib.figure import Figure
 
 OPTIMIZERS = {"adam": adamlab.adam, "sgd": adamlab.sgd}
 FORETOLD = {"adam": 0.5, "sgd": 1.0}
@@ -54,8 +52,6 @@ def one_step(shared: float, optimizer: Any, draws: int, *, key: jax.Array, batch
 
 def measure(lab: book.Lab) -> xr.Dataset:
     """Best rates of trainings with equal samples, and of one step over a wide range of batches."""
-    import xarray as xr
-
     octaves = lab["octaves"]
     sizes = 2.0 ** np.arange(-octaves, 1)
     axes = {"batch_size": sizes, "learning_rate": np.geomspace(1e-4, 1, lab["rates"])}
@@ -84,7 +80,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
     """The exponents of training, and whether the best single step of Adam falls past a peak."""
-    numbers: dict[str, float | Interval] = {}
+    numbers: book.Numbers = {}
     kinds: dict[str, book.Kind] = {}
     for name, theory in FORETOLD.items():
         best = dataset["trained"].sel(optimizer=name).transpose("seed", "batch_size")
@@ -103,7 +99,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     return book.Verdict(kinds, numbers)
 
 
-def draw(dataset: xr.Dataset) -> Figure:
+def draw(dataset: xr.Dataset) -> book.Figure:
     """The best rate over the batch size: of whole trainings, and of one step of each optimizer."""
     figure, axes = book.panels(3)
     for name, theory in FORETOLD.items():
@@ -126,9 +122,6 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 
 EXPERIMENT = book.Experiment(
-    id="P05",
-    question="With batch size B, does the best rate grow like sqrt(B) for Adam and B for SGD, and "
-    "fall past a peak?",
     claim="The best rate grows like sqrt(B) for Adam and like B for SGD (arXiv 2006.09092, "
     "2205.10287); Adam's may fall again past a peak (arXiv 2405.14578).",
     asks="Does this part of the claim hold?",
@@ -139,9 +132,6 @@ EXPERIMENT = book.Experiment(
     f"independent (as assumed) or follows the curvature; a fall of more than {FALLS} decades past "
     "the peak. Supported if all four hold, refuted if none does; depends on the part if "
     "some hold and some do not.",
-    measure=measure,
-    judge=judge,
-    draw=draw,
     settings={"seeds": 48, "rates": 13, "samples": 128, "octaves": 5, "sizes": 21},
     quick={"seeds": 2, "rates": 5, "samples": 16, "octaves": 3, "sizes": 4},
     check={"first_seed": 2000},
@@ -149,7 +139,4 @@ EXPERIMENT = book.Experiment(
     "theory predicts; the batch size only divides the noise and may be below 1. Middle and right: "
     "the best rate of a single step, over a far wider range, for noise that is independent and "
     "for noise that follows the curvature.",
-    symptom="A rate that was best for one batch size is poor at another.",
-    remedy="adam(rate * (batch_size / 64) ** 0.5)  # rate: your best at 64; beyond the noise "
-    "scale, search again",
 )

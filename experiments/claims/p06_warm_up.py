@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 import optax
+import xarray as xr
 
 import adamlab
-from adamlab.analysis import Interval
 from adamlab.optimizers import radam
 from adamlab.problems import cross_entropy, digits, network, supervised
 from experiments import book
-
-if TYPE_CHECKING:
-    import xarray as xr
-    from matplotlib.figure import Figure
 
 # 1-b2, and how many times 2 / (1-b2) steps a run lasts.
 RUNS = {1e-2: 5, 1e-3: 5}
@@ -40,8 +36,6 @@ def warmed_adam(
 
 def measure(lab: book.Lab) -> xr.Dataset:
     """The late loss over rate x warm-up, and RAdam's over the rate, for each b2."""
-    import xarray as xr
-
     problem = supervised(digits(), network((64, 32, 32, 10)), cross_entropy, batch_size=32)
     rates = {"learning_rate": np.geomspace(1e-3, HIGH, lab["rates"])}
     lengths = {"warm_up": np.r_[0.0, np.geomspace(0.1, RULE, lab["lengths"])]}
@@ -78,7 +72,7 @@ def forms(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
     """Decades that more warm-up, or RAdam, gains over the rule; and what the rule gains."""
-    numbers: dict[str, float | Interval] = {}
+    numbers: book.Numbers = {}
     kinds: dict[str, book.Kind] = {}
     remark = ""
     for b2, part in book.each(dataset, "1-b2"):
@@ -112,7 +106,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     return book.Verdict(kinds, numbers, remark.strip())
 
 
-def draw(dataset: xr.Dataset) -> Figure:
+def draw(dataset: xr.Dataset) -> book.Figure:
     """The late loss over the warm-up's length for each rate, RAdam's beside it."""
     figure, axes = book.panels(dataset.sizes["1-b2"])
     for ax, b2 in zip(axes, dataset["1-b2"].values, strict=True):
@@ -139,8 +133,6 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 
 EXPERIMENT = book.Experiment(
-    id="P06",
-    question="Is a linear warm-up over 2 / (1-b2) steps enough?",
     claim="Linear warm-up over 2 / (1-b2) steps is enough: a longer one, or RAdam, gains nothing "
     "(Ma & Yarats 2019, arXiv 1910.04209).",
     asks="Is a warm-up by the rule enough here?",
@@ -152,15 +144,9 @@ EXPERIMENT = book.Experiment(
     "the high rate is not judged. The run with the longer warm-up lasts a tenth longer, so that "
     "its rates have the same sum. Supported if enough in all cases judged, refuted if in none, "
     "depends on which if enough in some and not in others.",
-    measure=measure,
-    judge=judge,
-    draw=draw,
     settings={"seeds": 96, "rates": 4, "lengths": 2, "shorter": 1, "complements": [*RUNS]},
     quick={"seeds": 2, "rates": 2, "lengths": 2, "shorter": 20, "complements": [1e-2]},
     check={"first_seed": 8000},
     caption="Late loss over the length of the warm-up (dotted: the rule) for four rates; "
     "diamonds: RAdam. Left: b2 = .99; right: b2 = .999.",
-    symptom="At a high rate the loss jumps in the first steps and never comes down again.",
-    remedy="adam(5e-3, b2=0.99)  # with b2 = .999 the best was 2e-2\n"
-    "# Lowering the rate helped far more here than any warm-up at the high one",
 )

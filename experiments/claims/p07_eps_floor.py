@@ -1,22 +1,19 @@
-"""P07: can a run that has converged rebound unless eps is above its stability threshold?"""
+"""P07: can a converged run rebound unless eps is above Adam's stability threshold?"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import xarray as xr
 
 import adamlab
 from adamlab.analysis import adam_stability_threshold
 from adamlab.problems import linear_data, squared_error
 from experiments import book
-
-if TYPE_CHECKING:
-    import xarray as xr
-    from matplotlib.figure import Figure
 
 ROWS, RATE, B2, B1S = 64, 1e-3, 0.99, (0.0, 0.9)
 CONVERGED, REBOUND, ROUNDING = 1e-6, 10.0, 1e-20
@@ -97,7 +94,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     return book.Verdict(kinds, numbers, ruling="refuted" if "refuted" in above else None)
 
 
-def draw(dataset: xr.Dataset) -> Figure:
+def draw(dataset: xr.Dataset) -> book.Figure:
     """The loss of one seed over time, and how far each share of the threshold rebounds."""
     figure, (over_time, over_eps) = book.panels(2)
     for wanted, line in zip((0.01, 0.8, 1.2, 100), book.STYLES, strict=True):
@@ -118,8 +115,6 @@ def draw(dataset: xr.Dataset) -> Figure:
 
 
 EXPERIMENT = book.Experiment(
-    id="P07",
-    question="Can a converged run rebound unless eps is above Adam's stability threshold?",
     claim="Adam is stable near a minimum only if eps >= lambda_max(H) lr (1 - b1) / (2 + 2 b1); "
     "below it a run that has converged can rebound (corollary of Cohen et al. 2022, "
     "arXiv 2207.14484).",
@@ -133,9 +128,6 @@ EXPERIMENT = book.Experiment(
     f"their medians lie at or above {1 - NEAR:g} and at or below {1 + NEAR:g} for both b1; "
     "refuted if runs rebound above; depends if some below do not; undecided if no run above "
     "converges.",
-    measure=measure,
-    judge=judge,
-    draw=draw,
     settings={
         "seeds": 8, "features": 1000, "around": 11, "shares": 5, "steps": 4000, "float64": True,
     },
@@ -144,7 +136,4 @@ EXPERIMENT = book.Experiment(
     caption="Left: the loss of one run for four values of eps, in units of the threshold. Right: "
     "how many times the worst loss of a later stretch is the least before it, over eps (dotted: "
     "the threshold); above the dashed line a run has rebounded.",
-    symptom="A loss that had reached 0 jumps up by many decades, again and again.",
-    remedy="adam(rate, b1=0.9, eps=curvature / (38 / rate))  # curvature: the largest, as by\n"
-    "# adamlab.analysis.top_eigenvalue; 38 / rate: adam_stability_threshold at b1 = .9",
 )  # fmt: skip
