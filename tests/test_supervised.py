@@ -141,6 +141,13 @@ def test_mislabelled_rows_are_the_share_asked_for_and_always_wrong():
     assert (mislabelled(digits()).draw(KEY, label_noise=0.0).targets == truth).all()
 
 
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_wrong_labels_of_two_classes_go_both_ways(outputs):
+    x, y = _images()
+    wrong = mislabelled(_mine(x, y, outputs)).draw(KEY, label_noise=1.0).targets
+    np.testing.assert_array_equal(wrong, 1 - y[:40])
+
+
 def test_imbalanced_classes_are_rarer_by_the_ratio():
     targets = np.asarray(imbalanced(digits()).draw(KEY, imbalance=20.0).targets)
     common, rare = (targets < 5).sum(), (targets >= 5).sum()

@@ -51,6 +51,11 @@ class Source:
         check_count("features", self.features)
         check_count("outputs", self.outputs)
 
+    @property
+    def classes(self) -> int:
+        """The classes that its targets may name: a single output tells two apart."""
+        return max(self.outputs, 2)
+
     def rows(self, key: jax.Array, **values: Any) -> Data:
         """The data of a run as JAX arrays; of `values` only the source's own are used."""
         drawn = self.draw(key, **{name: values[name] for name in self.hyperparameters})
@@ -145,11 +150,11 @@ def _check_values(source: Source, name: str, values: np.ndarray) -> None:
             f"{source.features}: must be the same"
         )
     if "targets" in name and values.dtype.kind in "iu":
-        wrong = values[(values < 0) | (values >= max(source.outputs, 2))]
+        wrong = values[(values < 0) | (values >= source.classes)]
         if len(wrong):
             raise ValueError(
                 f"source={source.name!r}: {name} hold the class {wrong[0]}: must be 0 to "
-                f"{max(source.outputs, 2) - 1}, as outputs={source.outputs} says; numbers to "
+                f"{source.classes - 1}, as outputs={source.outputs} says; numbers to "
                 "regress on must be floats"
             )
 

@@ -60,7 +60,7 @@ def mislabelled(source: Source) -> Source:
     """
     _check_targets(source, "of classes", jnp.integer)
     share = {"label_noise": Range(0, 1)}
-    return source.then("mislabelled", partial(_mislabel, source.outputs), share, label_noise=0.0)
+    return source.then("mislabelled", partial(_mislabel, source.classes), share, label_noise=0.0)
 
 
 def imbalanced(source: Source) -> Source:
@@ -74,7 +74,7 @@ def imbalanced(source: Source) -> Source:
     """
     _check_targets(source, "of classes", jnp.integer)
     above = {"imbalance": Range(0, open_low=True)}
-    return source.then("imbalanced", partial(_resample, source.outputs), above, imbalance=1.0)
+    return source.then("imbalanced", partial(_resample, source.classes), above, imbalance=1.0)
 
 
 def with_outliers(source: Source, kind: str = "targets") -> Source:
