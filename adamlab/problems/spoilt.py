@@ -102,11 +102,12 @@ def _cut(rows: int, key: jax.Array, data: Data) -> Data:
 
 def _standardize(key: jax.Array, data: Data) -> Data:
     del key
-    inputs, test_inputs = floating(data.inputs), floating(data.test_inputs)
-    mean, deviation = (f(inputs, axis=0, keepdims=True) for f in (jnp.mean, jnp.std))
-    # Equal values have a deviation too, from rounding.
-    varies = (inputs != inputs[:1]).any(axis=0, keepdims=True)
-    deviation = jnp.where(varies, deviation, 1)
+    # Seen from the first row: far from 0 a mean, and equal values' too, has an error of rounding.
+    first = floating(data.inputs[:1])
+    inputs, test_inputs = floating(data.inputs) - first, floating(data.test_inputs) - first
+    mean = inputs.mean(axis=0, keepdims=True)
+    deviation = (inputs - mean).std(axis=0, keepdims=True)
+    deviation = jnp.where(deviation > 0, deviation, 1)
     return data._replace(
         inputs=(inputs - mean) / deviation, test_inputs=(test_inputs - mean) / deviation
     )
