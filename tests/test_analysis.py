@@ -570,6 +570,25 @@ def test_what_diverged_counts_as_the_cap():
     assert wild.additive == pytest.approx(capped.additive)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_separability_does_not_depend_on_the_direction_of_an_axis_where_losses_tie(seed):
+    loss = np.random.default_rng(seed).integers(1, 6, (6, 7)) / 6
+    rows, columns = np.geomspace(1e-2, 1e2, 6), np.geomspace(1e-3, 1e3, 7)
+    found = separability(loss, rows, columns)
+    for i, j in ((-1, 1), (1, -1)):
+        turned = separability(loss[::i, ::j], rows[::i], columns[::j])
+        assert turned == pytest.approx(found, nan_ok=True)
+
+
+def test_a_row_whose_least_loss_ties_with_an_edge_is_at_the_edge():
+    loss = np.full((5, 7), 3.0)
+    loss[1:4, :4] = 1
+    for turned in (loss, loss[:, ::-1]):
+        found = separability(turned, np.arange(1.0, 6), np.arange(1.0, 8))
+        assert found.at_edge
+        assert np.isnan(found.slope)
+
+
 def test_an_optimum_beyond_the_grid_is_said():
     inner = separability(_bowl(1.0), 10**DECADES, 10**DECADES)
     assert not inner.at_edge
