@@ -217,6 +217,16 @@ def test_the_interval_of_an_exponent_is_that_of_the_seeds():
     assert law.exponent.low < np.median(own) < law.exponent.high
 
 
+@pytest.mark.parametrize("seeds", [7, 8])
+def test_the_exponent_of_the_inverse_is_the_opposite(seeds):
+    x = np.geomspace(1, 32, 6)
+    y = 3 * x**0.5 * np.random.default_rng(5).lognormal(size=(seeds, 6))
+    law, inverse = power_law(x, y), power_law(x, 1 / y)
+    value, low, high = law.exponent
+    assert inverse.exponent == pytest.approx((-value, -high, -low))
+    assert inverse.factor == pytest.approx(1 / law.factor)
+
+
 def test_one_wild_seed_does_not_move_the_exponent():
     x = np.geomspace(1, 100, 5)
     y = np.stack([x**2, 1.1 * x**2, 1e12 * x**-3])
