@@ -48,7 +48,8 @@ def standardized(source: Source) -> Source:
 
 def rescaled(source: Source) -> Source:
     """All features times `feature_scale`, and from first to last times 1 to `feature_ratio`."""
-    return source.then("rescaled", _rescale, feature_scale=1.0, feature_ratio=1.0)
+    above = {"feature_ratio": Range(0, open_low=True)}
+    return source.then("rescaled", _rescale, above, feature_scale=1.0, feature_ratio=1.0)
 
 
 def mislabelled(source: Source) -> Source:
