@@ -53,7 +53,7 @@ def rescaled(source: Source) -> Source:
 
 
 def mislabelled(source: Source) -> Source:
-    """A share `label_noise` of the train rows gets a class drawn at random from the others.
+    """Each train row gets, with probability `label_noise`, a class drawn from the others.
 
     Raises:
         TypeError: `source` is not a `Source`.
@@ -67,7 +67,8 @@ def mislabelled(source: Source) -> Source:
 def imbalanced(source: Source) -> Source:
     """The second half of the classes is rarer by the factor `imbalance`, among train rows.
 
-    Rows are drawn with replacement, as many as there were; the test rows stay as they are.
+    Rows are drawn with replacement, as many as there were; so too where it is 1, and of all rows
+    63 % are among them. The test rows stay as they are.
 
     Raises:
         TypeError: `source` is not a `Source`.
@@ -79,7 +80,9 @@ def imbalanced(source: Source) -> Source:
 
 
 def with_outliers(source: Source, kind: str = "targets") -> Source:
-    """A share `outliers` of the train rows gets Gaussian noise of ten standard deviations added.
+    """Each train row gets, with probability `outliers`, noise of ten standard deviations added.
+
+    The noise is Gaussian, and the deviation that of the column.
 
     Args:
         source: a regression, if the targets are spoilt.
