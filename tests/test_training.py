@@ -41,6 +41,7 @@ def test_the_average_is_that_of_the_late_parameters():
     )
     assert trace.late_loss == 0.5
     assert trace.late_spread == 0
+    assert trace.late_rise == 0
     assert trace.average_loss == 0
 
 
@@ -54,6 +55,9 @@ def test_statistics_are_those_of_the_curve(problem, steps):
     np.testing.assert_allclose(trace.late_loss, late.mean(), rtol=1e-5)
     np.testing.assert_allclose(trace.late_spread, late.std(), rtol=1e-3, atol=1e-6)
     np.testing.assert_allclose(trace.earlier_loss, earlier.mean(), rtol=1e-5)
+    half = np.r_[earlier, late]
+    rise = (half - np.minimum.accumulate(half)).max()
+    np.testing.assert_allclose(trace.late_rise, rise, rtol=1e-3, atol=1e-6)
     np.testing.assert_allclose(trace.final_loss, curve[-1], rtol=1e-6)
     np.testing.assert_allclose(trace.best_loss, min(curve.min(), trace.initial_loss), rtol=1e-6)
     np.testing.assert_allclose(trace.target_loss, 1e-3 * trace.initial_loss, rtol=1e-6)

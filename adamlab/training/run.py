@@ -45,6 +45,9 @@ class Trace(NamedTuple):
     """Mean over the late part."""
     late_spread: jax.Array
     """Standard deviation over the late part."""
+    late_rise: jax.Array
+    """The greatest rise above the least loss before it, over the earlier and the late part: 0 where
+    the loss only fell."""
     average_loss: jax.Array
     """The loss of the mean of the late parameters: far below `late_loss` where a run circles a
     better point, even at a constant loss."""
@@ -184,6 +187,7 @@ def train(
         earlier_loss=stats.earlier.mean,
         late_loss=stats.late.mean,
         late_spread=stats.late.distance / jnp.sqrt(stats.late.count),
+        late_rise=stats.late_rise,
         average_loss=observe(middle, ends[-1]),
         final_loss=stats.last,
         converged_step=stats.converged_step,
