@@ -21,6 +21,7 @@ from experiments.book.judging import (
     opposite,
     over_seeds,
     overall,
+    share,
     within,
 )
 from experiments.book.laboratory import FIRST_SEED, SEEDS, Experiment, Lab, run, settings_of
@@ -54,6 +55,7 @@ __all__ = [
     "panels",
     "run",
     "settings_of",
+    "share",
     "side_by_side",
     "steps_to_target",
     "uncorrected_adam",
