@@ -217,6 +217,16 @@ def test_the_interval_of_an_exponent_is_that_of_the_seeds():
     assert law.exponent.low < np.median(own) < law.exponent.high
 
 
+@pytest.mark.parametrize("seeds", [7, 8])
+def test_the_exponent_of_the_inverse_is_the_opposite(seeds):
+    x = np.geomspace(1, 32, 6)
+    y = 3 * x**0.5 * np.random.default_rng(5).lognormal(size=(seeds, 6))
+    law, inverse = power_law(x, y), power_law(x, 1 / y)
+    value, low, high = law.exponent
+    assert inverse.exponent == pytest.approx((-value, -high, -low))
+    assert inverse.factor == pytest.approx(1 / law.factor)
+
+
 def test_one_wild_seed_does_not_move_the_exponent():
     x = np.geomspace(1, 100, 5)
     y = np.stack([x**2, 1.1 * x**2, 1e12 * x**-3])
@@ -570,6 +580,25 @@ def test_what_diverged_counts_as_the_cap():
     assert wild.additive == pytest.approx(capped.additive)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_separability_does_not_depend_on_the_direction_of_an_axis_where_losses_tie(seed):
+    loss = np.random.default_rng(seed).integers(1, 6, (6, 7)) / 6
+    rows, columns = np.geomspace(1e-2, 1e2, 6), np.geomspace(1e-3, 1e3, 7)
+    found = separability(loss, rows, columns)
+    for i, j in ((-1, 1), (1, -1)):
+        turned = separability(loss[::i, ::j], rows[::i], columns[::j])
+        assert turned == pytest.approx(found, nan_ok=True)
+
+
+def test_a_row_whose_least_loss_ties_with_an_edge_is_at_the_edge():
+    loss = np.full((5, 7), 3.0)
+    loss[1:4, :4] = 1
+    for turned in (loss, loss[:, ::-1]):
+        found = separability(turned, np.arange(1.0, 6), np.arange(1.0, 8))
+        assert found.at_edge
+        assert np.isnan(found.slope)
+
+
 def test_an_optimum_beyond_the_grid_is_said():
     inner = separability(_bowl(1.0), 10**DECADES, 10**DECADES)
     assert not inner.at_edge
@@ -712,8 +741,9 @@ def test_slopes_tell_a_rough_scale_from_a_smooth_one():
             "boundary of 40 x 40, smallest=2 and largest=5 (1/8 of the shorter side): must have",
         ),
         (lambda: box_dimension(ROW > 9, largest=512), "largest=512: must be"),
-        (lambda: null_dimension((4, 4)), "shape of 4 x 4, smallest=2 and largest=0 (1/8 of the"),
-        (lambda: null_dimension((64, 64), largest=4), "shape of 64 x 64, smallest=2 and largest=4"),
+        (lambda: null_dimension((4, 4)), "shape=(4, 4): a boundary of 3 x 3, smallest=2 and larg"),
+        (lambda: null_dimension((64, 64)), "shape=(64, 64): a boundary of 63 x 63, smallest=2 and"),
+        (lambda: null_dimension((64, 64), largest=4), "a boundary of 63 x 63, smallest=2 and larg"),
         (lambda: null_dimension((64, 64), largest=0), "largest=0: must be"),
         (lambda: null_dimension((256, 256), pixels=0), "pixels=0: must be"),
     ],

@@ -134,6 +134,31 @@ def test_medians_over_seeds_have_intervals():
 
 
 @pytest.mark.parametrize(
+    ("count", "seeds", "low", "high"),
+    [(0, 8, 0, 0.3694), (8, 8, 0.6306, 1), (4, 8, 0.1570, 0.8430), (0, 48, 0, 0.0740)],
+)
+def test_a_share_has_its_exact_interval(count, seeds, low, high):
+    counted = xr.DataArray(np.arange(seeds) < count, dims="seed")
+    for sample in (counted, counted.astype(float)):
+        assert book.share(sample) == pytest.approx((count / seeds, low, high), abs=1e-4)
+
+
+def test_seeds_that_agree_do_not_make_a_share_certain():
+    none = book.share(xr.DataArray(np.zeros(8), dims="seed"))
+    assert book.by_sign(none, 0.1) == "undecided"
+    assert book.by_sign(none, 0.4) == "refuted"
+
+
+@pytest.mark.parametrize(
+    "array", [xr.DataArray([0.5, 1.0], dims="seed"), xr.DataArray([0, np.nan], dims="seed"),
+              xr.DataArray([[0, 1]], dims=("rate", "seed")), xr.DataArray([], dims="seed")],
+)  # fmt: skip
+def test_what_is_no_share_is_refused(array):
+    with pytest.raises(ValueError, match="must be 0 or 1 for each seed"):
+        book.share(array)
+
+
+@pytest.mark.parametrize(
     ("run", "check", "kind", "cases"),
     [
         ({"a": "supported", "b": "refuted"}, {"b": "refuted", "a": "supported"}, "depends",

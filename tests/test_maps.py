@@ -125,7 +125,11 @@ def _statistics(**changes):
         "initial_loss": 1.0, "target_loss": 0.01, "earlier_loss": 0.5, "late_loss": 0.5,
         "late_spread": 0.0, "nonfinite_step": -1,
     }  # fmt: skip
-    return {"average_loss": changes.get("late_loss", 0.5), **base, **changes}
+    own = {
+        "average_loss": changes.get("late_loss", 0.5),
+        "late_rise": 4 * changes.get("late_spread", 0.0),
+    }
+    return {**own, **base, **changes}
 
 
 DEFINITIONS = [
@@ -140,6 +144,10 @@ DEFINITIONS = [
     (_statistics(late_loss=0.999, earlier_loss=1.2), S),
     (_statistics(late_loss=1.001, earlier_loss=1.2), T),
     (_statistics(late_loss=1.2, earlier_loss=1.4, late_spread=0.07), O),
+    (_statistics(late_loss=0.4, earlier_loss=0.5, late_spread=0.3, late_rise=0.099), S),
+    (_statistics(late_loss=0.4, earlier_loss=0.5, late_spread=0.3, late_rise=0.101), O),
+    (_statistics(late_spread=0.3, late_rise=0.025), O),
+    (_statistics(late_spread=0.3, late_rise=0.0249), T),
     (_statistics(late_spread=0.025), O),
     (_statistics(late_spread=0.0249), T),
     (_statistics(average_loss=0.449), O),
@@ -153,6 +161,43 @@ DEFINITIONS = [
 @pytest.mark.parametrize(("statistics", "expected"), DEFINITIONS)
 def test_outcomes_are_as_defined(statistics, expected):
     assert classify(statistics) == expected
+
+
+def _falling_from(share, end=0.0):
+    """1 until `share` of the run is over, then straight down to `end`."""
+    return lambda t: np.interp(t, [share, 1], [1, end])
+
+
+CURVES = {
+    "a late drop": (lambda t: np.where(t < 0.85, 1.0, 0.0), S),
+    "a line": (_falling_from(0.0), S),
+    "a late line": (_falling_from(0.75, 0.5), S),
+    "a late line after noise": (lambda t: _falling_from(0.5)(t) + _noise(t) * (t < 0.5), S),
+    "a plateau": (lambda t: 0.5 + 0.5 * (t == 0), T),
+    "a fall from above the start": (lambda t: np.where(t == 0, 1.0, 1.6 - 0.4 * t), T),
+    "noise": (lambda t: 0.5 + _noise(t), O),
+    "a fall in noise": (lambda t: 1 - 0.05 * t + _noise(t), O),
+    "a cycle of 2": (lambda t: 1 - 0.2 * (np.arange(t.size) % 2), O),
+    "a cycle of 3": (lambda t: 1 - 0.2 * (np.arange(t.size) % 3), O),
+    "a cycle of 7": (lambda t: 1 - 0.1 * (np.arange(t.size) % 7), O),
+    "a cycle that falls": (lambda t: 1 - 0.1 * t + 0.2 * (np.arange(t.size) % 2), O),
+}  # fmt: skip
+
+
+def _noise(t):
+    return 0.1 * np.random.default_rng(0).normal(size=t.shape)
+
+
+@pytest.mark.parametrize("steps", [288, 400])
+@pytest.mark.parametrize("name", CURVES)
+def test_runs_have_the_outcome_that_their_curve_shows(name, steps):
+    curve, expected = CURVES[name]
+    losses = jnp.asarray(curve(np.arange(steps + 1) / steps), float)
+    drawn = al.Problem(
+        "drawn", init=lambda key: jnp.zeros([]), loss=lambda x, batch: -x,
+        objective=lambda x: losses[jnp.round(x).astype(int)],
+    )  # fmt: skip
+    assert list(_outcomes(drawn, al.sgd, [1.0], steps=steps)) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -248,7 +293,8 @@ def test_a_run_that_starts_at_the_optimum_has_not_diverged_for_its_noise():
     def outcome(late):
         losses = dict.fromkeys(["initial_loss", "target_loss"], 0.0)
         losses |= dict.fromkeys(["earlier_loss", "late_loss", "average_loss"], late)
-        return al.maps.classify({**losses, "late_spread": 0.0, "nonfinite_step": -1})
+        losses |= {"late_spread": 0.0, "late_rise": 0.0, "nonfinite_step": -1}
+        return al.maps.classify(losses)
 
     assert outcome(1.9e-10) != D
     assert outcome(1.0) == D
@@ -628,7 +674,8 @@ def test_a_loss_below_the_optimum_is_pointed_out():
 def test_a_loss_below_the_optimum_by_rounding_is_not(optimum, off, told):
     fields = {name: ("x", [optimum - off]) for name in (
         "initial_loss", "target_loss", "earlier_loss", "late_loss", "average_loss")}  # fmt: skip
-    fields |= {"late_spread": ("x", [0.0]), "nonfinite_step": ("x", [-1]), "done": ("x", [True])}
+    fields |= {"late_spread": ("x", [0.0]), "late_rise": ("x", [0.0])}
+    fields |= {"nonfinite_step": ("x", [-1]), "done": ("x", [True])}
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         al.with_outcomes(xr.Dataset(fields, attrs={"optimum": optimum}))
@@ -679,7 +726,7 @@ def test_optax_gets_b2_as_a_number():
 def test_a_loss_that_comes_back_to_its_start_has_not_got_slowly_better():
     seen = {
         "initial_loss": 1.0, "target_loss": 0.01, "earlier_loss": 1.5, "late_loss": 1.0,
-        "late_spread": 0.0, "nonfinite_step": -1, "average_loss": 1.0,
+        "late_spread": 0.0, "late_rise": 0.0, "nonfinite_step": -1, "average_loss": 1.0,
     }  # fmt: skip
     assert al.maps.classify(seen) == al.Outcome.STALLED
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import adamlab as al
+from adamlab import problems
 from adamlab.problems import PROBLEMS, Range
 
 every_problem = pytest.mark.parametrize("name", PROBLEMS)
@@ -192,6 +193,27 @@ def test_the_range_of_a_hyperparameter_is_checked():
         made(ranges={"A": Range(0, 2)})
     with pytest.raises(ValueError, match="a=1: must be a finite number >= 2"):
         made(ranges={"a": Range(2)})
+
+
+PLAIN = problems.supervised(
+    problems.rescaled(problems.wine()), problems.network((13, 3)), problems.cross_entropy
+)
+OUT_OF_RANGE = [
+    (problems.toint(), "stride", 0.0), (al.rosenbrock(), "steepness", -1.0),
+    (al.quadratic(), "condition", 0.5), (problems.saddle(), "steepness", -1.0),
+    (problems.saddle(), "scatter", -1.0), (problems.saddle(), "noise", -1.0),
+    (problems.plateau(), "distance", -1.0), (problems.plateau(), "noise", -1.0),
+    (problems.rough_loss(), "roughness", -1.0), (problems.rough_loss(), "frequency", 0.0),
+    (problems.dictionary_learning(), "l1", -1.0), (problems.penalized(PLAIN), "l1", -1.0),
+    (problems.penalized(PLAIN), "l2", -1.0), (problems.penalized(PLAIN), "feature_ratio", 0.0),
+    (problems.with_input_noise(PLAIN), "input_noise", -1.0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("problem", "name", "value"), OUT_OF_RANGE)
+def test_a_value_without_meaning_is_refused(problem, name, value):
+    with pytest.raises(ValueError, match=rf"{name}={value:g}: must be a finite number >=? [01]"):
+        al.convergence_map(problem, al.adam, {"learning_rate": [0.1]}, fixed={name: value})
 
 
 @pytest.mark.parametrize("name", ["seed", "key"])

@@ -117,6 +117,16 @@ def test_standardized_features_have_unit_variance_over_the_train_rows():
     assert np.isfinite(standardized(digits()).draw(KEY).inputs).all(), "a pixel is always dark"
 
 
+@pytest.mark.parametrize(("value", "dtype"), [(1e6, np.float32), (-1e5, float), (2**24, int)])
+def test_features_far_from_zero_are_standardized_as_float64_would(value, dtype):
+    x = (100 * np.random.default_rng(0).normal(size=(60, 3)) + value).astype(dtype)
+    known = np.asarray(x, np.float32).astype(float)
+    data = standardized(_mine(x, np.zeros(60, np.int32))).draw(KEY)
+    mean, deviation = known[:40].mean(0), known[:40].std(0)
+    np.testing.assert_allclose(data.inputs, (known[:40] - mean) / deviation, atol=1e-5)
+    np.testing.assert_allclose(data.test_inputs, (known[40:] - mean) / deviation, atol=1e-5)
+
+
 def test_few_rows_are_the_first_and_the_test_rows_stay():
     whole, part = wine().draw(KEY), few(wine(), 20).draw(KEY)
     np.testing.assert_array_equal(part.inputs, whole.inputs[:20])
@@ -139,6 +149,13 @@ def test_mislabelled_rows_are_the_share_asked_for_and_always_wrong():
     assert float(wrong.mean()) == pytest.approx(0.3, abs=0.05)
     assert (mislabelled(digits()).draw(KEY, label_noise=1.0).targets != truth).all()
     assert (mislabelled(digits()).draw(KEY, label_noise=0.0).targets == truth).all()
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_wrong_labels_of_two_classes_go_both_ways(outputs):
+    x, y = _images()
+    wrong = mislabelled(_mine(x, y, outputs)).draw(KEY, label_noise=1.0).targets
+    np.testing.assert_array_equal(wrong, 1 - y[:40])
 
 
 def test_imbalanced_classes_are_rarer_by_the_ratio():
@@ -440,6 +457,21 @@ BAD_DATA = {
     "a list": (lambda x, y: (x, y.tolist()), "targets are a list: must be an array of numbers"),
     "counts": (lambda x, y: (x, 7 * y), "regress on must be floats"),
     "other features": (lambda x, y: (x[:, :3], y), "inputs have 3 features, but features=4"),
+    "milliseconds": (
+        lambda x, y: (x.astype(np.int64) + 1_700_000_000_000, y),
+        r"inputs hold 1700000000\d+, which JAX would wrap: must be within int32",
+    ),
+    "far from 0": (
+        lambda x, y: (np.c_[x[:, :3], 1e8 + np.arange(60) % 2], y),
+        r"column 3 of inputs varies by 0\.5 about 1e\+08, which float32 cannot tell apart",
+    ),
+    "far numbers to regress on": (
+        lambda x, y: (x, 1e8 + x[:, :1].astype(float) / 200),
+        r"column 0 of targets varies by 0\.\d+ about 1e\+08, which float32",
+    ),
+    "far whole numbers": (
+        lambda x, y: (x.astype(np.int32) // 9 + 2_000_000_000, y), r"column 0 of inputs varies by",
+    ),
 }  # fmt: skip
 
 
@@ -448,8 +480,9 @@ def test_data_that_cannot_be_learnt_from_are_refused(name):
     change, message = BAD_DATA[name]
     x, y = change(*_images(dtype=np.float32))
     mine = Source("mine", lambda key: Data(x[:40], y[:40], x[40:], y[40:]), 4, 2)
-    with pytest.raises((ValueError, TypeError), match=message):
-        supervised(mine, network((x.shape[1], 2)), cross_entropy)
+    for source in (mine, standardized(mine)):
+        with pytest.raises((ValueError, TypeError), match=message):
+            supervised(source, network((x.shape[1], 2)), cross_entropy)
     with pytest.raises(TypeError, match="outputs='2': must be a whole number"):
         Source("mine", lambda key: Data(x, y, x, y), 4, "2")
 
@@ -515,13 +548,18 @@ def test_numpys_arrays_are_spoiled_in_a_map():
     assert found["final_loss"][0, 0] != found["final_loss"][0, 1]
 
 
-@pytest.mark.parametrize("value", [0.3, 123.456, 1e6])
+@pytest.mark.parametrize("value", [0.3, 123.456, 1e6, 3e9])
 def test_a_feature_without_variance_is_only_shifted(value):
     x = np.full((60, 1), value, np.float32)
-    x[40:] += 1
+    x[40:] *= 2
     data = standardized(_mine(x, np.zeros(60, np.int32))).draw(KEY)
-    np.testing.assert_allclose(data.inputs, 0, atol=1e-6 * value)
-    np.testing.assert_allclose(data.test_inputs, 1, atol=1e-6 * value)
+    np.testing.assert_array_equal(data.inputs, 0)
+    np.testing.assert_array_equal(data.test_inputs, x[40:] / 2)
+
+
+def test_float64s_own_rounding_of_a_constant_is_no_variation():
+    x = 0.1 + np.linspace(0, 1e-15, 60)[:, None]
+    assert (standardized(_mine(x, np.zeros(60, np.int32))).rows(KEY).inputs == 0).all()
 
 
 ODD_ROWS = {

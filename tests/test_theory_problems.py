@@ -324,20 +324,41 @@ def test_the_rough_loss_is_a_mean_square_with_ripples():
     params = jax.tree.map(np.asarray, problem.init(KEY, **hyper))
     inner, outer = params["inner"], params["outer"]
     runs = [problem.data(key, **hyper) for key in jax.random.split(KEY, 20)]
-    rows = x, y = tuple(map(np.asarray, runs[0]))
+    x, y, _ = samples = jax.tree.map(np.asarray, runs[0])
     hidden = np.maximum(x @ inner["kernel"] + inner["bias"], 0)
     outputs = hidden @ outer["kernel"] + outer["bias"]
     mse, ripple = np.mean((outputs - y) ** 2), np.mean(np.abs(np.sin(3 * outputs)))
     assert inner["kernel"].shape == (10, 32)
     assert outputs.shape == (100, 1)
-    loss = jax.jit(problem.loss)(params, rows, **hyper)
+    loss = jax.jit(problem.loss)(params, samples, **hyper)
     assert float(loss) == pytest.approx(mse + 2 * ripple, rel=1e-5)
-    seen = jax.jit(problem.metrics)(params, rows, **hyper)
+    seen = jax.jit(problem.metrics)(params, samples, **hyper)
+    excess = jax.jit(problem.objective)(params, samples, **hyper)
+    assert float(excess) == pytest.approx(float(loss - samples.floor), rel=1e-5)
+    assert float(seen["floor"]) == samples.floor
     assert float(seen["mse"]) == pytest.approx(mse, rel=1e-5)
     assert float(seen["ripple"]) == pytest.approx(ripple, rel=1e-4)
     fit, *_ = np.linalg.lstsq(x, y, rcond=None)
     assert np.mean((x @ fit - y) ** 2) == pytest.approx(0.01 * 90 / 100, rel=0.5)
-    assert np.std([targets for _, targets in runs]) == pytest.approx(1, rel=0.15)
+    assert np.std([run.targets for run in runs]) == pytest.approx(1, rel=0.15)
+
+
+@pytest.mark.parametrize("roughness", [0.0, 0.1, 1.0, 4.0])
+@pytest.mark.parametrize("frequency", [1e-3, 0.3, 1.0, 3.0, 30.0])
+def test_the_rough_losss_floor_is_the_least_loss_of_any_outputs(roughness, frequency):
+    hyper = {"roughness": roughness, "frequency": frequency}
+    samples = problems.rough_loss().data(KEY, **hyper)
+    outputs = np.linspace(-6, 6, 60_001)
+    kinks = np.pi / frequency * np.arange(-60, 61)
+    outputs = np.append(outputs, kinks[abs(kinks) < 6])
+    ripples = roughness * abs(np.sin(frequency * outputs))
+    least = [min((outputs - float(y)) ** 2 + ripples) for y in samples.targets[:, 0]]
+    assert float(samples.floor) == pytest.approx(np.mean(least), rel=1e-4, abs=1e-6)
+
+
+def test_the_rough_losss_floor_can_be_reached():
+    trace = _traces(problems.rough_loss(), al.adam, [{"learning_rate": 1e-3}], 3000)
+    assert 0 < float(trace.best_loss[0, 0]) < 0.01 * float(trace.initial_loss[0, 0])
 
 
 # --- Toint's claim ---

@@ -41,6 +41,7 @@ def test_the_average_is_that_of_the_late_parameters():
     )
     assert trace.late_loss == 0.5
     assert trace.late_spread == 0
+    assert trace.late_rise == 0
     assert trace.average_loss == 0
 
 
@@ -54,6 +55,9 @@ def test_statistics_are_those_of_the_curve(problem, steps):
     np.testing.assert_allclose(trace.late_loss, late.mean(), rtol=1e-5)
     np.testing.assert_allclose(trace.late_spread, late.std(), rtol=1e-3, atol=1e-6)
     np.testing.assert_allclose(trace.earlier_loss, earlier.mean(), rtol=1e-5)
+    half = np.r_[earlier, late]
+    rise = (half - np.minimum.accumulate(half)).max()
+    np.testing.assert_allclose(trace.late_rise, rise, rtol=1e-3, atol=1e-6)
     np.testing.assert_allclose(trace.final_loss, curve[-1], rtol=1e-6)
     np.testing.assert_allclose(trace.best_loss, min(curve.min(), trace.initial_loss), rtol=1e-6)
     np.testing.assert_allclose(trace.target_loss, 1e-3 * trace.initial_loss, rtol=1e-6)
@@ -117,25 +121,34 @@ def test_statistics_take_no_memory_per_step():
 @example(steps=15, checkpoints=8)
 @example(steps=12, checkpoints=11)
 @example(steps=126, checkpoints=32)
-def test_checkpoints_rise_to_the_end_and_see_both_parities(steps, checkpoints):
+@example(steps=288, checkpoints=32)
+@example(steps=1715, checkpoints=8)
+def test_checkpoints_rise_to_the_end_and_see_every_short_cycle(steps, checkpoints):
     ends = checkpoint_steps(steps, checkpoints)
     assert len(ends) == min(steps, checkpoints)
     assert ends[-1] == steps
     assert ends[0] >= 1
     assert (np.diff(ends) >= 1).all()
+    even = np.arange(1, len(ends) + 1) * steps / len(ends)
+    assert (abs(ends - even) < 7).all()
     late = late_from(steps)
-    assert set(ends[ends > late] % 2) == {0, 1} or steps < 12
-    if steps >= 20:
-        for part in (ends[ends > late], ends[(ends > 2 * late - steps) & (ends <= late)]):
-            assert 0.2 <= np.mean(part % 2) <= 0.8
+    for part in (ends[ends > late], ends[(ends > 2 * late - steps) & (ends <= late)]):
+        for cycle, least in {2: 12, 3: 24, 5: 32, 7: 54 if checkpoints > 8 else np.inf}.items():
+            if steps >= least:
+                assert np.bincount(part % cycle).max() <= 0.75 * len(part)
 
 
-@pytest.mark.parametrize(("steps", "checkpoints"), [(896, 32), (900, 32), (13, 8), (14, 9)])
-def test_a_lasting_oscillation_of_period_two_is_one_at_any_number_of_steps(steps, checkpoints):
+@pytest.mark.parametrize(("cycle", "steps", "checkpoints"), [
+    (2, 896, 32), (2, 900, 32), (2, 13, 8), (2, 14, 9), (3, 288, 32), (3, 480, 32), (3, 24, 8),
+    (5, 480, 32), (5, 1000, 100), (7, 896, 32), (7, 1120, 9),
+])  # fmt: skip
+def test_a_lasting_oscillation_is_one_at_any_number_of_steps(cycle, steps, checkpoints):
+    """x falls by 1 for all of a cycle's steps but the last, which leads back."""
     jumping = al.Problem(
-        "absolute",
+        "jumping",
         init=lambda key: jnp.asarray(5.25),
-        loss=lambda x, batch: jnp.abs(x),
+        loss=lambda x, push: push * x,
+        batch=lambda key, step: jnp.where(step % cycle == cycle - 1, 1.0 - cycle, 1.0),
         objective=jnp.abs,
     )
     found = al.convergence_map(

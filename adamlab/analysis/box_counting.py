@@ -126,7 +126,8 @@ def null_dimension(
     """
     for length in shape:
         check_count("shape", length)
-    sizes = _sizes("shape", shape, smallest, largest)
+    corners = tuple(length - 1 for length in shape)
+    sizes = _sizes(f"shape={tuple(shape)}: a boundary", corners, smallest, largest)
     most = 0.4 * min(shape)
     radius = most
     if pixels is not None:
@@ -150,7 +151,7 @@ def _mean_boxes(image: np.ndarray, size: int) -> float:
 
 
 def _sizes(name: str, shape: tuple[int, ...], smallest: int, largest: int | None) -> np.ndarray:
-    """The powers of two in the range; errors name the argument `name`."""
+    """The powers of two in the range; errors say that they are of `name`."""
     check_count("smallest", smallest)
     if largest is not None:
         check_count("largest", largest, high=min(shape))

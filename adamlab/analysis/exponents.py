@@ -24,7 +24,7 @@ class PowerLaw(NamedTuple):
 
 
 def power_law(x: Any, y: Any, *, level: float = 0.95, seed: int = 0) -> PowerLaw:
-    """The exponent k of y ~ x**k, by least squares in logarithms of the median over seeds.
+    """The exponent k of y ~ x**k, by least squares of the median of log y over seeds.
 
     The interval is the percentile bootstrap's over seeds: whole curves are resampled, and the
     median and the fit are redone. It says how certain the exponent is given the law, not whether
@@ -49,15 +49,15 @@ def power_law(x: Any, y: Any, *, level: float = 0.95, seed: int = 0) -> PowerLaw
         raise ValueError(
             f"y has shape {np.shape(y)}: must be (seeds, {len(at)}) or ({len(at)},), as x"
         )
-    log_x = np.log(at)
+    log_x, log_curves = np.log(at), np.log(curves)
     centered = log_x - log_x.mean()
 
     def exponent(samples: np.ndarray, axis: int = 0) -> float:
-        log_y = np.log(np.median(samples, axis=axis))
+        log_y = np.median(samples, axis=axis)
         return float(centered @ (log_y - log_y.mean()) / (centered @ centered))
 
-    interval = bootstrap(curves, exponent, level=level, seed=seed)
-    log_y = np.log(np.median(curves, axis=0))
+    interval = bootstrap(log_curves, exponent, level=level, seed=seed)
+    log_y = np.median(log_curves, axis=0)
     offset = log_y.mean() - interval.value * log_x.mean()
     rest = log_y - offset - interval.value * log_x
     total = ((log_y - log_y.mean()) ** 2).sum()

@@ -37,12 +37,12 @@ def separability(
 
     - `slope` is that of the least-squares line of log10(best column of row i) against log10(row
       i). The best column is refined by a parabola through the losses (`refined_argmin`). A row
-      whose least loss is in the first or last column is left out: its best column is unknown.
+      whose least loss is in the first or last column too is left out: its best column is unknown.
     - `additive` is the R**2 of the least-squares fit log L[i, j] = a_i + b_j over the rectangle of
       near-optimal rows and columns, every point with the same weight. The rectangle has the corners
       where both are at their ends, which is where a valley in the product shows.
     - `regret` is the mean over the near-optimal rows i of log10(L[r, c_i] / L[r, c_r]), with r the
-      row of the least loss and c_i the best column of row i on the grid.
+      row of the least loss and c_i the best column of row i on the grid; ties count alike.
 
     The loss should be zero at its ideal (an excess, an error rate), since `factor`, the logarithm
     and the regret go by ratios. The slope depends on the order of the axes, and a valley narrow in
@@ -72,21 +72,23 @@ def separability(
         cap = float(grid[np.isfinite(grid)].max())
     check_number("cap", cap, low=least, scheduled=False)
 
-    best_column, best_row = grid.argmin(1), int(grid.min(1).argmin())
-    near_rows = np.flatnonzero(grid.min(1) <= factor * least)
+    least_of_row = grid.min(1)
+    near_rows = np.flatnonzero(least_of_row <= factor * least)
     near_columns = np.flatnonzero(grid.min(0) <= factor * least)
-    inside = (best_column > 0) & (best_column < grid.shape[1] - 1)
+    inside = (grid[:, [0, -1]] > least_of_row[:, None]).all(1)
     told = near_rows[inside[near_rows]]
     grid = np.minimum(grid, cap)
     best = np.log10(refined_argmin(grid[told], columns)) if len(told) else np.empty(0)
 
     capped = np.log10(grid)
-    lost = capped[best_row, best_column[near_rows]] - capped[best_row, best_column[best_row]]
+    in_best_row = capped[least_of_row == least].mean(0)
+    is_best = (grid == least_of_row[:, None])[near_rows]
+    lost = is_best @ in_best_row / is_best.sum(1) - np.log10(least)
     return Separability(
         slope=_slope(log_rows[told], best),
         additive=_additive_share(capped[np.ix_(near_rows, near_columns)]),
         regret=float(lost.mean()),
-        at_edge=bool(len(told) < len(near_rows) or best_row in (0, len(grid) - 1)),
+        at_edge=bool(len(told) < len(near_rows) or least_of_row[[0, -1]].min() <= least),
     )
 
 

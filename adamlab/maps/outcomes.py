@@ -35,13 +35,14 @@ class Outcome(IntEnum):
     optimum, times the rounding error of a float32 of its size."""
     SLOW = 1
     """Below the start and still falling: from the earlier part to the late one the mean excess fell
-    by at least the share `fall`, and by more than `clarity` times the late standard deviation."""
+    by at least the share `fall`, and by more than `clarity` times the late standard deviation or
+    than any rise in these two parts."""
     OSCILLATING = 3
-    """The late loss has a standard deviation of at least `spread` times its mean excess, or the
-    mean of the late parameters has a lower loss by at least `gain` times that excess: the run
-    circles a better point."""
+    """The late loss has a standard deviation of at least `spread` times its mean excess, and the
+    late or the earlier part a rise of as much; or the mean of the late parameters has a lower loss
+    by at least `gain` times that excess: the run circles a better point."""
     STALLED = 2
-    """None of these: the loss rests above its target."""
+    """None of these: the loss rests above its target, or falls and is still above its start."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,11 @@ class Criteria:
     fall: float = 1e-3
     """Least share of the excess lost from the earlier part to the late that is progress; (0, 1)."""
     clarity: float = 2.0
-    """How many late standard deviations progress must exceed, so as not to be chance: with 32
-    checkpoints noise alone does so in 4 of 1,000 runs, with 8 in 190. A steady line has 3.1 or more
-    with 32, perhaps 1.8 with 8; >= 0."""
+    """How many late standard deviations progress must exceed, or else any rise, so as not to be
+    chance: with 32 checkpoints noise alone does so in 4 of 1,000 runs, with 8 in 240; >= 0."""
     spread: float = 0.05
-    """Least late standard deviation, as a share of the late excess, that is oscillation; > 0."""
+    """Least late standard deviation, and least rise, as a share of the late excess, that is
+    oscillation; > 0."""
     gain: float = 0.1
     """Least share of the late excess saved by averaging the parameters that is oscillation; > 0."""
 
@@ -86,7 +87,8 @@ def classify(
 
     Args:
         losses: arrays of one shape under the names of `adamlab.training.Trace`: initial_loss,
-            target_loss, earlier_loss, late_loss, late_spread, average_loss, nonfinite_step.
+            target_loss, earlier_loss, late_loss, late_spread, late_rise, average_loss,
+            nonfinite_step.
         optimum: the least value that the loss can have.
         criteria: the thresholds; None for the defaults.
     """
@@ -95,7 +97,9 @@ def classify(
         np.asarray(losses[f"{name}_loss"], dtype=np.float64)
         for name in ("initial", "target", "earlier", "late", "average")
     )
-    spread = np.asarray(losses["late_spread"], dtype=np.float64)
+    spread, risen = (
+        np.asarray(losses[f"late_{name}"], dtype=np.float64) for name in ("spread", "rise")
+    )
     broken = (np.asarray(losses["nonfinite_step"]) >= 0) | ~np.isfinite(late)
     with np.errstate(invalid="ignore", over="ignore"):
         excess, before = late - optimum, earlier - optimum
@@ -107,8 +111,8 @@ def classify(
             Outcome.DIVERGED: excess >= rule.rise * np.where(begun > 0, begun, _ROUNDING * scale),
             Outcome.SLOW: (excess < begun)
             & (fallen >= rule.fall * before)
-            & (fallen > rule.clarity * spread),
-            Outcome.OSCILLATING: (spread >= rule.spread * excess)
+            & ((fallen > rule.clarity * spread) | (fallen > risen)),
+            Outcome.OSCILLATING: (np.minimum(spread, risen) >= rule.spread * excess)
             | (late - average >= rule.gain * excess),
         }
     codes = np.select(list(conditions.values()), list(conditions), Outcome.STALLED)
@@ -149,7 +153,8 @@ def with_outcomes(dataset: xr.Dataset, criteria: Criteria | None = None) -> xr.D
     Warns:
         UserWarning: a loss lies below the problem's optimum.
     """
-    lacking = [name for name in ("initial_loss", "late_loss", "done") if name not in dataset]
+    needed = ("initial_loss", "late_loss", "late_rise", "done")
+    lacking = [name for name in needed if name not in dataset]
     if lacking:
         raise ValueError(f"dataset has no {lacking[0]!r}: it must come from convergence_map")
     if criteria is None:

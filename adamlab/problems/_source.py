@@ -15,6 +15,11 @@ import numpy as np
 from adamlab._checks import check_count
 from adamlab.problems._problem import Range
 
+_LOST = 0.1
+"""The share of a column's deviation that may be lost to rounding."""
+_ROUNDING = 1e-12
+"""A smaller share of the mean than this is float64's own rounding, and no deviation."""
+
 
 class Data(NamedTuple):
     """Rows to learn from and rows to test on.
@@ -51,9 +56,22 @@ class Source:
         check_count("features", self.features)
         check_count("outputs", self.outputs)
 
+    @property
+    def classes(self) -> int:
+        """The classes that its targets may name: a single output tells two apart."""
+        return max(self.outputs, 2)
+
     def rows(self, key: jax.Array, **values: Any) -> Data:
-        """The data of a run as JAX arrays; of `values` only the source's own are used."""
-        drawn = self.draw(key, **{name: values[name] for name in self.hyperparameters})
+        """The data of a run as JAX arrays; of `values` only the source's own are used.
+
+        Raises:
+            TypeError: what is drawn are not arrays of numbers.
+            ValueError: it has other features than `features`, classes beyond `outputs`, inputs that
+                are not finite, or numbers that JAX's narrower types cannot hold or tell apart.
+        """
+        drawn = Data(*self.draw(key, **{name: values[name] for name in self.hyperparameters}))
+        for name, drawn_values in drawn._asdict().items():
+            _check_numbers(self, name, drawn_values)
         return Data(*map(jnp.asarray, drawn))
 
     def then(
@@ -94,38 +112,30 @@ def shapes(source: Source) -> Data:
 
     Raises:
         TypeError: `source` is not a `Source`, or what it draws are not arrays of numbers.
-        ValueError: it has more or fewer targets than inputs, other features than it says, inputs
-            that are not finite, or classes beyond its outputs.
+        ValueError: as for `Source.rows`, or it has more or fewer targets than inputs.
     """
     if not isinstance(source, Source):
         raise TypeError(f"source={source!r}: must be a Source, such as wine()")
     key = jax.eval_shape(jax.random.key, 0)
-    drawn: list[Data] = []
-
-    def draw(key: jax.Array) -> Data:
-        found = Data(*source.draw(key, **source.hyperparameters))
-        for name, values in found._asdict().items():
-            kind = getattr(getattr(values, "dtype", None), "kind", "")
-            if not isinstance(values, jax.Array) and kind not in tuple("biufV"):
-                what = f"{values.dtype} values" if kind else f"a {type(values).__name__}"
-                raise TypeError(
-                    f"source={source.name!r}: {name} are {what}: must be an array of numbers"
-                )
-        drawn.append(found)
-        return found
-
-    found: Data = jax.eval_shape(draw, key)
+    found: Data = jax.eval_shape(lambda key: source.rows(key, **source.hyperparameters), key)
     for half, (inputs, targets) in {"": found[:2], "test_": found[2:]}.items():
         if inputs.shape[:1] != targets.shape[:1]:
             raise ValueError(
                 f"source={source.name!r}: {half}inputs have shape {inputs.shape}, {half}targets "
                 f"{targets.shape}: must have as many rows"
             )
-    for name, values in drawn[0]._asdict().items():
-        # What is drawn with the key has no values yet.
-        if not isinstance(values, jax.core.Tracer):
-            _check_values(source, name, np.asarray(values))
     return found
+
+
+def _check_numbers(source: Source, name: str, values: Any) -> None:
+    """Refuse what is no array of numbers, and numbers that `_check_values` refuses."""
+    kind = getattr(getattr(values, "dtype", None), "kind", "")
+    if not isinstance(values, jax.Array) and kind not in tuple("biufV"):
+        what = f"{values.dtype} values" if kind else f"a {type(values).__name__}"
+        raise TypeError(f"source={source.name!r}: {name} are {what}: must be an array of numbers")
+    # What is drawn with the key has no values yet.
+    if not isinstance(values, jax.core.Tracer):
+        _check_values(source, name, np.asarray(values))
 
 
 def _check_values(source: Source, name: str, values: np.ndarray) -> None:
@@ -145,13 +155,38 @@ def _check_values(source: Source, name: str, values: np.ndarray) -> None:
             f"{source.features}: must be the same"
         )
     if "targets" in name and values.dtype.kind in "iu":
-        wrong = values[(values < 0) | (values >= max(source.outputs, 2))]
+        wrong = values[(values < 0) | (values >= source.classes)]
         if len(wrong):
             raise ValueError(
                 f"source={source.name!r}: {name} hold the class {wrong[0]}: must be 0 to "
-                f"{max(source.outputs, 2) - 1}, as outputs={source.outputs} says; numbers to "
+                f"{source.classes - 1}, as outputs={source.outputs} says; numbers to "
                 "regress on must be floats"
             )
+    _check_narrowed(source, name, values)
+
+
+def _check_narrowed(source: Source, name: str, values: np.ndarray) -> None:
+    """Refuse numbers that JAX's narrower types would wrap, or make all but equal."""
+    narrow = jax.dtypes.canonicalize_dtype(values.dtype)
+    if values.dtype.kind in "iu" and len(wide := values[values != values.astype(narrow)]):
+        raise ValueError(
+            f"source={source.name!r}: {name} hold {wide[0]}, which JAX would wrap: must be within "
+            f"{narrow}; subtract the least, or make them floats"
+        )
+    floats = jax.dtypes.canonicalize_dtype(np.float64)
+    if values.ndim != 2 or values.dtype.kind not in "iuf" or np.can_cast(values.dtype, floats):
+        return
+    exact = values.astype(np.float64)
+    exact -= (about := exact.mean(axis=0))
+    deviation = np.sqrt((exact**2).mean(axis=0))
+    lost = (values.astype(floats) - values.astype(np.float64)).std(axis=0)
+    gone = (lost > _LOST * deviation) & (deviation > _ROUNDING * abs(about))
+    if gone.any():
+        column = int(gone.argmax())
+        raise ValueError(
+            f"source={source.name!r}: column {column} of {name} varies by {deviation[column]:.3g} "
+            f"about {about[column]:.3g}, which {floats} cannot tell apart; subtract its mean first"
+        )
 
 
 def floating(values: jax.Array) -> jax.Array:

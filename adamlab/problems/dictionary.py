@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from adamlab.problems._linear import Layer, apply_linear, linear
-from adamlab.problems._problem import Problem
+from adamlab.problems._problem import Problem, Range
 
 _SAMPLES, _FEATURES, _CODES, _RANK = 100, 10, 8, 5
 
@@ -49,6 +49,7 @@ def dictionary_learning() -> Problem:
         metrics=_metrics,
         tolerance=0.05,
         hyperparameters={"l1": 0.0},
+        ranges={"l1": Range(0)},
         description="a 10-8-5-10 autoencoder with a dictionary, on 100 Gaussian samples",
     )
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from adamlab._checks import check_count
-from adamlab.problems._problem import Problem
+from adamlab.problems._problem import Problem, Range
 
 
 def quadratic(dimension: int = 2) -> Problem:
@@ -28,6 +28,7 @@ def quadratic(dimension: int = 2) -> Problem:
         init=partial(_start_everywhere, dimension),
         loss=partial(_quadratic, dimension),
         hyperparameters={"condition": 100.0, "start": 1.0},
+        ranges={"condition": Range(1)},
         description=f"a quadratic of {dimension} variables and chosen condition number",
     )
 
@@ -57,6 +58,7 @@ def rosenbrock() -> Problem:
         loss=_rosenbrock,
         metrics=_rosenbrock_distance,
         hyperparameters={"steepness": 100.0},
+        ranges={"steepness": Range(0)},
         description="Rosenbrock's curved valley, from (-1.2, 1)",
     )
 

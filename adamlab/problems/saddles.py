@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from adamlab.problems._problem import Problem
+from adamlab.problems._problem import Problem, Range
 
 
 def saddle() -> Problem:
@@ -31,6 +31,7 @@ def saddle() -> Problem:
         metrics=_saddle_metrics,
         optimum=-0.25,
         hyperparameters={"steepness": 10.0, "offset": 1e-6, "scatter": 0.0, "noise": 0.0},
+        ranges=dict.fromkeys(("steepness", "scatter", "noise"), Range(0)),
         description="a saddle between two minima, from near its ridge",
     )
 
@@ -53,6 +54,7 @@ def plateau() -> Problem:
         objective=_plateau,
         metrics=_plateau_metrics,
         hyperparameters={"distance": 4.0, "noise": 0.0},
+        ranges={"distance": Range(0), "noise": Range(0)},
         description="a well in a wide flat plain",
     )
 

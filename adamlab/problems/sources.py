@@ -41,7 +41,7 @@ def breast_cancer() -> Source:
 def diabetes() -> Source:
     """442 patients by 10 measurements in their own units; targets have mean 0 and deviation 1.
 
-    scikit-learn (Efron et al. 2004), the unscaled table.
+    That is over train and test rows together. scikit-learn (Efron et al. 2004), the unscaled table.
     """
     return Source("diabetes", partial(_table, "diabetes", 0), 10, 1)
 

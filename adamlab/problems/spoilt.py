@@ -48,11 +48,12 @@ def standardized(source: Source) -> Source:
 
 def rescaled(source: Source) -> Source:
     """All features times `feature_scale`, and from first to last times 1 to `feature_ratio`."""
-    return source.then("rescaled", _rescale, feature_scale=1.0, feature_ratio=1.0)
+    above = {"feature_ratio": Range(0, open_low=True)}
+    return source.then("rescaled", _rescale, above, feature_scale=1.0, feature_ratio=1.0)
 
 
 def mislabelled(source: Source) -> Source:
-    """A share `label_noise` of the train rows gets a class drawn at random from the others.
+    """Each train row gets, with probability `label_noise`, a class drawn from the others.
 
     Raises:
         TypeError: `source` is not a `Source`.
@@ -60,13 +61,14 @@ def mislabelled(source: Source) -> Source:
     """
     _check_targets(source, "of classes", jnp.integer)
     share = {"label_noise": Range(0, 1)}
-    return source.then("mislabelled", partial(_mislabel, source.outputs), share, label_noise=0.0)
+    return source.then("mislabelled", partial(_mislabel, source.classes), share, label_noise=0.0)
 
 
 def imbalanced(source: Source) -> Source:
     """The second half of the classes is rarer by the factor `imbalance`, among train rows.
 
-    Rows are drawn with replacement, as many as there were; the test rows stay as they are.
+    Rows are drawn with replacement, as many as there were; so too where it is 1, and of all rows
+    63 % are among them. The test rows stay as they are.
 
     Raises:
         TypeError: `source` is not a `Source`.
@@ -74,11 +76,13 @@ def imbalanced(source: Source) -> Source:
     """
     _check_targets(source, "of classes", jnp.integer)
     above = {"imbalance": Range(0, open_low=True)}
-    return source.then("imbalanced", partial(_resample, source.outputs), above, imbalance=1.0)
+    return source.then("imbalanced", partial(_resample, source.classes), above, imbalance=1.0)
 
 
 def with_outliers(source: Source, kind: str = "targets") -> Source:
-    """A share `outliers` of the train rows gets Gaussian noise of ten standard deviations added.
+    """Each train row gets, with probability `outliers`, noise of ten standard deviations added.
+
+    The noise is Gaussian, and the deviation that of the column.
 
     Args:
         source: a regression, if the targets are spoilt.
@@ -102,11 +106,12 @@ def _cut(rows: int, key: jax.Array, data: Data) -> Data:
 
 def _standardize(key: jax.Array, data: Data) -> Data:
     del key
-    inputs, test_inputs = floating(data.inputs), floating(data.test_inputs)
-    mean, deviation = (f(inputs, axis=0, keepdims=True) for f in (jnp.mean, jnp.std))
-    # Equal values have a deviation too, from rounding.
-    varies = (inputs != inputs[:1]).any(axis=0, keepdims=True)
-    deviation = jnp.where(varies, deviation, 1)
+    # Seen from the first row: far from 0 a mean, and equal values' too, has an error of rounding.
+    first = floating(data.inputs[:1])
+    inputs, test_inputs = floating(data.inputs) - first, floating(data.test_inputs) - first
+    mean = inputs.mean(axis=0, keepdims=True)
+    deviation = (inputs - mean).std(axis=0, keepdims=True)
+    deviation = jnp.where(deviation > 0, deviation, 1)
     return data._replace(
         inputs=(inputs - mean) / deviation, test_inputs=(test_inputs - mean) / deviation
     )

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from adamlab._checks import check_count
-from adamlab.problems._problem import FUNCTIONS, Problem
+from adamlab.problems._problem import FUNCTIONS, Problem, Range
 from adamlab.problems._source import Data, Source, floating, shapes
 from adamlab.problems.network import Model, matrices, weight_norm, with_gain
 
@@ -180,7 +180,7 @@ def _blaming(what: str) -> Iterator[None]:
 
 
 def _extended(problem: Problem, name: str, own: Mapping[str, float], **changed: Any) -> Problem:
-    """`problem` with hyperparameters that only the `changed` functions know."""
+    """`problem` with hyperparameters >= 0 that only the `changed` functions know."""
     taken = sorted(own.keys() & problem.hyperparameters.keys())
     if taken:
         raise ValueError(f"problem={problem.name!r}: has a hyperparameter {taken[0]!r} already")
@@ -192,6 +192,7 @@ def _extended(problem: Problem, name: str, own: Mapping[str, float], **changed: 
     return replace(
         problem, name=f"{problem.name}, {name}", **kept, **changed,
         hyperparameters={**problem.hyperparameters, **own},
+        ranges={**problem.ranges, **dict.fromkeys(own, Range(0))},
     )  # fmt: skip
 
 

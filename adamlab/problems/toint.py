@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from adamlab.problems._problem import Problem
+from adamlab.problems._problem import Problem, Range
 
 
 def toint() -> Problem:
@@ -31,6 +31,7 @@ def toint() -> Problem:
         metrics=_metrics,
         optimum=-1.0,
         hyperparameters={"stride": 1 / 128},
+        ranges={"stride": Range(0, open_low=True)},
         description="a sine whose steepest points Adam visits one after the other",
     )
 

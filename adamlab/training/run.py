@@ -22,7 +22,7 @@ Probe = Callable[..., Mapping[str, Any]]
 """What is observed during a run: `probe(params, state, [data])` -> arrays by name."""
 
 _LEAST = 8
-_RAREST = 0.25
+_CYCLES, _MOST_ALIKE, _DRAWS = (2, 3, 5, 7), 0.75, 200
 # Keep the keys of a run's data and curvature apart from those of its initial parameters and
 # batches.
 _DATA, _CURVATURE = 2, 3
@@ -45,6 +45,9 @@ class Trace(NamedTuple):
     """Mean over the late part."""
     late_spread: jax.Array
     """Standard deviation over the late part."""
+    late_rise: jax.Array
+    """The greatest rise above the least loss before it, over the earlier and the late part: 0 where
+    the loss only fell."""
     average_loss: jax.Array
     """The loss of the mean of the late parameters: far below `late_loss` where a run circles a
     better point, even at a constant loss."""
@@ -184,6 +187,7 @@ def train(
         earlier_loss=stats.earlier.mean,
         late_loss=stats.late.mean,
         late_spread=stats.late.distance / jnp.sqrt(stats.late.count),
+        late_rise=stats.late_rise,
         average_loss=observe(middle, ends[-1]),
         final_loss=stats.last,
         converged_step=stats.converged_step,
@@ -218,8 +222,10 @@ def _by_name(what: str, given: Any) -> dict[str, jax.Array]:
 def checkpoint_steps(steps: int, checkpoints: int) -> np.ndarray:
     """The steps done at each checkpoint, evenly spread and ending at `steps`.
 
-    From 20 steps on, at least a fifth of those in the earlier and in the late part are odd, and a
-    fifth even: an oscillation of period two is then mistaken neither for rest nor for progress.
+    Where even marks would mostly see one place of a cycle of 2, 3, 5 or 7 steps, in the earlier or
+    the late part of the run, they are moved by up to 7 steps: a cycle is then mistaken neither for
+    rest nor for progress. From 54 steps on no place has more than 3/4 of a part's marks, but for
+    cycles of 7 with 8 checkpoints; from 12 steps on that is so for cycles of 2.
 
     Raises:
         ValueError: `steps` or `checkpoints` is below 8.
@@ -228,17 +234,23 @@ def checkpoint_steps(steps: int, checkpoints: int) -> np.ndarray:
     check_count("steps", steps, low=_LEAST, high=2**31 - 2)
     check_count("checkpoints", checkpoints, low=_LEAST)
     count = min(checkpoints, steps)
-    ends = np.arange(1, count + 1) * steps // count
     late = late_from(steps)
-    early = 2 * late - steps
-    parts = [(0, early), (early, late), (late, steps)]
-    odd = [np.mean(ends[(ends > start) & (ends <= end)] % 2) for start, end in parts[1:]]
-    if not all(_RAREST <= share <= 1 - _RAREST for share in odd):
-        for i in range(count - 2, -1, -1):  # odd and even in turn, each in its own part if it can
-            start, end = next((a, b) for a, b in parts if a < ends[i] <= b)
-            before, after = ends[i - 1] if i else 0, ends[i + 1]
-            free = [step for step in (ends[i] - 1, ends[i] + 1) if before < step < after]
-            own = [step for step in free if start < step <= end]
-            if free and ends[i] % 2 == after % 2:
-                ends[i] = (own or free)[0]
+
+    def alike(ends: np.ndarray) -> list[float]:
+        """By how much a part's marks are too often at one place, of each cycle."""
+        parts = ends[(ends > 2 * late - steps) & (ends <= late)], ends[ends > late]
+        shares = [max(np.bincount(part % n).max() / len(part) for part in parts) for n in _CYCLES]
+        return [max(float(share) - _MOST_ALIKE, 0) for share in shares]
+
+    ends = np.arange(1, count + 1) * steps // count
+    # Rounded up: in a short run the last two marks then have a choice.
+    last = -(-np.arange(count + 1) * steps // count)
+    before = np.maximum(last[:-1], last[1:] - _CYCLES[-1])
+    rng = np.random.default_rng(0)
+    for _ in range(_DRAWS):
+        if not any(alike(ends)):
+            break
+        drawn = rng.integers(before, last[1:]) + 1
+        drawn[-1] = steps
+        ends = min(ends, drawn, key=alike)  # short cycles come first
     return ends

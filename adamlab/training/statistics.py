@@ -28,6 +28,10 @@ class Statistics(NamedTuple):
     late: _Average
     late_params: Any
     """Mean of the parameters over the late part, in float32 or wider."""
+    late_least: jax.Array
+    """Least loss since the earlier part began; inf before it."""
+    late_rise: jax.Array
+    """The greatest rise above that least so far."""
     converged_step: jax.Array
     nonfinite_step: jax.Array
 
@@ -40,6 +44,8 @@ def empty_statistics(initial: jax.Array, params: Any, target: jax.Array) -> Stat
     nowhere = jax.tree.map(lambda p: jnp.zeros(p.shape, wide_dtype(p)), params)
     return Statistics(
         best, initial, empty, empty, nowhere,
+        late_least=jnp.full_like(initial, jnp.inf),
+        late_rise=zero,
         converged_step=jnp.where(initial <= target, start, never),
         nonfinite_step=jnp.where(jnp.isfinite(initial), never, start),
     )  # fmt: skip
@@ -63,6 +69,7 @@ def record(
     earlier_from = 2 * middle - steps
     late = _add(stats.late, loss, step > middle)
     weight = jnp.where(step > middle, 1 / jnp.maximum(late.count, 1), 0)
+    least = jnp.where(step > earlier_from, jnp.minimum(stats.late_least, loss), jnp.inf)
     converges = (stats.converged_step < 0) & (loss <= target)
     breaks = (stats.nonfinite_step < 0) & ~jnp.isfinite(loss)
     return Statistics(
@@ -75,6 +82,8 @@ def record(
             stats.late_params,
             params,
         ),
+        late_least=least,
+        late_rise=jnp.maximum(stats.late_rise, loss - least),
         converged_step=jnp.where(converges, step, stats.converged_step),
         nonfinite_step=jnp.where(breaks, step, stats.nonfinite_step),
     )

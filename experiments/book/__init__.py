@@ -24,6 +24,7 @@ from experiments.book.judging import (
     opposite,
     over_seeds,
     overall,
+    share,
     within,
 )
 from experiments.book.laboratory import FIRST_SEED, SEEDS, Experiment, Lab, run, settings_of
@@ -61,6 +62,7 @@ __all__ = [
     "panels",
     "run",
     "settings_of",
+    "share",
     "side_by_side",
     "steps_to_target",
     "uncorrected_adam",

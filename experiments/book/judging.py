@@ -44,6 +44,25 @@ def over_seeds(array: xr.DataArray, statistic: Callable[..., Any] = np.median) -
     return bootstrap(array.transpose("seed", ...).values, statistic)
 
 
+def share(array: xr.DataArray) -> Interval:
+    """The share of seeds that `array`, 0 or 1 for each, counts, with its exact 95 % interval.
+
+    That has a width where all seeds agree, as the bootstrap's has not: 0 of 8 may be 37 %.
+
+    Source: C. Clopper and E. Pearson 1934, Biometrika 26:404.
+
+    Raises:
+        ValueError: `array` has other axes than `seed`, no seeds, or other values.
+    """
+    from scipy.stats import binomtest
+
+    values = array.values
+    if array.dims != ("seed",) or not values.size or not np.isin(values, (0, 1)).all():
+        raise ValueError(f"array={array!r:.200}: must be 0 or 1 for each seed, shape (seeds,)")
+    ends = binomtest(int(values.sum()), values.size).proportion_ci(0.95, "exact")
+    return Interval(float(values.mean()), float(ends.low), float(ends.high))
+
+
 def by_sign(interval: Interval, above: float = 0.0) -> Kind:
     """Supported if the whole interval lies above `above`, refuted if below, else undecided."""
     if interval.low > above:
