@@ -18,7 +18,7 @@ from experiments.book.judging import ANSWERS
 from experiments.records import shown
 from experiments.revisions import EARLIER, REVISED
 from experiments.symptoms import SYMPTOMS, Symptom, remedy_of
-from experiments.wording import in_few, of_check
+from experiments.wording import in_few, of_check, with_check
 
 PAGE = records.ROOT / "out" / "report.html"
 COLORS = {"supported": "#1b7837", "refuted": "#b2182b", "depends": "#8a6508", "undecided": "#666"}
@@ -126,7 +126,7 @@ def verdict_table() -> str:
         if record is not None:
             verdict = record["verdict"]
             picture = f"[{name}](experiments/results/{name}.png)"
-            said = f"**{verdict['kind']}**: {in_few(experiment, verdict)}"
+            said = f"**{verdict['kind']}**: {in_few(experiment, with_check(record))}"
             cells = (picture, experiment.question, said)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)

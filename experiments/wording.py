@@ -30,7 +30,16 @@ def in_few(experiment: Experiment, verdict: Mapping[str, Any]) -> str:
         said = [f"{word}: {_first(names)}." for word, names in answers.items()]
     short = _joined(experiment.asks, *said)
     with_remark = _joined(short, verdict["remark"])
-    return with_remark if len(with_remark) <= 2 * _SHORT else short
+    return with_remark if len(with_remark) <= 4 * _SHORT else short
+
+
+def with_check(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record's verdict, its remark followed by that of the check where they differ."""
+    verdict, parts = record["verdict"], record["parts"]
+    remark = parts["check"]["remark"]
+    if not remark or remark == verdict["remark"]:
+        return dict(verdict)
+    return {**verdict, "remark": _joined(verdict["remark"], f"In the check: {remark}")}
 
 
 def of_check(record: Mapping[str, Any]) -> str:

@@ -318,6 +318,16 @@ def test_a_verdict_in_words():
     assert wording.in_full(experiment, {"cases": {}, "remark": "None could."}) == "None could."
 
 
+def test_a_remark_that_the_check_does_not_share_is_not_alone():
+    def told(run, check):
+        parts = {"run": {"remark": run}, "check": {"remark": check}}
+        return wording.with_check({"verdict": {"remark": run}, "parts": parts})["remark"]
+
+    assert told("75 %.", "75 %.") == "75 %."
+    assert told("75 %.", "50 %.") == "75 %. In the check: 50 %."
+    assert told("75 %.", "") == "75 %."
+
+
 def test_a_check_in_words():
     record = {"settings": {"seeds": 8, "steps": 10}, "check": {"first_seed": 1000, "steps": 20}}
     assert wording.of_check(record) == "seeds 1000 to 1007 and steps = 20"

@@ -128,7 +128,9 @@ def draw(dataset: xr.Dataset) -> book.Figure:
         for ax, name, what in zip(row, ("late", "bounce"), ("late loss", "bounce"), strict=True):
             known = part[name].where(np.isfinite(part[name])).rename(f"{what} [decades]")
             low, high = known.quantile([0, 0.9]).values
-            book.draw_heat(ax, known, "batch_size", "learning_rate", vmin=low, vmax=high)
+            book.draw_heat(
+                ax, known, "batch_size", "learning_rate", vmin=low, vmax=high, cmap="viridis_r"
+            )
             edges = cell_edges(known["batch_size"].values)[0]
             for scale, when, style in zip(part["noise"].values, TIMES, (":", "-"), strict=True):
                 if edges[0] < scale < edges[-1]:
@@ -154,7 +156,7 @@ EXPERIMENT = book.Experiment(
     quick={"seeds": 2, "batches": 3, "rates": 3, "sizes": (32, 64), "steps": 40},
     check={"first_seed": 3000},
     caption="Late loss (left) and bounce, the standard deviation of the late loss (right), over "
-    "batch size and rate; darker is better, and the lightest colour stands for all that is worse. "
+    "batch size and rate; lighter is better, and the darkest colour stands for all that is worse. "
     "All runs take the same number of steps, so a larger batch sees more data. On the quadratic "
     "(top) the batch size only divides the noise and may be below 1. Red: the gradient noise "
     "scale early in training. Dashed: the best rate of the largest batch, at which the smallest "

@@ -30,14 +30,22 @@ def measure(lab: book.Lab) -> xr.Dataset:
         "label_noise": NOISES[:: lab["stride"]],
     }
     found = lab.map("noise", problem, adamlab.adam, axes, steps=lab["steps"])
-    kept = ["outcome", "late_loss", "late_spread", "average_loss", "test_accuracy", "test_loss"]
+    kept = [
+        "outcome",
+        "late_loss",
+        "late_spread",
+        "late_rise",
+        "average_loss",
+        "test_accuracy",
+        "test_loss",
+    ]
     return found[kept]
 
 
 def fluctuates(runs: xr.Dataset) -> xr.DataArray:
     """Whether runs oscillate by the rule of adamlab.Outcome, even if they converge."""
     late, rule = runs["late_loss"], adamlab.Criteria()
-    spread = runs["late_spread"] >= rule.spread * late
+    spread = np.minimum(runs["late_spread"], runs["late_rise"]) >= rule.spread * late
     return spread | (late - runs["average_loss"] >= rule.gain * late)
 
 

@@ -119,7 +119,6 @@ def draw(dataset: xr.Dataset) -> book.Figure:
         ax.axhline(1e-3, color="red", linestyle=":", label="the defaults, .9 and .999")
         ax.plot(0.9, 1e-3, "o", color="red")
         ax.set(title=name, yscale="log", xlabel="b1", ylabel="1-b2")
-        ax.invert_yaxis()
     axes[0].legend(loc="lower left", fontsize="small")
     bar = figure.colorbar(mesh, ax=axes, ticks=[0, 1, 2])
     bar.ax.set_yticklabels(["goes away", "nearer, approaches", "at -2"])
@@ -143,7 +142,7 @@ EXPERIMENT = book.Experiment(
     settings={"seeds": 8, "b2s": 24, "b1s": 12, "steps": 50_000},
     quick={"seeds": 2, "b2s": 6, "b1s": 3, "steps": 2_000},
     check={"first_seed": 2000},
-    caption="What became of the runs over b1 and 1-b2 (large b2 at the top), for sums of 10 and "
+    caption="What became of the runs over b1 and 1-b2 (large b2 at the foot), for sums of 10 and "
     "of 50 functions: yellow ended at the optimum, grey was on its way, dark went away; in "
     "between, seeds differ. Red: the defaults (dot) and their b2 (line).",
 )
