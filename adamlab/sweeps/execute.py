@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
@@ -14,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from adamlab._checks import check_count, nearest
-from adamlab._lookup import underlying
+from adamlab._checks import check_count
+from adamlab.sweeps.arguments import check_arguments, name_of
 from adamlab.sweeps.axes import SEED, Axes, check_axes
 from adamlab.sweeps.devices import IN_FLIGHT, float_dtype, use_all_cores
 from adamlab.sweeps.executors import as_done, check_executor, pool_of
@@ -125,7 +124,7 @@ def sweep(
         numeric = {axis: points for axis, points in axes.items() if axis != name}
         if not numeric:
             raise ValueError(f"axes holds {name!r} alone: a sweep needs an axis of numbers too")
-        _check_arguments(fn, axes)
+        check_arguments(fn, axes)
         one = partial(
             sweep, axes=numeric, resume=resume, executor=executor, block=block, lanes=lanes,
             memory=memory, paired=paired, settings=settings, dims=dims, progress=progress,
@@ -135,13 +134,13 @@ def sweep(
             resume,
         )  # fmt: skip
     grid = check_axes(axes)
-    _check_arguments(fn, grid)
+    check_arguments(fn, grid)
     for name, value in (("block", block), ("lanes", lanes), ("memory", memory)):
         if value is not None:
             check_count(name, value)
     known = {
         **checked_settings(settings or {}),
-        "function": _name(fn),
+        "function": name_of(fn),
         "paired": paired,
         "dtype": float_dtype(),
     }
@@ -258,36 +257,3 @@ def _run_missing(target: Store, work: Work, executor: Executor | None, progress:
     finally:
         if executor is None and missing:
             compile_program.cache_clear()  # nobody asks for it again, and it holds what `fn` holds
-
-
-def _check_arguments(fn: Callable[..., Any], axes: Iterable[str]) -> None:
-    if not callable(fn):
-        raise TypeError(f"fn={fn!r}: must be a function")
-    if "key" in axes:
-        raise ValueError("axis 'key': random keys are made from whole numbers; call it 'seed'")
-    try:
-        parameters = inspect.signature(fn).parameters.values()
-    except (TypeError, ValueError):
-        return
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return
-    names = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-    for axis in axes:
-        argument = "key" if axis == SEED else axis
-        if argument not in names:
-            raise ValueError(
-                f"axis {axis!r}: the function {_name(fn)} has no argument {argument!r}; "
-                f"{nearest(argument, names)}"
-            )
-    bound = {"key" if axis == SEED else axis for axis in axes}
-    for p in parameters:
-        if p.name in names - bound and p.default is p.empty:
-            raise ValueError(
-                f"argument {p.name!r}: the function {_name(fn)} needs it; give it an axis"
-                + (" named 'seed'" if p.name == "key" else "")
-            )
-
-
-def _name(fn: Callable[..., Any]) -> str:
-    inner = underlying(fn)
-    return str(getattr(inner, "__qualname__", type(inner).__qualname__))
