@@ -27,7 +27,7 @@ import xarray as xr
 import zarr
 from hypothesis import given
 from hypothesis import strategies as st
-from sweep_functions import nan_where_negative, product, walk
+from sweep_functions import nan_where_negative, product, project, walk
 
 import adamlab as al
 from adamlab.sweeps.outputs import not_computed
@@ -633,6 +633,26 @@ def test_a_process_pool(whole):
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(2, mp_context=spawn) as pool:
         _same(al.sweep(walk, AXES, block=15, executor=pool), whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("jax_default_prng_impl", "rbg"), ("jax_default_matmul_precision", "bfloat16")],
+)
+def test_a_worker_that_is_configured_otherwise_computes_nothing(option, value, tmp_path):
+    spawn, before = multiprocessing.get_context("spawn"), jax.config.values[option]
+    axes = {"rate": [0.1, 0.2], "decay": [0.2], "seed": [0]}
+    jax.config.update(option, value)
+    try:
+        with (
+            ProcessPoolExecutor(1, mp_context=spawn) as pool,
+            pytest.raises(RuntimeError, match="this worker would compute another program: its JAX"),
+        ):
+            al.sweep(project, axes, block=1, store=tmp_path / "s", executor=pool)
+    finally:
+        jax.config.update(option, before)
+    assert not al.open_sweep(tmp_path / "s")["done"].any()
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,7 +87,8 @@ def sweep(
         executor: where blocks are computed: any `concurrent.futures.Executor`, such as a process
             pool or Dask's `client.get_executor()`, or any other whose `submit` returns handles with
             `done`, `result` and `cancel`, such as submitit's. None for this process. A pool of
-            processes needs an `fn` that can be pickled and the start method "spawn".
+            processes needs an `fn` that can be pickled, the start method "spawn" and JAX configured
+            as it is here.
         block: the most points in a block; None for a sixteenth of the grid, within bounds.
         lanes: how many points a device computes at once; None for a number that suits the device,
             the grid and `memory`. It may change the last bits of a result, so give a number where
@@ -114,6 +116,7 @@ def sweep(
             does not hold a single point per device, or this machine does not hold the results;
             `store` holds another sweep (an `OtherSweepError`).
         FileExistsError: `store` exists and `resume` is false.
+        RuntimeError: a worker of `executor` would compute another program than this process.
         OSError: the store cannot be written; blocks already done are safe.
     """
     path = None if store is None else Path(store)
@@ -166,7 +169,7 @@ def sweep(
         attributes = {**provenance(), "compiles": compiles, "block_memory": program.memory}
         target = Store.create(path, plan, outputs, known, attributes, dims or {})
     start = time.perf_counter()
-    _run_missing(target, work, executor, progress)
+    _run_missing(target, replace(work, program=known[PROGRAM]), executor, progress)
     run_seconds = time.perf_counter() - start
     return target.dataset().assign_attrs(run_seconds=run_seconds)
 
