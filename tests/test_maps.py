@@ -481,6 +481,8 @@ BAD = {
     "two kinds of seeds": (
         {"learning_rate": [0.1], "seed": [0, 1]}, {"seeds": 3},
         "seeds=3: given together with an axis 'seed'"),
+    "outcome": ({"learning_rate": [0.1], "outcome": [1]}, {}, "'outcome' has the name of a var"),
+    "optimizer": ({"optimizer": [1]}, {}, "'optimizer' has the name of an axis of maps"),
     "criteria": ({"learning_rate": [0.1]}, {"criteria": 1.5}, r"criteria=1\.5: must be an adamlab"),
 }  # fmt: skip
 
