@@ -431,8 +431,25 @@ def test_a_store_without_one_of_its_arrays_is_damaged(tmp_path):
     al.sweep(_half_nan, {"x": np.arange(3.0), "y": np.arange(2.0)}, store=path)
     for name in ("v", "done_blocks"):
         shutil.rmtree(path / name)
-        with pytest.raises(ValueError, match=f"{name} is gone; it is damaged"):
+        with pytest.raises(ValueError, match=f"is damaged: '{name}' is gone"):
             al.open_sweep(path)
+
+
+@pytest.mark.parametrize("name", ["x", "y", "t"])
+@pytest.mark.parametrize("harm", [Path.unlink, lambda file: file.write_bytes(b"")])
+def test_a_store_without_the_values_of_an_axis_is_damaged(name, harm, tmp_path):
+    axes, path = {"x": [0.0], "y": np.arange(2.0)}, tmp_path / "s.zarr"
+    al.sweep(_half_nan, axes, store=path, dims={"v": {"t": [0, 0]}})
+    np.testing.assert_array_equal(al.open_sweep(path)["x"], [0.0])
+    harm(path / name / "c" / "0")
+    for call in (
+        lambda: al.open_sweep(path),
+        lambda: al.sweep(
+            _half_nan, axes, store=path, dims={"v": {"t": [0, 0]}}, resume=True
+        ),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=f"is damaged: .*'{name}' .*; copy the store again"):
+            call()
 
 
 def test_of_two_that_create_a_store_at_once_one_is_told_so(tmp_path, monkeypatch):
@@ -461,7 +478,7 @@ def test_a_damaged_file_is_named_and_computed_again_once_it_is_deleted(tmp_path)
         lambda: al.sweep(_half_nan, axes, store=path, block=6, resume=True),
     ):
         with pytest.raises(
-            ValueError, match=rf"{re.escape(str(file))} is damaged .*; delete it, and"
+            ValueError, match=rf"is damaged: {re.escape(str(file))} cannot be read .*; delete it"
         ):
             call()
     file.unlink()

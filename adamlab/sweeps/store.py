@@ -17,13 +17,14 @@ from adamlab.sweeps.identity import PROGRAM
 from adamlab.sweeps.layout import FORMAT, lay_out
 from adamlab.sweeps.outputs import DONE, check_names, not_computed, own_dims, signature
 from adamlab.sweeps.plan import Plan
-from adamlab.sweeps.refusals import OtherSweepError
+from adamlab.sweeps.refusals import DamagedError, OtherSweepError
 
 if TYPE_CHECKING:
     import xarray as xr
     import zarr
 
 _MEMORY = "memory"
+_AGAIN = "copy the store again, or compute it anew in another"
 
 
 class Store:
@@ -37,7 +38,7 @@ class Store:
         self._group = group
         self.where = where
         attributes: dict[str, Any] = dict(group.attrs)
-        axes = {name: np.asarray(self._array(name)[...]) for name in attributes["axes"]}
+        axes = {name: self._coordinates(name) for name in attributes["axes"]}
         self.plan = Plan(axes, tuple(attributes["block"]), attributes["lanes"])
         self.settings: Mapping[str, Any] = attributes["settings"]
         self._outputs: Mapping[str, Any] = attributes["outputs"]
@@ -99,7 +100,7 @@ class Store:
         outputs: Any = group.attrs["outputs"]
         lost = [name for name in (DONE, *outputs) if name not in group]
         if lost:
-            raise ValueError(f"store={str(path)!r}: {lost[0]} is gone; it is damaged")
+            raise DamagedError(path, f"{lost[0]!r} is gone")
         return cls(group, str(path))
 
     def check_same(
@@ -134,7 +135,7 @@ class Store:
             raise self._other("outputs", self._outputs, signature(outputs))
         for name, output in outputs.items():
             for dim, values in own_dims(name, output, dims).items():
-                there = np.asarray(self._array(dim)[...])
+                there = self._coordinates(dim)
                 if not np.array_equal(there, values):
                     raise self._other(f"dimension {dim!r}", _describe(there), _describe(values))
         if given[PROGRAM] != self.settings.get(PROGRAM):  # last, since it tells least
@@ -207,7 +208,7 @@ class Store:
         for name, array in sorted(self._group.arrays()):
             if name == DONE:
                 continue
-            values = self._read(name)
+            values = self._read(name) if name in self._outputs else self._coordinates(name)
             metadata: Any = array.metadata
             dims = tuple(metadata.dimension_names)
             if name in self._outputs:
@@ -221,22 +222,36 @@ class Store:
             attributes.pop(internal, None)
         return xr.Dataset(variables, attrs=attributes).set_coords(coordinates)
 
-    def _read(self, name: str) -> np.ndarray:
-        """All of an array.
+    def _coordinates(self, name: str) -> np.ndarray:
+        """All of an axis or a dimension.
 
         Raises:
-            ValueError: a file of it is damaged; the message says which.
+            DamagedError: a file of it is gone, or cannot be read.
+        """
+        array = self._array(name)
+        if array.nchunks_initialized < array.nchunks:
+            raise DamagedError(self.where, f"a file of {name!r} is gone; {_AGAIN}")
+        try:
+            return np.asarray(array[...])
+        except (ValueError, RuntimeError) as error:
+            why = f"{name!r} cannot be read ({error}); {_AGAIN}"
+            raise DamagedError(self.where, why) from error
+
+    def _read(self, name: str) -> np.ndarray:
+        """All of an output.
+
+        Raises:
+            DamagedError: a file of it cannot be read; the message says which.
         """
         array = self._array(name)
         try:
             return np.asarray(array[...])
         except (ValueError, RuntimeError) as error:
-            damaged = [place for place in self.plan.blocks() if not self._readable(name, place)]
-            if name not in self._outputs or not damaged:
-                raise ValueError(f"store={self.where!r}: {name} is damaged: {error}") from error
-            raise ValueError(
-                f"store={self.where!r}: {self._file(array, damaged[0])} is damaged ({error}); "
-                "delete it, and resuming computes its block again"
+            damaged = (place for place in self.plan.blocks() if not self._readable(name, place))
+            raise DamagedError(
+                self.where,
+                f"{self._file(array, next(damaged))} cannot be read ({error}); delete it, and "
+                "resuming computes its block again",
             ) from error
 
     def _readable(self, name: str, place: tuple[int, ...]) -> bool:
