@@ -196,6 +196,19 @@ def test_what_is_not_computed_is_the_same_in_a_store_and_in_several():
     assert not absent["done"].any()
 
 
+def test_a_damaged_structure_is_named(tmp_path):
+    axes = {"how": [double, square], "a": [1.0]}
+    al.sweep(apply, axes, store=tmp_path / "s")
+    (tmp_path / "s" / "structure.json").write_text("")
+    for call in (
+        lambda: al.open_sweep(tmp_path / "s"),
+        lambda: al.sweep(apply, axes, store=tmp_path / "s", resume=True),
+        lambda: al.sweep(double, {"a": [1.0]}, store=tmp_path / "s", resume=True),
+    ):
+        with pytest.raises(ValueError, match=r"is damaged: structure\.json cannot be read \("):
+            call()
+
+
 def test_a_store_of_several_is_not_resumed_as_one(tmp_path):
     path = tmp_path / "both.zarr"
     al.sweep(apply, {"a": [1.0], "how": [double, square]}, store=path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import json
 import multiprocessing
 import os
 import pickle
@@ -426,30 +427,56 @@ def test_a_block_whose_file_is_gone_is_computed_again_and_never_read_as_nan(tmp_
     assert again.equals(whole)
 
 
-def test_a_store_without_one_of_its_arrays_is_damaged(tmp_path):
-    path = tmp_path / "s.zarr"
-    al.sweep(_half_nan, {"x": np.arange(3.0), "y": np.arange(2.0)}, store=path)
-    for name in ("v", "done_blocks"):
-        shutil.rmtree(path / name)
-        with pytest.raises(ValueError, match=f"is damaged: '{name}' is gone"):
-            al.open_sweep(path)
+@pytest.mark.parametrize("content", [b"", bytes(20)])
+def test_a_flag_that_cannot_be_read_is_not_set(content, tmp_path):
+    axes, path = {"x": np.arange(8.0), "y": np.arange(6.0)}, tmp_path / "s.zarr"
+    whole = al.sweep(_half_nan, axes, store=path, block=6)
+    sorted((path / "done_blocks" / "c").glob("*/*"))[3].write_bytes(content)
+    assert int((~al.open_sweep(path)["done"]).sum()) == 6
+    assert al.sweep(_half_nan, axes, store=path, block=6, resume=True).equals(whole)
+    assert al.open_sweep(path)["done"].all()
 
 
-@pytest.mark.parametrize("name", ["x", "y", "t"])
-@pytest.mark.parametrize("harm", [Path.unlink, lambda file: file.write_bytes(b"")])
-def test_a_store_without_the_values_of_an_axis_is_damaged(name, harm, tmp_path):
-    axes, path = {"x": [0.0], "y": np.arange(2.0)}, tmp_path / "s.zarr"
-    al.sweep(_half_nan, axes, store=path, dims={"v": {"t": [0, 0]}})
-    np.testing.assert_array_equal(al.open_sweep(path)["x"], [0.0])
-    harm(path / name / "c" / "0")
-    for call in (
-        lambda: al.open_sweep(path),
-        lambda: al.sweep(
-            _half_nan, axes, store=path, dims={"v": {"t": [0, 0]}}, resume=True
-        ),
-    ):  # fmt: skip
-        with pytest.raises(ValueError, match=f"is damaged: .*'{name}' .*; copy the store again"):
-            call()
+def _without_lanes(file):
+    about = json.loads(file.read_text())
+    del about["attributes"]["lanes"]
+    file.write_text(json.dumps(about))
+
+
+def _emptied(file):
+    file.write_bytes(b"")
+
+
+DAMAGE = {
+    "no output": ("v", shutil.rmtree, "'v' is gone"),
+    "no flags": ("done_blocks", shutil.rmtree, "'done_blocks' is gone"),
+    "no axis": ("x", shutil.rmtree, "'x' is gone"),
+    "no dimension": ("v_0", shutil.rmtree, "'v_0' is gone"),
+    "no attribute": ("zarr.json", _without_lanes, "'lanes' is gone"),
+    "empty group": ("zarr.json", _emptied, r"zarr\.json cannot be read \("),
+    "empty output": ("v/zarr.json", _emptied, r"zarr\.json cannot be read \("),
+    "empty flags": ("done_blocks/zarr.json", _emptied, r"zarr\.json cannot be read \("),
+    "empty dimension": ("v_0/zarr.json", _emptied, r"zarr\.json cannot be read \("),
+    "empty values": ("x/c/0", _emptied, r"'x' cannot be read \("),
+    "no values": ("y/c/0", Path.unlink, "a file of 'y' is gone"),
+    "no zeros": ("z/c/0", Path.unlink, "a file of 'z' is gone"),
+    "no values of a dimension": ("v_0/c/0", Path.unlink, "a file of 'v_0' is gone"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_what_is_damaged_is_named(name, tmp_path):
+    place, harm, message = DAMAGE[name]
+    axes, path = {"x": np.arange(3.0), "y": np.arange(2.0), "z": [0.0]}, tmp_path / "s.zarr"
+
+    def half_nan(x, y, z):
+        return _half_nan(x, y + z)
+
+    al.sweep(half_nan, axes, store=path)
+    harm(path / place)
+    for call in (al.open_sweep, lambda path: al.sweep(half_nan, axes, store=path, resume=True)):
+        with pytest.raises(ValueError, match=f"is damaged: {message}.*; copy the store again, or"):
+            call(path)
 
 
 def test_of_two_that_create_a_store_at_once_one_is_told_so(tmp_path, monkeypatch):

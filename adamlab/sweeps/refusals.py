@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+COPY_AGAIN = "copy the store again, or compute it anew in another"
+"""The remedy for a part that resuming does not compute again."""
+
 
 class OtherSweepError(ValueError):
     """The store was made by another function, or with other axes, settings or outputs."""

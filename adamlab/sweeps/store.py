@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,14 +18,13 @@ from adamlab.sweeps.identity import PROGRAM
 from adamlab.sweeps.layout import FORMAT, lay_out
 from adamlab.sweeps.outputs import DONE, check_names, not_computed, own_dims, signature
 from adamlab.sweeps.plan import Plan
-from adamlab.sweeps.refusals import DamagedError, OtherSweepError
+from adamlab.sweeps.refusals import COPY_AGAIN, DamagedError, OtherSweepError
 
 if TYPE_CHECKING:
     import xarray as xr
     import zarr
 
 _MEMORY = "memory"
-_AGAIN = "copy the store again, or compute it anew in another"
 
 
 class Store:
@@ -84,6 +84,7 @@ class Store:
 
         Raises:
             FileNotFoundError: there is nothing at `path`.
+            DamagedError: a part of it is gone, or cannot be read.
             ValueError: what is there is not a sweep of this library.
         """
         import zarr
@@ -93,15 +94,23 @@ class Store:
         try:
             group = zarr.open_group(path, mode=mode)
             found = group.attrs.get("adamlab_store")
-        except (FileNotFoundError, ValueError, OSError):
+        except json.JSONDecodeError as error:
+            raise DamagedError(path, f"zarr.json cannot be read ({error}); {COPY_AGAIN}") from error
+        except (ValueError, OSError):
             found = None
         if found != FORMAT:
             raise ValueError(f"store={str(path)!r}: is not an adamlab sweep (format {FORMAT})")
-        outputs: Any = group.attrs["outputs"]
-        lost = [name for name in (DONE, *outputs) if name not in group]
-        if lost:
-            raise DamagedError(path, f"{lost[0]!r} is gone")
-        return cls(group, str(path))
+        try:
+            store = cls(group, str(path))
+            store._array(DONE)
+            for name in store._outputs:
+                for dim in store._array(name).metadata.dimension_names:
+                    store._array(dim)
+        except KeyError as error:  # an array or an attribute
+            raise DamagedError(path, f"{error} is gone; {COPY_AGAIN}") from error
+        except json.JSONDecodeError as error:
+            raise DamagedError(path, f"zarr.json cannot be read ({error}); {COPY_AGAIN}") from error
+        return store
 
     def check_same(
         self,
@@ -158,7 +167,14 @@ class Store:
 
     def _done(self) -> np.ndarray:
         """For each block whether it is done and all there: a partial copy lacks files."""
-        done = np.asarray(self._array(DONE)[...])
+        flags = self._array(DONE)
+        try:
+            done = np.asarray(flags[...])
+        except (ValueError, RuntimeError):  # a flag that cannot be read is not set
+            done = np.zeros(self.plan.blocks_shape, bool)
+            for place in self.plan.blocks():
+                with suppress(ValueError, RuntimeError):
+                    done[place] = flags[place]
         if self.on_disk:
             places = [tuple(place) for place in np.argwhere(done)]
             for array in map(self._array, self._outputs):
@@ -230,11 +246,11 @@ class Store:
         """
         array = self._array(name)
         if array.nchunks_initialized < array.nchunks:
-            raise DamagedError(self.where, f"a file of {name!r} is gone; {_AGAIN}")
+            raise DamagedError(self.where, f"a file of {name!r} is gone; {COPY_AGAIN}")
         try:
             return np.asarray(array[...])
         except (ValueError, RuntimeError) as error:
-            why = f"{name!r} cannot be read ({error}); {_AGAIN}"
+            why = f"{name!r} cannot be read ({error}); {COPY_AGAIN}"
             raise DamagedError(self.where, why) from error
 
     def _read(self, name: str) -> np.ndarray:
