@@ -393,6 +393,8 @@ def test_a_resumed_sweep_keeps_its_dimensions(tmp_path):
 
 
 FACTORIZATIONS = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
 import adamlab, jax, jax.numpy as jnp
 
 def factor(key, scale):
@@ -402,7 +404,11 @@ def factor(key, scale):
         return total + sum(part.sum() for part in parts), None
     return jax.lax.scan(step, 0.0, jax.random.split(key, 30))[0]
 
-found = adamlab.sweep(factor, {"scale": range(1, 9), "seed": range(64)}, lanes=48, block=96)
+workers = int(sys.argv[1])
+found = adamlab.sweep(
+    factor, {"scale": range(1, 9), "seed": range(64)}, lanes=48, block=96,
+    executor=ThreadPoolExecutor(workers) if workers else None,
+)
 assert found["result"].notnull().all()
 """
 
@@ -512,8 +518,10 @@ def test_a_damaged_file_is_named_and_computed_again_once_it_is_deleted(tmp_path)
     assert al.sweep(_half_nan, axes, store=path, block=6, resume=True).equals(whole)
 
 
-def test_factorizations_side_by_side_do_not_wait_for_each_other_for_ever():
-    subprocess.run([sys.executable, "-c", FACTORIZATIONS], cwd=HERE, check=True, timeout=120)
+@pytest.mark.parametrize("workers", ["0", "3"])
+def test_factorizations_side_by_side_do_not_wait_for_each_other_for_ever(workers):
+    command = [sys.executable, "-c", FACTORIZATIONS, workers]
+    subprocess.run(command, cwd=HERE, check=True, timeout=120)
 
 
 def test_only_a_sweep_is_opened(tmp_path):
@@ -634,6 +642,19 @@ def _wait_for(condition, process, seconds=60.0):
 def test_threads(whole):
     with ThreadPoolExecutor(2) as pool:
         _same(al.sweep(walk, AXES, block=8, executor=pool), whole)
+
+
+def test_threads_share_one_program_when_they_resume(whole, tmp_path):
+    al.sweep(walk, AXES, block=8, store=tmp_path / "s")
+    shutil.rmtree(tmp_path / "s" / "done_blocks" / "c")
+    compiled = []
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(4) as pool:
+        compile_ = jax.stages.Lowered.compile
+        patch.setattr(
+            jax.stages.Lowered, "compile", lambda self: compiled.append(1) or compile_(self)
+        )
+        _same(al.sweep(walk, AXES, store=tmp_path / "s", resume=True, executor=pool), whole)
+    assert len(compiled) == 1
 
 
 def test_processes_that_would_hang_are_refused():

@@ -19,6 +19,7 @@ from adamlab.problems import Problem
 from adamlab.stages import OneMinus
 from adamlab.sweeps import (
     SEED,
+    blocks_here,
     over_structures,
     sweep,
     use_all_cores,
@@ -91,8 +92,8 @@ def convergence_map(
         hint = "; call it" if callable(problem) else ""
         raise TypeError(f"problem={problem!r:.60}: must be an adamlab.Problem{hint}")
     check_criteria(criteria)
-    if sweep_options.get("executor") is None:
-        use_all_cores()  # before an optimizer that is built for the checks starts JAX
+    # Before an optimizer that is built for the checks starts JAX.
+    use_all_cores(blocks_here(sweep_options.get("executor")))
     marks = checkpoint_steps(steps, checkpoints)
     settings = {"steps": steps, "checkpoints": checkpoints, "curve": curve}
 

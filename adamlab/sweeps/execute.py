@@ -18,7 +18,7 @@ from adamlab._checks import check_count
 from adamlab.sweeps.arguments import check_arguments, name_of
 from adamlab.sweeps.axes import SEED, Axes, check_axes
 from adamlab.sweeps.devices import IN_FLIGHT, float_dtype, use_all_cores
-from adamlab.sweeps.executors import as_done, check_executor, pool_of
+from adamlab.sweeps.executors import as_done, blocks_here, check_executor, pool_of
 from adamlab.sweeps.footprint import suitable_lanes
 from adamlab.sweeps.identity import PROGRAM
 from adamlab.sweeps.outputs import check_outputs, check_size
@@ -161,7 +161,7 @@ def sweep(
             )
         target = Store.open(path, mode="r+")
         target.check_same(grid, known, outputs, dims or {})
-        if executor is None and target.missing():
+        if blocks_here(executor) and target.missing():  # else each thread would compile it
             compile_program(work, target.plan.block, target.plan.lanes)
     else:
         check_outputs(outputs)
@@ -186,8 +186,7 @@ def open_sweep(store: str | os.PathLike[str]) -> xr.Dataset:
 
 
 def _work(fn: Callable[..., Any], axes: Axes, paired: bool, executor: Executor | None) -> Work:
-    if executor is None:
-        use_all_cores()
+    use_all_cores(blocks_here(executor))
     integers = {name: values.dtype.kind == "i" for name, values in axes.items()}
     points = _points(axes) // len(axes.get(SEED, [0]))
     shared = paired and SEED in axes and points >= _SHARED_FROM
@@ -258,5 +257,5 @@ def _run_missing(target: Store, work: Work, executor: Executor | None, progress:
             )
         raise
     finally:
-        if executor is None and missing:
+        if blocks_here(executor) and missing:
             compile_program.cache_clear()  # nobody asks for it again, and it holds what `fn` holds
