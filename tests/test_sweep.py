@@ -33,6 +33,7 @@ from sweep_functions import nan_where_negative, product, project, walk
 import adamlab as al
 from adamlab.sweeps.outputs import not_computed
 from adamlab.sweeps.plan import cut
+from adamlab.sweeps.program import run_block
 from adamlab.sweeps.provenance import commit_of
 from adamlab.sweeps.store import Store
 
@@ -966,6 +967,28 @@ def test_blocks_that_nobody_waits_for_are_not_computed():
         al.sweep(lambda a: a, {"a": np.arange(40.0)}, block=1, executor=pool)
     assert pool.submitted == 40
     assert pool.ran < 20
+
+
+def test_blocks_that_run_when_a_sweep_is_interrupted_are_kept(tmp_path, monkeypatch):
+    real, begun = Store.write, []
+
+    def interrupted(self, place, values):
+        if not begun:
+            begun.append(place)
+            raise KeyboardInterrupt
+        real(self, place, values)
+
+    def slowly(*arguments):
+        time.sleep(0.1)
+        return run_block(*arguments)
+
+    monkeypatch.setattr(Store, "write", interrupted)
+    monkeypatch.setattr("adamlab.sweeps.execute.run_block", slowly)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        al.sweep(lambda a: a, {"a": np.arange(40.0)}, block=1, store=tmp_path / "s")
+    kept = int(al.open_sweep(tmp_path / "s")["done"].sum())
+    assert 1 <= kept <= 3
+    assert f"{kept} of 40 blocks are safe" in caught.value.__notes__[0]
 
 
 def test_blocks_are_let_go_when_they_are_written(monkeypatch):

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -244,9 +245,13 @@ def _run_missing(target: Store, work: Work, executor: Executor | None, progress:
                     place = places.pop(future)  # so as not to hold what is already written
                     target.write(place, future.result())
                     bar.update(sizes[place])
-            finally:
-                for future in places:
-                    future.cancel()
+            except BaseException:
+                running = [future for future in places if not future.cancel()]
+                if executor is None:  # its threads are waited for, so what they give is kept
+                    for future in as_done(running):
+                        with suppress(Exception):
+                            target.write(places[future], future.result())
+                raise
     except BaseException as error:
         left = len(target.missing())
         safe = plan.blocks_count - left
