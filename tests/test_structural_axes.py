@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import xarray as xr
 
@@ -194,6 +195,19 @@ def test_what_is_not_computed_is_the_same_in_a_store_and_in_several():
     assert absent["step"].values.tolist() == [-1, -1]
     assert np.isnan(absent["loss"]).all()
     assert not absent["done"].any()
+
+
+def test_an_update_that_fails_does_so_before_any_optimizer_is_run(tmp_path):
+    def broken(learning_rate):
+        def update(updates, state, params=None):
+            raise KeyError("own")
+
+        return optax.GradientTransformation(lambda params: (), update)
+
+    with pytest.raises(KeyError, match="own") as refused:
+        al.convergence_map(al.quadratic(), [al.adam, broken], AXES, steps=8, store=tmp_path / "s")
+    assert "raised for the optimizer broken" in refused.value.__notes__[-1]
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_damaged_structure_is_named(tmp_path):
