@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import importlib
 import json
 import multiprocessing
 import os
@@ -498,6 +499,34 @@ def test_of_two_that_create_a_store_at_once_one_is_told_so(tmp_path, monkeypatch
     with pytest.raises(FileExistsError, match="another process has just created it; resume it"):
         al.sweep(product, {"a": [1.0], "b": [2.0]}, store=path)
     assert [file.name for file in tmp_path.iterdir()] == ["s.zarr"]
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("where", ["execute._plan", "structure.appearing"])
+def test_of_two_that_begin_at_once_the_later_goes_on_where_it_may(where, resume, tmp_path):
+    axes, path = {"how": {"plain": product}, "a": [1.0, 2.0], "b": [3.0]}, tmp_path / "s.zarr"
+    if where == "execute._plan":
+        del axes["how"]
+
+    def run(**options):
+        return al.sweep(lambda a, b, how=product: how(a, b), axes, store=path, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        module, name = where.split(".")
+        module = importlib.import_module(f"adamlab.sweeps.{module}")
+        real = getattr(module, name)
+
+        def later(*arguments):
+            patch.undo()
+            run()
+            return real(*arguments)
+
+        patch.setattr(module, name, later)
+        if resume:
+            np.testing.assert_array_equal(run(resume=True)["result"].squeeze(), [3.0, 6.0])
+        else:
+            with pytest.raises(FileExistsError, match="another process has just created it"):
+                run()
 
 
 def test_a_damaged_file_is_named_and_computed_again_once_it_is_deleted(tmp_path):

@@ -116,7 +116,8 @@ def sweep(
         ValueError: an axis is unknown to `fn`, empty or holds bad values; names clash; `memory`
             does not hold a single point per device, or this machine does not hold the results;
             `store` holds another sweep (an `OtherSweepError`).
-        FileExistsError: `store` exists and `resume` is false.
+        FileExistsError: `store` exists and `resume` is false, or another process has just created
+            it.
         RuntimeError: a worker of `executor` would compute another program than this process.
         OSError: the store cannot be written; blocks already done are safe.
     """
@@ -151,7 +152,18 @@ def sweep(
     work = _work(fn, grid, paired, executor)
     outputs, known[PROGRAM], calls_back = trace(work)
     check_size(_points(grid), outputs)
-    if path is not None and path.exists():
+    target = None
+    if path is None or not path.exists():
+        check_outputs(outputs)
+        plan, program, compiles = _plan(work, grid, block, lanes, memory)
+        attributes = {**provenance(), "compiles": compiles, "block_memory": program.memory}
+        try:
+            target = Store.create(path, plan, outputs, known, attributes, dims or {})
+        except FileExistsError:  # another process was first
+            if not resume:
+                raise
+    if target is None:
+        assert path is not None
         if not resume:
             raise already_exists(path)
         check_one_program(path)
@@ -164,11 +176,6 @@ def sweep(
         target.check_same(grid, known, outputs, dims or {})
         if blocks_here(executor) and target.missing():  # else each thread would compile it
             compile_program(work, target.plan.block, target.plan.lanes)
-    else:
-        check_outputs(outputs)
-        plan, program, compiles = _plan(work, grid, block, lanes, memory)
-        attributes = {**provenance(), "compiles": compiles, "block_memory": program.memory}
-        target = Store.create(path, plan, outputs, known, attributes, dims or {})
     start = time.perf_counter()
     _run_missing(target, replace(work, program=known[PROGRAM]), executor, progress)
     run_seconds = time.perf_counter() - start

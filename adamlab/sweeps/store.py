@@ -62,7 +62,7 @@ class Store:
 
         Raises:
             ValueError: the names of outputs, axes and dimensions clash, or `dims` fits no output.
-            FileExistsError: there is something at `path`.
+            FileExistsError: another process was first.
             OSError: it cannot be written.
         """
         import zarr
@@ -72,8 +72,6 @@ class Store:
             group = zarr.create_group(zarr.storage.MemoryStore())
             lay_out(group, plan, outputs, settings, attributes, dims)
             return cls(group, _MEMORY)
-        if path.exists():
-            raise FileExistsError(errno.EEXIST, "there is a file or folder already", str(path))
         with appearing(path) as draft:
             lay_out(zarr.create_group(draft), plan, outputs, settings, attributes, dims)
         return cls(zarr.open_group(path, mode="r+"), str(path))

@@ -68,7 +68,8 @@ def over_structures(
 
     Raises:
         ValueError: there are no values, a label is not a file name, or `store` holds another set.
-        FileExistsError: `store` exists and `resume` is false.
+        FileExistsError: `store` exists and `resume` is false, or another process has just created
+            it.
     """
     if not values:
         raise ValueError(f"axis {name!r} is empty: must hold at least one value")
@@ -124,16 +125,19 @@ def check_one_program(store: Path) -> None:
 
 def _begin(store: Path, name: str, labels: list[str], resume: bool) -> None:
     about = {"axis": name, "values": labels}
-    if store.exists():
-        if not resume:
-            raise already_exists(store)
-        there = _about(store) if (store / _FILE).exists() else "a sweep without that axis"
-        if there != about:
-            raise OtherSweepError(store, there, about)
-        return
-    with appearing(store) as draft:
-        draft.mkdir()
-        (draft / _FILE).write_text(json.dumps(about))
+    if not store.exists():
+        try:
+            with appearing(store) as draft:
+                draft.mkdir()
+                (draft / _FILE).write_text(json.dumps(about))
+        except FileExistsError:  # another process was first
+            if not resume:
+                raise
+    elif not resume:
+        raise already_exists(store)
+    there = _about(store) if (store / _FILE).exists() else "a sweep without that axis"
+    if there != about:
+        raise OtherSweepError(store, there, about)
 
 
 def _about(store: Path) -> Any:
