@@ -229,6 +229,13 @@ def test_blocks_shrink_to_the_memory_allowed():
         al.sweep(heavy, axes, memory=10)
 
 
+@pytest.mark.parametrize(("points", "seeds", "lanes"), [(4, 1, 4), (4, 3, 12), (64, 3, 64)])
+def test_lanes_are_no_more_than_the_points_side_by_side(points, seeds, lanes):
+    """From 64 points on the seeds come one after the other."""
+    axes = {"rate": np.linspace(0.1, 1, points), "decay": [0.5], "seed": range(seeds)}
+    assert al.sweep(walk, axes, lanes=1000).attrs["lanes"] == lanes
+
+
 def test_a_map_is_one_compiled_program():
     counted = []
 

@@ -91,9 +91,10 @@ def sweep(
             processes needs an `fn` that can be pickled, the start method "spawn" and JAX configured
             as it is here.
         block: the most points in a block; None for a sixteenth of the grid, within bounds.
-        lanes: how many points a device computes at once; None for a number that suits the device,
-            the grid and `memory`. It may change the last bits of a result, so give a number where
-            those of two grids or machines are compared; it is kept in the attributes.
+        lanes: how many points a device computes at once, at most those of the grid and as many as
+            `memory` holds; None for a number that suits the device. It may change the last bits of
+            a result, so give a number where those of two grids or machines are compared; the one
+            that was used is in the attributes.
         memory: bytes that the two blocks in flight may take on all devices together, by the
             compiled program's own analysis.
         paired: whether points that share a seed share their key, so that they can be compared
@@ -207,7 +208,7 @@ def _plan(
     """A plan that fits `memory`, by compiling; more than once only where the first is too large."""
     points = _points(axes)
     side_by_side = points // len(axes[SEED]) if work.shared else points
-    lanes = lanes or suitable_lanes(work, side_by_side)
+    lanes = min(lanes or suitable_lanes(work, side_by_side), side_by_side)
     filling = min(_TILES * lanes * jax.device_count(), -(-points // _FEWEST))
     most = block or min(max(-(-points // _BLOCKS), filling), _MOST)
     compiles = 0
