@@ -43,6 +43,9 @@ def test_a_map_over_optimizers_is_their_maps(maps):
     assert isinstance(whole.attrs["run_seconds"], float)
     assert whole.attrs["optimizer"] == {"adam": "adam", "amsgrad": "amsgrad", "nadam": "nadam"}
     assert whole.attrs["steps"] == 40
+    once = {name: iter(values) for name, values in AXES.items()}
+    again = al.convergence_map(problem, MANY, once, seeds=2, steps=40)
+    xr.testing.assert_identical(again.drop_attrs(), whole.drop_attrs())
     alone = al.convergence_map(problem, al.amsgrad, AXES, seeds=2, steps=40)
     part = whole.sel(optimizer="amsgrad", drop=True)
     xr.testing.assert_identical(part.drop_attrs(), alone.drop_attrs())
@@ -54,6 +57,8 @@ def test_any_function_can_be_an_axis():
     np.testing.assert_array_equal(out["result"], [[2, 6], [1, 9]])
     named = al.sweep(apply, {"how": {"one": double, "two": lambda a: double(a)}, "a": [1.0]})
     np.testing.assert_array_equal(named["result"], [[2], [2]])
+    once = al.sweep(apply, {"how": iter([double, square]), "a": iter([1.0, 3.0])})
+    xr.testing.assert_equal(once, out.transpose("how", "a"))
     two = al.sweep(
         lambda how, then, a: then(how(a)),
         {"how": [double, square], "then": [double, square], "a": [3.0]},

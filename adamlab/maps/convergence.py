@@ -21,6 +21,7 @@ from adamlab.sweeps import (
     SEED,
     blocks_here,
     over_structures,
+    reusable,
     sweep,
     use_all_cores,
     without_addresses,
@@ -94,6 +95,7 @@ def convergence_map(
     check_criteria(criteria)
     # Before an optimizer that is built for the checks starts JAX.
     use_all_cores(blocks_here(sweep_options.get("executor")))
+    axes = reusable(axes)
     marks = checkpoint_steps(steps, checkpoints)
     settings = {"steps": steps, "checkpoints": checkpoints, "curve": curve}
 

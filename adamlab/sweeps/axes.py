@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,13 @@ SEED = "seed"
 """The axis of this name reaches the function as `key`, a random key made from it."""
 
 Axes = Mapping[str, np.ndarray]
+
+
+def reusable(axes: Any) -> Any:
+    """`axes` with a list for each iterator, which would give its values only once."""
+    if not isinstance(axes, Mapping):
+        return axes
+    return {name: list(v) if isinstance(v, Iterator) else v for name, v in axes.items()}
 
 
 def check_axes(axes: Mapping[str, Any]) -> dict[str, np.ndarray]:

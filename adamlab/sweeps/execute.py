@@ -17,7 +17,7 @@ import jax
 
 from adamlab._checks import check_count
 from adamlab.sweeps.arguments import check_arguments, name_of
-from adamlab.sweeps.axes import SEED, Axes, check_axes
+from adamlab.sweeps.axes import SEED, Axes, check_axes, reusable
 from adamlab.sweeps.devices import IN_FLIGHT, float_dtype, use_all_cores
 from adamlab.sweeps.executors import as_done, blocks_here, check_executor, pool_of
 from adamlab.sweeps.footprint import suitable_lanes
@@ -124,6 +124,7 @@ def sweep(
     """
     path = None if store is None else Path(store)
     check_executor(executor)
+    axes = reusable(axes)
     structure = structural_axis(axes)
     if structure is not None:
         name, values = structure
