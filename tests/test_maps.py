@@ -357,6 +357,14 @@ def test_the_summary_says_what_the_map_shows():
     one, other = (str(al.summarize(_map([[k], [k], [C], [C], [k]]))) for k in (S, C))
     assert "converges for x from 100 to 1e+03, 1.00 decades" in one
     assert "x from 1 (the map's end) to 1e+04 (the map's end), at least 4.00 decades" in other
+    for codes, part in (
+        ([[S], [C], [C], [-1], [C]], "x from 10 to 100 (not computed beyond), at least 1.00 dec"),
+        ([[-1], [C], [C], [S], [S]], "x from 10 (not computed beyond) to 100, at least 1.00 dec"),
+        ([[S], [C], [-1], [S], [S]], "x at 10 (not computed beyond) alone"),
+        ([[S], [S], [S], [S], [C]], "x at 1e+04 (the map's end) alone"),
+    ):
+        assert part in str(al.summarize(_map(codes)))
+        assert part in str(al.summarize(_map(codes).isel(x=[3, 1, 4, 0, 2])))
     assert "diverged" not in text
     assert "nothing converged" in str(al.summarize(_map([[D]])))
 
