@@ -52,9 +52,10 @@ def map_command(
     """Train at every point of a grid and draw the outcome of each run.
 
     NAME=VALUES is an axis: learning_rate=1e-5:1:64:log (64 values, log-spaced), b1=0:0.9:10 (10
-    values, evenly spaced) or b1=0,0.5,0.9 (a list). A single value, eps=1e-6, is fixed. A name is a
-    hyperparameter of the optimizer or the problem; 1-b2 sweeps b2 by its complement. Default axes:
-    learning_rate=1e-5:1:64:log 1-b2=1e-4:1:64:log, as far as the optimizer accepts them.
+    values, evenly spaced) or b1=0,0.5,0.9 (a list). A single value, eps=1e-6 or nesterov=True, is
+    fixed. A name is a hyperparameter of the optimizer or the problem; 1-b2 sweeps b2 by its
+    complement. Default axes: learning_rate=1e-5:1:64:log 1-b2=1e-4:1:64:log, as far as the
+    optimizer accepts them.
     """
     with _readable_errors():
         from adamlab.maps import convergence_map

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from adamlab.cli import main
+from adamlab.sweeps import open_sweep
 
 AXES = ["learning_rate=1e-3:1:5:log", "condition=1:100:3:log"]
 QUICK = [*AXES, "--problem", "quadratic", "--optimizer", "sgd", "--steps", "40"]
@@ -143,6 +144,12 @@ def test_a_fixed_complement_and_a_seed_leave_the_default_axes(run):
     result = run("map", "--problem", "reddi", "--steps", "8", "1-b2=0.01", "seed=3,5")
     assert result.exit_code == 0, result.stderr
     assert "128 runs" in result.output
+
+
+def test_a_flag_is_a_fixed_value(run):
+    result = run("map", *QUICK, "momentum=0.9", "nesterov=True")
+    assert result.exit_code == 0, result.stderr
+    assert open_sweep("out/quadratic-sgd.zarr").attrs["fixed"]["nesterov"] is True
 
 
 def test_three_axes_make_a_dataset_without_a_picture(run, tmp_path):

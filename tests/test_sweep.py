@@ -925,8 +925,9 @@ def test_axes_from_text(text):
     axes, fixed = al.parse_axes([text, "y=0.5"])
     np.testing.assert_array_equal(axes["x"], GOOD_TEXTS[text])
     assert fixed == {"y": 0.5}
-    whole = al.parse_axes(["n=5", "x=5."])[1]
-    assert {name: type(value) for name, value in whole.items()} == {"n": int, "x": float}
+    whole = al.parse_axes(["n=5", "x=5.", "on=True", "off=False"])[1]
+    assert whole == {"n": 5, "x": 5.0, "on": True, "off": False}
+    assert [type(value) for value in whole.values()] == [int, float, bool, bool]
 
 
 @pytest.mark.parametrize(

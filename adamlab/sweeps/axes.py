@@ -91,7 +91,7 @@ def parse_axes(texts: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[str, i
     """Axes and fixed values from texts such as `learning_rate=1e-5:1:64:log`.
 
     `name=low:high:count` spaces evenly, `:log` on a log scale; `name=a,b,c` lists values; and
-    `name=a` is a fixed value, not an axis. `seed` takes a list of whole numbers, and even a single
+    `name=a` is a fixed value, not an axis, which may be True or False. `seed` takes a list of whole numbers, and even a single
     one is an axis.
 
     Raises:
@@ -111,6 +111,8 @@ def parse_axes(texts: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[str, i
             axes[name] = _parse_range(text, name, body.split(":"))
         elif "," in body:
             axes[name] = np.array([_number(text, part) for part in body.split(",")])
+        elif body in ("True", "False"):
+            fixed[name] = body == "True"
         else:
             number = _number(text, body)
             fixed[name] = int(body) if body.lstrip("+-").isdecimal() else number
