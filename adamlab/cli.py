@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from adamlab._checks import check_number, nearest
+from adamlab._own_code import place_in_own_code
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -275,7 +276,7 @@ def _executor(address: str | None) -> Iterator[Executor | None]:
 
 @contextmanager
 def _readable_errors() -> Iterator[None]:
-    """Errors of the user's input or machine as one line, with what is safe; no traceback."""
+    """Errors of the user's input or machine in a line, the place in own code, what is safe."""
     try:
         yield
     except KeyboardInterrupt as error:
@@ -290,5 +291,7 @@ def _readable_errors() -> Iterator[None]:
 
 def _say(text: str, error: BaseException) -> None:
     notes = getattr(error, "__notes__", ())
-    for line in (text, *(note for note in notes if "JAX has removed" not in note)):
+    place = place_in_own_code(error)
+    own = [f"in {place}"] if place else []
+    for line in (text, *own, *(note for note in notes if "JAX has removed" not in note)):
         click.echo(line, err=True)

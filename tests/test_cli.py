@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import subprocess
 import sys
@@ -128,6 +129,27 @@ def test_ones_own_optimizer_and_problem_are_named_by_their_module(run, tmp_path,
         wrong = run("map", "--optimizer", place, *axes)
         assert wrong.exit_code != 0
         assert f"--optimizer {place}: " in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        ("def helper(x):\n    return x @ x.sum()\n\ndef loss(p, b): return helper(p)", "4, helper"),
+        ("def loss(p, b): return p.sum(axis=7)", "3, loss"),
+        ("import nowhere_at_all\n", "3, <module>"),
+    ],
+)
+def test_where_ones_own_code_fails_is_told(run, tmp_path, monkeypatch, body, place):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "failing", raising=False)
+    (tmp_path / "failing.py").write_text(
+        "import adamlab\nimport jax.numpy as jnp\n" + body + "\n"
+        "def task(): return adamlab.Problem('task', lambda key: jnp.ones(3), loss)\n"
+    )
+    importlib.invalidate_caches()
+    result = run("map", "--problem", "failing:task", "--steps", "8", "learning_rate=0.1,0.2")
+    assert result.exit_code == 1
+    assert f"in failing.py:{place}" in result.stderr.splitlines()
 
 
 def test_the_default_axes_follow_the_optimizer(run):

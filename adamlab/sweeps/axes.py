@@ -91,8 +91,8 @@ def parse_axes(texts: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[str, i
     """Axes and fixed values from texts such as `learning_rate=1e-5:1:64:log`.
 
     `name=low:high:count` spaces evenly, `:log` on a log scale; `name=a,b,c` lists values; and
-    `name=a` is a fixed value, not an axis, which may be True or False. `seed` takes a list of whole numbers, and even a single
-    one is an axis.
+    `name=a` is a fixed value, not an axis, which may be True or False. `seed` takes a list of whole
+    numbers, and even a single one is an axis.
 
     Raises:
         ValueError: a text is of none of these forms, or a name is given twice.
