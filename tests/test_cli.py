@@ -195,6 +195,7 @@ MISTAKES = {
         ["--problem", "digit-mlp"], "--problem digit-mlp: unknown; did you mean 'digits-mlp'"),
     "optimizer": (
         ["--optimizer", "amsgard"], "--optimizer amsgard: unknown; did you mean 'amsgrad'"),
+    "short optimizer": (["--optimizer", "adma"], "--optimizer adma: unknown; did you mean 'adam'"),
     "axis": (
         ["lr=1e-3:1:4:log"], "hyperparameter 'lr': neither the optimizer adam nor the problem"),
     "range": (["learning_rate=-1:1:4"], "learning_rate=-1: must be a finite number >= 0"),
