@@ -335,6 +335,27 @@ def test_a_function_that_reads_something_else_does_not_resume(name, tmp_path):
         al.sweep(_built(READS[name].format(3.0)), axes, store=tmp_path / "s", resume=True)
 
 
+# The same program with another name, in the place of the braces, for what it calls.
+NAMED = {
+    "once": "f = lambda a: {}(a) + 1",
+    "twice": "f = lambda a: {0}(a) + {0}(a + 1)",
+    "in a loop": "f = lambda a: jax.lax.fori_loop(0, 3, lambda i, x: {}(x), a)",
+    "in a conditional": "f = lambda a: jax.lax.cond(a > 1, {}, lambda x: x, a)",
+    "derived": "f = lambda a: jax.grad({})(a)",
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("body", ["x * 2", " + ".join(["jnp.sin(x)"] * 12)])
+def test_what_is_called_by_another_name_resumes(name, body, tmp_path):
+    axes = {"a": [1.0, 2.0]}
+    for called in ("g", "with_a_name_so_long_that_the_lines_of_its_program_break_elsewhere"):
+        source = f"import jax, jax.numpy as jnp\n@jax.jit\ndef {called}(x): return {body}\n"
+        fn = _built(source + NAMED[name].format(called))
+        found = al.sweep(fn, axes, store=tmp_path / "s", resume=True)
+    assert found["done"].all()
+
+
 def test_other_outputs_do_not_resume(tmp_path):
     al.sweep(lambda a: {"x": a}, {"a": [1.0]}, store=tmp_path / "s")
     with pytest.raises(ValueError, match=r"outputs .*'x'.*this sweep has .*'y'"):
