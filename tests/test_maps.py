@@ -491,6 +491,9 @@ BAD = {
         "seeds=3: given together with an axis 'seed'"),
     "outcome": ({"learning_rate": [0.1], "outcome": [1]}, {}, "'outcome' has the name of a var"),
     "optimizer": ({"optimizer": [1]}, {}, "'optimizer' has the name of an axis of maps"),
+    "mistyped option": (
+        {"learning_rate": [0.1]}, {"stpes": 3}, "stpes: a map has no such option; did you mean"),
+    "option of sweeps": ({"learning_rate": [0.1]}, {"dims": {}}, "dims: a map has no such option"),
     "criteria": ({"learning_rate": [0.1]}, {"criteria": 1.5}, r"criteria=1\.5: must be an adamlab"),
 }  # fmt: skip
 

@@ -215,6 +215,19 @@ def test_an_update_that_fails_does_so_before_any_optimizer_is_run(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_what_is_no_sweep_of_several_is_not_resumed(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("not a sweep")
+    al.sweep(double, {"a": [1.0]}, store=tmp_path / "one")
+    for name, message in {
+        "folder": "is not an adamlab sweep",
+        "file": "is not an adamlab sweep",
+        "one": "made with no axis of structures, this sweep has an axis 'how' of them",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            al.sweep(apply, {"how": [double], "a": [1.0]}, store=tmp_path / name, resume=True)
+
+
 def test_a_damaged_structure_is_named(tmp_path):
     axes = {"how": [double, square], "a": [1.0]}
     al.sweep(apply, axes, store=tmp_path / "s")

@@ -839,6 +839,8 @@ BAD_AXES = {
     "two dimensions": ({"a": np.ones((2, 2)), "b": [1.0]}, "axis 'a' has shape"),
     "a scalar": ({"a": 1.0, "b": [1.0]}, "axis 'a' has shape"),
     "text": ({"a": ["x"], "b": [1.0]}, "axis 'a' holds <U1 values"),
+    "narrow": ({"a": jnp.ones(1, jnp.bfloat16), "b": [1.0]}, "axis 'a' holds bfloat16 values"),
+    "narrow scalars": ({"a": [*jnp.ones(1, jnp.bfloat16)], "b": [1.0]}, "axis 'a': must be a flat"),
     "ragged": ({"a": [[1.0], [1.0, 2.0]], "b": [1.0]}, "axis 'a': must be a flat list"),
     "unknown": (
         {"a": [1.0], "bb": [1.0]},

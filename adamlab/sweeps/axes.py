@@ -42,16 +42,18 @@ def check_axes(axes: Mapping[str, Any]) -> dict[str, np.ndarray]:
 def _check_axis(name: str, values: Any) -> np.ndarray:
     if not isinstance(name, str) or not name:
         raise TypeError(f"axis name {name!r}: must be a non-empty string")
+    is_array = hasattr(values, "dtype")
     try:
-        array = np.asarray(list(values) if isinstance(values, Iterable) else values)
-    except ValueError as error:
-        raise ValueError(f"axis {name!r}: must be a flat list of numbers ({error})") from error
+        array = np.asarray(values if is_array or not isinstance(values, Iterable) else list(values))
+    except (TypeError, ValueError) as error:
+        message = f"axis {name!r}: must be a flat list of numbers ({error})"
+        raise type(error)(message) from error
     if array.ndim != 1:
         raise ValueError(f"axis {name!r} has shape {array.shape}: must have one dimension")
     if array.size == 0:
         raise ValueError(f"axis {name!r} is empty: must hold at least one value")
     if array.dtype.kind not in "iuf":
-        raise TypeError(f"axis {name!r} holds {array.dtype} values: must hold numbers")
+        raise TypeError(f"axis {name!r} holds {array.dtype} values: must hold NumPy's own numbers")
     if not np.isfinite(array).all():
         bad = array[~np.isfinite(array)][0]
         raise ValueError(f"axis {name!r} holds {bad}: must hold finite numbers")

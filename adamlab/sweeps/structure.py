@@ -16,6 +16,7 @@ from adamlab._lookup import underlying
 from adamlab.sweeps.appearing import appearing
 from adamlab.sweeps.outputs import not_computed
 from adamlab.sweeps.refusals import COPY_AGAIN, DamagedError, OtherSweepError, already_exists
+from adamlab.sweeps.store import Store
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -67,7 +68,8 @@ def over_structures(
     """`run(value, its store)` for each value, one after the other, along a new first axis `name`.
 
     Raises:
-        ValueError: there are no values, a label is not a file name, or `store` holds another set.
+        ValueError: there are no values, a label is not a file name, or `store` holds another set or
+            something else.
         FileExistsError: `store` exists and `resume` is false, or another process has just created
             it.
     """
@@ -135,7 +137,10 @@ def _begin(store: Path, name: str, labels: list[str], resume: bool) -> None:
                 raise
     elif not resume:
         raise already_exists(store)
-    there = _about(store) if (store / _FILE).exists() else "a sweep without that axis"
+    if not (store / _FILE).exists():
+        Store.open(store)
+        raise OtherSweepError(store, "no axis of structures", f"an axis {name!r} of them")
+    there = _about(store)
     if there != about:
         raise OtherSweepError(store, there, about)
 
