@@ -28,8 +28,9 @@ class Cells(NamedTuple):
 def cells_of(values: np.ndarray) -> Cells:
     """The cells of `values`, shape (n,), ascending or descending, their edges half-way between.
 
-    On a log scale where the positive values' ratios are more even than their differences and none
-    is negative; half-way is then by ratio.
+    On a log scale where the positive values' ratios are more even than their differences, or there
+    are two of them ten or more times apart, and none is negative; half-way is then by ratio. The
+    cell of a single value is as wide as the value is large.
     """
     values = values.astype(np.float64)
     positive = values[values > 0]
@@ -37,6 +38,8 @@ def cells_of(values: np.ndarray) -> Cells:
     if len(positive) > 1 and values.min() >= 0:
         steps, ratios = np.diff(positive), np.diff(np.log(positive))
         is_log = bool(np.ptp(ratios) / abs(ratios).max() < np.ptp(steps) / abs(steps).max())
+        if len(positive) == 2:
+            is_log = positive.max() >= 10 * positive.min()
     zero = None
     if is_log and len(positive) < len(values):
         low, next_up = np.sort(positive)[:2]
@@ -44,7 +47,7 @@ def cells_of(values: np.ndarray) -> Cells:
         values = np.where(values == 0, zero, values)
     scaled = np.log(values) if is_log else values
     if len(scaled) == 1:
-        edges = scaled[0] + np.array([-0.5, 0.5])
+        edges = scaled[0] + np.array([-0.5, 0.5]) * (abs(scaled[0]) or 1)
     else:
         middle = (scaled[1:] + scaled[:-1]) / 2
         edges = np.r_[2 * scaled[0] - middle[0], middle, 2 * scaled[-1] - middle[-1]]

@@ -140,15 +140,16 @@ def check_choice(name: str, value: Any, known: Iterable[str]) -> None:
 def nearest(name: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown `name`: the nearest known one, all where there are few.
 
-    All of them too where none is near.
+    One with the same letters is nearer than any other. All of them where none is near.
     """
     names = sorted(known)
     lowered = {each.lower(): each for each in names}
-    close = difflib.get_close_matches(name.lower(), lowered, n=1)
+    close = difflib.get_close_matches(name.lower(), lowered, n=_FEW)
     listed = f"known: {', '.join(names) or 'none'}"
     if not close:
         return listed
-    return f"did you mean {lowered[close[0]]!r}?" + f" ({listed})" * (len(names) <= _FEW)
+    best = lowered[max(close, key=lambda each: sorted(each) == sorted(name.lower()))]
+    return f"did you mean {best!r}?" + f" ({listed})" * (len(names) <= _FEW)
 
 
 def _describe(low: float, high: float, open_low: bool, open_high: bool) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from adamlab._checks import check_number, nearest
+from adamlab._own_code import place_in_own_code
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -52,9 +53,10 @@ def map_command(
     """Train at every point of a grid and draw the outcome of each run.
 
     NAME=VALUES is an axis: learning_rate=1e-5:1:64:log (64 values, log-spaced), b1=0:0.9:10 (10
-    values, evenly spaced) or b1=0,0.5,0.9 (a list). A single value, eps=1e-6, is fixed. A name is a
-    hyperparameter of the optimizer or the problem; 1-b2 sweeps b2 by its complement. Default axes:
-    learning_rate=1e-5:1:64:log 1-b2=1e-4:1:64:log, as far as the optimizer accepts them.
+    values, evenly spaced) or b1=0,0.5,0.9 (a list). A single value, eps=1e-6 or nesterov=True, is
+    fixed. A name is a hyperparameter of the optimizer or the problem; 1-b2 sweeps b2 by its
+    complement. Default axes: learning_rate=1e-5:1:64:log 1-b2=1e-4:1:64:log, as far as the
+    optimizer accepts them.
     """
     with _readable_errors():
         from adamlab.maps import convergence_map
@@ -274,7 +276,7 @@ def _executor(address: str | None) -> Iterator[Executor | None]:
 
 @contextmanager
 def _readable_errors() -> Iterator[None]:
-    """Errors of the user's input or machine as one line, with what is safe; no traceback."""
+    """Errors of the user's input or machine in a line, the place in own code, what is safe."""
     try:
         yield
     except KeyboardInterrupt as error:
@@ -289,5 +291,7 @@ def _readable_errors() -> Iterator[None]:
 
 def _say(text: str, error: BaseException) -> None:
     notes = getattr(error, "__notes__", ())
-    for line in (text, *(note for note in notes if "JAX has removed" not in note)):
+    place = place_in_own_code(error)
+    own = [f"in {place}"] if place else []
+    for line in (text, *own, *(note for note in notes if "JAX has removed" not in note)):
         click.echo(line, err=True)

@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from textwrap import wrap
+from textwrap import fill, wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,7 +39,7 @@ COLORS: dict[Outcome, str] = {
 }
 _MISSING = "#FFFFFF"
 _PALEST = 0.5
-_TITLE_WIDTH = 64
+_TITLE_WIDTH, _NAME_WIDTH = 64, 32
 FORMATS = ("png", "svg", "pdf")
 
 
@@ -74,7 +74,8 @@ def plot_map(dataset: xr.Dataset) -> Figure:
     rows = -(-len(panels) // columns)
     height = 5.4 if len(axes) == 2 else 4.4
     if named and len(axes) == 2:
-        height = max(3.8, 1.4 + 0.32 * dataset.sizes[named[0]])
+        lines = max(_wrapped(name).count("\n") for name in dataset[named[0]].values)
+        height = max(3.8, 1.4 + (0.32 + 0.17 * lines) * dataset.sizes[named[0]])
     size = (8.4, height) if len(panels) == 1 else (2.6 + 3.2 * columns, 1.2 + 2.7 * rows)
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=len(panels) > 1)
@@ -88,15 +89,12 @@ def plot_map(dataset: xr.Dataset) -> Figure:
         else:
             _draw_line(ax, panel, axes)
         if len(panels) > 1:
-            ax.set_title(str(panel[named[0]].item()), fontsize=9)
+            ax.set_title(_wrapped(panel[named[0]].item()), fontsize=9)
             last = place + columns >= len(panels)
             ax.tick_params(labelbottom=last, labelleft=place % columns == 0)
             ax.set_xlabel(ax.get_xlabel() if last else "")
             ax.set_ylabel(ax.get_ylabel() if place % columns == 0 else "")
-    if len(panels) == 1:
-        grid[0, 0].set_title(_title(dataset), fontsize=11, loc="left")
-    else:
-        figure.suptitle(_title(dataset), fontsize=11, x=0.02, ha="left")
+    figure.suptitle(_title(dataset), fontsize=11, x=0.02, ha="left")
     _add_legend(figure, dataset)
     if len(axes) == 2 and high > low:
         _add_shade_key(figure, low, high)
@@ -163,7 +161,7 @@ def _draw_plane(ax: Axes, dataset: xr.Dataset, axes: Sequence[str], shades: xr.D
     if _is_named(dataset, y):
         names = dataset[y].values
         y_edges = np.arange(len(names) + 1) - 0.5
-        ax.set_yticks(range(len(names)), names)
+        ax.set_yticks(range(len(names)), map(_wrapped, names))
         ax.invert_yaxis()
     else:
         rows = cells_of(dataset[y].values)
@@ -179,18 +177,23 @@ def _draw_line(ax: Axes, dataset: xr.Dataset, axes: Sequence[str]) -> None:
     name = axes[0] if axes else SEED
     typical = dataset["late_loss"] if name == SEED else typical_loss(dataset)
     codes = dataset["outcome"].values if name == SEED else typical_outcome(dataset).values
-    cells, losses = cells_of(dataset[name].values), typical.values
+    optimum = dataset.attrs.get("optimum", 0.0)
+    cells, excess = cells_of(dataset[name].values), typical.values.astype(float) - optimum
     values = cells.centers
-    broken = ~np.isfinite(losses) & (codes >= 0)
+    broken = ~np.isfinite(excess) & (codes >= 0)
     # A diverged loss of 1e30 would flatten all others: points above the frame sit on its edge,
     # ten times as far from the optimum as the runs began, or ended if none began away from it.
-    optimum = dataset.attrs.get("optimum", 0.0)
-    for starts in (dataset["initial_loss"].values, losses, np.ones(1) + optimum):
-        apart = np.where(np.isfinite(starts), starts - optimum, 0.0).max()
+    for starts in (dataset["initial_loss"].values - optimum, excess, np.ones(1)):
+        apart = np.where(np.isfinite(starts), starts, 0.0).max()
         if apart > 0:
             break
-    roof = optimum + 10 * float(apart)
-    shown = np.where(broken, roof, np.minimum(losses, roof))
+    roof = 10 * float(apart)
+    # So does, on a log scale, an excess of 0 but for rounding: at half a decade below the least.
+    rests = excess <= 1e-7 * abs(optimum)
+    is_log = bool((excess[rests] >= -1e-4 * max(1.0, abs(optimum))).all())
+    least = np.min(excess[np.isfinite(excess) & ~rests], initial=roof)
+    foot = least / 10**0.5 if is_log else -np.inf
+    shown = np.where(broken, roof, np.clip(excess, foot, roof))
     ax.plot(values, np.where(broken, np.nan, shown), color="#CCCCCC", zorder=1)
     for outcome in sorted(Outcome):
         chosen = codes == outcome
@@ -198,12 +201,16 @@ def _draw_line(ax: Axes, dataset: xr.Dataset, axes: Sequence[str]) -> None:
             values[chosen], shown[chosen], color=COLORS[outcome], s=22, zorder=2, clip_on=False
         )
     set_scale(ax, "x", cells)
-    if (shown[codes >= 0] > 0).all():
+    if is_log:
         ax.set_yscale("log")
     ax.set_xlim(cells.edges[0], cells.edges[-1])
-    ax.set_ylim(top=roof)
+    ax.set_ylim(bottom=foot if is_log and rests.any() else None, top=roof)
     ax.set_xlabel(name)
-    ax.set_ylabel("late loss")
+    ax.set_ylabel("late excess" if optimum else "late loss")
+
+
+def _wrapped(name: object) -> str:
+    return fill(str(name), _NAME_WIDTH)
 
 
 def _log_excess(dataset: xr.Dataset) -> xr.DataArray:

@@ -17,6 +17,11 @@ def walk(key, rate, decay):
     return {"mean": final.mean(), "final": final, "sign": jnp.sign(final).astype(jnp.int32)}
 
 
+def project(key, rate, decay):
+    """What depends on JAX's configuration: random numbers and a matrix product."""
+    return rate * (jax.random.normal(key, (4, 4)) @ jnp.full(4, decay))
+
+
 def product(a, b):
     return a * b
 

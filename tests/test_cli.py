@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from adamlab.cli import main
+from adamlab.sweeps import open_sweep
 
 AXES = ["learning_rate=1e-3:1:5:log", "condition=1:100:3:log"]
 QUICK = [*AXES, "--problem", "quadratic", "--optimizer", "sgd", "--steps", "40"]
@@ -129,6 +131,27 @@ def test_ones_own_optimizer_and_problem_are_named_by_their_module(run, tmp_path,
         assert f"--optimizer {place}: " in wrong.stderr
 
 
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        ("def helper(x):\n    return x @ x.sum()\n\ndef loss(p, b): return helper(p)", "4, helper"),
+        ("def loss(p, b): return p.sum(axis=7)", "3, loss"),
+        ("import nowhere_at_all\n", "3, <module>"),
+    ],
+)
+def test_where_ones_own_code_fails_is_told(run, tmp_path, monkeypatch, body, place):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "failing", raising=False)
+    (tmp_path / "failing.py").write_text(
+        "import adamlab\nimport jax.numpy as jnp\n" + body + "\n"
+        "def task(): return adamlab.Problem('task', lambda key: jnp.ones(3), loss)\n"
+    )
+    importlib.invalidate_caches()
+    result = run("map", "--problem", "failing:task", "--steps", "8", "learning_rate=0.1,0.2")
+    assert result.exit_code == 1
+    assert f"in failing.py:{place}" in result.stderr.splitlines()
+
+
 def test_the_default_axes_follow_the_optimizer(run):
     rmsprop = run("map", "--problem", "reddi", "--optimizer", "rmsprop", "--steps", "8")
     assert rmsprop.exit_code == 0, rmsprop.stderr
@@ -143,6 +166,12 @@ def test_a_fixed_complement_and_a_seed_leave_the_default_axes(run):
     result = run("map", "--problem", "reddi", "--steps", "8", "1-b2=0.01", "seed=3,5")
     assert result.exit_code == 0, result.stderr
     assert "128 runs" in result.output
+
+
+def test_a_flag_is_a_fixed_value(run):
+    result = run("map", *QUICK, "momentum=0.9", "nesterov=True")
+    assert result.exit_code == 0, result.stderr
+    assert open_sweep("out/quadratic-sgd.zarr").attrs["fixed"]["nesterov"] is True
 
 
 def test_three_axes_make_a_dataset_without_a_picture(run, tmp_path):
@@ -166,6 +195,7 @@ MISTAKES = {
         ["--problem", "digit-mlp"], "--problem digit-mlp: unknown; did you mean 'digits-mlp'"),
     "optimizer": (
         ["--optimizer", "amsgard"], "--optimizer amsgard: unknown; did you mean 'amsgrad'"),
+    "short optimizer": (["--optimizer", "adma"], "--optimizer adma: unknown; did you mean 'adam'"),
     "axis": (
         ["lr=1e-3:1:4:log"], "hyperparameter 'lr': neither the optimizer adam nor the problem"),
     "range": (["learning_rate=-1:1:4"], "learning_rate=-1: must be a finite number >= 0"),

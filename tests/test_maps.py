@@ -403,6 +403,14 @@ def test_the_summary_says_what_the_map_shows():
     one, other = (str(al.summarize(_map([[k], [k], [C], [C], [k]]))) for k in (S, C))
     assert "converges for x from 100 to 1e+03, 1.00 decades" in one
     assert "x from 1 (the map's end) to 1e+04 (the map's end), at least 4.00 decades" in other
+    for codes, part in (
+        ([[S], [C], [C], [-1], [C]], "x from 10 to 100 (not computed beyond), at least 1.00 dec"),
+        ([[-1], [C], [C], [S], [S]], "x from 10 (not computed beyond) to 100, at least 1.00 dec"),
+        ([[S], [C], [-1], [S], [S]], "x at 10 (not computed beyond) alone"),
+        ([[S], [S], [S], [S], [C]], "x at 1e+04 (the map's end) alone"),
+    ):
+        assert part in str(al.summarize(_map(codes)))
+        assert part in str(al.summarize(_map(codes).isel(x=[3, 1, 4, 0, 2])))
     assert "diverged" not in text
     assert "nothing converged" in str(al.summarize(_map([[D]])))
 
@@ -527,6 +535,11 @@ BAD = {
     "two kinds of seeds": (
         {"learning_rate": [0.1], "seed": [0, 1]}, {"seeds": 3},
         "seeds=3: given together with an axis 'seed'"),
+    "outcome": ({"learning_rate": [0.1], "outcome": [1]}, {}, "'outcome' has the name of a var"),
+    "optimizer": ({"optimizer": [1]}, {}, "'optimizer' has the name of an axis of maps"),
+    "mistyped option": (
+        {"learning_rate": [0.1]}, {"stpes": 3}, "stpes: a map has no such option; did you mean"),
+    "option of sweeps": ({"learning_rate": [0.1]}, {"dims": {}}, "dims: a map has no such option"),
     "criteria": ({"learning_rate": [0.1]}, {"criteria": 1.5}, r"criteria=1\.5: must be an adamlab"),
 }  # fmt: skip
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 from matplotlib.colors import to_rgb
 
 import adamlab as al
 from adamlab.maps import Outcome
-from adamlab.plot import COLORS, plot_map, save
+from adamlab.plot import COLORS, cell_edges, plot_map, save
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +28,13 @@ def test_the_title_has_zeros_complements_and_what_several_optimizers_share():
     axes = {"learning_rate": np.array([1e-3, 1e-2])}
     fixed = {"b1": 0.0, "1-b2": 0.5, "condition": 1e4}
     alone = al.convergence_map(al.quadratic(), al.adam, axes, fixed=fixed, steps=8)
-    title = plot_map(alone).axes[0].get_title(loc="left")
+    title = plot_map(alone).get_suptitle()
     assert "b1=0," in title
     assert "b2=1-0.5" in title
     both = al.convergence_map(
         al.quadratic(), [al.adam, al.sgd], axes, fixed={"condition": 1e4}, steps=8
     )
-    title = plot_map(both).axes[0].get_title(loc="left")
+    title = plot_map(both).get_suptitle()
     assert "condition=10000" in title
     assert "eps=" not in title
 
@@ -48,8 +49,7 @@ def test_the_title_of_a_part_says_which_part_it_is():
         (whole.isel(optimizer=1, b1=0), ["quadratic · own ·", "b1=0", "eps=1e-08", "2 seeds"]),
         (whole.isel(optimizer=1, seed=1), ["8 steps, seed 1"]),
     ):
-        figure = plot_map(part)
-        title = figure.axes[0].get_title(loc="left")
+        title = plot_map(part).get_suptitle()
         assert all(text in title for text in said), title
 
 
@@ -71,7 +71,7 @@ def test_a_plane_has_named_log_axes_a_title_and_a_legend(plane):
     ax = figure.axes[0]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("learning_rate", "condition")
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
-    title = ax.get_title(loc="left")
+    title = figure.get_suptitle()
     for part in ("quadratic", "sgd", "60 steps", "2 seeds", "start=1"):
         assert part in title
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
@@ -139,6 +139,55 @@ def test_one_axis_is_drawn_as_losses(plane):
     ax = figure.axes[0]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("learning_rate", "late loss")
     assert sum(len(c.get_offsets()) for c in ax.collections) == 8
+
+
+@pytest.mark.parametrize(
+    ("values", "edges", "is_log"),
+    [
+        ([1e-3, 1e-1], [1e-4, 1e-2, 1], True),
+        ([1e-1, 1e-3], [1, 1e-2, 1e-4], True),
+        ([1e-3, 1e-2], [10**-3.5, 10**-2.5, 10**-1.5], True),
+        ([0.1, 0.2], [0.05, 0.15, 0.25], False),
+        ([0, 1e-3, 1e-1], [1e-6, 1e-4, 1e-2, 1], True),
+        ([-1, 1e-3, 1e-1], [-1.5005, -0.4995, 0.0505, 0.1495], False),
+        ([1e-3], [0.5e-3, 1.5e-3], False),
+        ([-4], [-6, -2], False),
+        ([0], [-0.5, 0.5], False),
+    ],
+)
+def test_few_values_have_cells_as_wide_as_they_are_apart_or_large(values, edges, is_log):
+    found, log = cell_edges(np.array(values))
+    np.testing.assert_allclose(found, edges, rtol=1e-9)
+    assert log == is_log
+
+
+def test_long_names_are_broken_into_lines(plane):
+    long = "one with b1 = 0.9, b2 = 0.999 and a warm-up over 1,000 steps"
+    both = xr.concat([plane, plane], "optimizer").assign_coords(optimizer=[long, "other"])
+    labels = [
+        label.get_text() for label in plot_map(both[{"condition": 0}]).axes[0].get_yticklabels()
+    ]
+    panels = [ax.get_title() for ax in plot_map(both).axes[:2]]
+    for first, second in (labels, panels):
+        assert (first.replace("\n", " "), second) == (long, "other")
+        assert max(map(len, first.split("\n"))) <= 32
+
+
+@pytest.mark.parametrize(
+    ("optimum", "label", "scale"), [(-5.0, "late excess", "log"), (0.0, "late loss", "linear")]
+)
+def test_losses_are_drawn_from_a_known_optimum_on_a_log_scale(plane, optimum, label, scale):
+    line = plane[{"condition": 3, "seed": [0], "learning_rate": slice(0, 4)}].copy(deep=True)
+    line["late_loss"][:, 0] = [-4.0, -4.9, -5.0, -5 - 1e-7]
+    line["initial_loss"][:, 0] = -3.0
+    line["outcome"][...] = Outcome.CONVERGED
+    ax = plot_map(line.assign_attrs(optimum=optimum)).axes[0]
+    assert (ax.get_ylabel(), ax.get_yscale()) == (label, scale)
+    drawn = np.concatenate([c.get_offsets() for c in ax.collections])[:, 1]
+    least = 0.1 / 10**0.5
+    expected = [1, 0.1, least, least] if optimum else line["late_loss"][:, 0]
+    np.testing.assert_allclose(drawn, expected, rtol=1e-4)
+    assert optimum == 0 or ax.get_ylim() == pytest.approx((least, 20), rel=1e-4)
 
 
 @pytest.mark.parametrize("begun", [0.0, np.inf, 1e3])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import xarray as xr
 
@@ -42,6 +43,9 @@ def test_a_map_over_optimizers_is_their_maps(maps):
     assert isinstance(whole.attrs["run_seconds"], float)
     assert whole.attrs["optimizer"] == {"adam": "adam", "amsgrad": "amsgrad", "nadam": "nadam"}
     assert whole.attrs["steps"] == 40
+    once = {name: iter(values) for name, values in AXES.items()}
+    again = al.convergence_map(problem, MANY, once, seeds=2, steps=40)
+    xr.testing.assert_identical(again.drop_attrs(), whole.drop_attrs())
     alone = al.convergence_map(problem, al.amsgrad, AXES, seeds=2, steps=40)
     part = whole.sel(optimizer="amsgrad", drop=True)
     xr.testing.assert_identical(part.drop_attrs(), alone.drop_attrs())
@@ -53,6 +57,8 @@ def test_any_function_can_be_an_axis():
     np.testing.assert_array_equal(out["result"], [[2, 6], [1, 9]])
     named = al.sweep(apply, {"how": {"one": double, "two": lambda a: double(a)}, "a": [1.0]})
     np.testing.assert_array_equal(named["result"], [[2], [2]])
+    once = al.sweep(apply, {"how": iter([double, square]), "a": iter([1.0, 3.0])})
+    xr.testing.assert_equal(once, out.transpose("how", "a"))
     two = al.sweep(
         lambda how, then, a: then(how(a)),
         {"how": [double, square], "then": [double, square], "a": [3.0]},
@@ -194,6 +200,45 @@ def test_what_is_not_computed_is_the_same_in_a_store_and_in_several():
     assert absent["step"].values.tolist() == [-1, -1]
     assert np.isnan(absent["loss"]).all()
     assert not absent["done"].any()
+
+
+def test_an_update_that_fails_does_so_before_any_optimizer_is_run(tmp_path):
+    def broken(learning_rate):
+        def update(updates, state, params=None):
+            raise KeyError("own")
+
+        return optax.GradientTransformation(lambda params: (), update)
+
+    with pytest.raises(KeyError, match="own") as refused:
+        al.convergence_map(al.quadratic(), [al.adam, broken], AXES, steps=8, store=tmp_path / "s")
+    assert "raised for the optimizer broken" in refused.value.__notes__[-1]
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_no_sweep_of_several_is_not_resumed(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("not a sweep")
+    al.sweep(double, {"a": [1.0]}, store=tmp_path / "one")
+    for name, message in {
+        "folder": "is not an adamlab sweep",
+        "file": "is not an adamlab sweep",
+        "one": "made with no axis of structures, this sweep has an axis 'how' of them",
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            al.sweep(apply, {"how": [double], "a": [1.0]}, store=tmp_path / name, resume=True)
+
+
+def test_a_damaged_structure_is_named(tmp_path):
+    axes = {"how": [double, square], "a": [1.0]}
+    al.sweep(apply, axes, store=tmp_path / "s")
+    (tmp_path / "s" / "structure.json").write_text("")
+    for call in (
+        lambda: al.open_sweep(tmp_path / "s"),
+        lambda: al.sweep(apply, axes, store=tmp_path / "s", resume=True),
+        lambda: al.sweep(double, {"a": [1.0]}, store=tmp_path / "s", resume=True),
+    ):
+        with pytest.raises(ValueError, match=r"is damaged: structure\.json cannot be read \("):
+            call()
 
 
 def test_a_store_of_several_is_not_resumed_as_one(tmp_path):

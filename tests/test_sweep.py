@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import gc
+import importlib
+import json
 import multiprocessing
 import os
 import pickle
@@ -27,11 +29,12 @@ import xarray as xr
 import zarr
 from hypothesis import given
 from hypothesis import strategies as st
-from sweep_functions import nan_where_negative, product, walk
+from sweep_functions import nan_where_negative, product, project, walk
 
 import adamlab as al
 from adamlab.sweeps.outputs import not_computed
 from adamlab.sweeps.plan import cut
+from adamlab.sweeps.program import run_block
 from adamlab.sweeps.provenance import commit_of
 from adamlab.sweeps.store import Store
 
@@ -226,6 +229,13 @@ def test_blocks_shrink_to_the_memory_allowed():
         al.sweep(heavy, axes, memory=10)
 
 
+@pytest.mark.parametrize(("points", "seeds", "lanes"), [(4, 1, 4), (4, 3, 12), (64, 3, 64)])
+def test_lanes_are_no_more_than_the_points_side_by_side(points, seeds, lanes):
+    """From 64 points on the seeds come one after the other."""
+    axes = {"rate": np.linspace(0.1, 1, points), "decay": [0.5], "seed": range(seeds)}
+    assert al.sweep(walk, axes, lanes=1000).attrs["lanes"] == lanes
+
+
 def test_a_map_is_one_compiled_program():
     counted = []
 
@@ -325,6 +335,27 @@ def test_a_function_that_reads_something_else_does_not_resume(name, tmp_path):
         al.sweep(_built(READS[name].format(3.0)), axes, store=tmp_path / "s", resume=True)
 
 
+# The same program with another name, in the place of the braces, for what it calls.
+NAMED = {
+    "once": "f = lambda a: {}(a) + 1",
+    "twice": "f = lambda a: {0}(a) + {0}(a + 1)",
+    "in a loop": "f = lambda a: jax.lax.fori_loop(0, 3, lambda i, x: {}(x), a)",
+    "in a conditional": "f = lambda a: jax.lax.cond(a > 1, {}, lambda x: x, a)",
+    "derived": "f = lambda a: jax.grad({})(a)",
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("body", ["x * 2", " + ".join(["jnp.sin(x)"] * 12)])
+def test_what_is_called_by_another_name_resumes(name, body, tmp_path):
+    axes = {"a": [1.0, 2.0]}
+    for called in ("g", "with_a_name_so_long_that_the_lines_of_its_program_break_elsewhere"):
+        source = f"import jax, jax.numpy as jnp\n@jax.jit\ndef {called}(x): return {body}\n"
+        fn = _built(source + NAMED[name].format(called))
+        found = al.sweep(fn, axes, store=tmp_path / "s", resume=True)
+    assert found["done"].all()
+
+
 def test_other_outputs_do_not_resume(tmp_path):
     al.sweep(lambda a: {"x": a}, {"a": [1.0]}, store=tmp_path / "s")
     with pytest.raises(ValueError, match=r"outputs .*'x'.*this sweep has .*'y'"):
@@ -392,6 +423,8 @@ def test_a_resumed_sweep_keeps_its_dimensions(tmp_path):
 
 
 FACTORIZATIONS = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
 import adamlab, jax, jax.numpy as jnp
 
 def factor(key, scale):
@@ -401,7 +434,11 @@ def factor(key, scale):
         return total + sum(part.sum() for part in parts), None
     return jax.lax.scan(step, 0.0, jax.random.split(key, 30))[0]
 
-found = adamlab.sweep(factor, {"scale": range(1, 9), "seed": range(64)}, lanes=48, block=96)
+workers = int(sys.argv[1])
+found = adamlab.sweep(
+    factor, {"scale": range(1, 9), "seed": range(64)}, lanes=48, block=96,
+    executor=ThreadPoolExecutor(workers) if workers else None,
+)
 assert found["result"].notnull().all()
 """
 
@@ -426,13 +463,56 @@ def test_a_block_whose_file_is_gone_is_computed_again_and_never_read_as_nan(tmp_
     assert again.equals(whole)
 
 
-def test_a_store_without_one_of_its_arrays_is_damaged(tmp_path):
-    path = tmp_path / "s.zarr"
-    al.sweep(_half_nan, {"x": np.arange(3.0), "y": np.arange(2.0)}, store=path)
-    for name in ("v", "done_blocks"):
-        shutil.rmtree(path / name)
-        with pytest.raises(ValueError, match=f"{name} is gone; it is damaged"):
-            al.open_sweep(path)
+@pytest.mark.parametrize("content", [b"", bytes(20)])
+def test_a_flag_that_cannot_be_read_is_not_set(content, tmp_path):
+    axes, path = {"x": np.arange(8.0), "y": np.arange(6.0)}, tmp_path / "s.zarr"
+    whole = al.sweep(_half_nan, axes, store=path, block=6)
+    sorted((path / "done_blocks" / "c").glob("*/*"))[3].write_bytes(content)
+    assert int((~al.open_sweep(path)["done"]).sum()) == 6
+    assert al.sweep(_half_nan, axes, store=path, block=6, resume=True).equals(whole)
+    assert al.open_sweep(path)["done"].all()
+
+
+def _without_lanes(file):
+    about = json.loads(file.read_text())
+    del about["attributes"]["lanes"]
+    file.write_text(json.dumps(about))
+
+
+def _emptied(file):
+    file.write_bytes(b"")
+
+
+DAMAGE = {
+    "no output": ("v", shutil.rmtree, "'v' is gone"),
+    "no flags": ("done_blocks", shutil.rmtree, "'done_blocks' is gone"),
+    "no axis": ("x", shutil.rmtree, "'x' is gone"),
+    "no dimension": ("v_0", shutil.rmtree, "'v_0' is gone"),
+    "no attribute": ("zarr.json", _without_lanes, "'lanes' is gone"),
+    "empty group": ("zarr.json", _emptied, r"zarr\.json cannot be read \("),
+    "empty output": ("v/zarr.json", _emptied, r"zarr\.json cannot be read \("),
+    "empty flags": ("done_blocks/zarr.json", _emptied, r"zarr\.json cannot be read \("),
+    "empty dimension": ("v_0/zarr.json", _emptied, r"zarr\.json cannot be read \("),
+    "empty values": ("x/c/0", _emptied, r"'x' cannot be read \("),
+    "no values": ("y/c/0", Path.unlink, "a file of 'y' is gone"),
+    "no zeros": ("z/c/0", Path.unlink, "a file of 'z' is gone"),
+    "no values of a dimension": ("v_0/c/0", Path.unlink, "a file of 'v_0' is gone"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_what_is_damaged_is_named(name, tmp_path):
+    place, harm, message = DAMAGE[name]
+    axes, path = {"x": np.arange(3.0), "y": np.arange(2.0), "z": [0.0]}, tmp_path / "s.zarr"
+
+    def half_nan(x, y, z):
+        return _half_nan(x, y + z)
+
+    al.sweep(half_nan, axes, store=path)
+    harm(path / place)
+    for call in (al.open_sweep, lambda path: al.sweep(half_nan, axes, store=path, resume=True)):
+        with pytest.raises(ValueError, match=f"is damaged: {message}.*; copy the store again, or"):
+            call(path)
 
 
 def test_of_two_that_create_a_store_at_once_one_is_told_so(tmp_path, monkeypatch):
@@ -449,6 +529,34 @@ def test_of_two_that_create_a_store_at_once_one_is_told_so(tmp_path, monkeypatch
     assert [file.name for file in tmp_path.iterdir()] == ["s.zarr"]
 
 
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("where", ["execute._plan", "structure.appearing"])
+def test_of_two_that_begin_at_once_the_later_goes_on_where_it_may(where, resume, tmp_path):
+    axes, path = {"how": {"plain": product}, "a": [1.0, 2.0], "b": [3.0]}, tmp_path / "s.zarr"
+    if where == "execute._plan":
+        del axes["how"]
+
+    def run(**options):
+        return al.sweep(lambda a, b, how=product: how(a, b), axes, store=path, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        module, name = where.split(".")
+        module = importlib.import_module(f"adamlab.sweeps.{module}")
+        real = getattr(module, name)
+
+        def later(*arguments):
+            patch.undo()
+            run()
+            return real(*arguments)
+
+        patch.setattr(module, name, later)
+        if resume:
+            np.testing.assert_array_equal(run(resume=True)["result"].squeeze(), [3.0, 6.0])
+        else:
+            with pytest.raises(FileExistsError, match="another process has just created it"):
+                run()
+
+
 def test_a_damaged_file_is_named_and_computed_again_once_it_is_deleted(tmp_path):
     axes, path = {"x": np.arange(8.0), "y": np.arange(6.0)}, tmp_path / "s.zarr"
     whole = al.sweep(_half_nan, axes, store=path, block=6)
@@ -461,15 +569,17 @@ def test_a_damaged_file_is_named_and_computed_again_once_it_is_deleted(tmp_path)
         lambda: al.sweep(_half_nan, axes, store=path, block=6, resume=True),
     ):
         with pytest.raises(
-            ValueError, match=rf"{re.escape(str(file))} is damaged .*; delete it, and"
+            ValueError, match=rf"is damaged: {re.escape(str(file))} cannot be read .*; delete it"
         ):
             call()
     file.unlink()
     assert al.sweep(_half_nan, axes, store=path, block=6, resume=True).equals(whole)
 
 
-def test_factorizations_side_by_side_do_not_wait_for_each_other_for_ever():
-    subprocess.run([sys.executable, "-c", FACTORIZATIONS], cwd=HERE, check=True, timeout=120)
+@pytest.mark.parametrize("workers", ["0", "3"])
+def test_factorizations_side_by_side_do_not_wait_for_each_other_for_ever(workers):
+    command = [sys.executable, "-c", FACTORIZATIONS, workers]
+    subprocess.run(command, cwd=HERE, check=True, timeout=120)
 
 
 def test_only_a_sweep_is_opened(tmp_path):
@@ -592,6 +702,19 @@ def test_threads(whole):
         _same(al.sweep(walk, AXES, block=8, executor=pool), whole)
 
 
+def test_threads_share_one_program_when_they_resume(whole, tmp_path):
+    al.sweep(walk, AXES, block=8, store=tmp_path / "s")
+    shutil.rmtree(tmp_path / "s" / "done_blocks" / "c")
+    compiled = []
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(4) as pool:
+        compile_ = jax.stages.Lowered.compile
+        patch.setattr(
+            jax.stages.Lowered, "compile", lambda self: compiled.append(1) or compile_(self)
+        )
+        _same(al.sweep(walk, AXES, store=tmp_path / "s", resume=True, executor=pool), whole)
+    assert len(compiled) == 1
+
+
 def test_processes_that_would_hang_are_refused():
     fork = multiprocessing.get_context("fork")
     with (
@@ -633,6 +756,26 @@ def test_a_process_pool(whole):
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(2, mp_context=spawn) as pool:
         _same(al.sweep(walk, AXES, block=15, executor=pool), whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("jax_default_prng_impl", "rbg"), ("jax_default_matmul_precision", "bfloat16")],
+)
+def test_a_worker_that_is_configured_otherwise_computes_nothing(option, value, tmp_path):
+    spawn, before = multiprocessing.get_context("spawn"), jax.config.values[option]
+    axes = {"rate": [0.1, 0.2], "decay": [0.2], "seed": [0]}
+    jax.config.update(option, value)
+    try:
+        with (
+            ProcessPoolExecutor(1, mp_context=spawn) as pool,
+            pytest.raises(RuntimeError, match="this worker would compute another program: its JAX"),
+        ):
+            al.sweep(project, axes, block=1, store=tmp_path / "s", executor=pool)
+    finally:
+        jax.config.update(option, before)
+    assert not al.open_sweep(tmp_path / "s")["done"].any()
 
 
 @pytest.mark.slow
@@ -696,6 +839,8 @@ BAD_AXES = {
     "two dimensions": ({"a": np.ones((2, 2)), "b": [1.0]}, "axis 'a' has shape"),
     "a scalar": ({"a": 1.0, "b": [1.0]}, "axis 'a' has shape"),
     "text": ({"a": ["x"], "b": [1.0]}, "axis 'a' holds <U1 values"),
+    "narrow": ({"a": jnp.ones(1, jnp.bfloat16), "b": [1.0]}, "axis 'a' holds bfloat16 values"),
+    "narrow scalars": ({"a": [*jnp.ones(1, jnp.bfloat16)], "b": [1.0]}, "axis 'a': must be a flat"),
     "ragged": ({"a": [[1.0], [1.0, 2.0]], "b": [1.0]}, "axis 'a': must be a flat list"),
     "unknown": (
         {"a": [1.0], "bb": [1.0]},
@@ -803,8 +948,9 @@ def test_axes_from_text(text):
     axes, fixed = al.parse_axes([text, "y=0.5"])
     np.testing.assert_array_equal(axes["x"], GOOD_TEXTS[text])
     assert fixed == {"y": 0.5}
-    whole = al.parse_axes(["n=5", "x=5."])[1]
-    assert {name: type(value) for name, value in whole.items()} == {"n": int, "x": float}
+    whole = al.parse_axes(["n=5", "x=5.", "on=True", "off=False"])[1]
+    assert whole == {"n": 5, "x": 5.0, "on": True, "off": False}
+    assert [type(value) for value in whole.values()] == [int, float, bool, bool]
 
 
 @pytest.mark.parametrize(
@@ -881,6 +1027,28 @@ def test_blocks_that_nobody_waits_for_are_not_computed():
         al.sweep(lambda a: a, {"a": np.arange(40.0)}, block=1, executor=pool)
     assert pool.submitted == 40
     assert pool.ran < 20
+
+
+def test_blocks_that_run_when_a_sweep_is_interrupted_are_kept(tmp_path, monkeypatch):
+    real, begun = Store.write, []
+
+    def interrupted(self, place, values):
+        if not begun:
+            begun.append(place)
+            raise KeyboardInterrupt
+        real(self, place, values)
+
+    def slowly(*arguments):
+        time.sleep(0.1)
+        return run_block(*arguments)
+
+    monkeypatch.setattr(Store, "write", interrupted)
+    monkeypatch.setattr("adamlab.sweeps.execute.run_block", slowly)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        al.sweep(lambda a: a, {"a": np.arange(40.0)}, block=1, store=tmp_path / "s")
+    kept = int(al.open_sweep(tmp_path / "s")["done"].sum())
+    assert 1 <= kept <= 3
+    assert f"{kept} of 40 blocks are safe" in caught.value.__notes__[0]
 
 
 def test_blocks_are_let_go_when_they_are_written(monkeypatch):

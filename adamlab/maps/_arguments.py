@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -11,14 +11,27 @@ import jax
 import numpy as np
 import optax
 
-from adamlab._checks import check_count
+from adamlab._checks import check_count, nearest
 from adamlab.problems import Problem
-from adamlab.sweeps import SEED, by_label, check_axes, float_dtype
+from adamlab.sweeps import SEED, by_label, check_axes, float_dtype, sweep
 from adamlab.training import OptimizerFactory, build, name_of_optimizer, plain_name
 
 _MOST_BUILT = 1000
 OPTIMIZER = "optimizer"
 """The axis that several optimizers make."""
+
+
+def check_options(options: Iterable[str], function: Callable[..., Any]) -> None:
+    """Refuse options of `function` that it would hand on to `sweep`, which lacks them."""
+    own, known = _keywords(function), _keywords(sweep) - {"settings", "dims"}
+    for name in options:
+        if name not in known:
+            raise TypeError(f"{name}: a map has no such option; {nearest(name, own | known)}")
+
+
+def _keywords(function: Callable[..., Any]) -> set[str]:
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
 def several_optimizers(optimizer: Any) -> Mapping[str, OptimizerFactory] | None:
@@ -69,6 +82,12 @@ def checked(
         raise ValueError(
             f"seeds={seeds}: given together with an axis {SEED!r}; give only one of them"
         )
+    for name, what in (("outcome", "a variable"), (OPTIMIZER, "an axis")):
+        if name in axes:
+            raise ValueError(
+                f"axis {name!r} has the name of {what} of maps: rename the hyperparameter, in a "
+                "function round the optimizer or in the problem"
+            )
     for name, values in axes.items():
         if callable(values) or isinstance(values, Mapping) or any(map(callable, _listed(values))):
             raise TypeError(

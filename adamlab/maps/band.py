@@ -62,6 +62,8 @@ def most_converge(dataset: xr.Dataset) -> xr.DataArray:
 def converged_band(dataset: xr.Dataset, axis: str) -> Band:
     """The longest stretch along `axis` on which more than half of the seeds converge.
 
+    A point that is not computed yet ends a band, as one that does not converge does.
+
     Raises:
         ValueError: the map has no such axis, or it is an axis of names.
     """
@@ -82,7 +84,7 @@ def longest_band(good: xr.DataArray, axis: str) -> Band:
     Raises:
         ValueError: there is no such axis, or it is an axis of names.
     """
-    good = _ordered(good)
+    good = ordered(good)
     if axis not in good.dims:
         raise ValueError(
             f"axis={axis!r}: the map has no such axis; {nearest(axis, map(str, good.dims))}"
@@ -112,8 +114,8 @@ def border(dataset: xr.Dataset) -> xr.DataArray:
     Neighbours are adjacent values of a numeric axis, in whatever order it is stored; axes of names,
     such as optimizers, have none, and a point that is not computed yet does not count.
     """
-    converged = _ordered(most_converge(dataset))
-    fails = _ordered(typical_outcome(dataset) >= 0) & ~converged
+    converged = ordered(most_converge(dataset))
+    fails = ordered(typical_outcome(dataset) >= 0) & ~converged
     edge = np.zeros(converged.shape, bool)
     for axis in range(converged.ndim):
         if not is_numeric(converged[converged.dims[axis]]):
@@ -131,7 +133,7 @@ def is_numeric(values: xr.DataArray) -> bool:
     return values.dtype.kind in "iuf"
 
 
-def _ordered(array: xr.DataArray) -> xr.DataArray:
+def ordered(array: xr.DataArray) -> xr.DataArray:
     """`array` with its numeric axes ascending."""
     return array.sortby([dim for dim in array.dims if is_numeric(array[dim])])
 

@@ -13,13 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from adamlab._lookup import underlying
-from adamlab.maps._arguments import OPTIMIZER, checked, several_optimizers
+from adamlab.maps._arguments import OPTIMIZER, check_options, checked, several_optimizers
 from adamlab.maps.outcomes import Criteria, check_criteria, with_outcomes
 from adamlab.problems import Problem
 from adamlab.stages import OneMinus
 from adamlab.sweeps import (
     SEED,
+    blocks_here,
     over_structures,
+    reusable,
     sweep,
     use_all_cores,
     without_addresses,
@@ -37,8 +39,8 @@ from adamlab.training import (
 if TYPE_CHECKING:
     import xarray as xr
 
-_Prepared = tuple[OptimizerFactory, dict[str, np.ndarray], dict[str, Any]]
-"""An optimizer with its grid and its fixed values, checked."""
+_Prepared = tuple[OptimizerFactory, dict[str, np.ndarray], dict[str, Any], list[str]]
+"""An optimizer with its grid and its fixed values, checked, and what the probe sees of it."""
 
 
 def convergence_map(
@@ -91,24 +93,26 @@ def convergence_map(
         hint = "; call it" if callable(problem) else ""
         raise TypeError(f"problem={problem!r:.60}: must be an adamlab.Problem{hint}")
     check_criteria(criteria)
-    if sweep_options.get("executor") is None:
-        use_all_cores()  # before an optimizer that is built for the checks starts JAX
+    check_options(sweep_options, convergence_map)
+    # Before an optimizer that is built for the checks starts JAX.
+    use_all_cores(blocks_here(sweep_options.get("executor")))
+    axes = reusable(axes)
     marks = checkpoint_steps(steps, checkpoints)
     settings = {"steps": steps, "checkpoints": checkpoints, "curve": curve}
 
+    def prepare(each: OptimizerFactory) -> _Prepared:
+        grid, constants = checked(problem, each, axes, fixed, seeds)
+        point = constants | {name: v[0].item() for name, v in grid.items() if name != SEED}
+        one = partial(train, problem, each, jax.random.key(0), point, steps=steps, probe=probe)
+        return each, grid, constants, list(jax.eval_shape(one).probed)
+
     def run(prepared: _Prepared, store: Any) -> xr.Dataset:
-        alone, grid, constants = prepared
-        over_time = ["curve"] if curve else []
-        if probe is not None:
-            point = constants | {name: v[0].item() for name, v in grid.items() if name != SEED}
-            key = jax.random.key(0)
-            one = partial(train, problem, alone, key, point, steps=steps, probe=probe)
-            over_time += jax.eval_shape(one).probed
+        alone, grid, constants, probed = prepared
         return sweep(
             partial(_run, problem, alone, constants, steps, checkpoints, curve, probe),
             grid,
             settings=_settings(problem, alone, grid, constants) | settings,
-            dims={name: {"step": marks} for name in over_time},
+            dims={name: {"step": marks} for name in ["curve"] * curve + probed},
             store=store,
             **sweep_options,
         )
@@ -116,14 +120,13 @@ def convergence_map(
     store = sweep_options.pop("store", None)
     several = several_optimizers(optimizer)
     if several is None:
-        alone = cast(OptimizerFactory, optimizer)
-        dataset = run((alone, *checked(problem, alone, axes, fixed, seeds)), store)
+        dataset = run(prepare(cast(OptimizerFactory, optimizer)), store)
     else:
         prepared = {}  # all of them, before any is run
         for label, each in several.items():
             try:
-                prepared[label] = (each, *checked(problem, each, axes, fixed, seeds))
-            except (TypeError, ValueError) as error:
+                prepared[label] = prepare(each)
+            except Exception as error:
                 error.add_note(
                     f"raised for the optimizer {label}; what only some of them have can be bound "
                     "by functools.partial"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adamlab.maps._arguments import OPTIMIZER
-from adamlab.maps.band import converged_band, is_numeric, typical_loss
+from adamlab.maps.band import converged_band, is_numeric, ordered, typical_loss, typical_outcome
 from adamlab.maps.outcomes import Outcome, outcome_of
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ class Summary:
     along the axis on which anything converged."""
     ends: dict[str, tuple[float, float]]
     """By axis, the map's own ends: a band that reaches one may go on beyond it."""
+    unknown: dict[str, tuple[bool, bool]]
+    """By axis, whether what is beyond the band's low and its high end is not computed yet."""
     by_optimizer: dict[str, Summary]
     """The summary of each optimizer, where the map has several."""
 
@@ -50,13 +52,17 @@ class Summary:
         elif not self.bands:
             lines.append("border: no axis of numbers along which most seeds of a point converge")
         for axis, (low, high, decades) in self.bands.items():
-            first, last = (
-                f"{end:.3g}" + " (the map's end)" * (end == edge)
-                for end, edge in zip((low, high), self.ends[axis], strict=True)
-            )
-            least = "at least " * bool({low, high} & {*self.ends[axis]})
+            notes = [
+                " (the map's end)" if end == edge else " (not computed beyond)" * unknown
+                for end, edge, unknown in zip(
+                    (low, high), self.ends[axis], self.unknown[axis], strict=True
+                )
+            ]
+            least = "at least " * any(notes)
             width = "" if np.isnan(decades) else f", {least}{decades:.2f} decades"
-            where = f"from {first} to {last}{width}" if low < high else f"at {first} alone"
+            where = f"from {low:.3g}{notes[0]} to {high:.3g}{notes[1]}{width}"
+            if low == high:
+                where = f"at {low:.3g}{notes[0] or notes[1]} alone"
             lines.append(f"border: converges for {axis} {where} (median band)")
         for name, own in self.by_optimizer.items():
             lines += [f"{name}:", *(f"  {line}" for line in str(own).splitlines())]
@@ -87,6 +93,7 @@ def summarize(dataset: xr.Dataset) -> Summary:
         }
         best_loss = float(typical.values[place])
     bands: dict[str, tuple[float, float, float]] = {}
+    unknown: dict[str, tuple[bool, bool]] = {}
     for dim in typical.dims:
         if not is_numeric(dataset[dim]):
             continue
@@ -96,6 +103,10 @@ def summarize(dataset: xr.Dataset) -> Summary:
         if there.size:
             middle = there[(there.size - 1) // 2]
             bands[str(dim)] = (float(low[middle]), float(high[middle]), float(decades[middle]))
+            line = ordered(typical_outcome(dataset)).transpose(..., dim)
+            codes = np.pad(line.values.reshape(-1, line.sizes[dim])[middle], 1)
+            ends = np.searchsorted(line[dim].values, (low[middle], high[middle]))
+            unknown[str(dim)] = (bool(codes[ends[0]] < 0), bool(codes[ends[1] + 2] < 0))
     return Summary(
         runs=outcome.size,
         missing=int((~done).sum()),
@@ -103,6 +114,7 @@ def summarize(dataset: xr.Dataset) -> Summary:
         best=best,
         best_loss=best_loss,
         bands=bands,
+        unknown=unknown,
         ends={a: (float(dataset[a].min()), float(dataset[a].max())) for a in bands},
         by_optimizer={
             str(name): summarize(dataset.sel({OPTIMIZER: name}, drop=True))

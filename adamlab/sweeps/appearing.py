@@ -18,6 +18,10 @@ def appearing(path: Path) -> Iterator[Path]:
         FileExistsError: another process was first.
         OSError: it cannot be written.
     """
+    there = "another process has just created it; resume it, or wait for it to end"
+    taken = FileExistsError(errno.EEXIST, there, str(path))
+    if path.exists():
+        raise taken
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
     try:
@@ -26,8 +30,7 @@ def appearing(path: Path) -> Iterator[Path]:
     except BaseException as error:
         shutil.rmtree(draft, ignore_errors=True)
         if getattr(error, "errno", None) in (errno.ENOTEMPTY, errno.EEXIST):
-            there = "another process has just created it; resume it, or wait for it to end"
-            raise FileExistsError(errno.EEXIST, there, str(path)) from error
+            raise taken from error
         if isinstance(error, OSError) and str(error.filename or "").startswith(str(draft)):
             error.filename = str(path)  # the draft's name would say nothing to its reader
         raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,13 @@ SEED = "seed"
 """The axis of this name reaches the function as `key`, a random key made from it."""
 
 Axes = Mapping[str, np.ndarray]
+
+
+def reusable(axes: Any) -> Any:
+    """`axes` with a list for each iterator, which would give its values only once."""
+    if not isinstance(axes, Mapping):
+        return axes
+    return {name: list(v) if isinstance(v, Iterator) else v for name, v in axes.items()}
 
 
 def check_axes(axes: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -35,16 +42,18 @@ def check_axes(axes: Mapping[str, Any]) -> dict[str, np.ndarray]:
 def _check_axis(name: str, values: Any) -> np.ndarray:
     if not isinstance(name, str) or not name:
         raise TypeError(f"axis name {name!r}: must be a non-empty string")
+    is_array = hasattr(values, "dtype")
     try:
-        array = np.asarray(list(values) if isinstance(values, Iterable) else values)
-    except ValueError as error:
-        raise ValueError(f"axis {name!r}: must be a flat list of numbers ({error})") from error
+        array = np.asarray(values if is_array or not isinstance(values, Iterable) else list(values))
+    except (TypeError, ValueError) as error:
+        message = f"axis {name!r}: must be a flat list of numbers ({error})"
+        raise type(error)(message) from error
     if array.ndim != 1:
         raise ValueError(f"axis {name!r} has shape {array.shape}: must have one dimension")
     if array.size == 0:
         raise ValueError(f"axis {name!r} is empty: must hold at least one value")
     if array.dtype.kind not in "iuf":
-        raise TypeError(f"axis {name!r} holds {array.dtype} values: must hold numbers")
+        raise TypeError(f"axis {name!r} holds {array.dtype} values: must hold NumPy's own numbers")
     if not np.isfinite(array).all():
         bad = array[~np.isfinite(array)][0]
         raise ValueError(f"axis {name!r} holds {bad}: must hold finite numbers")
@@ -84,8 +93,8 @@ def parse_axes(texts: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[str, i
     """Axes and fixed values from texts such as `learning_rate=1e-5:1:64:log`.
 
     `name=low:high:count` spaces evenly, `:log` on a log scale; `name=a,b,c` lists values; and
-    `name=a` is a fixed value, not an axis. `seed` takes a list of whole numbers, and even a single
-    one is an axis.
+    `name=a` is a fixed value, not an axis, which may be True or False. `seed` takes a list of whole
+    numbers, and even a single one is an axis.
 
     Raises:
         ValueError: a text is of none of these forms, or a name is given twice.
@@ -104,6 +113,8 @@ def parse_axes(texts: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[str, i
             axes[name] = _parse_range(text, name, body.split(":"))
         elif "," in body:
             axes[name] = np.array([_number(text, part) for part in body.split(",")])
+        elif body in ("True", "False"):
+            fixed[name] = body == "True"
         else:
             number = _number(text, body)
             fixed[name] = int(body) if body.lstrip("+-").isdecimal() else number

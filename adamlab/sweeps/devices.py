@@ -16,20 +16,25 @@ import numpy as np
 IN_FLIGHT = 2
 
 
-def use_all_cores() -> None:
+def use_all_cores(blocks: int | None = IN_FLIGHT) -> None:
     """Ask JAX for one CPU device per core, as long as its backend is not up yet.
+
+    `blocks` is how many of a sweep's blocks this process computes at once; nothing is asked for
+    where that is None, since others do.
 
     Lanes vmapped on one CPU device leave the other cores idle. A single core gets two devices:
     XLA rounds a program for one device differently, and a result must not depend on the machine.
     A number of devices that was chosen already is left alone. Where the backend is up with a
     single CPU device, one warning says what to do.
     """
+    if blocks is None:
+        return
     cores, chosen = _cores(), _chosen_devices()
     wanted = max(cores, 2)
     # A batched factorization waits for helpers from the thread pool that it runs in: with only one
     # thread for each device, all would wait forever (JAX 0.10). So there are threads for all blocks
     # in flight, and one to help.
-    threads = IN_FLIGHT * (wanted if chosen is None else max(cores, chosen)) + 1
+    threads = blocks * (wanted if chosen is None else max(cores, chosen)) + 1
     os.environ.setdefault("PJRT_NPROC", str(threads))
     if chosen is not None:
         return

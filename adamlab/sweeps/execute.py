@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
 
-from adamlab._checks import check_count, nearest
-from adamlab._lookup import underlying
-from adamlab.sweeps.axes import SEED, Axes, check_axes
+from adamlab._checks import check_count
+from adamlab.sweeps.arguments import check_arguments, name_of
+from adamlab.sweeps.axes import SEED, Axes, check_axes, reusable
 from adamlab.sweeps.devices import IN_FLIGHT, float_dtype, use_all_cores
-from adamlab.sweeps.executors import as_done, check_executor, pool_of
+from adamlab.sweeps.executors import as_done, blocks_here, check_executor, pool_of
 from adamlab.sweeps.footprint import suitable_lanes
 from adamlab.sweeps.identity import PROGRAM
 from adamlab.sweeps.outputs import check_outputs, check_size
@@ -87,11 +88,13 @@ def sweep(
         executor: where blocks are computed: any `concurrent.futures.Executor`, such as a process
             pool or Dask's `client.get_executor()`, or any other whose `submit` returns handles with
             `done`, `result` and `cancel`, such as submitit's. None for this process. A pool of
-            processes needs an `fn` that can be pickled and the start method "spawn".
+            processes needs an `fn` that can be pickled, the start method "spawn" and JAX configured
+            as it is here.
         block: the most points in a block; None for a sixteenth of the grid, within bounds.
-        lanes: how many points a device computes at once; None for a number that suits the device,
-            the grid and `memory`. It may change the last bits of a result, so give a number where
-            those of two grids or machines are compared; it is kept in the attributes.
+        lanes: how many points a device computes at once, at most those of the grid and as many as
+            `memory` holds; None for a number that suits the device. It may change the last bits of
+            a result, so give a number where those of two grids or machines are compared; the one
+            that was used is in the attributes.
         memory: bytes that the two blocks in flight may take on all devices together, by the
             compiled program's own analysis.
         paired: whether points that share a seed share their key, so that they can be compared
@@ -114,18 +117,21 @@ def sweep(
         ValueError: an axis is unknown to `fn`, empty or holds bad values; names clash; `memory`
             does not hold a single point per device, or this machine does not hold the results;
             `store` holds another sweep (an `OtherSweepError`).
-        FileExistsError: `store` exists and `resume` is false.
+        FileExistsError: `store` exists and `resume` is false, or another process has just created
+            it.
+        RuntimeError: a worker of `executor` would compute another program than this process.
         OSError: the store cannot be written; blocks already done are safe.
     """
     path = None if store is None else Path(store)
     check_executor(executor)
+    axes = reusable(axes)
     structure = structural_axis(axes)
     if structure is not None:
         name, values = structure
         numeric = {axis: points for axis, points in axes.items() if axis != name}
         if not numeric:
             raise ValueError(f"axes holds {name!r} alone: a sweep needs an axis of numbers too")
-        _check_arguments(fn, axes)
+        check_arguments(fn, axes)
         one = partial(
             sweep, axes=numeric, resume=resume, executor=executor, block=block, lanes=lanes,
             memory=memory, paired=paired, settings=settings, dims=dims, progress=progress,
@@ -135,20 +141,31 @@ def sweep(
             resume,
         )  # fmt: skip
     grid = check_axes(axes)
-    _check_arguments(fn, grid)
+    check_arguments(fn, grid)
     for name, value in (("block", block), ("lanes", lanes), ("memory", memory)):
         if value is not None:
             check_count(name, value)
     known = {
         **checked_settings(settings or {}),
-        "function": _name(fn),
+        "function": name_of(fn),
         "paired": paired,
         "dtype": float_dtype(),
     }
     work = _work(fn, grid, paired, executor)
     outputs, known[PROGRAM], calls_back = trace(work)
     check_size(_points(grid), outputs)
-    if path is not None and path.exists():
+    target = None
+    if path is None or not path.exists():
+        check_outputs(outputs)
+        plan, program, compiles = _plan(work, grid, block, lanes, memory)
+        attributes = {**provenance(), "compiles": compiles, "block_memory": program.memory}
+        try:
+            target = Store.create(path, plan, outputs, known, attributes, dims or {})
+        except FileExistsError:  # another process was first
+            if not resume:
+                raise
+    if target is None:
+        assert path is not None
         if not resume:
             raise already_exists(path)
         check_one_program(path)
@@ -159,15 +176,10 @@ def sweep(
             )
         target = Store.open(path, mode="r+")
         target.check_same(grid, known, outputs, dims or {})
-        if executor is None and target.missing():
+        if blocks_here(executor) and target.missing():  # else each thread would compile it
             compile_program(work, target.plan.block, target.plan.lanes)
-    else:
-        check_outputs(outputs)
-        plan, program, compiles = _plan(work, grid, block, lanes, memory)
-        attributes = {**provenance(), "compiles": compiles, "block_memory": program.memory}
-        target = Store.create(path, plan, outputs, known, attributes, dims or {})
     start = time.perf_counter()
-    _run_missing(target, work, executor, progress)
+    _run_missing(target, replace(work, program=known[PROGRAM]), executor, progress)
     run_seconds = time.perf_counter() - start
     return target.dataset().assign_attrs(run_seconds=run_seconds)
 
@@ -184,8 +196,7 @@ def open_sweep(store: str | os.PathLike[str]) -> xr.Dataset:
 
 
 def _work(fn: Callable[..., Any], axes: Axes, paired: bool, executor: Executor | None) -> Work:
-    if executor is None:
-        use_all_cores()
+    use_all_cores(blocks_here(executor))
     integers = {name: values.dtype.kind == "i" for name, values in axes.items()}
     points = _points(axes) // len(axes.get(SEED, [0]))
     shared = paired and SEED in axes and points >= _SHARED_FROM
@@ -198,7 +209,7 @@ def _plan(
     """A plan that fits `memory`, by compiling; more than once only where the first is too large."""
     points = _points(axes)
     side_by_side = points // len(axes[SEED]) if work.shared else points
-    lanes = lanes or suitable_lanes(work, side_by_side)
+    lanes = min(lanes or suitable_lanes(work, side_by_side), side_by_side)
     filling = min(_TILES * lanes * jax.device_count(), -(-points // _FEWEST))
     most = block or min(max(-(-points // _BLOCKS), filling), _MOST)
     compiles = 0
@@ -243,9 +254,13 @@ def _run_missing(target: Store, work: Work, executor: Executor | None, progress:
                     place = places.pop(future)  # so as not to hold what is already written
                     target.write(place, future.result())
                     bar.update(sizes[place])
-            finally:
-                for future in places:
-                    future.cancel()
+            except BaseException:
+                running = [future for future in places if not future.cancel()]
+                if executor is None:  # its threads are waited for, so what they give is kept
+                    for future in as_done(running):
+                        with suppress(Exception):
+                            target.write(places[future], future.result())
+                raise
     except BaseException as error:
         left = len(target.missing())
         safe = plan.blocks_count - left
@@ -256,38 +271,5 @@ def _run_missing(target: Store, work: Work, executor: Executor | None, progress:
             )
         raise
     finally:
-        if executor is None and missing:
+        if blocks_here(executor) and missing:
             compile_program.cache_clear()  # nobody asks for it again, and it holds what `fn` holds
-
-
-def _check_arguments(fn: Callable[..., Any], axes: Iterable[str]) -> None:
-    if not callable(fn):
-        raise TypeError(f"fn={fn!r}: must be a function")
-    if "key" in axes:
-        raise ValueError("axis 'key': random keys are made from whole numbers; call it 'seed'")
-    try:
-        parameters = inspect.signature(fn).parameters.values()
-    except (TypeError, ValueError):
-        return
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return
-    names = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-    for axis in axes:
-        argument = "key" if axis == SEED else axis
-        if argument not in names:
-            raise ValueError(
-                f"axis {axis!r}: the function {_name(fn)} has no argument {argument!r}; "
-                f"{nearest(argument, names)}"
-            )
-    bound = {"key" if axis == SEED else axis for axis in axes}
-    for p in parameters:
-        if p.name in names - bound and p.default is p.empty:
-            raise ValueError(
-                f"argument {p.name!r}: the function {_name(fn)} needs it; give it an axis"
-                + (" named 'seed'" if p.name == "key" else "")
-            )
-
-
-def _name(fn: Callable[..., Any]) -> str:
-    inner = underlying(fn)
-    return str(getattr(inner, "__qualname__", type(inner).__qualname__))

@@ -27,6 +27,13 @@ def check_executor(executor: Any) -> None:
         )
 
 
+def blocks_here(executor: Any) -> int | None:
+    """How many blocks this process computes at once; None where others compute them."""
+    if isinstance(executor, ThreadPoolExecutor):
+        return executor._max_workers
+    return IN_FLIGHT if executor is None else None
+
+
 @contextmanager
 def pool_of(executor: Executor | None) -> Iterator[Executor]:
     """The caller's executor, or threads enough for the blocks in flight."""

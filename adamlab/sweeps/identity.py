@@ -23,12 +23,32 @@ def digest(program: ClosedJaxpr) -> str:
     operation or a value of its program; how it is written, named or commented is not. What a
     callback to Python reads is neither (`calls_back`).
     """
-    sha = hashlib.sha256(without_addresses(str(program)).encode())
+    sha = hashlib.sha256(without_addresses(str(_nameless(program, {}))).encode())
     for value in _values(program):
         keys = isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
         array = np.asarray(jax.random.key_data(value) if keys else value)
         sha.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
     return sha.hexdigest()[:8]
+
+
+def _nameless(program: Any, done: dict[Any, Any]) -> Any:
+    """A program in which all functions that it calls have one name."""
+    if program in done:  # what is called twice is printed once
+        return done[program]
+    if isinstance(program, ClosedJaxpr):
+        done[program] = program.replace(jaxpr=_nameless(program.jaxpr, done))
+        return done[program]
+
+    def plain(thing: Any) -> Any:
+        return _nameless(thing, done) if _is_program(thing) else thing
+
+    equations = []
+    for equation in program.eqns:
+        params = jax.tree.map(plain, dict(equation.params), is_leaf=_is_program)
+        same = {"name": "called"} if isinstance(params.get("name"), str) else {}
+        equations.append(equation.replace(params=params | same))
+    done[program] = program.replace(eqns=equations)
+    return done[program]
 
 
 def calls_back(program: Any) -> bool:

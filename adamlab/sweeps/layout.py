@@ -15,7 +15,7 @@ from adamlab.sweeps.plan import Plan
 if TYPE_CHECKING:
     import zarr
 
-FORMAT = 1
+FORMAT = 2
 
 
 def lay_out(
@@ -31,12 +31,12 @@ def lay_out(
 
     axes = tuple(plan.axes)
     for name, values in plan.axes.items():
-        group.create_array(name, data=values, dimension_names=(name,))
+        _lay_out_coordinates(group, name, values)
     for name, output in outputs.items():
         own = own_dims(name, output, dims)
         for dim, values in own.items():
             if dim not in group:
-                group.create_array(dim, data=np.asarray(values), dimension_names=(dim,))
+                _lay_out_coordinates(group, dim, values)
         group.create_array(
             name,
             shape=plan.shape + output.shape,
@@ -63,3 +63,12 @@ def lay_out(
         settings=json.loads(json.dumps(settings)),
         **attributes,
     )
+
+
+def _lay_out_coordinates(group: zarr.Group, name: str, values: np.ndarray) -> None:
+    """An array with the coordinates along the axis `name`, in files even where all of them are 0.
+
+    A file that is not there is then damage.
+    """
+    config: Any = {"write_empty_chunks": True}
+    group.create_array(name, data=np.asarray(values), dimension_names=(name,), config=config)

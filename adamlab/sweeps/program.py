@@ -31,6 +31,8 @@ class Work:
     """Whether what a seed's key alone determines is computed once for all its points."""
     dtype: str = field(compare=False)
     """float32 or float64: what JAX's floats are, in the workers as well."""
+    program: str | None = field(default=None, compare=False)
+    """The digest of what is computed, which a worker's own trace must have; None until known."""
     token: str = field(default_factory=lambda: uuid4().hex)
     """Tells one sweep's work from another's, after pickling too."""
 
@@ -82,7 +84,15 @@ def compile_program(work: Work, block: tuple[int, ...], lanes: int) -> Program:
     Each device goes through its points `lanes` at a time, so the arithmetic of a point is the
     same machine code whatever the block and the number of devices, and so are its bits. With few
     lanes at once they also stay in a core's cache.
+
+    Raises:
+        RuntimeError: here `work` is another program than where it comes from.
     """
+    if work.program not in (None, trace(work).digest):
+        raise RuntimeError(
+            "this worker would compute another program: its JAX configuration, its version or the "
+            "module differs"
+        )
     lengths = dict(zip(work.integers, block, strict=True))
     seeds = lengths.pop(SEED) if work.shared else 1
     with jax.enable_x64(work.dtype == "float64"):

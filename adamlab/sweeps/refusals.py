@@ -1,9 +1,12 @@
-"""Why a store is not written to: it exists, or it holds another sweep."""
+"""Why a store is not gone on with: it exists, it holds another sweep, or it is damaged."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+
+COPY_AGAIN = "copy the store again, or compute it anew in another"
+"""The remedy for a part that resuming does not compute again."""
 
 
 class OtherSweepError(ValueError):
@@ -15,6 +18,14 @@ class OtherSweepError(ValueError):
             f"store={str(store)!r}: was made with {there}, this sweep has {here}; nothing was "
             "changed. Give the same settings to resume it, or another store"
         )
+
+
+class DamagedError(ValueError):
+    """What is in the store cannot be read, or is not all there."""
+
+    def __init__(self, store: Path | str, why: Any) -> None:
+        """Say what is wrong with it."""
+        super().__init__(f"store={str(store)!r}: is damaged: {why}")
 
 
 def already_exists(store: Path) -> FileExistsError:

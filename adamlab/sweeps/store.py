@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +18,7 @@ from adamlab.sweeps.identity import PROGRAM
 from adamlab.sweeps.layout import FORMAT, lay_out
 from adamlab.sweeps.outputs import DONE, check_names, not_computed, own_dims, signature
 from adamlab.sweeps.plan import Plan
-from adamlab.sweeps.refusals import OtherSweepError
+from adamlab.sweeps.refusals import COPY_AGAIN, DamagedError, OtherSweepError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -37,7 +38,7 @@ class Store:
         self._group = group
         self.where = where
         attributes: dict[str, Any] = dict(group.attrs)
-        axes = {name: np.asarray(self._array(name)[...]) for name in attributes["axes"]}
+        axes = {name: self._coordinates(name) for name in attributes["axes"]}
         self.plan = Plan(axes, tuple(attributes["block"]), attributes["lanes"])
         self.settings: Mapping[str, Any] = attributes["settings"]
         self._outputs: Mapping[str, Any] = attributes["outputs"]
@@ -61,7 +62,7 @@ class Store:
 
         Raises:
             ValueError: the names of outputs, axes and dimensions clash, or `dims` fits no output.
-            FileExistsError: there is something at `path`.
+            FileExistsError: another process was first.
             OSError: it cannot be written.
         """
         import zarr
@@ -71,8 +72,6 @@ class Store:
             group = zarr.create_group(zarr.storage.MemoryStore())
             lay_out(group, plan, outputs, settings, attributes, dims)
             return cls(group, _MEMORY)
-        if path.exists():
-            raise FileExistsError(errno.EEXIST, "there is a file or folder already", str(path))
         with appearing(path) as draft:
             lay_out(zarr.create_group(draft), plan, outputs, settings, attributes, dims)
         return cls(zarr.open_group(path, mode="r+"), str(path))
@@ -83,6 +82,7 @@ class Store:
 
         Raises:
             FileNotFoundError: there is nothing at `path`.
+            DamagedError: a part of it is gone, or cannot be read.
             ValueError: what is there is not a sweep of this library.
         """
         import zarr
@@ -92,15 +92,23 @@ class Store:
         try:
             group = zarr.open_group(path, mode=mode)
             found = group.attrs.get("adamlab_store")
-        except (FileNotFoundError, ValueError, OSError):
+        except json.JSONDecodeError as error:
+            raise DamagedError(path, f"zarr.json cannot be read ({error}); {COPY_AGAIN}") from error
+        except (ValueError, OSError):
             found = None
         if found != FORMAT:
             raise ValueError(f"store={str(path)!r}: is not an adamlab sweep (format {FORMAT})")
-        outputs: Any = group.attrs["outputs"]
-        lost = [name for name in (DONE, *outputs) if name not in group]
-        if lost:
-            raise ValueError(f"store={str(path)!r}: {lost[0]} is gone; it is damaged")
-        return cls(group, str(path))
+        try:
+            store = cls(group, str(path))
+            store._array(DONE)
+            for name in store._outputs:
+                for dim in store._array(name).metadata.dimension_names:
+                    store._array(dim)
+        except KeyError as error:  # an array or an attribute
+            raise DamagedError(path, f"{error} is gone; {COPY_AGAIN}") from error
+        except json.JSONDecodeError as error:
+            raise DamagedError(path, f"zarr.json cannot be read ({error}); {COPY_AGAIN}") from error
+        return store
 
     def check_same(
         self,
@@ -134,7 +142,7 @@ class Store:
             raise self._other("outputs", self._outputs, signature(outputs))
         for name, output in outputs.items():
             for dim, values in own_dims(name, output, dims).items():
-                there = np.asarray(self._array(dim)[...])
+                there = self._coordinates(dim)
                 if not np.array_equal(there, values):
                     raise self._other(f"dimension {dim!r}", _describe(there), _describe(values))
         if given[PROGRAM] != self.settings.get(PROGRAM):  # last, since it tells least
@@ -157,7 +165,14 @@ class Store:
 
     def _done(self) -> np.ndarray:
         """For each block whether it is done and all there: a partial copy lacks files."""
-        done = np.asarray(self._array(DONE)[...])
+        flags = self._array(DONE)
+        try:
+            done = np.asarray(flags[...])
+        except (ValueError, RuntimeError):  # a flag that cannot be read is not set
+            done = np.zeros(self.plan.blocks_shape, bool)
+            for place in self.plan.blocks():
+                with suppress(ValueError, RuntimeError):
+                    done[place] = flags[place]
         if self.on_disk:
             places = [tuple(place) for place in np.argwhere(done)]
             for array in map(self._array, self._outputs):
@@ -207,7 +222,7 @@ class Store:
         for name, array in sorted(self._group.arrays()):
             if name == DONE:
                 continue
-            values = self._read(name)
+            values = self._read(name) if name in self._outputs else self._coordinates(name)
             metadata: Any = array.metadata
             dims = tuple(metadata.dimension_names)
             if name in self._outputs:
@@ -221,22 +236,36 @@ class Store:
             attributes.pop(internal, None)
         return xr.Dataset(variables, attrs=attributes).set_coords(coordinates)
 
-    def _read(self, name: str) -> np.ndarray:
-        """All of an array.
+    def _coordinates(self, name: str) -> np.ndarray:
+        """All of an axis or a dimension.
 
         Raises:
-            ValueError: a file of it is damaged; the message says which.
+            DamagedError: a file of it is gone, or cannot be read.
+        """
+        array = self._array(name)
+        if array.nchunks_initialized < array.nchunks:
+            raise DamagedError(self.where, f"a file of {name!r} is gone; {COPY_AGAIN}")
+        try:
+            return np.asarray(array[...])
+        except (ValueError, RuntimeError) as error:
+            why = f"{name!r} cannot be read ({error}); {COPY_AGAIN}"
+            raise DamagedError(self.where, why) from error
+
+    def _read(self, name: str) -> np.ndarray:
+        """All of an output.
+
+        Raises:
+            DamagedError: a file of it cannot be read; the message says which.
         """
         array = self._array(name)
         try:
             return np.asarray(array[...])
         except (ValueError, RuntimeError) as error:
-            damaged = [place for place in self.plan.blocks() if not self._readable(name, place)]
-            if name not in self._outputs or not damaged:
-                raise ValueError(f"store={self.where!r}: {name} is damaged: {error}") from error
-            raise ValueError(
-                f"store={self.where!r}: {self._file(array, damaged[0])} is damaged ({error}); "
-                "delete it, and resuming computes its block again"
+            damaged = (place for place in self.plan.blocks() if not self._readable(name, place))
+            raise DamagedError(
+                self.where,
+                f"{self._file(array, next(damaged))} cannot be read ({error}); delete it, and "
+                "resuming computes its block again",
             ) from error
 
     def _readable(self, name: str, place: tuple[int, ...]) -> bool:

@@ -15,7 +15,8 @@ import numpy as np
 from adamlab._lookup import underlying
 from adamlab.sweeps.appearing import appearing
 from adamlab.sweeps.outputs import not_computed
-from adamlab.sweeps.refusals import OtherSweepError, already_exists
+from adamlab.sweeps.refusals import COPY_AGAIN, DamagedError, OtherSweepError, already_exists
+from adamlab.sweeps.store import Store
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -67,8 +68,10 @@ def over_structures(
     """`run(value, its store)` for each value, one after the other, along a new first axis `name`.
 
     Raises:
-        ValueError: there are no values, a label is not a file name, or `store` holds another set.
-        FileExistsError: `store` exists and `resume` is false.
+        ValueError: there are no values, a label is not a file name, or `store` holds another set or
+            something else.
+        FileExistsError: `store` exists and `resume` is false, or another process has just created
+            it.
     """
     if not values:
         raise ValueError(f"axis {name!r} is empty: must hold at least one value")
@@ -100,7 +103,7 @@ def open_structures(store: Path, open_part: Callable[[Path], xr.Dataset]) -> xr.
     """
     if not (store / _FILE).exists():
         return None
-    about = json.loads((store / _FILE).read_text())
+    about = _about(store)
     parts = {}
     for label in about["values"]:
         with suppress(FileNotFoundError):
@@ -117,24 +120,41 @@ def check_one_program(store: Path) -> None:
         OtherSweepError: it has an axis of structures.
     """
     if (store / _FILE).exists():
-        about = json.loads((store / _FILE).read_text())
+        about = _about(store)
         there = f"an axis {about['axis']!r} of {', '.join(about['values'])}"
         raise OtherSweepError(store, there, "none of them as an axis")
 
 
 def _begin(store: Path, name: str, labels: list[str], resume: bool) -> None:
     about = {"axis": name, "values": labels}
-    if store.exists():
-        if not resume:
-            raise already_exists(store)
-        file = store / _FILE
-        there = json.loads(file.read_text()) if file.exists() else "a sweep without that axis"
-        if there != about:
-            raise OtherSweepError(store, there, about)
-        return
-    with appearing(store) as draft:
-        draft.mkdir()
-        (draft / _FILE).write_text(json.dumps(about))
+    if not store.exists():
+        try:
+            with appearing(store) as draft:
+                draft.mkdir()
+                (draft / _FILE).write_text(json.dumps(about))
+        except FileExistsError:  # another process was first
+            if not resume:
+                raise
+    elif not resume:
+        raise already_exists(store)
+    if not (store / _FILE).exists():
+        Store.open(store)
+        raise OtherSweepError(store, "no axis of structures", f"an axis {name!r} of them")
+    there = _about(store)
+    if there != about:
+        raise OtherSweepError(store, there, about)
+
+
+def _about(store: Path) -> Any:
+    """The axis of structures at `store` and its values.
+
+    Raises:
+        DamagedError: they cannot be read.
+    """
+    try:
+        return json.loads((store / _FILE).read_text())
+    except ValueError as error:
+        raise DamagedError(store, f"{_FILE} cannot be read ({error}); {COPY_AGAIN}") from error
 
 
 def _joined(name: str, labels: list[str], parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
