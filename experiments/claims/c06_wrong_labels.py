@@ -45,8 +45,9 @@ def measure(lab: book.Lab) -> xr.Dataset:
 def fluctuates(runs: xr.Dataset) -> xr.DataArray:
     """Whether runs oscillate by the rule of adamlab.Outcome, even if they converge."""
     late, rule = runs["late_loss"], adamlab.Criteria()
-    spread = np.minimum(runs["late_spread"], runs["late_rise"]) >= rule.spread * late
-    return spread | (late - runs["average_loss"] >= rule.gain * late)
+    least = rule.spread * late
+    goes_up = (runs["late_spread"] >= least) & (runs["late_rise"] >= least)
+    return goes_up | (late - runs["average_loss"] >= rule.gain * late)
 
 
 def judge(dataset: xr.Dataset) -> book.Verdict:
