@@ -19,7 +19,7 @@ CHECKOUT = ROOT.parent
 # Each room may import those before it, and itself.
 ROOMS = [
     "_checks", "_lookup", "stages", "analysis", "optimizers", "compat", "testing", "problems",
-    "training", "sweeps", "maps", "_cells", "plot", "cli", "__main__",
+    "training", "sweeps", "maps", "_cells", "plot", "_own_code", "cli", "__main__",
 ]  # fmt: skip
 FILES = sorted(ROOT.rglob("*.py"))
 
