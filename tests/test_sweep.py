@@ -32,6 +32,7 @@ from hypothesis import strategies as st
 from sweep_functions import nan_where_negative, product, project, walk
 
 import adamlab as al
+from adamlab import sweeps
 from adamlab.sweeps.outputs import not_computed
 from adamlab.sweeps.plan import cut
 from adamlab.sweeps.program import run_block
@@ -593,6 +594,16 @@ def test_only_a_sweep_is_opened(tmp_path):
         with pytest.raises(ValueError, match="is not an adamlab sweep"):
             al.sweep(product, {"a": [1.0], "b": [1.0]}, store=tmp_path / name, resume=True)
     assert (tmp_path / "file").read_text() == "not a sweep"
+
+
+def test_a_store_of_another_format_is_another_sweeps(tmp_path):
+    al.sweep(product, {"a": [1.0], "b": [1.0]}, store=tmp_path / "s")
+    file = tmp_path / "s" / "zarr.json"
+    file.write_text(file.read_text().replace('"adamlab_store": 2', '"adamlab_store": 1'))
+    with pytest.raises(
+        sweeps.OtherSweepError, match="was made with format 1, this sweep has format 2"
+    ):
+        al.sweep(product, {"a": [1.0], "b": [1.0]}, store=tmp_path / "s", resume=True)
 
 
 def test_a_finished_sweep_is_not_computed_again(tmp_path, monkeypatch):

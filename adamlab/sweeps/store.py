@@ -83,6 +83,7 @@ class Store:
         Raises:
             FileNotFoundError: there is nothing at `path`.
             DamagedError: a part of it is gone, or cannot be read.
+            OtherSweepError: it is in the format of another version.
             ValueError: what is there is not a sweep of this library.
         """
         import zarr
@@ -96,8 +97,10 @@ class Store:
             raise DamagedError(path, f"zarr.json cannot be read ({error}); {COPY_AGAIN}") from error
         except (ValueError, OSError):
             found = None
+        if found is None:
+            raise ValueError(f"store={str(path)!r}: is not an adamlab sweep")
         if found != FORMAT:
-            raise ValueError(f"store={str(path)!r}: is not an adamlab sweep (format {FORMAT})")
+            raise OtherSweepError(path, f"format {found}", f"format {FORMAT}")
         try:
             store = cls(group, str(path))
             store._array(DONE)
