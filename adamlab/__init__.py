@@ -29,14 +29,7 @@ from adamlab.optimizers import (
     sgd,
 )
 from adamlab.plot import plot_map, save
-from adamlab.problems import (
-    Problem,
-    digits_mlp,
-    quadratic,
-    reddi,
-    reddi_stochastic,
-    rosenbrock,
-)
+from adamlab.problems import Problem, digits_mlp, quadratic, reddi, reddi_stochastic, rosenbrock
 from adamlab.stages import (
     Moments,
     OneMinus,

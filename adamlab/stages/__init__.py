@@ -28,22 +28,9 @@ from adamlab.stages._kinds import (
     Stage,
 )
 from adamlab.stages._moments import Moments
+from adamlab.stages.averaging import average_parameters, lookahead, schedule_free
 from adamlab.stages.basis import in_basis
-from adamlab.stages.coarse import (
-    all_axes,
-    block_squares,
-    factored,
-    last_two,
-    per_axis,
-    per_row,
-    two_longest,
-)
-from adamlab.stages.correction import (
-    amsgrad_max,
-    center_nu,
-    correct_bias,
-    cross_correct,
-)
+from adamlab.stages.correction import amsgrad_max, center_nu, correct_bias, cross_correct
 from adamlab.stages.curvature import track_curvature
 from adamlab.stages.denominator import (
     Denominator,
@@ -55,32 +42,26 @@ from adamlab.stages.denominator import (
     root_power,
     unrooted,
 )
-from adamlab.stages.direction import (
-    precondition,
-    precondition_atan2,
-    sign,
-    take_mu,
-)
+from adamlab.stages.direction import precondition, precondition_atan2, sign, take_mu
 from adamlab.stages.direction_momentum import ema, extrapolate, trace
 from adamlab.stages.distance import scale_by_dadapt, scale_by_prodigy
+from adamlab.stages.dual_averaging import anchor_to_start, track_weighted_sums
 from adamlab.stages.eight_bit import EightBit
-from adamlab.stages.feed import add_difference, lengthen_short_gradients, track_mu_by_variance
-from adamlab.stages.free import schedule_free
 from adamlab.stages.gradient import (
     adaptive_grad_clip,
-    add_gradient_difference,
     add_l2,
     add_noise,
     centralize,
     clip,
     clip_by_global_norm,
 )
+from adamlab.stages.gradient_difference import add_difference, add_gradient_difference, friction
 from adamlab.stages.learning_rate import scale_by_learning_rate
-from adamlab.stages.moments import track_moments, track_mu, track_nu
+from adamlab.stages.moments import track_moments, track_mu, track_mu_by_variance, track_nu
 from adamlab.stages.momentum import (
     change_mu,
     drop_mu,
-    friction,
+    lengthen_short_gradients,
     mix_gradient,
     mix_slow_average,
     mix_square,
@@ -96,6 +77,15 @@ from adamlab.stages.rate import (
     scale_rate,
     to_rate,
     to_variance_rate,
+)
+from adamlab.stages.reduced_second_moment import (
+    all_axes,
+    block_squares,
+    factored,
+    last_two,
+    per_axis,
+    per_row,
+    two_longest,
 )
 from adamlab.stages.rounding import compensate_rounding, round_stochastically
 from adamlab.stages.scaling import (
@@ -120,7 +110,6 @@ from adamlab.stages.second_moment import (
     sums,
     yogi,
 )
-from adamlab.stages.slow_weights import anchor_to_start, average_parameters, lookahead
 from adamlab.stages.storage import store_state
 from adamlab.stages.weight_decay import (
     Mask,
@@ -131,7 +120,7 @@ from adamlab.stages.weight_decay import (
     add_stable_decay,
     decay_after_step,
 )
-from adamlab.stages.windows import track_weighted_sums, track_window
+from adamlab.stages.window import track_window
 
 __all__ = [
     "ConstantDecay",

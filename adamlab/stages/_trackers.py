@@ -8,16 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adamlab._checks import (
-    Scalar,
-    check_number,
-)
+from adamlab._checks import Scalar, check_number
 from adamlab.stages._about import Mark
 from adamlab.stages._average import Step, fold, step_at
-from adamlab.stages._decay_rate import (
-    DecayRate,
-    check_decay,
-)
+from adamlab.stages._decay_rate import DecayRate, check_decay
 from adamlab.stages._forms import pack, unpack
 from adamlab.stages._moments import Moments
 from adamlab.stages.numerics import largest_tame, map_pairs, real_dtype, tame, widen

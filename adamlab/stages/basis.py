@@ -12,11 +12,7 @@ import optax
 from adamlab._checks import check_count
 from adamlab.stages._about import About, Part, about, extra_args_of, parts_of, tell
 from adamlab.stages._chain import chain
-from adamlab.stages._decay_rate import (
-    DecayRate,
-    check_decay,
-    decay_at,
-)
+from adamlab.stages._decay_rate import DecayRate, check_decay, decay_at
 from adamlab.stages._forms import is_like, like_gradients, pack, unpack, zeros_over
 from adamlab.stages._kinds import GradientToDirection
 from adamlab.stages.eight_bit import QuantizedBlocks

@@ -7,10 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adamlab._checks import (
-    Scalar,
-    check_number,
-)
+from adamlab._checks import Scalar, check_number
 from adamlab.stages._forms import zeros_like_field
 from adamlab.stages._kinds import MomentsToMoments
 from adamlab.stages._moments import Moments

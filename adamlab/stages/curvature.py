@@ -10,9 +10,7 @@ import jax.numpy as jnp
 from adamlab._checks import check_count
 from adamlab.stages._about import label_of
 from adamlab.stages._average import start_log_decay, step_at
-from adamlab.stages._decay_rate import (
-    DecayRate,
-)
+from adamlab.stages._decay_rate import DecayRate
 from adamlab.stages._forms import gradient_like
 from adamlab.stages._kinds import MomentsToMoments
 from adamlab.stages._moments import Moments

@@ -11,12 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adamlab._checks import (
-    Scalar,
-    ScalarOrSchedule,
-    check_number,
-    is_constant,
-)
+from adamlab._checks import Scalar, ScalarOrSchedule, check_number, is_constant
 from adamlab.stages._about import Mark
 from adamlab.stages._moments import Moments, refuse_biased
 from adamlab.stages.norms import rms

@@ -7,11 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from adamlab._checks import (
-    Scalar,
-    ScalarOrSchedule,
-    check_number,
-)
+from adamlab._checks import Scalar, ScalarOrSchedule, check_number
 from adamlab.stages._about import label_of
 from adamlab.stages._kinds import MomentsToDirection
 from adamlab.stages._moments import Moments

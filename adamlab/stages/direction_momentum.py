@@ -8,21 +8,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab._checks import (
-    Scalar,
-    check_flags,
-    check_number,
-)
+from adamlab._checks import Scalar, check_flags, check_number
 from adamlab.stages._average import fold, start_log_decay, step_at
-from adamlab.stages._decay_rate import (
-    ConstantDecay,
-    DecayRate,
-    check_decay,
-    plain_decay,
-)
-from adamlab.stages._kinds import (
-    DirectionToDirection,
-)
+from adamlab.stages._decay_rate import ConstantDecay, DecayRate, check_decay, plain_decay
+from adamlab.stages._kinds import DirectionToDirection
 from adamlab.stages.numerics import cast_like
 
 

@@ -12,11 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab._checks import (
-    Scalar,
-    ScalarOrSchedule,
-    check_number,
-)
+from adamlab._checks import Scalar, ScalarOrSchedule, check_number
 from adamlab.stages._average import fold, step_at
 from adamlab.stages._decay_rate import (
     ConstantDecay,
@@ -26,16 +22,7 @@ from adamlab.stages._decay_rate import (
     decay_at,
 )
 from adamlab.stages._kinds import GradientToDirection
-from adamlab.stages.numerics import (
-    after,
-    at_step,
-    average_dtype,
-    divide,
-    ratio,
-    sqrt,
-    tame,
-    widen,
-)
+from adamlab.stages.numerics import after, at_step, average_dtype, divide, ratio, sqrt, tame, widen
 from adamlab.stages.second_moment import square
 
 

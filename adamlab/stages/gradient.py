@@ -1,23 +1,18 @@
-"""gradient -> gradient: clipping, noise, coupled decay, and correction by the last gradient."""
+"""gradient -> gradient: clipping, noise and coupled decay."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab._checks import (
-    Scalar,
-    ScalarOrSchedule,
-    check_number,
-)
-from adamlab.stages._forms import like_gradients
+from adamlab._checks import Scalar, ScalarOrSchedule, check_number
 from adamlab.stages._kinds import GradientToGradient
-from adamlab.stages.norms import norm, scale_and_norm, scale_and_norm_over
-from adamlab.stages.numerics import checked_schedule, gradient_change, tame, widen
+from adamlab.stages.norms import scale_and_norm, scale_and_norm_over
+from adamlab.stages.numerics import checked_schedule, widen
 
 
 def clip(max_delta: Scalar) -> GradientToGradient:
@@ -70,59 +65,6 @@ def _limit(g: jax.Array) -> jax.Array:
     if jnp.iscomplexobj(g):
         return jax.lax.complex(_limit(jnp.real(g)), _limit(jnp.imag(g)))
     return jnp.where(jnp.isinf(g), jnp.sign(g), jnp.where(jnp.isnan(g), g, 0)).astype(g.dtype)
-
-
-class AddGradientDifferenceState(NamedTuple):
-    """State of `add_gradient_difference`."""
-
-    previous: Any
-
-
-def add_gradient_difference(gain: Scalar, max_norm: Scalar | None = 1.0) -> GradientToGradient:
-    """Correct the gradient by its change: `g_t + gain (g_t - g_{t-1})`, each leaf's norm clipped.
-
-    Yuan et al. 2024, MARS, equations 4 and 5 with gain = gamma b1 / (1 - b1). The previous step's
-    gradient, 0 at first, stands in for this batch's gradient at the old parameters (MARS-approx),
-    unless `update` gets the latter as the extra argument `previous_grad` (exact MARS).
-
-    Args:
-        gain: weight of the change.
-        max_norm: the norm to which a longer leaf is scaled down; None for no clipping.
-
-    Raises:
-        ValueError: `gain` is not finite, or `max_norm` not above zero.
-    """
-    check_number("gain", gain, scheduled=False)
-    if max_norm is not None:
-        check_number("max_norm", max_norm, low=0, open_low=True, scheduled=False)
-
-    def init(params: Any) -> AddGradientDifferenceState:
-        return AddGradientDifferenceState(optax.tree.zeros_like(params))
-
-    def leaf(g: jax.Array, old: jax.Array) -> jax.Array:
-        change = gradient_change(g, old)
-        new = widen(tame(g)) + jnp.asarray(gain, change.dtype) * change
-        if max_norm is not None:
-            new = new / jnp.maximum(norm(new) / max_norm, 1).astype(new.dtype)
-        return new.astype(g.dtype)
-
-    def update(
-        updates: Any, state: AddGradientDifferenceState,
-        previous_grad: Any = None, **_: Any,
-    ) -> tuple[Any, AddGradientDifferenceState]:  # fmt: skip
-        old = state.previous
-        if previous_grad is not None:
-            old = like_gradients("previous_grad", previous_grad, updates)
-        return jax.tree.map(leaf, updates, old), AddGradientDifferenceState(updates)
-
-    return GradientToGradient.from_update(
-        "add_gradient_difference",
-        init,
-        update,
-        lagging=("previous",),
-        raw=("previous_grad",),
-        marks=() if max_norm is None else ("by leaf",),
-    )
 
 
 def adaptive_grad_clip(clipping: Scalar, eps: Scalar = 1e-3) -> GradientToGradient:

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import optax
 
-from adamlab._checks import (
-    ScalarOrSchedule,
-    check_number,
-)
-from adamlab.stages._kinds import (
-    Descent,
-    DirectionTimesRate,
-)
+from adamlab._checks import ScalarOrSchedule, check_number
+from adamlab.stages._kinds import Descent, DirectionTimesRate
 from adamlab.stages.numerics import checked_schedule
 
 

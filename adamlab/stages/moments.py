@@ -1,4 +1,4 @@
-"""gradient -> moments: the running averages of the gradient and of its square."""
+"""gradient -> moments, and moment by moment: the running averages of the gradient and its square."""
 
 from __future__ import annotations
 
@@ -8,19 +8,15 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab._checks import (
-    Scalar,
-)
+from adamlab._checks import Scalar, check_number
 from adamlab.stages._about import label_of
-from adamlab.stages._average import start_log_decay
-from adamlab.stages._decay_rate import (
-    DecayRate,
-)
+from adamlab.stages._average import NOTHING_LEFT, start_log_decay
+from adamlab.stages._decay_rate import DecayRate, mass_of
 from adamlab.stages._forms import gradient_like, same_form, unpack
 from adamlab.stages._kinds import GradientToMoments, MomentsToMoments
 from adamlab.stages._moments import Moments
 from adamlab.stages._trackers import MuTracker, NuTracker
-from adamlab.stages.numerics import after, widen, within_range
+from adamlab.stages.numerics import after, lerp, tame, tree_mean, widen, within_range
 from adamlab.stages.second_moment import SecondMoment, second_moment_of
 
 
@@ -181,3 +177,47 @@ def track_nu(b2: DecayRate | SecondMoment = 0.999) -> MomentsToMoments:
         "track_nu", init, update,
         label=label_of(second.rule, "squares"), marks=second.marks, decays=second.decays,
     )  # fmt: skip
+
+
+class TrackMuByVarianceState(NamedTuple):
+    """State of `track_mu_by_variance`."""
+
+    mu: Any
+    mu_log_decay: Any
+
+
+def track_mu_by_variance(b0: Scalar = 0.1, eps: Scalar = 1e-3) -> MomentsToMoments:
+    """Average each element of the gradient with its own decay rate, lower where `nu` is larger.
+
+    `b1 = clip(1 - b0 nu / mean(nu), 0, 1 - eps)` with the mean over all elements of all leaves
+    (Xie et al. 2020, Adai, algorithm 2), but at least eps, as in pytorch_optimizer, so that small
+    gradients are averaged longer. Goes after `correct_bias`; `mu_mass` is then a tree.
+
+    Raises:
+        ValueError: `b0` is not a finite number > 0, `eps` is outside (0, 1], or there is a first
+            moment already.
+    """
+    check_number("b0", b0, low=0, open_low=True, scheduled=False)
+    check_number("eps", eps, low=0, high=1, open_low=True, scheduled=False)
+
+    def init(params: Any) -> TrackMuByVarianceState:
+        like = jax.tree.map(widen, gradient_like(params))
+        return TrackMuByVarianceState(*(jax.tree.map(jnp.zeros_like, like) for _ in range(2)))
+
+    def update(
+        moments: Moments, state: TrackMuByVarianceState, **_: Any
+    ) -> tuple[Moments, TrackMuByVarianceState]:
+        mean = jnp.maximum(tree_mean(moments.nu), eps)
+        weight = jax.tree.map(lambda v: jnp.clip(b0 * v / mean.astype(v.dtype), eps, 1), moments.nu)
+        mu = jax.tree.map(
+            lambda m, g, w: lerp(m, tame(g).astype(m.dtype), w), state.mu, moments.grad, weight
+        )
+        log = jax.tree.map(
+            lambda old, w: old + jnp.where(w < 1, jnp.log1p(-jnp.where(w < 1, w, 0)), NOTHING_LEFT),
+            state.mu_log_decay, weight,
+        )  # fmt: skip
+        return moments.with_mu(mu, jax.tree.map(mass_of, log)), TrackMuByVarianceState(mu, log)
+
+    return MomentsToMoments.from_update(
+        "track_mu_by_variance", init, update, needs=("nu",), marks=("tracks mu",)
+    )

@@ -17,12 +17,14 @@ from adamlab.stages._decay_rate import (
     DecayRate,
     check_constant_decay,
     check_decay,
+    complement_of,
     decay_at,
 )
-from adamlab.stages._forms import gradient_like
+from adamlab.stages._forms import gradient_like, zeros_over
 from adamlab.stages._kinds import MomentsToMoments
 from adamlab.stages._moments import Moments
-from adamlab.stages.numerics import at_step, gradient_change, lerp, tame, widen
+from adamlab.stages.norms import norm
+from adamlab.stages.numerics import at_step, lerp, tame, widen
 from adamlab.stages.second_moment import square
 
 
@@ -214,33 +216,52 @@ def positive_negative_momentum(b1: ConstantDecay = 0.9, b3: Scalar = 1.0) -> Mom
     )
 
 
-class FrictionState(NamedTuple):
-    """State of `friction`."""
-
-    previous: Any
-
-
-def friction() -> MomentsToMoments:
-    """Brake where the gradient changes little: `mu sigmoid(|g_{t-1} - g_t|)`.
-
-    Dubey et al. 2019, diffGrad, equation 6; the gradient before the first is zero.
-    """
-
-    def init(params: Any) -> FrictionState:
-        return FrictionState(jax.tree.map(jnp.zeros_like, gradient_like(params)))
-
-    def update(moments: Moments, state: FrictionState, **_: Any) -> tuple[Moments, FrictionState]:
-        mu = jax.tree.map(
-            lambda m, g, old: m * jax.nn.sigmoid(jnp.abs(gradient_change(g, old))),
-            moments.mu, moments.grad, state.previous,
-        )  # fmt: skip
-        return moments._replace(mu=mu), FrictionState(moments.grad)
-
-    return MomentsToMoments.from_update("friction", init, update, needs=("mu",))
-
-
 def drop_mu() -> MomentsToMoments:
     """Drop the first moment: the gradient itself is then preconditioned."""
     return MomentsToMoments.from_function(
         "drop_mu", lambda moments: moments._replace(mu=None, mu_mass=None), marks=("drops mu",)
     )
+
+
+class LengthenShortState(NamedTuple):
+    """State of `lengthen_short_gradients`."""
+
+    norm: Any
+
+
+def lengthen_short_gradients(decay: ConstantDecay = 0.95) -> MomentsToMoments:
+    """Stretch a leaf's gradient to its average norm where it is shorter.
+
+    `g e / |g|` where `e`, the average of |g|, is larger (Dubey et al. 2022, AdaNorm, algorithm 1).
+    Goes after the second moment, which sees the gradient as it is, and before `track_mu`.
+
+    Raises:
+        ValueError: `decay` is outside [0, 1).
+    """
+    complement = complement_of("decay", decay)
+
+    def init(params: Any) -> LengthenShortState:
+        norms = jax.tree.map(_no_norm, gradient_like(params))
+        return LengthenShortState(norms)
+
+    def update(
+        moments: Moments, state: LengthenShortState, **_: Any
+    ) -> tuple[Moments, LengthenShortState]:
+        norms = jax.tree.map(norm, moments.grad)
+        average = fold(state.norm, norms, complement)
+        grad = jax.tree.map(_stretch, moments.grad, norms, average)
+        return moments._replace(grad=grad), LengthenShortState(average)
+
+    return MomentsToMoments.from_update(
+        "lengthen_short_gradients", init, update, marks=("feeds", "by leaf")
+    )
+
+
+def _no_norm(p: jax.Array) -> jax.Array:
+    return zeros_over(p, tuple(range(p.ndim))).reshape([])
+
+
+def _stretch(g: jax.Array, length: jax.Array, average: jax.Array) -> jax.Array:
+    short = (length > 0) & (average > length)
+    unit = widen(tame(g)) / jnp.where(short, length, 1)
+    return (unit * jnp.where(short, average, 1)).astype(g.dtype)

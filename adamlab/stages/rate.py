@@ -11,11 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adamlab._checks import (
-    Scalar,
-    ScalarOrSchedule,
-    check_number,
-)
+from adamlab._checks import Scalar, ScalarOrSchedule, check_number
 from adamlab.stages._about import label_of
 from adamlab.stages._average import fold
 from adamlab.stages._decay_rate import (

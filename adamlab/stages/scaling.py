@@ -10,20 +10,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab._checks import (
-    Scalar,
-    ScalarOrSchedule,
-    check_number,
-)
+from adamlab._checks import Scalar, ScalarOrSchedule, check_number
 from adamlab.stages._average import fold
-from adamlab.stages._decay_rate import (
-    ConstantDecay,
-    complement_of,
-)
+from adamlab.stages._decay_rate import ConstantDecay, complement_of
 from adamlab.stages._forms import pack, unpack
 from adamlab.stages._kinds import DirectionBeforeRate, DirectionToDirection
 from adamlab.stages._moments import Moments, refuse_biased
-from adamlab.stages.coarse import AxisPair, factored, factored_axes, last_two
 from adamlab.stages.norms import norm, norm_at_two_scales, rms
 from adamlab.stages.numerics import (
     agree,
@@ -36,6 +28,7 @@ from adamlab.stages.numerics import (
     tame,
     widen,
 )
+from adamlab.stages.reduced_second_moment import AxisPair, factored, factored_axes, last_two
 from adamlab.stages.second_moment import Seen
 
 

@@ -11,11 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from adamlab._checks import (
-    Scalar,
-    ScalarOrSchedule,
-    check_number,
-)
+from adamlab._checks import Scalar, ScalarOrSchedule, check_number
 from adamlab.stages._about import name_of
 from adamlab.stages._kinds import DirectionAfterRate, DirectionBeforeRate, DirectionToDirection
 from adamlab.stages._moments import Moments, refuse_biased

@@ -15,12 +15,7 @@ import optax
 from adamlab._checks import check_number, nearest
 from adamlab.stages import parts_of
 from adamlab.testing._law import Broken
-from adamlab.testing._trees import (
-    EXAMPLE_DTYPES,
-    example_gradients,
-    example_matrix,
-    example_params,
-)
+from adamlab.testing._trees import EXAMPLE_DTYPES, example_gradients, example_matrix, example_params
 
 
 class Run(NamedTuple):

@@ -14,14 +14,7 @@ import xarray as xr
 
 import adamlab
 from adamlab.plot import cell_edges
-from adamlab.problems import (
-    linear_data,
-    network,
-    rescaled,
-    squared_error,
-    standardized,
-    supervised,
-)
+from adamlab.problems import linear_data, network, rescaled, squared_error, standardized, supervised
 from experiments import book
 
 EPOCHS, RATIO = 100, "feature_ratio"

@@ -1,4 +1,4 @@
-"""gradient -> moments in other ways: a window of gradients, weighted sums."""
+"""gradient -> moments: the average of the last gradients alone."""
 
 from __future__ import annotations
 
@@ -8,21 +8,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab._checks import (
-    ScalarOrSchedule,
-    check_count,
-    check_number,
-)
-from adamlab.stages._decay_rate import (
-    ConstantDecay,
-    OneMinus,
-    plain_decay,
-    refuse_narrow,
-)
+from adamlab._checks import check_count, check_number
+from adamlab.stages._decay_rate import ConstantDecay, OneMinus, plain_decay, refuse_narrow
 from adamlab.stages._kinds import GradientToMoments
 from adamlab.stages._moments import Moments
-from adamlab.stages.numerics import at_step, cast_within, real_dtype, tame, widen
-from adamlab.stages.second_moment import square
+from adamlab.stages.numerics import cast_within, real_dtype, tame, widen
 
 
 class WindowState(NamedTuple):
@@ -101,41 +91,3 @@ def _put(queue: jax.Array, new: jax.Array, place: jax.Array) -> jax.Array:
 
 def _leave(queue: jax.Array, *_: jax.Array) -> jax.Array:
     return queue
-
-
-class WeightedSumsState(NamedTuple):
-    """State of `track_weighted_sums`."""
-
-    count: Any
-    mu: Any
-    nu: Any
-
-
-def track_weighted_sums(weight: ScalarOrSchedule = 1.0) -> GradientToMoments:
-    """Sum the gradients and their squares, each times `weight`: a number or a schedule.
-
-    The moments of dual averaging (Defazio & Jelassi 2022, MADGRAD, algorithm 1). Sums have no bias.
-
-    Raises:
-        ValueError: `weight` is negative or not finite.
-    """
-    check_number("weight", weight, low=0)
-
-    def init(params: Any) -> WeightedSumsState:
-        mu = jax.tree.map(lambda p: jnp.zeros_like(widen(p)), params)
-        nu = jax.tree.map(lambda p: jnp.zeros_like(jnp.real(widen(p))), params)
-        return WeightedSumsState(jnp.zeros([], jnp.int32), mu, nu)
-
-    def update(updates: Any, state: WeightedSumsState, **_: Any) -> tuple[Any, WeightedSumsState]:
-        updates = jax.tree.map(tame, updates)
-        now = at_step(weight, state.count)
-        count = optax.safe_increment(state.count)
-        mu = jax.tree.map(lambda m, g: m + jnp.asarray(now, m.dtype) * widen(g), state.mu, updates)
-        nu = jax.tree.map(
-            lambda v, g: v + jnp.asarray(now, v.dtype) * square(widen(g)), state.nu, updates
-        )
-        return Moments(updates, mu, nu, None, None, count), WeightedSumsState(count, mu, nu)
-
-    return GradientToMoments.from_update(
-        "track_weighted_sums", init, update, marks=("tracks mu", "tracks nu")
-    )

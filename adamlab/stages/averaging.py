@@ -1,4 +1,4 @@
-"""What goes by the parameters' past: their start, their average, slow weights."""
+"""direction -> direction: averages of the parameters beside the training, or in its place."""
 
 from __future__ import annotations
 
@@ -8,49 +8,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab._checks import (
-    Scalar,
-    check_count,
-    check_number,
-)
+from adamlab._checks import Scalar, ScalarOrSchedule, check_count, check_number
 from adamlab.stages._average import fold, start_log_decay, step_at
-from adamlab.stages._decay_rate import (
-    DecayRate,
-    check_decay,
-)
-from adamlab.stages._kinds import (
-    DirectionAfterRate,
-    DirectionBeforeRate,
-)
-from adamlab.stages.numerics import widen
-
-
-class AnchorState(NamedTuple):
-    """State of `anchor_to_start`."""
-
-    start: Any
-
-
-def anchor_to_start() -> DirectionBeforeRate:
-    """Measure the direction from the initial parameters: `u + theta - theta_0`.
-
-    A full step then ends at `theta_0 - u`, a shorter one on the way there: dual averaging (Defazio
-    & Jelassi 2022, MADGRAD, algorithm 1).
-
-    Raises:
-        ValueError: `update` gets no parameters.
-    """
-
-    def update(updates: Any, state: AnchorState, params: Any, **_: Any) -> tuple[Any, AnchorState]:
-        new = jax.tree.map(
-            lambda u, p, start: u + (p - start).astype(u.dtype), updates, params, state.start
-        )
-        return new, state
-
-    return DirectionBeforeRate.from_update(
-        "anchor_to_start", lambda params: AnchorState(jax.tree.map(jnp.array, params)), update,
-        needs=("params",),
-    )  # fmt: skip
+from adamlab.stages._decay_rate import DecayRate, check_decay
+from adamlab.stages._kinds import DirectionAfterRate
+from adamlab.stages.numerics import at_step, average_dtype, real_dtype, widen
 
 
 class AverageParametersState(NamedTuple):
@@ -138,4 +100,73 @@ def lookahead(sync_period: int = 6, slow_step_size: Scalar = 0.5) -> DirectionAf
 
     return DirectionAfterRate.from_update(
         "lookahead", init, update, needs=("params",), marks=("sets parameters",)
+    )
+
+
+class ScheduleFreeState(NamedTuple):
+    """State of `schedule_free`."""
+
+    count: Any
+    z: Any
+    """The hidden iterate, which takes the steps; in float32 or wider."""
+    b1: Any
+    weight_sum: Any
+    max_rate: Any
+
+
+def schedule_free(
+    learning_rate: ScalarOrSchedule, b1: Scalar = 0.9, *, weight_lr_power: Scalar = 2.0
+) -> DirectionAfterRate:
+    """Let a hidden iterate z take the steps, and keep the parameters between it and its mean.
+
+    With x the mean of all z so far, each weighted by the largest learning rate until then to the
+    power `weight_lr_power`, the parameters are `y = b1 x + (1 - b1) z`, where gradients are taken
+    (Defazio et al. 2024, equations 2 to 5). The result of training is x, which
+    `optax.contrib.schedule_free_eval_params` computes from this state and y. Goes last.
+
+    Args:
+        learning_rate: the chain's learning rate, a number or a schedule.
+        b1: how near y is to x; in (0, 1).
+        weight_lr_power: 0 for a plain mean.
+
+    Raises:
+        ValueError: an argument is out of range, or `update` gets no parameters.
+    """
+    check_number("learning_rate", learning_rate, low=0)
+    check_number("b1", b1, low=0, high=1, open_low=True, open_high=True, scheduled=False)
+    check_number("weight_lr_power", weight_lr_power, low=0, scheduled=False)
+
+    def scalar(value: Any) -> jax.Array:
+        return jnp.asarray(value, average_dtype())
+
+    def init(params: Any) -> ScheduleFreeState:
+        z = jax.tree.map(lambda p: jnp.array(widen(p)), params)
+        return ScheduleFreeState(jnp.zeros([], jnp.int32), z, scalar(b1), scalar(0), scalar(0))
+
+    def update(
+        updates: Any, state: ScheduleFreeState, params: Any, **_: Any
+    ) -> tuple[Any, ScheduleFreeState]:
+        most = jnp.maximum(scalar(at_step(learning_rate, state.count)), state.max_rate)
+        some = most > 0  # the slope of a power at 0 would be infinite
+        power = scalar(weight_lr_power)
+        weight = jnp.where(some, jnp.where(some, most, 1) ** power, scalar(power == 0))
+        total = state.weight_sum + weight
+        share = jnp.where(total > 0, weight / jnp.where(total > 0, total, 1), 0)  # of z in x
+
+        # y' - y from the new z alone: XLA would keep a copy of the old one if it were still read.
+        def step(y: jax.Array, z: jax.Array, u: jax.Array) -> jax.Array:
+            mixed, own = (s.astype(real_dtype(y)) for s in (share, (1 - scalar(b1)) * (1 - share)))
+            return (mixed * (z - widen(y)) + own * widen(u)).astype(u.dtype)
+
+        z = jax.tree.map(lambda z, u: z + widen(u), state.z, updates)
+        new = jax.tree.map(step, params, z, updates)
+        count = optax.safe_increment(state.count)
+        return new, ScheduleFreeState(count, z, state.b1, total, most)
+
+    return DirectionAfterRate.from_update(
+        "schedule_free",
+        init,
+        update,
+        needs=("params",),
+        marks=("sets parameters", "weighs by rate"),
     )

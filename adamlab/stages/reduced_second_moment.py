@@ -8,16 +8,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adamlab._checks import (
-    Scalar,
-    check_count,
-    check_function,
-    check_number,
-)
-from adamlab.stages._decay_rate import (
-    DecayRate,
-    check_decay,
-)
+from adamlab._checks import Scalar, check_count, check_function, check_number
+from adamlab.stages._decay_rate import DecayRate, check_decay
 from adamlab.stages._forms import zeros_over
 from adamlab.stages.numerics import lerp, ratio, squared_magnitude
 from adamlab.stages.second_moment import SecondMoment, Seen, at_most_tame, square
