@@ -205,7 +205,7 @@ def test_missing_moments_are_named():
             st.track_moments(), st.nesterov(0.9), st.nesterov(0.9), st.precondition()))  # fmt: skip
     with pytest.raises(ValueError, match=r"deviations\(\) needs the first moment"):
         _update(al.chain(st.track_moments(None, st.deviations(0.9)), st.precondition()))
-    with pytest.raises(ValueError, match="keeps no nu of its own to look back to"):
+    with pytest.raises(ValueError, match=r"per_axis keeps parts of nu, .* use squares\(\), yogi"):
         st.previous(st.per_axis())
 
 
@@ -217,6 +217,8 @@ BAD = [
     (lambda: opt.adamw_independent(1e-3, peak=0.0), "peak=0: must be a finite number > 0"),
     (lambda: torch.adafactor(-1.0), "lr=-1: must be a finite number >= 0"),
     (lambda: st.track_curvature(st.previous(0.9)), "give previous.. a value for first"),
+    (lambda: st.previous(0.9, first=-1.0), "first=-1: must be a finite number >= 0"),
+    (lambda: st.previous(0.9, first=abs), "first=.*, not a schedule"),
     (lambda: opt.nadam(1e-3, b1=1.0), "b1=1: must be a number in"),
     (lambda: opt.radam(1e-3, threshold=4.0), "threshold=4: must be a finite number > 4"),
     (lambda: opt.adan(-1e-3), "learning_rate=-0.001: must be a finite number >= 0"),

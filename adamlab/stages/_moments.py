@@ -12,7 +12,8 @@ FIELD_HINTS = {
     "mu": "the first moment; give track_moments a b1",
     "nu": "the second moment; give track_moments a b2",
     "mu_mass": "an uncorrected first moment; put it before the stage that corrects mu",
-    "nu_mass": "an uncorrected second moment; put it before the stage that corrects nu",
+    "nu_mass": "a second moment that decays and is not corrected yet: not largest() or sums(), and "
+    "before the stage that corrects nu",
     "mu_gathered": "an average as the first moment; give track_moments a b1",
     "nu_gathered": "an average as the second moment; give track_moments a b2",
     "rate": "rates; put to_rate() before it",

@@ -1,4 +1,4 @@
-"""gradient -> moments, and moment by moment: the running averages of the gradient and its square."""
+"""gradient -> moments, in one stage or one by one: averages of the gradient and its square."""
 
 from __future__ import annotations
 

@@ -171,11 +171,18 @@ def previous(second_moment: DecayRate | SecondMoment, first: Scalar | None = Non
     `first` stands in for it; with None there is no step.
 
     Raises:
-        ValueError: the second moment's state is not an array that is `nu` itself.
+        ValueError: the second moment's state is not an array that is `nu` itself, or `first` is
+            negative or not finite.
+        TypeError: `first` is a schedule.
     """
     inner = second_moment_of(second_moment)
     if not keeps_nu(inner):
-        raise ValueError("previous(): this second moment keeps no nu of its own to look back to")
+        raise ValueError(
+            f"previous(): {inner.name} keeps parts of nu, none to look back to; use squares(), "
+            "yogi(), deviations() or another that has an element for each of the gradient's"
+        )
+    if first is not None:
+        check_number("first", first, low=0, scheduled=False)
 
     def fold(nu: jax.Array, seen: Seen, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
         new, _ = inner.fold(nu, seen, weight)
