@@ -215,13 +215,14 @@ def test_three_axes_are_too_many(plane):
 
 
 def test_files_are_written_in_the_format_of_their_name(plane, tmp_path):
-    save(plot_map(plane), [tmp_path / "new" / "p.png", tmp_path / "p.svg"])
+    figure = plot_map(plane)
+    save(figure, [tmp_path / "new" / "p.png", tmp_path / "p.svg"])
     assert (tmp_path / "new" / "p.png").read_bytes().startswith(b"\x89PNG")
     assert b"<svg" in (tmp_path / "p.svg").read_bytes()
     with pytest.raises(ValueError, match=r"must end in one of \.png, \.svg, \.pdf"):
-        save(plot_map(plane), [tmp_path / "p.bmp"])
+        save(figure, [tmp_path / "p.bmp"])
     for alone in (tmp_path / "alone.png", str(tmp_path / "alone too.png")):
-        save(plot_map(plane), alone)
+        save(figure, alone)
         assert Path(alone).exists()
 
 
