@@ -230,11 +230,16 @@ def test_blocks_shrink_to_the_memory_allowed():
         al.sweep(heavy, axes, memory=10)
 
 
-@pytest.mark.parametrize(("points", "seeds", "lanes"), [(4, 1, 4), (4, 3, 12), (64, 3, 64)])
-def test_lanes_are_no_more_than_the_points_side_by_side(points, seeds, lanes):
+@pytest.mark.parametrize(
+    ("points", "seeds", "asked", "lanes"),
+    [(4, 1, 1000, 4), (4, 3, 1000, 12), (64, 3, 1000, 64), (64, 3, 3, 3)],
+)
+def test_lanes_are_those_asked_for_but_no_more_than_the_points_side_by_side(
+    points, seeds, asked, lanes
+):
     """From 64 points on the seeds come one after the other."""
     axes = {"rate": np.linspace(0.1, 1, points), "decay": [0.5], "seed": range(seeds)}
-    assert al.sweep(walk, axes, lanes=1000).attrs["lanes"] == lanes
+    assert al.sweep(walk, axes, lanes=asked).attrs["lanes"] == lanes
 
 
 def test_a_map_is_one_compiled_program():
@@ -268,7 +273,7 @@ def test_a_store_is_plain_zarr_that_xarray_reads(whole, tmp_path):
 
 def test_an_existing_store_is_not_touched_without_resume(tmp_path):
     store = tmp_path / "s.zarr"
-    al.sweep(product, {"a": [1.0], "b": [2.0]}, store=store)
+    al.sweep(product, {"a": [1.0], "b": [2.0]}, store=store, settings={"version": 1})
     before = {p: p.read_bytes() for p in store.rglob("*") if p.is_file()}
     with pytest.raises(FileExistsError, match="resume=True"):
         al.sweep(product, {"a": [1.0], "b": [3.0]}, store=store)
@@ -276,13 +281,17 @@ def test_an_existing_store_is_not_touched_without_resume(tmp_path):
         "axes": ({"b": [2.0], "a": [1.0]}, {}, r"axes \['a', 'b'\], this sweep has \['b', 'a'\]"),
         "axis 'b'": ({"a": [1.0], "b": [3.0]}, {}, "axis 'b' 2.0, this sweep has 3.0"),
         "settings": (
-            {"a": [1.0], "b": [2.0]}, {"settings": {"version": 2}}, "version None, this .* has 2",
+            {"a": [1.0], "b": [2.0]}, {"settings": {"version": 2}}, "version 1, this .* has 2",
+        ),
+        "no settings": (
+            {"a": [1.0], "b": [2.0]}, {"settings": None}, "version 1, this .* has None",
         ),
         "keys": ({"a": [1.0], "b": [2.0]}, {"paired": False}, "paired True, this sweep has False"),
     }  # fmt: skip
     for axes, options, message in others.values():
+        given = {"settings": {"version": 1}} | options
         with pytest.raises(ValueError, match=message):
-            al.sweep(product, axes, store=store, resume=True, **options)
+            al.sweep(product, axes, store=store, resume=True, **given)
     assert {p: p.read_bytes() for p in store.rglob("*") if p.is_file()} == before
 
 
@@ -963,6 +972,7 @@ def test_axes_from_text(text):
         (["x="], "axis 'x=': must be"),
         (["x=1:2"], "axis 'x=1:2': must be"),
         (["x=1:2:3:cubic"], "must be name=low:high:count"),
+        (["x=1:2:1"], "one value cannot be both ends"),
         (["x=0:1:3:log"], "must run between numbers > 0"),
         (["x=1:2:0"], "count=0: must be a whole number >= 1"),
         (["x=1:2:2.5"], "count='2.5' must be a whole number"),
