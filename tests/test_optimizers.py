@@ -365,7 +365,7 @@ def test_grouping_small_leaves_changes_nothing_but_the_state(group):
     params["half"] = jnp.ones(6, jnp.bfloat16)
     params["none"] = None
     plain = al.adamw(1e-2)
-    grouped = optimizers.group_small_leaves(plain, max_size=100, group=group)
+    grouped = optimizers.group_small_leaves(plain, max_size=12, group=group)
     grads = [
         jax.tree.map(lambda p: jnp.asarray(draw.normal(size=p.shape), p.dtype), params)
         for _ in range(3)

@@ -88,7 +88,7 @@ LAWFUL = {
 }  # fmt: skip
 LAWS = [
     "state_form", "updates_form", "gradient_dtype", "strict_promotion", "pure", "jit", "scan",
-    "vmap", "elementwise", "rest", "any_magnitude", "count_saturates", "empty_tree",
+    "vmap", "donated", "elementwise", "rest", "any_magnitude", "count_saturates", "empty_tree",
     "scalar_leaves", "zero_size_leaves", "none_leaves",
 ]  # fmt: skip
 
@@ -454,10 +454,22 @@ def test_a_complex_infinity_passes():
     np.testing.assert_allclose(update[0], -0.1 - 0.1j, rtol=1e-5)
 
 
+def test_complex_directions_are_clipped_by_their_magnitude():
+    stage, update = stages.clip_direction(1.0), jnp.array([0.1 + 10j], jnp.complex64)
+    clipped, _ = stage.update(update, stage.init(update))
+    assert abs(clipped[0]) == pytest.approx(1, rel=1e-5)
+
+
 def test_infinite_complex_gradients_become_their_limit():
     tx = clip_by_global_norm(1.0)
     clipped, _ = tx.update(jnp.array([jnp.inf + 1j, 2j], jnp.complex64), tx.init(None))
     np.testing.assert_allclose(clipped, [1, 0])
+
+
+def test_a_matrix_is_factored_from_its_least_size_on():
+    for least, is_factored in ((4, True), (5, False)):
+        state = factored(0.9, min_dim_size=least).init(jnp.ones((4, 4)))
+        assert isinstance(state, tuple) == is_factored
 
 
 def test_axes_of_blocks_may_count_from_the_end():
@@ -496,6 +508,23 @@ def test_schedule_free_weighs_by_the_largest_rate_so_far():
         np.testing.assert_allclose(params, y, rtol=1e-5)
 
 
+def test_schedule_free_begins_a_plain_mean_after_a_rate_of_zero():
+    stage = schedule_free(lambda n: jnp.where(n < 1, 0.0, 1.0), 0.5, weight_lr_power=0.0)
+    params = jnp.zeros([])
+    _, state = stage.update(params, stage.init(params), params)
+    assert float(state.weight_sum) == 1
+
+
+def test_small_gradients_of_adai_are_averaged_longer():
+    """The inertia is that of the gradients' variance over its mean: at most 1 - eps."""
+    tx, grads = optimizers.adai(1.0, b0=0.1, eps=1e-3), jnp.array([1e-4, 2e-4])
+    state = tx.init(grads)
+    for _ in range(2):
+        _, state = tx.update(grads, state, grads)
+    (mu,) = [part.mu for part in state if getattr(part, "mu", None) is not None]
+    np.testing.assert_allclose(mu, grads * (1 - 0.999**2), rtol=1e-3)
+
+
 def test_a_second_moment_is_fed_with_any_extra_argument():
     tx = chain(track_moments(0.9, None), track_curvature(0.9, of="per_example"), precondition(0.0))
     grads, square = jnp.ones(2), jnp.array([1.0, 2.0])
@@ -524,13 +553,15 @@ def test_between_two_readings_curvature_keeps_its_weight():
     np.testing.assert_allclose(masses, [0.1, 0.1, 0.19, 0.19], rtol=1e-5)
 
 
-@pytest.mark.parametrize(("size", "pull"), [(0.5, 0.5), (1.0, 1.0), (4.0, 1.0)])
-def test_a_preconditioned_decay_is_clipped_and_never_lengthened(size, pull):
+@pytest.mark.parametrize(
+    ("size", "limits", "pull"), [(0.5, (), 0.5), (1.0, (), 1.0), (4.0, (), 1.0), (4.0, (2.0,), 2.0)]
+)
+def test_a_preconditioned_decay_is_clipped_and_never_lengthened(size, limits, pull):
     tx = al.chain(
         al.track_moments(),
         to_rate(root_power(0.0, eps=1.0)),
         apply_rate(),
-        add_preconditioned_decay(0.1),
+        add_preconditioned_decay(0.1, *limits),
     )
     params = jnp.full(3, size)
     updates, _ = tx.update(jnp.zeros(3), tx.init(params), params)
