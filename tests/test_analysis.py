@@ -543,6 +543,12 @@ def test_a_separable_bowl_is_found_separable(flip):
     assert not found.at_edge
 
 
+def test_what_is_coupled_far_from_the_optimum_does_not_count():
+    afar = (abs(U) > 1.2) | (abs(V) > 1.2)
+    loss = 0.01 * np.exp(U**2 + V**2 + abs(U * V) * afar)
+    assert separability(loss, 10**DECADES, 10**DECADES).additive == pytest.approx(1)
+
+
 def test_the_additive_share_is_what_a_product_leaves():
     """Of log L = s (u**2 + v**2) + 2 s u v the last term is the part that is not additive."""
     found = separability(_bowl(0.1, 0.0, log=True), 10**DECADES, 10**DECADES)
@@ -605,6 +611,8 @@ def test_an_optimum_beyond_the_grid_is_said():
     for part in (np.s_[8:, :], np.s_[:, 8:]):
         loss, rows, columns = _bowl(1.0)[part], 10 ** U[part][:, 0], 10 ** V[part][0]
         assert separability(loss, rows, columns, factor=30).at_edge
+    at_the_end = 0.01 + (U - 2) ** 2 + V**2
+    assert separability(at_the_end, 10**DECADES, 10**DECADES, factor=1.5).at_edge
     flat = separability(np.ones((3, 3)), [1, 2, 3], [1, 2, 3])
     assert np.isnan(flat.slope)
     assert (flat.additive, flat.regret, flat.at_edge) == (1, 0, True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
@@ -209,6 +211,45 @@ def test_seeds_are_drawn_along_their_own_dimension_whatever_its_place():
 
     turned = book.over_seeds(values.transpose("case", "seed"), of_the_first_case)
     assert turned == book.over_seeds(values, of_the_first_case)
+
+
+@pytest.mark.parametrize(("b2", "step"), [(0.99, 1.0), (0.9999, 10.0)])
+def test_adam_without_correction_begins_with_the_bias_of_both_averages(b2, step):
+    tx, gradient = book.uncorrected_adam(1.0, 0.9, b2, 0.0), jnp.ones(())
+    update, _ = tx.update(gradient, tx.init(gradient))
+    assert float(update) == pytest.approx(-step, rel=1e-4)
+
+
+def test_few_digits_may_be_mislabelled():
+    problem = book.few_digits((64, 8, 10))
+    assert problem.hyperparameters["label_noise"] == 0
+    clean, noisy = (
+        problem.data(jax.random.key(0), **{**problem.hyperparameters, "label_noise": share})
+        for share in (0.0, 0.5)
+    )
+    assert clean.inputs.shape == (128, 64)
+    assert (clean.targets != noisy.targets).mean() == pytest.approx(0.5, abs=0.15)
+
+
+def test_lines_are_medians_with_the_middle_half():
+    _, (ax,) = book.panels()
+    values = xr.DataArray(
+        [[0, 1, 2, 3, 100]] * 2, {"x": [1.0, 2.0], "seed": range(5)}, ("x", "seed")
+    )
+    for _ in "ab":
+        book.draw_lines(ax, values, "x")
+    assert ax.lines[0].get_ydata().tolist() == [2, 2]
+    shaded = ax.collections[0].get_paths()[0].vertices[:, 1]
+    assert (shaded.min(), shaded.max()) == (1, 3)
+    assert ax.lines[0].get_linestyle() != ax.lines[1].get_linestyle()
+
+
+def test_heat_has_its_axes_where_they_are_asked_for():
+    _, (ax,) = book.panels()
+    axes = {"x": [1.0, 10.0], "y": [1.0, 10.0]}
+    book.draw_heat(ax, xr.DataArray([[1.0, 2.0], [3.0, 4.0]], axes, ("x", "y"), "v"), "x", "y")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("x", "y")
+    assert np.asarray(ax.collections[0].get_array()).tolist() == [[1, 3], [2, 4]]
 
 
 def test_a_check_has_seeds_of_its_own(tmp_path):

@@ -241,6 +241,10 @@ MISFITS = {
         ),
         "compensate_rounding stands before the learning rate, but acts on the update",
     ),
+    "four learning rates": (
+        lambda: al.chain(*[al.scale_by_learning_rate(0.1)] * 4),
+        "4 learning rates each flip the sign",
+    ),
     "rates left out": (
         lambda: _step(al.chain(al.track_moments(), stages.to_rate(), stages.sign())),
         "sign would ignore the rates; use apply_rate() after to_rate()",

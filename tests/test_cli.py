@@ -6,6 +6,7 @@ import importlib
 import inspect
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,24 @@ def run(tmp_path, monkeypatch):
         return CliRunner().invoke(main, list(words))
 
     return invoke
+
+
+@pytest.fixture
+def asked(run, monkeypatch):
+    """Called like `run map`: what the command asks of `convergence_map`, which trains nothing."""
+
+    def ask(*words):
+        found = {}
+
+        def note(problem, optimizer, axes, **options):
+            found.update(options, problem=problem.name, axes=axes)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("adamlab.maps.convergence_map", note)
+        assert run("map", *words).exit_code == 130
+        return found
+
+    return ask
 
 
 def test_help_names_the_commands(run):
@@ -107,7 +126,11 @@ def test_list_names_everything(run):
     assert not any(f"  {name} " in vocabulary for name in unlisted)
     assert "in diffgrad\n" in vocabulary
     assert "in adahessian, sophia\n" in vocabulary
-    assert "rosenbrock" not in run("list", "optimizers").output
+    optimizers_alone = run("list", "optimizers").output
+    assert "rosenbrock" not in optimizers_alone
+    _, stages_of_amsgrad = optimizers_alone.split("\n  amsgrad ")[1].splitlines()[:2]
+    assert "*amsgrad_max" in stages_of_amsgrad
+    assert "*correct_bias" not in stages_of_amsgrad
     assert "amsgrad" not in run("list", "problems").output
 
 
@@ -152,20 +175,52 @@ def test_where_ones_own_code_fails_is_told(run, tmp_path, monkeypatch, body, pla
     assert f"in failing.py:{place}" in result.stderr.splitlines()
 
 
-def test_the_default_axes_follow_the_optimizer(run):
-    rmsprop = run("map", "--problem", "reddi", "--optimizer", "rmsprop", "--steps", "8")
-    assert rmsprop.exit_code == 0, rmsprop.stderr
-    assert "4096 runs" in rmsprop.output
-    sgd = run("map", "--problem", "reddi", "--optimizer", "sgd", "--steps", "8")
-    assert "64 runs" in sgd.output
-    lion = run("map", "--problem", "reddi", "--optimizer", "lion", "--steps", "8")
-    assert "4032 runs" in lion.output, "the last value is b2 = 0, of which Lion makes nothing"
+@pytest.mark.parametrize(
+    ("optimizer", "lengths"),
+    [
+        ("rmsprop", {"learning_rate": 64, "1-decay": 64}),
+        ("adam", {"learning_rate": 64, "1-b2": 64}),
+        ("sgd", {"learning_rate": 64}),
+        # The last value is b2 = 0, of which Lion makes nothing.
+        ("lion", {"learning_rate": 64, "1-b2": 63}),
+    ],
+)
+def test_the_default_axes_follow_the_optimizer(asked, optimizer, lengths):
+    axes = asked("--problem", "reddi", "--optimizer", optimizer)["axes"]
+    assert {name: len(values) for name, values in axes.items()} == lengths
+    assert (axes["learning_rate"][[0, -1]] == [1e-5, 1]).all()
 
 
-def test_a_fixed_complement_and_a_seed_leave_the_default_axes(run):
-    result = run("map", "--problem", "reddi", "--steps", "8", "1-b2=0.01", "seed=3,5")
-    assert result.exit_code == 0, result.stderr
-    assert "128 runs" in result.output
+def test_a_fixed_complement_and_a_seed_leave_the_default_axes(asked):
+    found = asked("--problem", "reddi", "1-b2=0.01", "seed=3,5")
+    lengths = {name: len(values) for name, values in found["axes"].items()}
+    assert lengths == {"learning_rate": 64, "seed": 2}
+    assert found["fixed"] == {"1-b2": 0.01}
+
+
+def test_options_reach_the_map(asked, monkeypatch):
+    class Client:
+        def __init__(self, address, timeout):
+            self.address = address
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def get_executor(self):
+            return f"that of {self.address}"
+
+    monkeypatch.setitem(sys.modules, "distributed", types.SimpleNamespace(Client=Client))
+    words = ["--seeds", "3", "--steps", "9", "--curve", "--memory", "0.5", "--dask", "tcp://x"]
+    for given, expected in (
+        ([], ("digits-mlp", 1, 400, False, 2**30, None)),
+        (words, ("digits-mlp", 3, 9, True, 2**29, "that of tcp://x")),
+    ):
+        found = asked(*given)
+        names = ("problem", "seeds", "steps", "curve", "memory", "executor")
+        assert tuple(found[name] for name in names) == expected
 
 
 def test_a_flag_is_a_fixed_value(run):

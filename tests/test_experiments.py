@@ -26,7 +26,7 @@ from adamlab.analysis import Interval
 from experiments import __main__ as command_line
 from experiments import book, records, report, wording
 from experiments.book import Experiment, Lab, Verdict, agreed, by_sign, over_seeds, panels, run
-from experiments.revisions import REVISED
+from experiments.revisions import EARLIER, REVISED
 from experiments.symptoms import SYMPTOMS, remedy_of
 
 BOOK = records.experiments()
@@ -142,6 +142,14 @@ def _experiment(**changes):
     return dataclasses.replace(plain, **changes)
 
 
+@pytest.fixture
+def kept(monkeypatch, tmp_path):
+    """Where records are kept for one test, with the sweeps in a folder out/ there."""
+    monkeypatch.setattr(records, "RESULTS", tmp_path)
+    monkeypatch.setattr(records, "OUT", tmp_path / "out")
+    return tmp_path
+
+
 def test_a_verdict_whose_check_disagrees_is_undecided(tmp_path):
     _, verdict, parts = run(_experiment(), tmp_path / "a")
     assert verdict.kind == parts["run"].kind == parts["check"].kind == "supported"
@@ -165,25 +173,21 @@ def test_sweeps_are_kept_until_the_code_changes(tmp_path):
     np.testing.assert_array_equal(other(changed)["result"], [2.0, 4.0])
 
 
-def test_a_record_counts_the_time_of_interrupted_runs_too(monkeypatch, tmp_path):
-    monkeypatch.setattr(records, "RESULTS", tmp_path)
-    monkeypatch.setattr(records, "OUT", tmp_path / "out")
+def test_a_record_counts_the_time_of_interrupted_runs_too(kept):
     first = records.run_and_keep(_experiment())
-    (tmp_path / "X00.json").unlink()
+    (kept / "X00.json").unlink()
     again = records.run_and_keep(_experiment())
     assert again["seconds"] >= first["seconds"] > 0
     assert again["verdict"] == first["verdict"] == records.load(_experiment())["verdict"]
 
 
-def test_an_interrupted_run_goes_on_whether_or_not_it_was_asked_for_again(monkeypatch, tmp_path):
-    monkeypatch.setattr(records, "RESULTS", tmp_path)
-    monkeypatch.setattr(records, "OUT", tmp_path / "out")
+def test_an_interrupted_run_goes_on_whether_or_not_it_was_asked_for_again(kept, monkeypatch):
     monkeypatch.setattr(records, "experiments", lambda: {"X00": _experiment()})
     monkeypatch.setattr(records, "fingerprint", lambda *_: "x")
     call = partial(CliRunner().invoke, command_line.main)
     first = call(["run", "X00"])
     assert "kept, of" not in first.output
-    assert f"figure: {tmp_path / 'X00.png'}" in first.output
+    assert f"figure: {kept / 'X00.png'}" in first.output
     assert "s; kept, of 2" in call(["run", "X00"]).output
 
     def interrupt(_):
@@ -194,24 +198,43 @@ def test_an_interrupted_run_goes_on_whether_or_not_it_was_asked_for_again(monkey
         stopped = call(["run", "X00", "--again"])
     assert stopped.exit_code == 130
     assert "run it without --again and it goes on" in stopped.output
-    computed = {p: p.stat().st_mtime_ns for p in (tmp_path / "out/full/X00/run").rglob("*")}
+    computed = {p: p.stat().st_mtime_ns for p in (kept / "out/full/X00/run").rglob("*")}
     assert computed
     gone_on = call(["run", "X00"])
     assert "kept, of" not in gone_on.output
     assert {p: p.stat().st_mtime_ns for p in computed} == computed
     assert "kept, of" in call(["run", "X00"]).output
+    call(["run", "X00", "--again"])
+    chunks = {p: then for p, then in computed.items() if p.is_file() and p.parent.name == "0"}
+    assert chunks
+    assert all(p.stat().st_mtime_ns > then for p, then in chunks.items())
 
 
-def test_a_record_is_plain_json_whatever_the_numbers(monkeypatch, tmp_path):
-    monkeypatch.setattr(records, "RESULTS", tmp_path)
-    monkeypatch.setattr(records, "OUT", tmp_path / "out")
+def test_a_quick_run_has_no_check_and_says_that_it_was_quick(kept):
+    record = records.run_and_keep(_experiment(), quick=True)
+    assert set(record["parts"]) == {"run"}
+    assert record["command"].endswith(" --quick")
+
+
+def test_a_record_is_current_while_its_figures_are_there(kept):
+    made = []
+    experiment = _experiment(extras=lambda _, stem: made.append(stem))
+    record = records.run_and_keep(experiment)
+    assert record["check"] == {"first_seed": 100}
+    assert made == [kept / "X00"]
+    assert records.is_current(experiment, record)
+    (kept / "X00.png").unlink()
+    assert not records.is_current(experiment, record)
+
+
+def test_a_record_is_plain_json_whatever_the_numbers(kept):
     numbers = {"one": np.float32(np.inf), "three": Interval(1.0, -np.inf, np.nan)}
     records.run_and_keep(_experiment(judge=lambda _: Verdict({"it": "depends"}, numbers)))
 
     def refuse(constant):
         raise AssertionError(f"{constant} is no JSON")
 
-    text = (tmp_path / "X00.json").read_text()
+    text = (kept / "X00.json").read_text()
     kept = json.loads(text, parse_constant=refuse)["verdict"]["numbers"]
     assert [records.shown(number) for number in kept.values()] == ["inf", "1 [-inf, nan]"]
 
@@ -225,6 +248,7 @@ def test_the_page_holds_every_claim_verdict_and_number():
     page = report.page()
     for name, experiment in BOOK.items():
         assert f'id="{name}"' in page
+        assert f'<a href="#{name}">{name}</a> {html.escape(experiment.claim)}' in page
         record = records.load(experiment)
         if record is None:
             continue
@@ -251,11 +275,16 @@ def test_every_experiment_is_under_one_symptom():
     page = report.page()
     for heading in SYMPTOMS:
         assert f"<h3>{heading}</h3>" in page
+    table = page.split('id="symptoms"')[1].split('id="verdicts"')[0]
+    for symptom in symptoms:
+        assert html.escape(symptom.says) in table
+    for name, experiment in BOOK.items():
+        row = table.split(f'<a href="#{name}">')[1].split("</tr>")[0]
+        record = records.load(experiment)
+        assert f">{record['verdict']['kind'] if record else 'not run'}</span>" in row
 
 
-def test_the_page_says_where_run_and_check_lie_apart(monkeypatch, tmp_path):
-    monkeypatch.setattr(records, "RESULTS", tmp_path)
-    monkeypatch.setattr(records, "OUT", tmp_path / "out")
+def test_the_page_says_where_run_and_check_lie_apart(kept, monkeypatch):
     monkeypatch.setattr(records, "experiments", lambda: {"X00": found})
     found = _experiment(check={"offset": 9.5})
     records.run_and_keep(found)
@@ -279,6 +308,9 @@ def test_what_was_changed_after_numbers_were_seen_is_said():
     assert set(REVISED) <= set(BOOK)
     for when, what in REVISED.values():
         assert f"Changed {when}: {html.escape(what)}." in page
+    assert set(EARLIER) <= set(BOOK)
+    for kinds in EARLIER.values():
+        assert f"Earlier verdicts: {', '.join(kinds)}." in page
 
 
 def test_a_changed_result_file_changes_the_page(monkeypatch, tmp_path):
@@ -307,6 +339,35 @@ def test_a_changed_result_file_changes_the_page(monkeypatch, tmp_path):
     assert tally in page
     assert report.verdict_table().startswith(tally)
     assert not records.is_current(experiment, record)
+
+
+def _part(kind, number, **cases):
+    return {
+        "kind": kind, "cases": cases, "remark": "", "ruling": kind,
+        "numbers": {"n": {"value": number, "low": number - 1, "high": number + 1}},
+    }  # fmt: skip
+
+
+def test_the_page_says_on_what_run_and_check_disagree_and_when_all_was_run(kept):
+    run = _part("supported", 5.0, a="supported")
+    check = _part("refuted", 2.0, a="refuted", b="refuted")
+    record = {
+        "verdict": run | {"kind": "undecided", "ruling": None},
+        "parts": {"run": run, "check": check},
+        "settings": {"seeds": 8}, "check": {"first_seed": 100}, "command": "c", "seconds": 7200.0,
+        "fingerprint": "x", "versions": {}, "device": "d", "platform": "p", "commit": "abc+",
+    }  # fmt: skip
+    for name, date in zip(BOOK, ("2026-01-02", "2026-03-04"), strict=False):
+        (kept / f"{name}.json").write_text(json.dumps(record | {"date": date}))
+    page = report.page()
+    for said in (
+        "a (run: yes, check: no); b (run: not judged, check: no); the claim as a whole "
+        "(run: supported, check: refuted)",
+        "lie apart for n: 5", "abc with uncommitted changes",
+        "2 experiments, run from 2026-01-02 to 2026-03-04 in 4.0 hours",
+        f'style="background:{report.COLORS["undecided"]}">undecided',
+    ):  # fmt: skip
+        assert said in page
 
 
 def test_a_verdict_in_words():

@@ -215,6 +215,7 @@ BAD = [
     (lambda: opt.schedule_free_adamw(1e-3, b1=0.0), "b1=0: must be a number in"),
     (lambda: opt.adafactor(1e-3, decay_rate=-0.8), "decay_rate=-0.8: must be a finite number > 0"),
     (lambda: opt.adamw_independent(1e-3, peak=0.0), "peak=0: must be a finite number > 0"),
+    (lambda: keras.sgd(momentum=0.9, weight_decay=0.1), "Keras keeps it out of the momentum"),
     (lambda: torch.adafactor(-1.0), "lr=-1: must be a finite number >= 0"),
     (lambda: st.track_curvature(st.previous(0.9)), "give previous.. a value for first"),
     (lambda: st.previous(0.9, first=-1.0), "first=-1: must be a finite number >= 0"),
@@ -660,6 +661,7 @@ def test_pytorchs_own_refusals_are_kept():
 def test_whole_numbers_as_hyperparameters_are_static():
     with pytest.raises(TypeError, match=r"every=.*adamlab.optimizers.inject_hyperparams leaves ev"):
         optax.inject_hyperparams(opt.sophia)(learning_rate=1e-3).init(PARAMS)
+    assert "learning_rate" in opt.inject_hyperparams(opt.adam)(1).init(PARAMS).hyperparams
 
 
 INJECTED = {

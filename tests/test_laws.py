@@ -138,6 +138,43 @@ def remembering(start, after=lambda value: value):
     return optax.GradientTransformation(lambda params: Memory(start()), update)
 
 
+def remembering_gradients(change=lambda u, old: u):
+    """One that changes each gradient by the one before, which it keeps as it came."""
+
+    def update(updates, state, params=None):
+        return jax.tree.map(change, updates, state.value), Memory(updates)
+
+    return optax.GradientTransformation(
+        lambda params: Memory(jax.tree.map(jnp.zeros_like, params)), update
+    )
+
+
+def infinite_where_it_comes_to_rest(u, old):
+    return jnp.where((u == 0) & (old != 0), jnp.inf, u)
+
+
+def counting_where_it_is_traced():
+    def update(updates, state, params=None):
+        return updates, Memory(state.value + isinstance(updates["w"], jax.core.Tracer))
+
+    return optax.GradientTransformation(lambda params: Memory(jnp.zeros([], jnp.int32)), update)
+
+
+def knowing_its_own_state():
+    """A state with the same numbers in it is another to it."""
+    made = []
+
+    def init(params):
+        made.append(jnp.zeros(2))
+        return Memory(made[-1])
+
+    def update(updates, state, params=None):
+        known = any(state.value is one for one in made)
+        return jax.tree.map(lambda u: u if known else -u, updates), state
+
+    return optax.GradientTransformation(init, update)
+
+
 def counting_in_python():
     calls = []
 
@@ -240,6 +277,11 @@ def first_lane_only(learning_rate):
     return each(lambda u: scale(learning_rate, u))
 
 
+def doubling_an_array(learning_rate):
+    factor = 2 if isinstance(learning_rate, jax.Array) else 1
+    return each(lambda u: -factor * learning_rate * u)
+
+
 class Counted(NamedTuple):
     """A state with a step count."""
 
@@ -320,10 +362,12 @@ def refusing_other_ranks():
     return optax.stateless(check)
 
 
-def refusing_fewer_leaves():
+def refusing(is_wrong):
+    """One that refuses gradients whose leaves' names are wrong beside the parameters'."""
+
     def check(updates, params):
-        if len(updates) < len(params):
-            raise ValueError("a leaf is missing")
+        if is_wrong({*updates}, {*params}):
+            raise ValueError("other leaves")
         return updates
 
     return optax.stateless(check)
@@ -371,14 +415,17 @@ CULPRITS = [
     ("updates_form", lambda: each(lambda u: u.astype(jnp.float32))),
     ("gradient_dtype", lambda: each(lambda u: u.astype(jnp.float32))),
     ("gradient_dtype", lambda: optax.trace(0.9)),
+    ("gradient_dtype", remembering_gradients),
     ("one_trace", lambda: remembering(lambda: jnp.asarray(1.0), lambda v: v * jnp.ones([]))),
     ("strict_promotion", lambda: optax.adam(1e-3)),
+    ("strict_promotion", lambda: each(lambda u: jnp.float32(2) * u)),  # in bfloat16
     ("pure", counting_in_python),
     ("pure", leaking),
     ("pure", writing_into_its_state),
     ("pure", writing_into_its_argument),
     ("jit", branching_on_a_value),
     ("jit", counting_in_python),
+    ("jit", counting_where_it_is_traced),
     ("scan", counting_in_python),
     ("scan", lambda: optax.contrib.ademamix(1e-3, mu_dtype=jnp.bfloat16)),
     ("vmap", outside_of_jax),
@@ -393,6 +440,8 @@ CULPRITS = [
     ("elementwise", optax.scale_by_trust_ratio),
     ("local", lambda: optax.clip_by_global_norm(0.1)),
     ("scale_invariant", lambda: optax.adam(1e-3, eps=1e-3)),
+    ("scale_invariant", lambda: each(lambda u: jnp.sign(u) * (jnp.abs(u) < 2.0**13))),
+    ("scale_invariant", lambda: each(lambda u: jnp.sign(u) * (jnp.abs(u) > 2.0**-13))),
     ("odd", lambda: each(jnp.abs)),
     ("odd", lambda: each(one_ulp_higher)),
     ("descends", lambda: with_rate(ascending)),
@@ -406,6 +455,7 @@ CULPRITS = [
     ("bounded", lambda: Subject(lambda: optax.adam(1e-3), bound=1.0, unit=1e-3)),
     ("rest", lambda: optax.adamw(1e-3)),
     ("zero_gradient", lambda: optax.adam(1e-3)),
+    ("zero_gradient", lambda: remembering_gradients(infinite_where_it_comes_to_rest)),
     ("zero_gradient", lambda: remembering(lambda: jnp.zeros([]), lambda v: v / v)),
     ("debug_nans", lambda: optax.radam(1e-3)),
     ("meta_gradient", lambda: optax.adam(1e-3)),
@@ -422,10 +472,13 @@ CULPRITS = [
     ("count_saturates", breaking_at_the_last_count),
     ("empty_tree", by_the_largest),
     ("scalar_leaves", lambda: each(lambda u: u / u.shape[0])),
+    ("scalar_leaves", lambda: each(lambda u: u / min(u.ndim, 1))),
     ("zero_size_leaves", lambda: each(lambda u: u / jnp.max(jnp.abs(u)))),
     ("none_leaves", lambda: each(lambda u: 2 * u, is_leaf=lambda x: x is None)),
     ("foreign_tree", lambda: optax.sgd(0.1)),
-    ("foreign_tree", refusing_fewer_leaves),
+    ("foreign_tree", lambda: refusing(lambda names, own: len(names) < len(own))),
+    ("foreign_tree", lambda: refusing(lambda names, own: len(names) != len(own))),
+    ("foreign_tree", lambda: refusing(lambda names, own: not names >= own)),
     ("foreign_shape", lambda: optax.adam(1e-3)),
     ("foreign_shape", refusing_other_ranks),
     ("masked", by_tuples),
@@ -435,6 +488,7 @@ CULPRITS = [
     ("pickled", of_a_local_class),
     ("flax_bytes", of_a_python_class),
     ("orbax", lambda: remembering(with_a_dot_in_a_name)),
+    *[(law, knowing_its_own_state) for law in ("pickled", "flax_bytes", "orbax")],
     ("traced", lambda: with_rate(reading_its_rate)),
     ("traced", lambda: with_rate(optax.adam, b2=0.999)),
     ("vmapped", lambda: with_rate(first_lane_only)),
@@ -442,6 +496,7 @@ CULPRITS = [
     ("scheduled", lambda: with_rate(frozen_schedule)),
     ("scheduled", lambda: with_rate(early_schedule)),
     ("injected", lambda: with_rate(reading_its_rate)),
+    ("injected", lambda: with_rate(doubling_an_array)),
 ]
 
 

@@ -12,7 +12,7 @@ import oracles
 import pytest
 
 import adamlab as al
-from adamlab import optimizers
+from adamlab import optimizers, stages
 
 pytestmark = pytest.mark.rounding
 
@@ -204,45 +204,114 @@ def test_nan_is_not_hidden():
     assert jnp.isnan(updates)
 
 
-# Where they are not Adam's, as the papers or their authors' code have them.
+# Those of most, and where they are others: as the papers, their authors' code or Optax have them.
+COMMON = {
+    "b1": 0.9, "b2": 0.999, "eps": 1e-8, "eps_root": 0.0, "weight_decay": 0.0, "mask": None,
+    "momentum": None, "nesterov": False, "correct": False, "initial": 0.0,
+}  # fmt: skip
 DEFAULTS = {
-    "acprop": {"eps": 1e-16}, "adabelief": {"eps": 1e-16},
-    "adabound": {"final_rate": 0.1, "gamma": 1e-3}, "adai": {"b0": 0.1, "b2": 0.99, "eps": 1e-3},
-    "adam_atan2": {"a": 1.27, "b": 1.0}, "adam_epsilon_hat": {"eps": 1e-7}, "adamod": {"b3": 0.999},
-    "adamp": {"delta": 0.1, "wd_ratio": 0.1}, "adan": {"b1": 0.98, "b2": 0.92, "b3": 0.99},
-    "adanorm": {"b2": 0.99, "r": 0.95}, "adapnm": {"b3": 1.0}, "adashift": {"keep_num": 10},
-    "ademamix": {"b3": 0.9999, "alpha": 5.0}, "adopt": {"b2": 0.9999, "eps": 1e-6},
-    "ano": {"b1": 0.92, "b2": 0.99}, "avagrad": {"eps": 0.1},
-    "came": {"b3": 0.9999, "eps": 1e-30, "eps_confidence": 1e-16, "clip": 1.0},
-    "lamb": {"eps": 1e-6}, "laprop": {"eps": 1e-15}, "lion": {"b2": 0.99},
+    "acprop": {"eps": 1e-16, "eps_root": 1e-16}, "adabelief": {"eps": 1e-16, "eps_root": 1e-16},
+    "adabound": {"final_rate": 0.1, "gamma": 1e-3},
+    "adafactor": {"min_dim_size": 128, "decay_rate": 0.8, "eps": 1e-30, "clip": 1.0,
+        "min_scale": 1e-3, "b1": None},
+    "adagrad": {"initial_accumulator_value": 0.1, "eps": 1e-7}, "adahessian": {"every": 1},
+    "adai": {"b0": 0.1, "b2": 0.99, "eps": 1e-3}, "adam_atan2": {"a": 1.27, "b": 1.0},
+    "adam_epsilon_hat": {"eps": 1e-7}, "adam_l2": {"weight_decay": 1e-4},
+    "adam_mini": {"axes": None}, "adamc": {"weight_decay": 0.01}, "adamod": {"b3": 0.999},
+    "adamp": {"delta": 0.1, "wd_ratio": 0.1}, "adams": {"weight_decay": 1e-4},
+    "adamw": {"weight_decay": 1e-4},
+    "adamw_8bit": {"weight_decay": 0.01, "block": 256, "min_size": 4096},
+    "adamw_cautious_decay": {"weight_decay": 0.01},
+    "adamw_independent": {"weight_decay": 1e-5, "peak": None},
+    "adamw_kahan": {"weight_decay": 0.01}, "adamw_stochastic_rounding": {"weight_decay": 0.01},
+    "adan": {"b1": 0.98, "b2": 0.92, "b3": 0.99}, "adanorm": {"b2": 0.99, "r": 0.95},
+    "adapnm": {"b3": 1.0}, "adashift": {"keep_num": 10, "reduce": "max"},
+    "ademamix": {"b3": 0.9999, "alpha": 5.0}, "adopt": {"b2": 0.9999, "eps": 1e-6, "clip": True},
+    "amsbound": {"final_rate": 0.1, "gamma": 1e-3}, "ano": {"b1": 0.92, "b2": 0.99},
+    "avagrad": {"eps": 0.1},
+    "came": {"b3": 0.9999, "eps": 1e-30, "eps_confidence": 1e-16, "clip": 1.0, "min_dim_size": 1},
+    "cautious_adamw": {"weight_decay": 0.01},
+    "dadapt_adam": {"learning_rate": 1.0, "initial_distance": 1e-6}, "example": {"rate": 1e-3},
+    "fadam": {"eps_gradient": 0.01, "clip": 1.0, "weight_decay": 0.1},
+    "group_small_leaves": {"max_size": 4096, "group": 16}, "lamb": {"eps": 1e-6},
+    "laprop": {"eps": 1e-15}, "lion": {"b2": 0.99, "weight_decay": 1e-3},
     "lookahead_adam": {"sync_period": 6, "slow_step_size": 0.5},
     "madgrad": {"momentum": 0.9, "eps": 1e-6}, "mars": {"b1": 0.95, "b2": 0.99, "gamma": 0.025},
-    "nadam_scheduled": {"momentum_decay": 4e-3}, "novograd": {"b2": 0.25, "eps": 1e-6},
-    "padam": {"partial": 0.25}, "qhadam": {"b1": 0.995, "v1": 0.7, "v2": 1.0},
-    "radam": {"threshold": 5.0}, "simplified_ademamix": {"b1": 0.99, "b2": 0.95, "alpha": 0.0},
-    "soap": {"b1": 0.95, "b2": 0.95, "precondition_frequency": 10},
-    "sophia": {"b1": 0.965, "b2": 0.99, "eps": 1e-12, "gamma": 0.01, "every": 10},
-    "stable_adamw": {"b2": 0.99, "eps": 1e-6}, "yogi": {"eps": 1e-3},
-    "adafactor": {"b1": None, "decay_rate": 0.8, "eps": 1e-30, "clip": 1.0, "min_dim_size": 128},
-    "adagrad": {"initial_accumulator_value": 0.1, "eps": 1e-7}, "ranger": {"b1": 0.95, "eps": 1e-6},
-    "fadam": {"eps_gradient": 0.01, "clip": 1.0}, "prodigy": {"initial_distance": 1e-6},
-    "dadapt_adam": {"initial_distance": 1e-6}, "amsbound": {"final_rate": 0.1, "gamma": 1e-3},
+    "msvag": {"b": 0.9}, "nadam_scheduled": {"momentum_decay": 0.004},
+    "novograd": {"b2": 0.25, "eps": 1e-6}, "optimistic_adam": {"alpha": 1.0, "beta": 1.0},
+    "padam": {"partial": 0.25},
+    "prodigy": {"learning_rate": 1.0, "initial_distance": 1e-6, "coefficient": 1.0},
+    "qhadam": {"b1": 0.995, "v1": 0.7, "v2": 1.0}, "radam": {"threshold": 5.0},
+    "ranger": {"b1": 0.95, "eps": 1e-6, "sync_period": 6, "slow_step_size": 0.5},
+    "rmsprop": {"decay": 0.9, "initial_scale": 0.0, "eps_in_sqrt": True, "centered": False,
+        "bias_correction": False},
+    "schedule_free_adamw": {"weight_lr_power": 2.0},
+    "simplified_ademamix": {"b1": 0.99, "b2": 0.95, "alpha": 0.0}, "sm3": {"momentum": 0.9},
+    "soap": {"b1": 0.95, "b2": 0.95, "shampoo_beta": None, "precondition_frequency": 10,
+        "max_precond_dim": 10000},
+    "sophia": {"b1": 0.965, "b2": 0.99, "eps": 1e-12, "gamma": 0.01, "clip": 1.0, "every": 10,
+        "weight_decay": 1e-4},
+    "stable_adamw": {"b2": 0.99, "eps": 1e-6, "weight_decay": 0.01},
+    "yogi": {"eps": 1e-3, "initial_accumulator_value": 1e-6},
+    "stages.adaptive_grad_clip": {"eps": 1e-3}, "stages.add_difference": {"b2": 0.92, "gain": None},
+    "stages.add_gradient_difference": {"max_norm": 1.0},
+    "stages.add_preconditioned_decay": {"max_rms": 1.0},
+    "stages.average_parameters": {"decay": 0.999},
+    "stages.block_squares": {"axes": stages.per_row, "reduce": jnp.mean},
+    "stages.bound_rate": {"final_rate": 0.1, "gamma": 1e-3},
+    "stages.cautious_mask": {"floor": 1e-3}, "stages.change_mu": {"marks": ("mixes",)},
+    "stages.clip_by_block_rms": {"max_rms": 1.0}, "stages.cube_root": {"eps": 1e-6},
+    "stages.deviations": {"eps": 1e-16, "from_previous": False},
+    "stages.epsilon_hat": {"eps": 1e-7}, "stages.extrapolate": {"alpha": 1.0, "beta": 1.0},
+    "stages.factored": {"eps": 1e-30, "min_dim_size": 128, "axes": stages.two_longest},
+    "stages.gradient_eps": {"eps_gradient": 0.01},
+    "stages.in_basis": {"decay": 0.95, "every": 10, "max_dim": 10000},
+    "stages.largest": {"eps": 0.0}, "stages.lengthen_short_gradients": {"decay": 0.95},
+    "stages.limit_rate": {"b3": 0.999},
+    "stages.lookahead": {"sync_period": 6, "slow_step_size": 0.5},
+    "stages.mix_slow_average": {"b3": 0.9999, "alpha": 5.0}, "stages.per_axis": {"b2": None},
+    "stages.positive_negative_momentum": {"b3": 1.0},
+    "stages.precondition_atan2": {"a": 1.27, "b": 1.0}, "stages.previous": {"first": None},
+    "stages.project_radially": {"delta": 0.1, "wd_ratio": 0.1},
+    "stages.rectify_rate": {"threshold": 5.0}, "stages.root_or_eps": {"eps": 1e-6},
+    "stages.root_power": {"power": 0.25},
+    "stages.scale_by_confidence": {"b3": 0.9999, "eps": 1e-16, "min_dim_size": 1,
+        "axes": stages.last_two},
+    "stages.scale_by_dadapt": {"learning_rate": 1.0, "initial_distance": 1e-6},
+    "stages.scale_by_learning_rate": {"flip_sign": True},
+    "stages.scale_by_param_block_rms": {"min_scale": 1e-3},
+    "stages.scale_by_prodigy": {"learning_rate": 1.0, "b3": None, "initial_distance": 1e-6,
+        "coefficient": 1.0},
+    "stages.schedule_free": {"weight_lr_power": 2.0}, "stages.to_variance_rate": {"b": 0.9},
+    "stages.track_curvature": {"of": "hessian_diag", "every": 1},
+    "stages.track_moments": {"initial_mu": 0.0},
+    "stages.track_mu_by_variance": {"b0": 0.1, "eps": 1e-3},
+    "stages.track_weighted_sums": {"weight": 1.0}, "stages.track_window": {"length": 10},
+    "stages.unrooted": {"eps": 0.0, "floor": 0.0, "gamma": 1.0},
+    "stages.yogi": {"initial": 1e-6, "decayed": False},
 }  # fmt: skip
+BUILDERS = {
+    f"{prefix}{name}": getattr(room, name)
+    for prefix, room in (("", optimizers), ("stages.", stages))
+    for name in room.__all__
+    if inspect.isfunction(getattr(room, name))
+}
 
 
-@pytest.mark.parametrize("name", optimizers.names())
+@pytest.mark.parametrize("name", BUILDERS)
 def test_the_defaults_are_those_of_the_source(name):
     """The trajectories are of arguments that are given, so that none would tell."""
-    expected = {"b1": 0.9, "b2": 0.999, "eps": 1e-8} | DEFAULTS.get(name, {})
-    parameters = inspect.signature(getattr(optimizers, name)).parameters
-    for argument, value in expected.items():
-        if argument in parameters or argument in DEFAULTS.get(name, {}):
-            assert parameters[argument].default == value, argument
+    parameters = inspect.signature(BUILDERS[name]).parameters.items()
+    found = {n: p.default for n, p in parameters if p.default is not p.empty}
+    own = DEFAULTS.get(name, {})
+    assert found == {n: COMMON[n] for n in found if n in COMMON} | own
+
+
+def test_every_default_that_is_listed_is_of_something_that_there_is():
+    assert set(DEFAULTS) <= set(BUILDERS)
 
 
 def test_argument_names_are_optaxs():
-    import inspect
-
     for name in ("sgd", "rmsprop", "adam", "adamw", "amsgrad", "scale_by_adam", "scale_by_amsgrad"):
         ours = inspect.signature(getattr(al, name)).parameters
         theirs = inspect.signature(getattr(optax, name)).parameters
@@ -296,7 +365,7 @@ def test_grouping_small_leaves_changes_nothing_but_the_state(group):
     params["half"] = jnp.ones(6, jnp.bfloat16)
     params["none"] = None
     plain = al.adamw(1e-2)
-    grouped = optimizers.group_small_leaves(plain, max_size=100, group=group)
+    grouped = optimizers.group_small_leaves(plain, max_size=12, group=group)
     grads = [
         jax.tree.map(lambda p: jnp.asarray(draw.normal(size=p.shape), p.dtype), params)
         for _ in range(3)

@@ -201,6 +201,62 @@ def test_a_line_has_a_frame_wherever_the_runs_began(plane, begun):
     assert begun != 1e3 or top == 1e4
 
 
+def _drawn(late, codes):
+    """A map over x = 1, 10, 100, ... (and y) whose runs began at 1, with the optimum 0."""
+    late, codes = np.asarray(late, float), np.asarray(codes, np.int8)
+    dims = ("x", "y")[: late.ndim]
+    return xr.Dataset(
+        {
+            "outcome": (dims, codes), "late_loss": (dims, late),
+            "initial_loss": (dims, np.ones_like(late)), "done": (dims, codes >= 0),
+        },
+        coords={d: 10.0 ** np.arange(n) for d, n in zip(dims, late.shape, strict=True)},
+        attrs={"optimum": 0.0},
+    )  # fmt: skip
+
+
+def _paleness(figure):
+    """Of the cells of a map that has converged everywhere: 0 is the full colour, 1 white."""
+    drawn = np.asarray(figure.axes[0].collections[0].get_array()).reshape(-1, 3)
+    full = np.array(to_rgb(COLORS[Outcome.CONVERGED]))
+    return ((drawn - full) / (1 - full))[:, 0]
+
+
+def test_paler_is_a_higher_loss_and_the_key_says_which():
+    late = np.geomspace(1e-6, 1e-1, 12).reshape(3, 4)
+    converged = _drawn(late, np.full((3, 4), Outcome.CONVERGED))
+    figure = plot_map(converged)
+    paleness = _paleness(figure).reshape(4, 3).T.ravel()
+    assert (np.diff(paleness) >= -1e-6).all()
+    assert paleness[0] < 0.01 < 0.49 < paleness[-1]
+    (key,) = [ax for ax in figure.axes if ax.get_title(loc="left") == "late excess"]
+    above, below = (float(label.get_text()[2:]) for label in key.get_yticklabels())
+    assert 1e-6 < below < 1e-5 < 1e-2 < above < 1e-1
+    shades = np.asarray(key.images[0].get_array())[:, 0, 0]
+    assert shades[0] > shades[-1], "the paler end is that of the higher losses"
+    turned = _paleness(plot_map(converged.isel(x=[1, 2, 0])))
+    np.testing.assert_allclose(turned, _paleness(figure), err_msg="axes ascend in any order")
+
+
+def test_points_of_a_line_have_their_outcomes_colour_and_stay_in_the_frame():
+    codes = [Outcome.CONVERGED, Outcome.OSCILLATING, Outcome.DIVERGED, Outcome.NON_FINITE]
+    ax = plot_map(_drawn([1e-3, 1e-2, 1e9, np.inf], codes)).axes[0]
+    found = {
+        round(np.log10(x)): (tuple(c.get_facecolor()[0][:3]), y)
+        for c in ax.collections
+        for x, y in c.get_offsets()
+    }
+    assert [found[i][0] for i in range(4)] == [to_rgb(COLORS[code]) for code in codes]
+    assert found[2][1] == found[3][1] == ax.get_ylim()[1]
+
+
+def test_a_share_of_five_percent_is_rounded_to_itself():
+    codes = np.full(20, Outcome.CONVERGED)
+    codes[0] = Outcome.NON_FINITE
+    legend = plot_map(_drawn(np.ones(20), codes)).legends[0]
+    assert legend.get_texts()[-1].get_text() == "non-finite  5%"
+
+
 def test_three_axes_are_too_many(plane):
     with pytest.raises(ValueError, match=r"it holds two axes, the map has 3: .*; choose a value"):
         plot_map(plane.expand_dims(b1=[0.9], axis=2))
@@ -215,13 +271,14 @@ def test_three_axes_are_too_many(plane):
 
 
 def test_files_are_written_in_the_format_of_their_name(plane, tmp_path):
-    save(plot_map(plane), [tmp_path / "new" / "p.png", tmp_path / "p.svg"])
+    figure = plot_map(plane)
+    save(figure, [tmp_path / "new" / "p.png", tmp_path / "p.svg"])
     assert (tmp_path / "new" / "p.png").read_bytes().startswith(b"\x89PNG")
     assert b"<svg" in (tmp_path / "p.svg").read_bytes()
     with pytest.raises(ValueError, match=r"must end in one of \.png, \.svg, \.pdf"):
-        save(plot_map(plane), [tmp_path / "p.bmp"])
+        save(figure, [tmp_path / "p.bmp"])
     for alone in (tmp_path / "alone.png", str(tmp_path / "alone too.png")):
-        save(plot_map(plane), alone)
+        save(figure, alone)
         assert Path(alone).exists()
 
 

@@ -75,6 +75,7 @@ def test_digits_are_the_real_ones():
     assert images.shape == (64, 64)
     assert float(images.max()) == 1.0
     assert set(np.asarray(labels)) == set(range(10))
+    assert problem.target == 0.1
     assert sum(p.size for p in jax.tree.leaves(params)) == 64 * 32 + 32 + 32 * 10 + 10
 
 

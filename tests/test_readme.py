@@ -68,7 +68,8 @@ def test_the_numbers_of_variants_stages_and_laws_are_right():
     assert f"There are {len(LAWS)} laws" in TEXT
     doors = vocabulary().items()
     stages = [n for door, names in doors for n in names if "->" in door]
-    users = [len(optimizers.used_in().get(stage, [])) for stage in stages]
+    used_in = optimizers.used_in()
+    users = [len(used_in.get(stage, [])) for stage in stages]
     shared, single = (sum(n > 1 for n in users), users.count(1))
     said = f"Of {len(stages)} stages {shared} serve two or more variants, {single} are one paper's"
     assert said in " ".join(TEXT.split())

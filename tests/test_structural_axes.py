@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -64,6 +65,16 @@ def test_any_function_can_be_an_axis():
         {"how": [double, square], "then": [double, square], "a": [3.0]},
     )
     np.testing.assert_array_equal(two["result"][..., 0], [[12, 36], [18, 81]])
+
+
+def test_options_reach_each_of_several():
+    def drawn(key, how, a):
+        return how(jax.random.normal(key)) + 0 * a
+
+    axes = {"how": [jnp.sin, jnp.cos], "a": [1.0, 2.0, 3.0, 4.0], "seed": [0]}
+    found = al.sweep(drawn, axes, paired=False, lanes=3, settings={"version": 2})
+    assert [found.attrs[name] for name in ("lanes", "version", "paired")] == [3, 2, False]
+    assert len(np.unique(found["result"])) == 8
 
 
 def test_it_resumes_where_it_was_stopped(tmp_path):

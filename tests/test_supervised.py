@@ -162,6 +162,7 @@ def test_imbalanced_classes_are_rarer_by_the_ratio():
     targets = np.asarray(imbalanced(digits()).draw(KEY, imbalance=20.0).targets)
     common, rare = (targets < 5).sum(), (targets >= 5).sum()
     assert common / rare == pytest.approx(20, rel=0.35)
+    assert set(np.asarray(imbalanced(wine()).draw(KEY, imbalance=1e9).targets)) == {0, 1}
 
 
 @pytest.mark.parametrize("kind", ["targets", "inputs"])

@@ -53,6 +53,7 @@ def test_the_dictionarys_loss_is_a_mean_square_plus_the_sum_of_all_codes(diction
     assert float(loss(params, samples, l1=0.0)) == pytest.approx(square / 1000, rel=1e-5)
     expected = square / 1000 + 0.01 * total
     assert float(loss(params, samples, l1=0.01)) == pytest.approx(expected, rel=1e-5)
+    assert problem.tolerance == 0.05
     assert total > 10
 
 
@@ -109,6 +110,8 @@ def test_the_saddle_has_the_slopes_and_curvatures_it_says():
     np.testing.assert_array_equal(values, [0, problem.optimum, problem.optimum])
     for curvature, along_y in zip(curvatures, (-1, 2, 2), strict=True):
         np.testing.assert_array_equal(curvature, np.diag([7, along_y]))
+    below_half_way = problem.metrics(jnp.array([0.0, 0.6]), **problem.hyperparameters)
+    assert float(below_half_way["escaped"]) == 1
 
 
 @pytest.mark.parametrize("optimizer", [al.adam, al.sgd])
@@ -170,6 +173,8 @@ def test_the_plateau_is_as_flat_as_it_says():
     np.testing.assert_allclose(np.linalg.norm(params, axis=1), distances, rtol=1e-6)
     expected = np.asarray(params) * np.exp(-(distances**2) / 2)[:, None]
     np.testing.assert_allclose(slopes, expected, rtol=1e-4)
+    outside = problem.metrics(jnp.array([1.3, 0.0]), **problem.hyperparameters)
+    assert float(outside["escaped"]) == 0
 
 
 def test_the_plateau_holds_gradient_descent_and_adams_eps():
@@ -313,6 +318,8 @@ def test_the_noisy_quadratics_noise_follows_its_curvatures():
     total = seen["steep_loss"] + seen["flat_loss"]
     assert float(total) == pytest.approx(float(problem.objective(params, batch_size=4.0)))
     assert float(seen["flat_loss"]) == pytest.approx(sum(1 / i for i in range(51, 101)) / 2)
+    odd = problems.noisy_quadratic(3).metrics(jnp.ones(3), batch_size=1.0)
+    assert float(odd["flat_loss"]) == pytest.approx(1 / 6)
 
 
 # --- rough loss ---

@@ -434,6 +434,18 @@ def test_each_step_has_an_estimate_of_its_own():
     assert set(np.unique(trace.probed["diagonal"])) == {2.0, 6.0}
 
 
+def test_the_loss_and_the_hessian_may_both_be_asked_for():
+    def both(learning_rate):
+        stage = stages.GradientToGradient.from_update(
+            "see", optax.init_empty_state, lambda g, s, *, value, **_: (g / (1 + value), s),
+            extra_args=("value",),
+        )  # fmt: skip
+        return al.chain(stage, _newton(learning_rate))
+
+    trace = al.train(al.quadratic(), both, KEY, {"learning_rate": 0.1}, steps=8)
+    assert 0 < trace.final_loss < trace.initial_loss
+
+
 def test_another_missing_argument_is_not_made_up():
     def weighed(learning_rate):
         stage = stages.GradientToGradient.from_update(

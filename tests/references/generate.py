@@ -1,9 +1,12 @@
 """Run the reference implementations over the fixture and keep where they go.
 
+The libraries that `adamlab.compat` follows are asked for their arguments too.
+
     python tests/references/generate.py [--check] [name ...]
 
-writes trajectories.npz and trajectories.json beside this file, or with --check only compares what
-the installed packages compute with what is stored. requirements.txt names the packages.
+writes trajectories.npz, trajectories.json and arguments.json beside this file, or with --check only
+compares what the installed packages have and compute with what is stored. requirements.txt names
+the packages.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import argparse
 import contextlib
 import functools
 import importlib
+import inspect
 import io
 import json
 import os
@@ -46,6 +50,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 
 HERE = Path(__file__).parent
 ARRAYS, RECORDS = HERE / "trajectories.npz", HERE / "trajectories.json"
+ARGUMENTS = HERE / "arguments.json"
 TOLERANCE = 1e-13
 
 LR, EPS, DECAY = 1e-2, 1e-8, 0.1
@@ -1030,6 +1035,52 @@ ENTRIES: dict[str, Entry] = {
 }
 
 
+# The arguments of the libraries
+
+LIBRARIES = {
+    "torch": {
+        name.lower(): f"torch.optim.{name}"
+        for name in (
+            "SGD", "Adam", "AdamW", "NAdam", "RAdam", "Adamax", "RMSprop", "Adagrad", "Adafactor",
+        )
+    },
+    "keras": {
+        name.lower(): f"keras.optimizers.{name}"
+        for name in (
+            "SGD", "Adam", "AdamW", "Nadam", "Adamax", "RMSprop", "Adagrad", "Adafactor", "Lamb",
+            "Lion",
+        )
+    },
+    "optax": {
+        "adan": "optax.adan",
+        "optimistic_adam_v2": "optax.optimistic_adam_v2",
+        "prodigy": "optax.contrib.prodigy",
+        "dadapt_adamw": "optax.contrib.dadapt_adamw",
+        "sophia": "optax.contrib.sophia",
+    },
+}  # fmt: skip
+
+
+def arguments_of(target: str) -> Hyper:
+    """The arguments of an optimizer with a default that is a number, a pair, a flag or none."""
+    parameters = inspect.signature(resolve(target)).parameters
+    plain = {bool, int, float, tuple, type(None)}
+    return {
+        name: list(p.default) if isinstance(p.default, tuple) else p.default
+        for name, p in parameters.items()
+        if type(p.default) in plain
+    }
+
+
+def arguments() -> dict[str, Any]:
+    """The arguments of the optimizers of each library that is installed."""
+    return {
+        library: {name: arguments_of(target) for name, target in targets.items()}
+        for library, targets in LIBRARIES.items()
+        if installed(library)
+    }
+
+
 # The files
 
 
@@ -1079,6 +1130,8 @@ def write(names: list[str]) -> None:
     kept = {key: arrays[key] for key in keys if key in arrays}
     np.savez_compressed(ARRAYS, allow_pickle=False, **kept)
     RECORDS.write_text(json.dumps(records, indent=1) + "\n")
+    known = json.loads(ARGUMENTS.read_text()) if ARGUMENTS.exists() else {}
+    ARGUMENTS.write_text(json.dumps(known | arguments(), indent=1) + "\n")
 
 
 def difference(name: str, arrays: dict[str, np.ndarray]) -> float:
@@ -1100,7 +1153,12 @@ def check(names: list[str]) -> bool:
         elif (gap := difference(name, arrays)) > TOLERANCE:
             print(f"{name}: differs by {gap:.1e}")
             bad.append(name)
-    print(f"{len(names) - len(bad)} agree, {len(bad)} do not")
+    known = json.loads(ARGUMENTS.read_text())
+    for library, found in arguments().items():
+        if found != known.get(library):
+            print(f"{library}: other arguments than those stored")
+            bad.append(library)
+    print(f"{len(names)} compared, {len(bad)} differ")
     return not bad
 
 
