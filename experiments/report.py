@@ -99,7 +99,8 @@ too narrow where there are only eight seeds, where a claim was measured again wi
 for many cases taken together, since nothing corrects for their number. In the figures, lines are
 medians over seeds, and shaded bands hold the middle half of the seeds unless the caption says
 otherwise. The rate is the learning rate; a decade is a factor of ten; late means in the last
-quarter of a run.</p>
+quarter of a run. A result is old where its experiment has changed since, not where the library has:
+each names the commit that it was computed with.</p>
 <p class="small">{_machine(found.values())}</p>
 <h2 id="symptoms">My training fails: where do I look?</h2>
 {_symptoms(known, found)}
