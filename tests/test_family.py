@@ -365,7 +365,7 @@ def test_a_name_close_to_one_that_there_is_is_said(package, name, message):
 def test_what_is_grouped_is_an_optimizer():
     for given in ("adam", opt.adam):
         with pytest.raises(TypeError, match=r"^optimizer=.*: must be a gradient transformation"):
-            opt.group_small_leaves(given)
+            st.group_small_leaves(given)
 
 
 RATES_BY_COMPLEMENT = {
@@ -500,7 +500,7 @@ def test_a_scalar_loss_is_no_tree_of_small_leaves():
         lambda g, s, *, value, **_: (jax.tree.map(lambda x: x * value, g), s),
         extra_args=("value",),
     )  # fmt: skip
-    tx = opt.group_small_leaves(al.chain(by_value, al.sgd(1.0)))
+    tx = st.group_small_leaves(al.chain(by_value, al.sgd(1.0)))
     update, _ = tx.update(jnp.ones([]), tx.init(jnp.ones([])), value=jnp.asarray(2.0))
     assert update == -2
 
@@ -614,7 +614,7 @@ def test_gradients_that_fit_no_state_are_told_what_to_pass():
 def test_grouped_updates_are_in_their_gradients_dtypes():
     params = {"a": jnp.ones(3), "b": jnp.ones(2)}
     grads = {"a": jnp.ones(3, jnp.bfloat16), "b": jnp.ones(2)}
-    grouped = opt.group_small_leaves(al.adam(0.1))
+    grouped = st.group_small_leaves(al.adam(0.1))
     with jax.numpy_dtype_promotion("standard"):
         updates, _ = grouped.update(grads, grouped.init(params), params)
     assert {n: u.dtype for n, u in updates.items()} == {"a": jnp.bfloat16, "b": jnp.float32}
@@ -623,7 +623,7 @@ def test_grouped_updates_are_in_their_gradients_dtypes():
 def test_a_mask_inside_of_grouped_leaves_is_refused():
     decays = al.adamw(0.1, weight_decay=1.0, mask=lambda q: jax.tree.map(lambda x: x.ndim > 1, q))
     with pytest.raises(ValueError, match="the optimizer has a mask"):
-        opt.group_small_leaves(decays).init({"w": jnp.ones((4, 3)), "b": jnp.ones(3)})
+        st.group_small_leaves(decays).init({"w": jnp.ones((4, 3)), "b": jnp.ones(3)})
 
 
 def test_names_that_there_are_not_say_which_there_are():

@@ -233,7 +233,7 @@ DEFAULTS = {
     "cautious_adamw": {"weight_decay": 0.01},
     "dadapt_adam": {"learning_rate": 1.0, "initial_distance": 1e-6}, "example": {"rate": 1e-3},
     "fadam": {"eps_gradient": 0.01, "clip": 1.0, "weight_decay": 0.1},
-    "group_small_leaves": {"max_size": 4096, "group": 16}, "lamb": {"eps": 1e-6},
+    "lamb": {"eps": 1e-6},
     "laprop": {"eps": 1e-15}, "lion": {"b2": 0.99, "weight_decay": 1e-3},
     "lookahead_adam": {"sync_period": 6, "slow_step_size": 0.5},
     "madgrad": {"momentum": 0.9, "eps": 1e-6}, "mars": {"b1": 0.95, "b2": 0.99, "gamma": 0.025},
@@ -265,6 +265,7 @@ DEFAULTS = {
     "stages.epsilon_hat": {"eps": 1e-7}, "stages.extrapolate": {"alpha": 1.0, "beta": 1.0},
     "stages.factored": {"eps": 1e-30, "min_dim_size": 128, "axes": stages.two_longest},
     "stages.gradient_eps": {"eps_gradient": 0.01},
+    "stages.group_small_leaves": {"max_size": 4096, "group": 16},
     "stages.in_basis": {"decay": 0.95, "every": 10, "max_dim": 10000},
     "stages.largest": {"eps": 0.0}, "stages.lengthen_short_gradients": {"decay": 0.95},
     "stages.limit_rate": {"b3": 0.999},
@@ -365,7 +366,7 @@ def test_grouping_small_leaves_changes_nothing_but_the_state(group):
     params["half"] = jnp.ones(6, jnp.bfloat16)
     params["none"] = None
     plain = al.adamw(1e-2)
-    grouped = optimizers.group_small_leaves(plain, max_size=12, group=group)
+    grouped = stages.group_small_leaves(plain, max_size=12, group=group)
     grads = [
         jax.tree.map(lambda p: jnp.asarray(draw.normal(size=p.shape), p.dtype), params)
         for _ in range(3)
@@ -382,14 +383,14 @@ def test_grouping_small_leaves_changes_nothing_but_the_state(group):
     mus = jax.tree.leaves(optax.tree.get(state, "mu"))
     assert len(mus) == 1 + -(-(small - 1) // group) + 1
     with pytest.raises(ValueError, match="group=0: must be a whole number >= 1"):
-        optimizers.group_small_leaves(plain, group=0)
+        stages.group_small_leaves(plain, group=0)
 
 
 def test_grouping_packs_extra_arguments_too():
     params = {"a": jnp.ones(3), "b": jnp.ones((2, 2))}
     grads = jax.tree.map(lambda p: 0.1 * p, params)
     plain = optimizers.sophia(1e-2, every=1)
-    grouped = optimizers.group_small_leaves(plain)
+    grouped = stages.group_small_leaves(plain)
     curved = {"hessian_diag": jax.tree.map(lambda p: 3 * p, params)}
     one, _ = plain.update(grads, plain.init(params), params, **curved)
     two, _ = grouped.update(grads, grouped.init(params), params, **curved)

@@ -41,7 +41,7 @@ REFUSED = {
         lambda: al.chain(stages.in_basis(al.adam(1e-3)), DECAY), WRONG_SIDE,
     ),
     "decay after a rate over groups": (
-        lambda: al.chain(optimizers.group_small_leaves(al.adam(1e-3)), DECAY), WRONG_SIDE,
+        lambda: al.chain(stages.group_small_leaves(al.adam(1e-3)), DECAY), WRONG_SIDE,
     ),
     "decay after an injected rate": (
         lambda: al.chain(optimizers.inject_hyperparams(al.adam)(1e-3), DECAY), WRONG_SIDE,
@@ -57,7 +57,7 @@ REFUSED = {
         "add_independent_decay stands before the learning rate",
     ),
     "an argument hidden in groups": (
-        lambda: stages.in_basis(optimizers.group_small_leaves(optimizers.sophia(1e-3))),
+        lambda: stages.in_basis(stages.group_small_leaves(optimizers.sophia(1e-3))),
         "needs hessian_diag, which cannot be turned into a basis",
     ),
     "a basis in a basis": (
@@ -295,7 +295,7 @@ REFUSED = {
         "marks=('mix',): did you mean 'mixes'?",
     ),
     "confidence in groups": (
-        lambda: optimizers.group_small_leaves(
+        lambda: stages.group_small_leaves(
             al.chain(al.scale_by_adam(), stages.scale_by_confidence(), RATE)
         ),
         "scale_by_confidence would look at whole groups",
@@ -538,10 +538,10 @@ SELDOM = {"adamp", "stable_adamw", "adamw_8bit"}
 def test_what_looks_at_whole_leaves_is_not_grouped(name):
     """What the laws found not to be element-wise."""
     if (name, "elementwise") not in EXCEPT and name not in SELDOM:
-        optimizers.group_small_leaves(optimizers.example(name))
+        stages.group_small_leaves(optimizers.example(name))
         return
     with pytest.raises(ValueError, match="would look at whole groups in place of leaves"):
-        optimizers.group_small_leaves(optimizers.example(name))
+        stages.group_small_leaves(optimizers.example(name))
 
 
 def test_ones_own_change_of_whole_leaves_is_not_grouped():
@@ -551,13 +551,13 @@ def test_ones_own_change_of_whole_leaves_is_not_grouped():
         )
         return al.chain(al.track_moments(), al.correct_bias(), mine, stages.take_mu())
 
-    optimizers.group_small_leaves(unit(False))
+    stages.group_small_leaves(unit(False))
     with pytest.raises(ValueError, match="unit would look at whole groups in place of leaves"):
-        optimizers.group_small_leaves(unit(True))
+        stages.group_small_leaves(unit(True))
 
 
 def test_wrappers_say_what_they_wrap():
-    grouped = optimizers.group_small_leaves(optimizers.sophia(1e-3))
+    grouped = stages.group_small_leaves(optimizers.sophia(1e-3))
     assert stages.parts_of(grouped)[0].startswith("group_small_leaves(track_moments")
     injected = optimizers.inject_hyperparams(al.adam)(1e-3)
     assert stages.parts_of(injected) == stages.parts_of(al.adam(1e-3))

@@ -62,7 +62,7 @@ def test_a_step_may_be_sharded_by_hand(name):
 
 def test_leaves_that_are_sharded_unlike_are_grouped_apart():
     mesh = mesh_of(AxisType.Explicit)
-    tx = optimizers.group_small_leaves(al.adam(1e-3), max_size=100)
+    tx = stages.group_small_leaves(al.adam(1e-3), max_size=100)
     with jax.set_mesh(mesh):
         params = {
             "a": placed(jnp.ones(4), mesh, P("part")), "b": placed(jnp.ones(3), mesh, P()),

@@ -403,7 +403,7 @@ NEWTONS = {
         _newton(learning_rate), {"x": True}, mask_compatible_extra_args=True
     ),
     "optax.MultiSteps": lambda learning_rate: optax.MultiSteps(_newton(learning_rate), 1),
-    "group_small_leaves": lambda learning_rate: al.optimizers.group_small_leaves(
+    "group_small_leaves": lambda learning_rate: al.stages.group_small_leaves(
         _newton(learning_rate)
     ),
 }

@@ -144,6 +144,7 @@ def sophia(
     b2: DecayRate = 0.99,
     eps: ScalarOrSchedule = 1e-8,
     weight_decay: ScalarOrSchedule = 1e-4,
+    *,
     gamma: ScalarOrSchedule = 0.01,
     clip_threshold: ScalarOrSchedule = 1.0,
     update_interval: int = 10,

@@ -35,7 +35,6 @@ from adamlab.optimizers.blocks import adafactor, adam_mini, adamp, came, lamb, n
 from adamlab.optimizers.decayed import adamc, adams, adamw_cautious_decay, adamw_independent
 from adamlab.optimizers.descent import adagrad, lion, madgrad, rmsprop, sgd, signum
 from adamlab.optimizers.distance import dadapt_adam, prodigy
-from adamlab.optimizers.grouped import group_small_leaves
 from adamlab.optimizers.injected import inject_hyperparams
 from adamlab.optimizers.momentum import (
     adai,
@@ -115,7 +114,6 @@ __all__ = [
     "example",
     "fadam",
     "grams",
-    "group_small_leaves",
     "inject_hyperparams",
     "lamb",
     "laprop",

@@ -56,6 +56,7 @@ from adamlab.stages.gradient import (
     clip_by_global_norm,
 )
 from adamlab.stages.gradient_difference import add_difference, add_gradient_difference, friction
+from adamlab.stages.grouped import group_small_leaves
 from adamlab.stages.learning_rate import scale_by_learning_rate
 from adamlab.stages.moments import track_moments, track_mu, track_mu_by_variance, track_nu
 from adamlab.stages.momentum import (
@@ -189,6 +190,7 @@ __all__ = [
     "from_first",
     "gradient_eps",
     "gradient_like",
+    "group_small_leaves",
     "in_basis",
     "largest",
     "last_two",

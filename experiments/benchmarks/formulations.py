@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import optax
 
 import adamlab as al
-from adamlab.optimizers import group_small_leaves
+from adamlab.stages import group_small_leaves
 from experiments.benchmarks.measure import in_turn, keep, paired_ratio, table, torch_version
 from experiments.benchmarks.steps import Init, Shapes, Step, compiled, plain_step, torch_step
 

@@ -10,17 +10,14 @@ import jax.numpy as jnp
 import optax
 
 from adamlab._checks import check_count
-from adamlab.optimizers._finish import Optimizer
-from adamlab.optimizers._signature import takes_options
 from adamlab.stages._about import About, Part, about, parts_of, tell
 from adamlab.stages._forms import check_same_form, same_form
 from adamlab.stages.numerics import cast_like
 
 
-@takes_options
 def group_small_leaves(
     optimizer: optax.GradientTransformation, max_size: int = 4096, group: int = 16
-) -> Optimizer:
+) -> optax.GradientTransformationExtraArgs:
     """`optimizer` on the same parameters, their small leaves concatenated into flat groups.
 
     Each leaf costs a call of its own in the compiled step, which takes longer than the arithmetic
