@@ -35,8 +35,8 @@ def in_few(experiment: Experiment, verdict: Mapping[str, Any]) -> str:
 
 def with_check(record: Mapping[str, Any]) -> dict[str, Any]:
     """A record's verdict, its remark followed by that of the check where they differ."""
-    verdict, parts = record["verdict"], record["parts"]
-    remark = parts["check"]["remark"]
+    verdict = record["verdict"]
+    remark = record["parts"].get("check", verdict)["remark"]
     if not remark or remark == verdict["remark"]:
         return dict(verdict)
     return {**verdict, "remark": _joined(verdict["remark"], f"In the check: {remark}")}

@@ -404,7 +404,7 @@ def test_of_many_cases_the_readme_has_the_first():
     few = f"Is it so? Yes: {names[0]}; and 4 more. No: one; two."
     assert in_few({"cases": more, "remark": ""}) == few
     assert in_few({"cases": more, "remark": "Short."}) == f"{few} Short."
-    assert in_few({"cases": more, "remark": "Long. " * 60}) == few
+    assert in_few({"cases": more, "remark": "Long. " * 120}) == few
 
 
 def test_mistakes_on_the_command_line_are_named():
