@@ -132,9 +132,10 @@ REVISED: dict[str, tuple[str, str]] = {
         "target at a rate at which it does not rest there",
     ),
     "C23": (
-        REVIEW,
-        "the same margin for yes and no; six times the seeds, since a case was undecided, and new "
-        "check seeds; earlier: the loss level, full batches, judged part by part",
+        FOURTH,
+        "looked at in other steps of the run, which moved one end of an interval across the margin, "
+        "from .105 to .096; earlier: the same margin for yes and no; six times the seeds, since a "
+        "case was undecided, and new check seeds; before: the loss level, full batches, judged part by part",
     ),
     "C24": (
         REVIEW,
@@ -228,7 +229,7 @@ EARLIER: dict[str, tuple[str, ...]] = {
     "C20": ("undecided (12 seeds)", "undecided (32)", "refuted (128)", "undecided (128)"),
     "C21": ("depends (8 seeds)",),
     "C22": ("depends (8 seeds)", "depends (8)", "depends (8)", "refuted (32)"),
-    "C23": ("depends (16 seeds)", "undecided (16)", "undecided (48)"),
+    "C23": ("depends (16 seeds)", "undecided (16)", "undecided (48)", "undecided (96)"),
     "C24": ("depends (8 seeds)", "undecided (16)", "undecided (32)", "supported (96)"),
     "C25": (
         "undecided (8 seeds)",
