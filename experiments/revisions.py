@@ -133,9 +133,10 @@ REVISED: dict[str, tuple[str, str]] = {
     ),
     "C23": (
         FOURTH,
-        "looked at in other steps of the run, which moved one end of an interval across the margin, "
+        "looked at in other steps of the run, which moved one interval's end across the margin, "
         "from .105 to .096; earlier: the same margin for yes and no; six times the seeds, since a "
-        "case was undecided, and new check seeds; before: the loss level, full batches, judged part by part",
+        "case was undecided, and new check seeds; before: the loss level, full batches, judged "
+        "part by part",
     ),
     "C24": (
         REVIEW,
