@@ -77,20 +77,22 @@ def fingerprint(experiment: Experiment, quick: bool) -> str:
 
 
 def _shared(tree: ast.AST) -> list[ast.stmt]:
-    """What `tree` uses of the book, and what that uses there in turn, ordered by name.
+    """What `tree` and a run use of the book, and what that uses there in turn, ordered by name.
 
-    Except for `Experiment`, the form that an experiment is written in.
+    Except for `Experiment`, the form that an experiment is written in. At last what is imported for
+    all this.
     """
     defined: dict[str, ast.stmt] = {}
+    bare = _Bare(set())
     for path in Path(book.__file__).parent.glob("*.py"):
-        for statement in _Bare(set()).visit(ast.parse(path.read_text())).body:
+        for statement in bare.visit(ast.parse(path.read_text())).body:
             if isinstance(statement, ast.FunctionDef | ast.ClassDef):
                 defined[statement.name] = statement
             elif isinstance(statement, ast.Assign):
                 names = (node for node in ast.walk(statement) if isinstance(node, ast.Name))
                 defined |= {n.id: statement for n in names if isinstance(n.ctx, ast.Store)}
     del defined["Experiment"]
-    ahead = ["Lab"] + [
+    ahead = ["Lab", "run"] + [
         node.attr for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and getattr(node.value, "id", None) == "book"
     ]  # fmt: skip
@@ -100,7 +102,10 @@ def _shared(tree: ast.AST) -> list[ast.stmt]:
         if name in defined and name not in used:
             used[name] = defined[name]
             ahead += [n.id for n in ast.walk(used[name]) if isinstance(n, ast.Name)]
-    return [used[name] for name in sorted(used)]
+    found = [used[name] for name in sorted(used)]
+    said = {n.id for part in found for n in ast.walk(part) if isinstance(n, ast.Name)}
+    imported = sorted(pair for pair in bare.imported if pair[0] in said)
+    return [*found, ast.Expr(ast.Constant(repr(imported)))]
 
 
 class _Bare(ast.NodeTransformer):

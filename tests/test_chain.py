@@ -200,7 +200,7 @@ MISFITS = {
         lambda: al.chain(
             al.track_moments(), stages.mix_slow_average(), al.correct_bias(), al.precondition()
         ),
-        "correct_bias stands after mix_slow_average, which mixes into mu what bias correction",
+        "correct_bias stands after mix_slow_average, which mixes into the averages what",
     ),
     "one's own mixture corrected": (
         lambda: al.chain(

@@ -469,7 +469,13 @@ def test_a_result_is_old_when_what_it_shares_has_changed(monkeypatch, tmp_path):
         "C15",
         "C24",
     ]
-    assert changed("laboratory.py", "first = found[", "one = found[") == []
+    both = ["C15", "C24"]
+    assert changed("laboratory.py", "first = found[", "one = found[") == both
+    assert changed("judging.py", "if check.cases.get(name) == kind}", "}") == both
+    assert changed("judging.py", "import Interval, bootstrap", "import bootstrap, Interval") == []
+    other = "from adamlab.maps import bootstrap\nfrom adamlab.analysis import Interval\n"
+    known = "from adamlab.analysis import Interval, bootstrap\n"
+    assert changed("judging.py", known, other) == both
 
 
 @pytest.mark.parametrize(

@@ -766,6 +766,15 @@ def test_a_factory_of_ones_own_is_injected_by_its_types(as_text):
         np.testing.assert_allclose(updates["b"], -1e-2, rtol=1e-5)
 
 
+def test_a_whole_number_annotated_as_a_scalar_is_injected():
+    def mine(learning_rate: st.ScalarOrSchedule, decay: st.ScalarOrSchedule = 0, count: int = 2):
+        return al.chain(al.add_decayed_weights(decay), al.sgd(learning_rate))
+
+    mine.__annotations__ = {"learning_rate": st.ScalarOrSchedule, "decay": st.ScalarOrSchedule}
+    state = opt.inject_hyperparams(mine)(1, 1).init({"w": jnp.ones(2)})
+    assert set(state.hyperparams) == {"learning_rate", "decay"}
+
+
 @pytest.mark.parametrize("hint", [typing.Any, optax.ScalarOrSchedule, st.ScalarOrSchedule])
 def test_a_schedule_of_ones_own_factory_is_injected_whatever_its_annotation(hint):
     def mine(learning_rate):

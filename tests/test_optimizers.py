@@ -288,7 +288,7 @@ DEFAULTS = {
     "stages.track_moments": {"initial_mu": 0.0},
     "stages.track_mu_by_variance": {"b0": 0.1, "eps": 1e-3},
     "stages.track_weighted_sums": {"weight": 1.0}, "stages.track_window": {"length": 10},
-    "stages.unrooted": {"eps": 0.0, "floor": 0.0, "gamma": 1.0},
+    "stages.unrooted": {"eps": 0.0, "floor": None, "gamma": 1.0},
     "stages.yogi": {"initial": 1e-6, "decayed": False},
 }  # fmt: skip
 BUILDERS = {

@@ -122,7 +122,7 @@ REFUSED = {
     ),
     "a mixture beside rates that correct": (
         lambda: rates(stages.to_rate(), stages.scale_rate(1e-3), stages.mix_slow_average()),
-        "mix_slow_average mixes into mu what the rates of scale_rate will correct",
+        "mix_slow_average mixes into the averages what the rates of scale_rate will correct",
     ),
     "the root of magnitudes in a step's length": (
         lambda: al.chain(
@@ -313,6 +313,19 @@ REFUSED = {
         lambda: al.chain(al.track_moments(), stages.track_nu(0.9), al.precondition()),
         "its average would be lost; leave it out of track_moments",
     ),
+    "a square mixed in before the bias correction": (
+        lambda: al.chain(
+            al.track_moments(), stages.mix_square(0.7), al.correct_bias(), al.precondition()
+        ),
+        "correct_bias stands after mix_square, which mixes into the averages",
+    ),
+    "a square mixed into a maximum": (
+        lambda: al.chain(
+            al.track_moments(b2=stages.largest(0.9)), al.correct_bias(), stages.mix_square(0.5),
+            al.precondition(stages.unrooted()),
+        ),
+        "mix_square takes the root of the second moment, but that of track_moments",
+    ),
     "an average overwritten by variance": (
         lambda: al.chain(al.track_moments(), stages.track_mu_by_variance(), al.precondition()),
         "track_mu_by_variance finds the first moment tracked already",
@@ -398,6 +411,13 @@ def test_a_wrong_order_is_a_sentence(name):
 
 
 ACCEPTED = {
+    "a mixture that is dropped": lambda: al.chain(
+        al.track_moments(),
+        stages.mix_gradient(0.5),
+        stages.drop_mu(),
+        al.correct_bias(),
+        al.precondition(),
+    ),
     "a rate in a basis after decay": lambda: al.chain(
         stages.in_basis(al.scale_by_adam()), DECAY, RATE
     ),

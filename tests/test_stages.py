@@ -684,14 +684,13 @@ def test_an_infinite_gradient_that_stays_has_not_changed():
     np.testing.assert_allclose(braked, 0.5 * free, rtol=2e-3)
 
 
-def test_a_negative_second_moment_is_no_way_up():
-    tx = chain(
-        track_moments(0.9, None),
-        stages.track_curvature(stages.means(0.5)),
-        correct_bias(),
-        precondition(unrooted(1.0)),
-    )
-    params = jnp.ones(1)
-    extra = {"hessian_diag": -jnp.ones(1)}
-    up, _ = tx.update(jnp.ones(1), tx.init(params), params, **extra)
-    np.testing.assert_allclose(up, 1.0, rtol=1e-6)
+def test_a_scheduled_stage_is_given_its_extra_arguments():
+    stage = stages.DirectionToDirection.from_scheduled(
+        "weigh", lambda u, params, value, rate: u * params * value * rate,
+        lambda n: 10.0**n, needs=("params",), extra_args=("value",),
+    )  # fmt: skip
+    ones = jnp.ones(2)
+    state = stage.init(ones)
+    for rate in (1.0, 10.0):
+        out, state = stage.update(ones, state, 2 * ones, value=jnp.float32(3.0))
+        np.testing.assert_allclose(out, 6 * rate)

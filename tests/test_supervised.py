@@ -127,6 +127,13 @@ def test_features_far_from_zero_are_standardized_as_float64_would(value, dtype):
     np.testing.assert_allclose(data.test_inputs, (known[40:] - mean) / deviation, atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [1e32, 1e-25, 0.0])
+def test_features_of_any_size_are_standardized(size):
+    x = size * np.random.default_rng(0).normal(size=(60, 3))
+    data = standardized(_mine(x.astype(np.float32), np.zeros(60, np.int32))).draw(KEY)
+    np.testing.assert_allclose(data.inputs.std(0), float(size > 0), rtol=1e-5)
+
+
 def test_few_rows_are_the_first_and_the_test_rows_stay():
     whole, part = wine().draw(KEY), few(wine(), 20).draw(KEY)
     np.testing.assert_array_equal(part.inputs, whole.inputs[:20])
@@ -461,6 +468,14 @@ BAD_DATA = {
     "milliseconds": (
         lambda x, y: (x.astype(np.int64) + 1_700_000_000_000, y),
         r"inputs hold 1700000000\d+, which JAX would wrap: must be within int32",
+    ),
+    "beyond float32": (
+        lambda x, y: (np.where(x == x[3, 2], 1e39, x.astype(float)), y),
+        r"inputs hold 1e\+39, which float32 cannot hold; rescale them",
+    ),
+    "too small for float32": (
+        lambda x, y: (np.c_[x[:, :3], 1e-200 * x[:, 3].astype(float)], y),
+        "column 3 of inputs varies by",
     ),
     "far from 0": (
         lambda x, y: (np.c_[x[:, :3], 1e8 + np.arange(60) % 2], y),

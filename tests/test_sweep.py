@@ -605,14 +605,15 @@ def test_only_a_sweep_is_opened(tmp_path):
     assert (tmp_path / "file").read_text() == "not a sweep"
 
 
-def test_a_store_of_another_format_is_another_sweeps(tmp_path):
-    al.sweep(product, {"a": [1.0], "b": [1.0]}, store=tmp_path / "s")
+def test_a_store_of_another_format_says_so(tmp_path):
+    axes = {"a": [1.0], "b": [1.0]}
+    al.sweep(product, axes, store=tmp_path / "s")
     file = tmp_path / "s" / "zarr.json"
     file.write_text(file.read_text().replace('"adamlab_store": 2', '"adamlab_store": 1'))
-    with pytest.raises(
-        sweeps.OtherSweepError, match="was made with format 1, this sweep has format 2"
-    ):
-        al.sweep(product, {"a": [1.0], "b": [1.0]}, store=tmp_path / "s", resume=True)
+    with pytest.raises(sweeps.OtherFormatError, match="is in format 1, and this version reads"):
+        al.open_sweep(tmp_path / "s")
+    with pytest.raises(sweeps.OtherFormatError):
+        al.sweep(product, axes, store=tmp_path / "s", resume=True)
 
 
 def test_a_finished_sweep_is_not_computed_again(tmp_path, monkeypatch):

@@ -110,4 +110,5 @@ def _is_choice(hint: Any, parameter: inspect.Parameter, value: Any) -> bool:
         return True
     if callable(value):
         return takes_other_functions(hint)
-    return isinstance(value, int) and isinstance(parameter.default, int)
+    number = takes_schedules(hint) or is_decay_rate(hint)
+    return isinstance(value, int) and isinstance(parameter.default, int) and not number

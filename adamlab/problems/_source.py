@@ -174,18 +174,31 @@ def _check_narrowed(source: Source, name: str, values: np.ndarray) -> None:
             f"{narrow}; subtract the least, or make them floats"
         )
     floats = jax.dtypes.canonicalize_dtype(np.float64)
-    if values.ndim != 2 or values.dtype.kind not in "iuf" or np.can_cast(values.dtype, floats):
+    if not values.size or values.dtype.kind not in "iuf" or np.can_cast(values.dtype, floats):
+        return
+    with np.errstate(over="ignore"):
+        narrowed = values.astype(floats)
+    if (beyond := np.isfinite(values) & ~np.isfinite(narrowed)).any():
+        raise ValueError(
+            f"source={source.name!r}: {name} hold {values[beyond][0]:.3g}, which {floats} cannot "
+            "hold; rescale them"
+        )
+    if values.ndim != 2:
         return
     exact = values.astype(np.float64)
-    exact -= (about := exact.mean(axis=0))
-    deviation = np.sqrt((exact**2).mean(axis=0))
-    lost = (values.astype(floats) - values.astype(np.float64)).std(axis=0)
+    about = exact.mean(axis=0)
+    unit = np.abs(exact - about).max(axis=0)
+    unit[unit == 0] = 1  # the squares of small numbers would be 0
+    lost, deviation = (
+        (change / unit).std(axis=0) * unit for change in (narrowed - exact, exact - about)
+    )
     gone = (lost > _LOST * deviation) & (deviation > _ROUNDING * abs(about))
     if gone.any():
         column = int(gone.argmax())
         raise ValueError(
             f"source={source.name!r}: column {column} of {name} varies by {deviation[column]:.3g} "
-            f"about {about[column]:.3g}, which {floats} cannot tell apart; subtract its mean first"
+            f"about {about[column]:.3g}, which {floats} cannot tell apart; subtract its mean, or "
+            "rescale it, first"
         )
 
 

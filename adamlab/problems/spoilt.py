@@ -110,7 +110,10 @@ def _standardize(key: jax.Array, data: Data) -> Data:
     first = floating(data.inputs[:1])
     inputs, test_inputs = floating(data.inputs) - first, floating(data.test_inputs) - first
     mean = inputs.mean(axis=0, keepdims=True)
-    deviation = (inputs - mean).std(axis=0, keepdims=True)
+    # In units of a power of two: the squares of large or small numbers are no floats.
+    size = jnp.abs(inputs - mean).max(axis=0, keepdims=True)
+    unit = jnp.ldexp(jnp.ones_like(size), jnp.where(size > 0, jnp.frexp(size)[1] - 1, 0))
+    deviation = ((inputs - mean) / unit).std(axis=0, keepdims=True) * unit
     deviation = jnp.where(deviation > 0, deviation, 1)
     return data._replace(
         inputs=(inputs - mean) / deviation, test_inputs=(test_inputs - mean) / deviation

@@ -167,8 +167,7 @@ class Stage(optax.GradientTransformationExtraArgs):
 
         `function` is given the parameters too where it `needs` "params", then the `extra_args`.
         """
-        params = ("params",) if "params" in told.get("needs", ()) else ()
-        read = (*params, *told.get("extra_args", ()))
+        read = _read_by_function(told)
 
         def update(flowing: Any, state: Any, /, **given: Any) -> tuple[Any, Any]:
             return function(flowing, *(given[name] for name in read)), state
@@ -183,14 +182,13 @@ class Stage(optax.GradientTransformationExtraArgs):
         *values: Any,
         **told: Unpack[Told],
     ) -> Self:
-        """As `from_function`, for a `function` that also gets what `values` are at each step.
+        """As `from_function`; `function` gets the step's `values` too, of numbers or schedules."""
 
-        Each is a number or a schedule; the stage counts its steps.
-        """
+        read = _read_by_function(told)
 
-        def update(flowing: Any, state: CountState, params: Any, **_: Any) -> tuple[Any, Any]:
+        def update(flowing: Any, state: CountState, /, **given: Any) -> tuple[Any, Any]:
             now = (at_step(value, state.count) for value in values)
-            new = function(flowing, *((params,) if "params" in told.get("needs", ()) else ()), *now)
+            new = function(flowing, *(given[name] for name in read), *now)
             return new, CountState(optax.safe_increment(state.count))
 
         return cls.from_update(name, _start_count, update, **told)
@@ -273,6 +271,12 @@ class DirectionAfterRate(DirectionToDirection):
     """Acts on the update as it is applied: rounding, slow weights, decay with a rate of its own."""
 
     side = "after"
+
+
+def _read_by_function(told: Told) -> tuple[str, ...]:
+    """The keywords that a stage's function is given, in order."""
+    params = ("params",) if "params" in told.get("needs", ()) else ()
+    return (*params, *told.get("extra_args", ()))
 
 
 _GIVEN: dict[Kind, str] = {

@@ -32,14 +32,14 @@ _RULES = (
     ("scales rates", "corrects",
      "{0} stands after {1}, whose rates correct the bias; leave it out"),
     ("mixture", "scales rates",
-     "{0} stands after {1}, which mixes into mu what bias correction does not apply to; put "
-     "correct_bias() before {1} and leave out {0}"),
+     "{0} stands after {1}, which mixes into the averages what bias correction does not apply to; "
+     "put correct_bias() before {1} and leave out {0}"),
     ("mixture", "corrects",
-     "{0} stands after {1}, which mixes into mu what bias correction does not apply to; put it "
-     "before {1}"),
+     "{0} stands after {1}, which mixes into the averages what bias correction does not apply to; "
+     "put it before {1}"),
     ("scales rates", "mixes",
-     "{0} mixes into mu what the rates of {1} will correct; put correct_bias() before it and leave "
-     "out {1}"),
+     "{0} mixes into the averages what the rates of {1} will correct; put correct_bias() before it "
+     "and leave out {1}"),
     ("makes rates", "makes rates",
      "{0} would replace the rates of {1}; leave out one of them"),
     ("scales rates", "replaces rates",
@@ -95,11 +95,10 @@ def check_order(stages: Sequence[optax.GradientTransformation]) -> None:
 def _note(part: Part, marks: set[Any], holds: dict[str, Part]) -> None:
     """Change what `holds` by what a stage does."""
     of_gradient = "tracks nu" in marks and "other input" not in marks
-    if "drops mu" in marks:
-        holds.pop("mu", None)
-    if "tracks mu" in marks:
-        for fact in ("mixture", "corrected"):
+    if marks & {"drops mu", "tracks mu"}:
+        for fact in ("mu", "mixture", "corrected"):
             holds.pop(fact, None)
+    if "tracks mu" in marks:
         holds["mu"] = part
     if marks & {"tracks mu", "mixes"} or of_gradient:
         holds.pop("fed", None)

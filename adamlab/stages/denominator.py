@@ -115,24 +115,27 @@ def root_or_eps(eps: ScalarOrSchedule = 1e-6) -> Denominator:
 def unrooted(
     eps: ScalarOrSchedule = 0.0,
     *,
-    floor: ScalarOrSchedule = 0.0,
+    floor: ScalarOrSchedule | None = None,
     gamma: ScalarOrSchedule = 1.0,
 ) -> Denominator:
-    """`max(gamma nu, floor) + eps`: no root, for a `nu` not made of squares.
+    """`gamma nu + eps`, or `max(gamma nu, floor) + eps`: no root, for a `nu` not made of squares.
 
     Adamax's (Kingma & Ba 2015, algorithm 2) and, with `gamma` and `floor`, Sophia's (Liu et al.
-    2023, algorithm 3, line 13).
+    2023, algorithm 3, line 13). Without a floor a negative `nu` turns the step round.
 
     Raises:
         ValueError: eps, floor or gamma is negative or not finite.
     """
-    for name, value in (("eps", eps), ("floor", floor), ("gamma", gamma)):
-        check_number(name, value, low=0)
+    check_number("eps", eps, low=0)
+    check_number("gamma", gamma, low=0)
+    if floor is None:
+        return _of_nu("unrooted", lambda v, eps, gamma: gamma * v + eps, eps, gamma, marks=())
+    check_number("floor", floor, low=0)
 
-    def size(v: jax.Array, eps: Any, floor: Any, gamma: Any) -> jax.Array:
+    def size(v: jax.Array, eps: Any, gamma: Any, floor: Any) -> jax.Array:
         return jnp.maximum(gamma * v, floor) + eps
 
-    return _of_nu("unrooted", size, eps, floor, gamma, marks=())
+    return _of_nu("unrooted", size, eps, gamma, floor, marks=())
 
 
 def cube_root(eps: ScalarOrSchedule = 1e-6) -> Denominator:

@@ -23,6 +23,9 @@ class EightBit:
     1: the authors' map has no -1, so that negating a gradient would not negate its step, and one
     value nearer to zero.
 
+    A leaf sharded along its last axis keeps its sharding where each shard is a whole number of
+    blocks; else JAX gathers it, or with explicit axes cannot reshape it.
+
     Raises:
         TypeError: `block` or `min_size` is not a whole number.
         ValueError: `block` is below 1, or `min_size` below 0.

@@ -130,7 +130,9 @@ def mix_square(share: Scalar) -> MomentsToMoments:
     def mix(moments: Moments) -> Moments:
         return moments._replace(nu=jax.tree.map(each, moments.nu, moments.grad))
 
-    return MomentsToMoments.from_function("mix_square", mix, needs=("nu",))
+    return MomentsToMoments.from_function(
+        "mix_square", mix, needs=("nu",), marks=("mixes", "takes root")
+    )
 
 
 def _mixed(share: Scalar, average: jax.Array, new: jax.Array) -> jax.Array:

@@ -6,12 +6,13 @@ from adamlab.sweeps.execute import DEFAULT_MEMORY, open_sweep, sweep
 from adamlab.sweeps.executors import blocks_here
 from adamlab.sweeps.identity import without_addresses
 from adamlab.sweeps.provenance import provenance
-from adamlab.sweeps.refusals import OtherSweepError
+from adamlab.sweeps.refusals import OtherFormatError, OtherSweepError
 from adamlab.sweeps.structure import by_label, over_structures
 
 __all__ = [
     "DEFAULT_MEMORY",
     "SEED",
+    "OtherFormatError",
     "OtherSweepError",
     "blocks_here",
     "by_label",

@@ -21,13 +21,14 @@ def digest(program: ClosedJaxpr) -> str:
 
     Whatever a function reads, such as through a closure, a module or an object's attribute, is an
     operation or a value of its program; how it is written, named or commented is not. What a
-    callback to Python reads is neither (`calls_back`).
+    callback to Python reads is neither (`calls_back`). How random bits are made counts too.
     """
     sha = hashlib.sha256(without_addresses(str(_nameless(program, {}))).encode())
     for value in _values(program):
         keys = isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
         array = np.asarray(jax.random.key_data(value) if keys else value)
         sha.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+    sha.update(str(jax.config.jax_threefry_partitionable).encode())  # type: ignore[attr-defined]
     return sha.hexdigest()[:8]
 
 

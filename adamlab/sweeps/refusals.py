@@ -20,6 +20,17 @@ class OtherSweepError(ValueError):
         )
 
 
+class OtherFormatError(ValueError):
+    """The store was made by another version of this library."""
+
+    def __init__(self, store: Path | str, there: Any, here: Any) -> None:
+        """Say its format and this version's."""
+        super().__init__(
+            f"store={str(store)!r}: is in format {there}, and this version reads format {here}: "
+            "open it with the version that made it, or compute it again"
+        )
+
+
 class DamagedError(ValueError):
     """What is in the store cannot be read, or is not all there."""
 

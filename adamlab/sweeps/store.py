@@ -18,7 +18,7 @@ from adamlab.sweeps.identity import PROGRAM
 from adamlab.sweeps.layout import FORMAT, lay_out
 from adamlab.sweeps.outputs import DONE, check_names, not_computed, own_dims, signature
 from adamlab.sweeps.plan import Plan
-from adamlab.sweeps.refusals import COPY_AGAIN, DamagedError, OtherSweepError
+from adamlab.sweeps.refusals import COPY_AGAIN, DamagedError, OtherFormatError, OtherSweepError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -83,7 +83,7 @@ class Store:
         Raises:
             FileNotFoundError: there is nothing at `path`.
             DamagedError: a part of it is gone, or cannot be read.
-            OtherSweepError: it is in the format of another version.
+            OtherFormatError: it is in the format of another version.
             ValueError: what is there is not a sweep of this library.
         """
         import zarr
@@ -100,7 +100,7 @@ class Store:
         if found is None:
             raise ValueError(f"store={str(path)!r}: is not an adamlab sweep")
         if found != FORMAT:
-            raise OtherSweepError(path, f"format {found}", f"format {FORMAT}")
+            raise OtherFormatError(path, found, FORMAT)
         try:
             store = cls(group, str(path))
             store._array(DONE)

@@ -21,7 +21,7 @@ import jax
 import numpy as np
 
 import adamlab
-from adamlab.sweeps import OtherSweepError, use_all_cores
+from adamlab.sweeps import OtherFormatError, OtherSweepError, use_all_cores
 from experiments.book.judging import Verdict, agreed
 
 if TYPE_CHECKING:
@@ -113,8 +113,8 @@ class Lab:
         options = {"store": store, "resume": True, "progress": self.progress}
         try:
             return compute(**options)
-        except OtherSweepError:
-            rmtree(store)  # it answers another question
+        except (OtherSweepError, OtherFormatError):
+            rmtree(store)  # it answers another question, or in words of another version
         return compute(**options)
 
 
