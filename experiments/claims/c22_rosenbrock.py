@@ -33,6 +33,7 @@ def scattered_rosenbrock() -> adamlab.Problem:
         loss=lambda params, _, **__: valley.loss(params, None, **valley.hyperparameters),
         target=ARRIVED,
         hyperparameters={"scatter": 0.0},
+        ranges={},
     )
 
 
