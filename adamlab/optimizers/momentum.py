@@ -172,10 +172,10 @@ def simplified_ademamix(
     update of `optax.contrib.simplified_ademamix`.
     """
     check_number("alpha", alpha, low=0, scheduled=False)
-    complement = complement_of("b1", b1)
+    of_sum = 1 / complement_of("b1", b1)
 
     def add(mu: jax.Array, g: jax.Array) -> jax.Array:
-        return mu / jnp.asarray(complement, mu.dtype) + jnp.asarray(alpha, mu.dtype) * g
+        return jnp.asarray(of_sum, mu.dtype) * mu + jnp.asarray(alpha, mu.dtype) * g
 
     return chain(
         track_moments(None, b2),
