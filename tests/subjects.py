@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import adamlab as al
 from adamlab import optimizers
 from adamlab.optimizers._signature import is_decay_rate, takes_schedules
-from adamlab.stages import ConstantDecay, DecayRate, ScalarOrSchedule
 from adamlab.testing import Subject
 
 # The longest step of an average over a root mean square, by Cauchy and Schwarz over all gradients.
@@ -21,15 +20,15 @@ ADAMS_BOUND = (0.1 / 1e-3**0.5) / (1 - 0.9**2 / 0.999) ** 0.5
 KEY = jax.random.key(0)
 
 
-def subject(name: str, build: Callable[..., Any] | None = None, **details: Any) -> Subject:
-    """A named optimizer with all of its numbers that are not zero as hyperparameters.
+def subject(name: str, given: Mapping[str, Any] | None = None, **details: Any) -> Subject:
+    """A named optimizer with all of its numbers that are not zero, nor `given`, as hyperparameters.
 
     Decay rates are given by 1 - b: float32 keeps two digits of 1 - 0.99999. What is annotated as a
     `Scalar` or a constant takes no schedule.
     """
-    build = build or getattr(optimizers, name)
-    hints = typing.get_type_hints(build)
-    defaults = {n: p.default for n, p in inspect.signature(build).parameters.items() if p.default}
+    build, given = getattr(optimizers, name), given or {}
+    hints, parameters = typing.get_type_hints(build), inspect.signature(build).parameters
+    defaults = {n: p.default for n, p in parameters.items() if p.default and n not in given}
     rates = [n for n in defaults if is_decay_rate(hints[n])]
     numbers = {n: v for n, v in defaults.items() if isinstance(v, float) and n not in rates}
     numbers |= {n: max(value, 1e-8) for n, value in numbers.items() if n.startswith("eps")}
@@ -37,61 +36,17 @@ def subject(name: str, build: Callable[..., Any] | None = None, **details: Any) 
     hyperparameters = numbers | fixed | {n: round(1 - defaults[n], 9) for n in rates}
     details["unscheduled"] = [n for n in hyperparameters if not takes_schedules(hints[n])]
 
-    def make(**given: Any) -> Any:
+    def make(**values: Any) -> Any:
         def wrap(value: Any) -> Any:
             return (lambda n: al.OneMinus(value(n))) if callable(value) else al.OneMinus(value)
 
-        return build(**{n: wrap(v) if n in rates else v for n, v in given.items()})
+        return build(**given, **{n: wrap(v) if n in rates else v for n, v in values.items()})
 
     return Subject(make, hyperparameters, **details)
 
 
-def _peaked(
-    learning_rate: ScalarOrSchedule,
-    b1: DecayRate = 0.9,
-    b2: DecayRate = 0.999,
-    eps: ScalarOrSchedule = 1e-8,
-) -> Any:
-    return optimizers.adamw_independent(learning_rate, b1, b2, eps, peak=1e-3, weight_decay=0.0)
-
-
-def _normalized(
-    learning_rate: ScalarOrSchedule,
-    b1: DecayRate = 0.9,
-    b2: DecayRate = 0.999,
-    eps: ScalarOrSchedule = 1e-8,
-) -> Any:
-    return optimizers.adamc(
-        learning_rate, b1, b2, eps, peak=1e-3, weight_decay=0.0,
-        normalized=lambda params: jax.tree.map(lambda p: p.ndim > 1, params),
-    )  # fmt: skip
-
-
-def _rounded(
-    learning_rate: ScalarOrSchedule,
-    b1: DecayRate = 0.9,
-    b2: DecayRate = 0.999,
-    eps: ScalarOrSchedule = 1e-8,
-) -> Any:
-    return optimizers.adamw_stochastic_rounding(learning_rate, KEY, b1, b2, eps, weight_decay=0.0)
-
-
-def _soon_synced(
-    learning_rate: ScalarOrSchedule,
-    b1: DecayRate = 0.9,
-    b2: DecayRate = 0.999,
-    eps: ScalarOrSchedule = 1e-8,
-) -> Any:
-    return optimizers.lookahead_adam(learning_rate, b1, b2, eps, sync_period=2)
-
-
-def _soon_full(
-    learning_rate: ScalarOrSchedule,
-    b1: ConstantDecay = 0.9,
-    b2: DecayRate = 0.999,
-    eps: ScalarOrSchedule = 1e-8,
-) -> Any:
-    return optimizers.adashift(learning_rate, b1, b2, eps, keep_num=1)
+def _matrices(params: Any) -> Any:
+    return jax.tree.map(lambda p: p.ndim > 1, params)
 
 
 def _diagonal(grads: Any, params: Any) -> dict[str, Any]:
@@ -110,11 +65,11 @@ DETAILS: dict[str, dict[str, Any]] = {
     "sophia": {"extra_args": _diagonal, "bound": 1.0},
     "adamax": {"bound": 1.0},
     "lion": {"bound": 1.0},
-    "adamw_independent": {"build": _peaked},
-    "adamc": {"build": _normalized},
-    "adamw_stochastic_rounding": {"build": _rounded},
-    "lookahead_adam": {"build": _soon_synced},
-    "adashift": {"build": _soon_full},
+    "adamw_independent": {"given": {"peak": 1e-3, "weight_decay": 0.0}},
+    "adamc": {"given": {"peak": 1e-3, "weight_decay": 0.0, "normalized": _matrices}},
+    "adamw_stochastic_rounding": {"given": {"key": KEY, "weight_decay": 0.0}},
+    "lookahead_adam": {"given": {"sync_period": 2}},
+    "adashift": {"given": {"keep_num": 1}},
 }
 
 SUBJECTS = {name: subject(name, **DETAILS.get(name, {})) for name in optimizers.names()} | {

@@ -230,10 +230,8 @@ def _check_kinds(
                 f"{here} takes moments, but the chain is fed with gradients; "
                 "put track_moments() before it"
             )
-        if flowing not in (None, stage.takes) and (flowing, stage.takes) != (
-            "gradient",
-            "direction",
-        ):
+        fits = flowing in (None, stage.takes) or (flowing, stage.takes) == ("gradient", "direction")
+        if not fits:
             before = name_of(stages[place - 2])
             raise ValueError(
                 f"{here} takes {_PHRASE[stage.takes]}, but {before} gives {_PHRASE[flowing]}"

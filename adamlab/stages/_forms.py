@@ -41,6 +41,11 @@ def zeros_over(p: jax.Array, axes: tuple[int, ...]) -> jax.Array:
     return jnp.zeros_like(like, wide_dtype(real))
 
 
+def zero_of(p: jax.Array) -> jax.Array:
+    """A scalar zero for a leaf, made from it as by `zeros_over`."""
+    return zeros_over(p, tuple(range(p.ndim))).reshape([])
+
+
 class PerLeaf(NamedTuple):
     """What is kept for each leaf of the parameters where for some that is no array.
 

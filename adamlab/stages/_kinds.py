@@ -183,7 +183,6 @@ class Stage(optax.GradientTransformationExtraArgs):
         **told: Unpack[Told],
     ) -> Self:
         """As `from_function`; `function` gets the step's `values` too, of numbers or schedules."""
-
         read = _read_by_function(told)
 
         def update(flowing: Any, state: CountState, /, **given: Any) -> tuple[Any, Any]:

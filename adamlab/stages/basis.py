@@ -13,7 +13,7 @@ from adamlab._checks import check_count
 from adamlab.stages._about import About, Part, about, extra_args_of, parts_of, tell
 from adamlab.stages._chain import chain
 from adamlab.stages._decay_rate import DecayRate, check_decay, decay_at
-from adamlab.stages._forms import is_like, like_gradients, pack, unpack, zeros_over
+from adamlab.stages._forms import is_like, like_gradients, pack, unpack, zero_of
 from adamlab.stages._kinds import GradientToDirection
 from adamlab.stages.eight_bit import QuantizedBlocks
 from adamlab.stages.numerics import cast_like, lerp, tame, wide_dtype, widen
@@ -91,7 +91,7 @@ def in_basis(
         def each(make: Callable[[int, Any], jax.Array]) -> Any:
             def leaf(p: jax.Array) -> tuple[jax.Array | None, ...]:
                 # Varies over the axes of a mesh that p does, as what takes its place will.
-                zero = zeros_over(p, tuple(range(p.ndim))).reshape([]).astype(wide_dtype(p))
+                zero = zero_of(p).astype(wide_dtype(p))
                 sides = zip(p.shape, _turned_sides(p.shape, max_dim), strict=True)
                 return tuple(make(n, zero.dtype) + zero if turned else None for n, turned in sides)
 

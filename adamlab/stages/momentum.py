@@ -20,7 +20,7 @@ from adamlab.stages._decay_rate import (
     complement_of,
     decay_at,
 )
-from adamlab.stages._forms import gradient_like, zeros_over
+from adamlab.stages._forms import gradient_like, zero_of
 from adamlab.stages._kinds import MomentsToMoments
 from adamlab.stages._moments import Moments
 from adamlab.stages.norms import norm
@@ -243,7 +243,7 @@ def lengthen_short_gradients(decay: ConstantDecay = 0.95) -> MomentsToMoments:
     complement = complement_of("decay", decay)
 
     def init(params: Any) -> LengthenShortState:
-        norms = jax.tree.map(_no_norm, gradient_like(params))
+        norms = jax.tree.map(zero_of, gradient_like(params))
         return LengthenShortState(norms)
 
     def update(
@@ -257,10 +257,6 @@ def lengthen_short_gradients(decay: ConstantDecay = 0.95) -> MomentsToMoments:
     return MomentsToMoments.from_update(
         "lengthen_short_gradients", init, update, marks=("feeds", "by leaf")
     )
-
-
-def _no_norm(p: jax.Array) -> jax.Array:
-    return zeros_over(p, tuple(range(p.ndim))).reshape([])
 
 
 def _stretch(g: jax.Array, length: jax.Array, average: jax.Array) -> jax.Array:
