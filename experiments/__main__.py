@@ -70,7 +70,8 @@ def list_command() -> None:
         else:
             stale = "" if records.is_current(experiment, record) else ", from an earlier version"
             state = f"{record['verdict']['kind']}, took {record['seconds']:.0f} s{stale}"
-        click.echo(f"{name}  {experiment.question}\n     {experiment.claim}\n     [{state}]")
+        said = experiment.claim.says
+        click.echo(f"{name}  {experiment.question}\n     {said}\n     [{state}]")
 
 
 @main.command("run")

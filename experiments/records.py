@@ -18,7 +18,7 @@ from PIL import Image
 from adamlab import provenance, save
 from adamlab.analysis import Interval
 from experiments import book, claims
-from experiments.book import Experiment, Verdict, run, settings_of
+from experiments.book import Experiment, Verdict, run
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -29,18 +29,14 @@ OUT = ROOT / "out" / "experiments"
 _UNFINISHED = "unfinished"
 _KEPT = {"verdict", "parts", "settings", "check", "command", "seconds", "fingerprint"}
 _SAID = {"kind", "cases", "remark", "ruling", "numbers"}
-_ONLY_READ = {"claim", "asks", "caption"}
+_ONLY_READ = {"says", "asks", "caption"}
 
 
 def experiments() -> dict[str, Experiment]:
     """Every experiment by its id, in order."""
     found: dict[str, Experiment] = {}
     for module in pkgutil.iter_modules(claims.__path__):
-        found_in = importlib.import_module(f"{claims.__name__}.{module.name}")
-        experiment = getattr(found_in, "EXPERIMENT", None)
-        if not isinstance(experiment, Experiment):
-            raise ValueError(f"{found_in.__file__}: must define EXPERIMENT, an Experiment")
-        experiment = experiment.of(found_in)
+        experiment = Experiment.of(importlib.import_module(f"{claims.__name__}.{module.name}"))
         if experiment.id in found:
             raise ValueError(f"experiment {experiment.id!r} is there twice")
         found[experiment.id] = experiment
@@ -72,15 +68,14 @@ def fingerprint(experiment: Experiment, quick: bool) -> str:
     only_read = _ONLY_READ if quick else _ONLY_READ | {"quick"}
     whole = _Bare(only_read).visit(ast.parse(source_of(experiment).read_text()))
     text = "".join(map(_text, [whole, *_shared(whole)]))
-    text += json.dumps(settings_of(experiment, quick))
+    text += json.dumps(experiment.claim.settings_of(quick))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _shared(tree: ast.AST) -> list[ast.stmt]:
     """What `tree` and a run use of the book, and what that uses there in turn, ordered by name.
 
-    Except for `Experiment`, the form that an experiment is written in. At last what is imported for
-    all this.
+    Except for the form that an experiment is written in. At last what is imported for all this.
     """
     defined: dict[str, ast.stmt] = {}
     bare = _Bare(set())
@@ -91,7 +86,7 @@ def _shared(tree: ast.AST) -> list[ast.stmt]:
             elif isinstance(statement, ast.Assign):
                 names = (node for node in ast.walk(statement) if isinstance(node, ast.Name))
                 defined |= {n.id: statement for n in names if isinstance(n.ctx, ast.Store)}
-    del defined["Experiment"]
+    del defined["Claim"], defined["Experiment"]
     ahead = ["Lab", "run"] + [
         node.attr for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and getattr(node.value, "id", None) == "book"
@@ -204,8 +199,8 @@ def run_and_keep(
         "id": experiment.id,
         "verdict": _plain(verdict),
         "parts": {name: _plain(part) for name, part in parts.items()},
-        "settings": settings_of(experiment, quick),
-        "check": dict(experiment.check),
+        "settings": experiment.claim.settings_of(quick),
+        "check": dict(experiment.claim.check),
         "command": command,
         "seconds": round(seconds, 1),
         "fingerprint": fingerprint(experiment, quick),
@@ -215,8 +210,8 @@ def run_and_keep(
     picture = kept / f"{experiment.id}.png"
     save(experiment.draw(dataset), [picture])
     keep_few_colours(picture)
-    if experiment.extras is not None:
-        experiment.extras(dataset, kept / experiment.id)
+    if experiment.claim.extras is not None:
+        experiment.claim.extras(dataset, kept / experiment.id)
     _keep_dataset(dataset, folder / "dataset.nc")
     text = json.dumps(record, indent=1, allow_nan=False) + "\n"
     draft = kept / f".{experiment.id}.json"  # so that the record appears all at once

@@ -159,7 +159,7 @@ def _symptoms(known: Mapping[str, Experiment], found: Mapping[str, Any]) -> str:
 
 def _verdicts(known: Mapping[str, Experiment], found: Mapping[str, Any]) -> str:
     return "".join(
-        f'<tr><td><a href="#{name}">{name}</a> {escape(experiment.claim)}</td>'
+        f'<tr><td><a href="#{name}">{name}</a> {escape(experiment.claim.says)}</td>'
         f"<td>{_badge(found[name])}</td></tr>"
         for name, experiment in known.items()
     )
@@ -175,9 +175,9 @@ def _section(experiment: Experiment, record: dict[str, Any] | None) -> str:
         f'<section id="{experiment.id}"><a class="up" href="#symptoms">symptoms &uarr;</a>'
         f'<h2><span class="id">{experiment.id}</span>'
         f"{escape(experiment.question)}</h2>"
-        f'<p class="claim">{escape(experiment.claim)}</p>'
+        f'<p class="claim">{escape(experiment.claim.says)}</p>'
     )
-    criterion = f"<p><b>What decides.</b> {escape(experiment.criterion)}</p>"
+    criterion = f"<p><b>What decides.</b> {escape(experiment.claim.criterion)}</p>"
     if experiment.id in REVISED:
         when, what = REVISED[experiment.id]
         criterion += f'<p class="small">Changed {when}: {escape(what)}.</p>'
@@ -194,7 +194,7 @@ def _section(experiment: Experiment, record: dict[str, Any] | None) -> str:
         '<p class="small">This result is from an earlier version of the experiment.</p>'
     )  # fmt: skip
     return (
-        f"{head}<p>{_badge(record)} {escape(experiment.asks)}</p>{_answers(record)}{old}"
+        f"{head}<p>{_badge(record)} {escape(experiment.claim.asks)}</p>{_answers(record)}{old}"
         f"{_pictures(experiment)}{remedy}{_numbers(verdict['numbers'])}{criterion}{_check(record)}"
         f"{_reproduce(record)}</section>"
     )
@@ -216,7 +216,7 @@ def _pictures(experiment: Experiment) -> str:
     others = sorted(records.RESULTS.glob(f"{experiment.id}-*"))
     paths = [records.RESULTS / f"{experiment.id}.png", *others]
     pictures = "".join(_picture(path, experiment.question) for path in paths if path.exists())
-    return f"<figure>{pictures}<figcaption>{escape(experiment.caption)}</figcaption></figure>"
+    return f"<figure>{pictures}<figcaption>{escape(experiment.claim.caption)}</figcaption></figure>"
 
 
 def _picture(path: Path, question: str) -> str:

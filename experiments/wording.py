@@ -14,7 +14,7 @@ _SHORT = 150
 def in_full(experiment: Experiment, verdict: Mapping[str, Any]) -> str:
     """What a record's verdict says: the question, the cases of each answer, the remark."""
     answers = [f"{word}: {'; '.join(names)}." for word, names in answered(verdict["cases"]).items()]
-    return _joined(experiment.asks if answers else "", *answers, verdict["remark"])
+    return _joined(experiment.claim.asks if answers else "", *answers, verdict["remark"])
 
 
 def in_few(experiment: Experiment, verdict: Mapping[str, Any]) -> str:
@@ -28,7 +28,7 @@ def in_few(experiment: Experiment, verdict: Mapping[str, Any]) -> str:
         said = [f"{word}, in all {cases} cases." for word in answers]
     else:
         said = [f"{word}: {_first(names)}." for word, names in answers.items()]
-    short = _joined(experiment.asks, *said)
+    short = _joined(experiment.claim.asks, *said)
     with_remark = _joined(short, verdict["remark"])
     return with_remark if len(with_remark) <= 4 * _SHORT else short
 

@@ -63,9 +63,6 @@ EXCEPT = {
         "without eps, a gradient of rank one has rounding errors divided by their own size": {
             "scale_invariant": ["soap"],
         },
-        "each of its two decay rates is rounded to within 2 ulp, and together to 3.4": {
-            "traced": ["qhadam"], "vmapped": ["qhadam"], "scheduled": ["qhadam"],
-        },
         "Nesterov's step takes the momentum of the step to come": {"scheduled": ["nadam"]},
         "a running sum of the largest float is no float": {"any_magnitude": ["sgd(momentum)"]},
         "it decides on new parameters, and its updates have their dtype": {

@@ -60,7 +60,7 @@ from adamlab.stages import (
     track_mu,
     unrooted,
 )
-from adamlab.stages.numerics import cast_within, lerp
+from adamlab.stages.numerics import cast_within, expm1, lerp
 from adamlab.testing import check_laws, kept_laws
 
 pytestmark = pytest.mark.rounding
@@ -611,6 +611,18 @@ def test_an_old_average_is_rectified_by_the_published_formula(steps):
     factor = np.sqrt((rho - 4) * (rho - 2) * last / ((last - 4) * (last - 2) * rho))
     seen, _ = _step(rectify_rate(b2), given)
     np.testing.assert_allclose(seen.rate, factor, rtol=2e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_weight_gathered_is_right_to_two_units_in_the_last_place(dtype):
+    with jax.enable_x64(dtype is np.float64):
+        x = np.append(-np.geomspace(1e-12, 100, 2001), 0.5).astype(dtype)
+        exact = np.expm1(x.astype(np.longdouble))
+        slopes = jax.vmap(jax.grad(expm1))(jnp.array([-jnp.inf, -0.5, -1e-3, 0.0], dtype))
+        error = abs(np.asarray(jax.jit(expm1)(x)) - exact) / np.spacing(abs(exact).astype(dtype))
+        np.testing.assert_allclose(slopes, np.exp([-np.inf, -0.5, -1e-3, 0.0]), rtol=1e-6)
+        np.testing.assert_array_equal(expm1(jnp.array([-jnp.inf, 0.0], dtype)), [-1, 0])
+    assert error.max() < 2
 
 
 def test_a_mean_is_taken_from_its_nearer_end():

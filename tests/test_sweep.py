@@ -623,7 +623,6 @@ def test_a_finished_sweep_is_not_computed_again(tmp_path, monkeypatch):
     monkeypatch.setattr("adamlab.sweeps.execute.run_block", None)
     again = al.sweep(product, axes, store=tmp_path / "s", resume=True)
     _same(again, first)
-    assert again.attrs["run_seconds"] < 1
 
 
 @pytest.mark.parametrize(

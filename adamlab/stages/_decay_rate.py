@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adamlab._checks import Scalar, check_number, is_concrete
-from adamlab.stages.numerics import at_step
+from adamlab.stages.numerics import at_step, expm1
 
 _LEAST = 1e-30
 
@@ -140,13 +140,6 @@ def plain_decay(name: str, rate: Any) -> Any:
     return 1 - rate.value if isinstance(rate, OneMinus) else rate
 
 
-@jax.custom_jvp
 def mass_of(log_decay_sum: jax.Array) -> jax.Array:
     """The weight an average has gathered, 1 - b_1 b_2 ... b_t, from the sum of the logs."""
-    return -jnp.expm1(log_decay_sum)
-
-
-@mass_of.defjvp
-def _mass_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
-    (total,), (change,) = primals, tangents
-    return mass_of(total), -jnp.exp(total) * change  # expm1's own derivative: 0 where the mass is 1
+    return -expm1(log_decay_sum)

@@ -22,7 +22,17 @@ from adamlab.stages._decay_rate import (
     decay_at,
 )
 from adamlab.stages._kinds import GradientToDirection
-from adamlab.stages.numerics import after, at_step, average_dtype, divide, ratio, sqrt, tame, widen
+from adamlab.stages.numerics import (
+    after,
+    at_step,
+    average_dtype,
+    divide,
+    expm1,
+    ratio,
+    sqrt,
+    tame,
+    widen,
+)
 from adamlab.stages.second_moment import square
 
 
@@ -187,7 +197,7 @@ def _check(
 def _root(decay: Decay) -> tuple[jax.Array, jax.Array]:
     """sqrt(b) and 1 - sqrt(b)."""
     half = jnp.asarray(decay.log, average_dtype()) / 2
-    return jnp.exp(half), -jnp.expm1(half)
+    return jnp.exp(half), -expm1(half)
 
 
 def _start(params: Any, distance: Scalar) -> DistanceState:

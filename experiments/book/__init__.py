@@ -27,7 +27,7 @@ from experiments.book.judging import (
     share,
     within,
 )
-from experiments.book.laboratory import FIRST_SEED, SEEDS, Experiment, Lab, run, settings_of
+from experiments.book.laboratory import FIRST_SEED, SEEDS, Claim, Experiment, Lab, run
 from experiments.book.subjects import FEW_IMAGES, few_digits, uncorrected_adam
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ __all__ = [
     "FIRST_SEED",
     "SEEDS",
     "STYLES",
+    "Claim",
     "Experiment",
     "Kind",
     "Lab",
@@ -61,7 +62,6 @@ __all__ = [
     "overall",
     "panels",
     "run",
-    "settings_of",
     "share",
     "side_by_side",
     "steps_to_target",

@@ -1,16 +1,16 @@
 """The parts of an experiment, how it is run, and how its sweeps are kept.
 
-An experiment is one question in a file of its own. It says beforehand, in `criterion`, which
-statistic and which threshold decide; `measure` gathers the numbers, `judge` applies the criterion
-to them and `draw` shows them. Every verdict is checked: `measure` and `judge` run once more under
-the changed settings of `check`, and what the two disagree about is "undecided".
+An experiment is one question in a file of its own. Its `CLAIM` says beforehand, in `criterion`,
+which statistic and which threshold decide; `measure` gathers the numbers, `judge` applies the
+criterion to them and `draw` shows them. Every verdict is checked: `measure` and `judge` run once
+more under the changed settings of `check`, and what the two disagree about is "undecided".
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
@@ -32,20 +32,12 @@ Settings = Mapping[str, Any]
 SEEDS, FIRST_SEED, FLOAT64 = "seeds", "first_seed", "float64"
 
 
-def _of_the_file(_: Any) -> Any:
-    raise NotImplementedError("Experiment.of takes it from the file")
-
-
 @dataclass(frozen=True)
-class Experiment:
-    """One claim, what decides it, and how it is measured, judged and drawn.
+class Claim:
+    """A statement about Adam, what decides it, and with which settings."""
 
-    A file leaves out what it is known by: its name and its docstring are the id and the question,
-    its functions `measure`, `judge` and `draw` are the experiment's.
-    """
-
-    claim: str
-    """The statement, with its source where it is a paper's."""
+    says: str
+    """The claim, with its source where it is a paper's."""
     criterion: str
     """Which statistic and which threshold decide, fixed before the full run."""
     asks: str
@@ -60,19 +52,36 @@ class Experiment:
     """How the figure is read."""
     extras: Callable[[xr.Dataset, Path], None] | None = None
     """Writes further pictures of a run: `extras(dataset, stem)` makes `stem`-name.gif or .png."""
-    id: str = ""
-    question: str = ""
-    measure: Callable[[Lab], xr.Dataset] = _of_the_file
-    judge: Callable[[xr.Dataset], Verdict] = _of_the_file
-    draw: Callable[[xr.Dataset], Figure] = _of_the_file
 
-    def of(self, module: ModuleType) -> Experiment:
-        """This experiment with what its file is known by."""
+    def settings_of(self, quick: bool) -> dict[str, Any]:
+        """The settings of a full or a quick run."""
+        return {**self.settings, **(self.quick if quick else {})}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A claim, and how it is measured, judged and drawn."""
+
+    id: str
+    question: str
+    claim: Claim
+    measure: Callable[[Lab], xr.Dataset]
+    judge: Callable[[xr.Dataset], Verdict]
+    draw: Callable[[xr.Dataset], Figure]
+
+    @classmethod
+    def of(cls, module: ModuleType) -> Experiment:
+        """That of a file: its docstring is "id: question?", the rest has the names of the fields.
+
+        Raises:
+            ValueError: there is no `CLAIM` in the file.
+        """
+        claim = getattr(module, "CLAIM", None)
+        if not isinstance(claim, Claim):
+            raise ValueError(f"{module.__file__}: must define CLAIM, a Claim")
         name, _, question = " ".join((module.__doc__ or "").split()).partition(": ")
-        return replace(
-            self, id=name, question=question[:1].upper() + question[1:], measure=module.measure,
-            judge=module.judge, draw=module.draw,
-        )  # fmt: skip
+        question = question[:1].upper() + question[1:]
+        return cls(name, question, claim, module.measure, module.judge, module.draw)
 
 
 @dataclass(frozen=True)
@@ -129,20 +138,16 @@ def run(
         The dataset, the verdict after the check, and the verdicts of the run and of the check.
     """
     use_all_cores()  # before a `measure` that begins with arrays starts JAX
-    found: dict[str, Verdict] = {}
-    dataset = None
-    parts: dict[str, Settings] = {"run": {}} if quick else {"run": {}, "check": experiment.check}
-    for part, changes in parts.items():
-        settings = {**settings_of(experiment, quick), **changes}
+    claim = experiment.claim
+
+    def part(name: str, changes: Settings) -> tuple[xr.Dataset, Verdict]:
+        settings = {**claim.settings_of(quick), **changes}
         with jax.enable_x64(bool(settings.get(FLOAT64, False))):
-            measured = experiment.measure(Lab(settings, folder / part, progress))
-        dataset = measured if dataset is None else dataset
-        found[part] = experiment.judge(measured)
-    assert dataset is not None
-    first = found["run"]
-    return dataset, agreed(first, found.get("check", first)), found
+            measured = experiment.measure(Lab(settings, folder / name, progress))
+        return measured, experiment.judge(measured)
 
-
-def settings_of(experiment: Experiment, quick: bool) -> dict[str, Any]:
-    """The settings of a full or a quick run."""
-    return {**experiment.settings, **(experiment.quick if quick else {})}
+    dataset, first = part("run", {})
+    if quick:
+        return dataset, first, {"run": first}
+    _, second = part("check", claim.check)
+    return dataset, agreed(first, second), {"run": first, "check": second}

@@ -1,1 +1,1 @@
-"""The laboratory book: one claim per file, each with its `EXPERIMENT`."""
+"""The laboratory book: one claim per file, each with its `CLAIM`."""

@@ -109,8 +109,8 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     return figure
 
 
-EXPERIMENT = book.Experiment(
-    claim="Inputs of wildly different ranges make Adam at a rate of 1e-3 plateau; standardising "
+CLAIM = book.Claim(
+    says="Inputs of wildly different ranges make Adam at a rate of 1e-3 plateau; standardising "
     "them, with a lower, annealed rate, cures it.",
     asks=f"Is this so, by more than {GAINED:g} decades?",
     criterion="Linear model 10 to 1, 100 samples, 100 epochs of one full-batch update, feature "

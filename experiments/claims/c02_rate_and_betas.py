@@ -85,8 +85,8 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     return figure
 
 
-EXPERIMENT = book.Experiment(
-    claim="Too large a rate overshoots; badly set b1, b2 make training unstable.",
+CLAIM = book.Claim(
+    says="Too large a rate overshoots; badly set b1, b2 make training unstable.",
     asks="Is this so?",
     criterion=f"Digits, 64-32-10, batch 64. Overshooting: late loss at a rate of {LARGE_RATE:g}, "
     f"default betas, more than {OVERSHOT:g} decade above the best rate's. Unstable: neither "

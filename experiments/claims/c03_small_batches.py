@@ -142,8 +142,8 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     return figure
 
 
-EXPERIMENT = book.Experiment(
-    claim="Too small a batch makes Adam bounce and never settle; a larger one smooths.",
+CLAIM = book.Claim(
+    says="Too small a batch makes Adam bounce and never settle; a larger one smooths.",
     asks="Does the smallest batch do this, compared with the largest?",
     criterion="A noisy quadratic and digits (64-32-10), equal numbers of steps. The smallest "
     "batch less the largest: decades of the late loss's standard deviation (the bounce) and "

@@ -114,8 +114,8 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     return figure
 
 
-EXPERIMENT = book.Experiment(
-    claim="Flat regions and saddles hold Adam; noise in gradients or parameters, restarts and "
+CLAIM = book.Claim(
+    says="Flat regions and saddles hold Adam; noise in gradients or parameters, restarts and "
     "other initial points help.",
     asks="Is Adam held without a remedy, and does the remedy get a tenth of the runs out?",
     criterion="Share of starts that are out after the run. From the saddle's ridge 1e-6 aside and "

@@ -104,8 +104,8 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     return figure
 
 
-EXPERIMENT = book.Experiment(
-    claim="On a rough loss, clipping the global norm at 1.0 tames the jumps of Adam.",
+CLAIM = book.Claim(
+    says="On a rough loss, clipping the global norm at 1.0 tames the jumps of Adam.",
     asks="Does clipping remove a fifth of the upward jumps?",
     criterion="10-32-1 ReLU network, mean square + mean |sin(output)|, 100 samples, 200 "
     "full-batch steps. Climb: the sum of all upward steps of the loss, in units of the initial "

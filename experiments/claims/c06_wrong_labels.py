@@ -117,8 +117,8 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     return figure
 
 
-EXPERIMENT = book.Experiment(
-    claim="A few mislabelled samples keep Adam oscillating without converging.",
+CLAIM = book.Claim(
+    says="A few mislabelled samples keep Adam oscillating without converging.",
     asks="Do 5 % of wrong labels do this to more than half of the runs?",
     criterion="Digits, 64-32-10 ReLU network, batches of 64, 67 epochs, train labels wrong by 5 "
     "%. Converged: late loss over the train rows, as labelled, at most 0.1, which takes "

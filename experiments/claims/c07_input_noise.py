@@ -92,8 +92,8 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     return figure
 
 
-EXPERIMENT = book.Experiment(
-    claim="Fresh noise of deviation 0.1 on the inputs, each epoch, helps small data sets.",
+CLAIM = book.Claim(
+    says="Fresh noise of deviation 0.1 on the inputs, each epoch, helps small data sets.",
     asks="Does noise of 0.1 on the inputs lower the test loss by a hundredth?",
     criterion="100 epochs of one full-batch update. Three sets: a linear model on 100 rows of "
     "linear data, the same on 15 rows, a 10-32-1 ReLU network on 40 rows of diabetes "

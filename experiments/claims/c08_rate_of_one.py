@@ -77,8 +77,8 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     return figure
 
 
-EXPERIMENT = book.Experiment(
-    claim="A rate of 1.0 oscillates or diverges; 1e-3 is right.",
+CLAIM = book.Claim(
+    says="A rate of 1.0 oscillates or diverges; 1e-3 is right.",
     asks="Does this part of the claim hold?",
     criterion="10-10-1 ReLU network (widths 4 and 64 stand beside), squared error, 100 samples of "
     "a linear law, ten epochs, each in one step or in ten. 1.0 is unstable if the 95 % interval "

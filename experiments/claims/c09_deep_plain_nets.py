@@ -112,8 +112,8 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     return figure
 
 
-EXPERIMENT = book.Experiment(
-    claim="A deep plain ReLU net (784-128-128-128-10) learns slowly or not at all: vanishing "
+CLAIM = book.Claim(
+    says="A deep plain ReLU net (784-128-128-128-10) learns slowly or not at all: vanishing "
     "gradients; batch norm or residual links cure it.",
     asks=f"Does the plain net end with at least {WORSE:g} times the loss of the better cure, "
     f"losses below {LEARNT:g} counting as that?",

@@ -96,8 +96,8 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     return figure
 
 
-EXPERIMENT = book.Experiment(
-    claim="Exploding gradients end in NaN; clipping prevents it.",
+CLAIM = book.Claim(
+    says="Exploding gradients end in NaN; clipping prevents it.",
     asks="Is this so for more than a tenth of the runs?",
     criterion="Plain ReLU network of ten layers, 64-16-...-10, on the digits, batches of 64, 150 "
     "steps; gradients explode from an initial gain of 2 (times LeCun's) on, up to 1,000. For each "

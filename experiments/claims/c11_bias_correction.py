@@ -106,8 +106,8 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     return figure
 
 
-EXPERIMENT = book.Experiment(
-    claim="Faults of the bias correction show only early in training.",
+CLAIM = book.Claim(
+    says="Faults of the bias correction show only early in training.",
     asks=f"Is the late loss within {GAP} decades of correct Adam's?",
     criterion="Digits, 64-32-10, b1 = .9; the correction left out, or made of the first moment "
     "alone. Gap: decades of loss above the right form's, seed by seed. Early: at the rate of "

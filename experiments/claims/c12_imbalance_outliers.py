@@ -129,8 +129,8 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     return figure
 
 
-EXPERIMENT = book.Experiment(
-    claim="Class imbalance and outliers keep the cost from falling.",
+CLAIM = book.Claim(
+    says="Class imbalance and outliers keep the cost from falling.",
     asks=f"Does the fault make the cost fall less, by more than {LOST} decades?",
     criterion="Digits with half of the classes 100 times rarer (64-32-10 ReLU network, batches of "
     "64), and diabetes, standardized, with noise of ten deviations on a tenth of the train "

@@ -127,8 +127,8 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     return figure
 
 
-EXPERIMENT = book.Experiment(
-    claim="Features with high variance keep Adam from the minimum; standardising them cures it.",
+CLAIM = book.Claim(
+    says="Features with high variance keep Adam from the minimum; standardising them cures it.",
     asks=f"Does this bring the loss more than {GAINED:g} decades nearer to its minimum?",
     criterion="Linear models on three real tables in their own units, full batch, 1,000 steps: "
     "softmax regression on wine and breast cancer, whose classes a plane separates, so that the "

@@ -91,8 +91,8 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     return figure
 
 
-EXPERIMENT = book.Experiment(
-    claim="The rate must be searched on a log axis: .1, .01, .001 and .0001 give very different "
+CLAIM = book.Claim(
+    says="The rate must be searched on a log axis: .1, .01, .001 and .0001 give very different "
     "accuracy.",
     asks="Does this part of the claim hold?",
     criterion="Digits interpolated to 28 x 28, 784-h-10, batch 64, ten epochs, test accuracy at "

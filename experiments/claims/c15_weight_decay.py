@@ -102,8 +102,8 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     return figure
 
 
-EXPERIMENT = book.Experiment(
-    claim="Too strong a weight decay drives the weights to zero, too weak a one overfits; L1 and "
+CLAIM = book.Claim(
+    says="Too strong a weight decay drives the weights to zero, too weak a one overfits; L1 and "
     "L2 can be combined.",
     asks=f"Does this part of the claim hold at a rate of {RATE:g}?",
     criterion=f"64-128-10 on {book.FEW_IMAGES} standardised 8x8 digits (not 784 inputs: more "

@@ -100,8 +100,8 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     return figure
 
 
-EXPERIMENT = book.Experiment(
-    claim="Smaller batches need smaller rates; larger batches are slower unless the rate grows.",
+CLAIM = book.Claim(
+    says="Smaller batches need smaller rates; larger batches are slower unless the rate grows.",
     asks="Does this part of the claim hold?",
     criterion="Digits, 64-32-10, every batch size trained on the same number of samples, late "
     "loss over 512 train rows. For Adam and for SGD: the exponent of the best rate in the batch "

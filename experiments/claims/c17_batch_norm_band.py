@@ -82,8 +82,8 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     return figure
 
 
-EXPERIMENT = book.Experiment(
-    claim="Scaling the inputs plus batch norm (BN-784-128-BN-10) makes Adam less sensitive to its "
+CLAIM = book.Claim(
+    says="Scaling the inputs plus batch norm (BN-784-128-BN-10) makes Adam less sensitive to its "
     "rate.",
     asks="Do scaling and batch norm widen this band of rates?",
     criterion="784-128-10 on digits interpolated to 28 x 28, batch 64, 200 steps, raw pixels 0 to "

@@ -86,8 +86,8 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     return figure
 
 
-EXPERIMENT = book.Experiment(
-    claim="In dictionary learning Adam is unstable or stuck where SGD at the same rate of .01 is "
+CLAIM = book.Claim(
+    says="In dictionary learning Adam is unstable or stuck where SGD at the same rate of .01 is "
     "stable but slower, without and with a penalty of .01 times the sum of absolute codes.",
     asks="Is Adam stuck or unstable where SGD is stable?",
     criterion="Encoder 10 to 8, dictionary 5 x 8, decoder to 10, 100 Gaussian samples. Eight "

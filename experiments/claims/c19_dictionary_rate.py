@@ -102,8 +102,8 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     return figure
 
 
-EXPERIMENT = book.Experiment(
-    claim="In dictionary learning a learning rate of its own for the dictionary helps Adam.",
+CLAIM = book.Claim(
+    says="In dictionary learning a learning rate of its own for the dictionary helps Adam.",
     asks="Does a separate rate for the dictionary improve this?",
     criterion="As C18 without the penalty, Adam with one rate for the dictionary and another for "
     "encoder and decoder, each from .001 to 1. Decades saved of the mse above PCA's after 100 "

@@ -90,8 +90,8 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     return figure
 
 
-EXPERIMENT = book.Experiment(
-    claim="In dictionary learning with Adam at a rate of .01 some atoms blow up while others "
+CLAIM = book.Claim(
+    says="In dictionary learning with Adam at a rate of .01 some atoms blow up while others "
     "vanish.",
     asks=f"Does one atom grow {FACTOR:g}-fold while another vanishes?",
     criterion="As C18: 100 and 1000 steps, l1 of 0 and .01, Adam at .01 and at its rate of least "

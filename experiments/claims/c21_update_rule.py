@@ -129,8 +129,8 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     return figure
 
 
-EXPERIMENT = book.Experiment(
-    claim="The update rule with bias correction; defaults: rate .001, b1 .9, b2 .999, eps 1e-8 "
+CLAIM = book.Claim(
+    says="The update rule with bias correction; defaults: rate .001, b1 .9, b2 .999, eps 1e-8 "
     "(Kingma & Ba 2015).",
     asks="Are these the published defaults (of PyTorch and Keras as in adamlab.compat)?",
     criterion="Random gradients of sizes from 1e-12 to 1e12; the rule written in NumPy in "

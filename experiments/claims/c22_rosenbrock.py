@@ -138,8 +138,8 @@ def animate(dataset: xr.Dataset, stem: Path) -> None:
             film.grab_frame()
 
 
-EXPERIMENT = book.Experiment(
-    claim="On Rosenbrock's function Adam runs down the valley and arrives first, SGD follows more "
+CLAIM = book.Claim(
+    says="On Rosenbrock's function Adam runs down the valley and arrives first, SGD follows more "
     "slowly.",
     asks="Does Adam arrive first, by a tenth of its steps, each at its best rate?",
     criterion=f"Steps to a loss of {ARRIVED:g}, kept to in the last quarter, from (-1.2, 1), and "

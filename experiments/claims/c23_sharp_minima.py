@@ -119,8 +119,8 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     return figure
 
 
-EXPERIMENT = book.Experiment(
-    claim="Adam reaches sharper minima than SGD and tests worse on images.",
+CLAIM = book.Claim(
+    says="Adam reaches sharper minima than SGD and tests worse on images.",
     asks="Is Adam's solution sharper than SGD's, and does it test worse?",
     criterion="64-32-10 on the 8x8 digits, batches of 32 and of all 1,437 train rows; Adam and "
     f"SGD with a momentum of .9, each seen where its loss on {ROWS} train rows is first at "

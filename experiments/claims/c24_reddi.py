@@ -75,8 +75,8 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     return figure
 
 
-EXPERIMENT = book.Experiment(
-    claim="Adam fails on some convex problems; AMSGrad repairs it (Reddi, Kale & Kumar 2018).",
+CLAIM = book.Claim(
+    says="Adam fails on some convex problems; AMSGrad repairs it (Reddi, Kale & Kumar 2018).",
     asks="Does this happen for b2 <= .99, each optimizer at its best rate?",
     criterion="Reddi's stochastic problem, b1 = .9. Place: the mean late loss over all b2 <= .99, "
     "-1 at the best end and +1 at the worst, at the rate of 1e-4 to 1 that is best for the "

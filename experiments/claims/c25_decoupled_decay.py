@@ -117,8 +117,8 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     return figure
 
 
-EXPERIMENT = book.Experiment(
-    claim="L2 in the loss misbehaves under Adam because it is scaled by the second moment; "
+CLAIM = book.Claim(
+    says="L2 in the loss misbehaves under Adam because it is scaled by the second moment; "
     "decoupled decay does not (Loshchilov & Hutter 2019).",
     asks="Is this so?",
     criterion=f"{book.FEW_IMAGES} standardised digits, a fifth mislabelled. How many decades the "

@@ -131,8 +131,8 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     return figure
 
 
-EXPERIMENT = book.Experiment(
-    claim="Without bias correction the first averages are too small.",
+CLAIM = book.Claim(
+    says="Without bias correction the first averages are too small.",
     asks="Is this too small without bias correction?",
     criterion=f"Digits, 64-32-10, rate 1e-3, b1 = .9, b2 = .999. Over the first {FIRST} steps: "
     "the uncorrected averages as shares of the mean gradient and of its mean square so far. "

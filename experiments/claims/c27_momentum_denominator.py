@@ -139,8 +139,8 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     return figure
 
 
-EXPERIMENT = book.Experiment(
-    claim="Momentum smooths jitter and carries through shallow valleys; the denominator shortens "
+CLAIM = book.Claim(
+    says="Momentum smooths jitter and carries through shallow valleys; the denominator shortens "
     "steps of large gradients.",
     asks="Does this hold in a valley aligned with Adam's coordinates, and in a rotated one?",
     criterion=f"Quadratic of two variables, starts around 1, gradient noise {NOISE:g}, its axes "

@@ -99,8 +99,8 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     return figure
 
 
-EXPERIMENT = book.Experiment(
-    claim="f_t(x) = 1010 x every 101st step, else -10 x, on [-1, 1], betas (.9, .99): Adam goes "
+CLAIM = book.Claim(
+    says="f_t(x) = 1010 x every 101st step, else -10 x, on [-1, 1], betas (.9, .99): Adam goes "
     "to +1, AMSGrad to the optimum -1; so too with 1010 drawn with probability .01 (Reddi, Kale & "
     "Kumar 2018, section 5).",
     asks="Do the optimizers end within .5 of these ends?",

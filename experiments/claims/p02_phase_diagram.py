@@ -125,8 +125,8 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     return figure
 
 
-EXPERIMENT = book.Experiment(
-    claim="On a sum of n functions, one steep, Adam without bias correction and with a rate of "
+CLAIM = book.Claim(
+    says="On a sum of n functions, one steep, Adam without bias correction and with a rate of "
     "lr_0/sqrt(k) converges for a large b2 and diverges for a small one; the border rises with n "
     "(Zhang, Chen, Shi, Sun & Luo 2022, arXiv 2208.09632).",
     asks="Does the phase diagram show this?",

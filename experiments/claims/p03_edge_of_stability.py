@@ -130,8 +130,8 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     return figure
 
 
-EXPERIMENT = book.Experiment(
-    claim="Training sits where the top eigenvalue of the preconditioned Hessian is "
+CLAIM = book.Claim(
+    says="Training sits where the top eigenvalue of the preconditioned Hessian is "
     "(2 + 2 b1) / ((1 - b1) lr), 38 / lr at b1 = .9 (Cohen et al. 2022, arXiv 2207.14484).",
     asks=f"Does the sharpness rest within {CLOSE:.0%} of the threshold?",
     criterion="(a) Momentum over a fixed preconditioner on a quadratic: for each b1 the border "

@@ -151,8 +151,8 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     return figure
 
 
-EXPERIMENT = book.Experiment(
-    claim="The border between trainable and untrainable pairs of rates is fractal: box dimension "
+CLAIM = book.Claim(
+    says="The border between trainable and untrainable pairs of rates is fractal: box dimension "
     "1.66 for a tanh net, 1.17 for a linear one (Sohl-Dickstein 2024, arXiv 2402.06184).",
     asks=f"Is the dimension within {MARGIN} of the paper's, whatever the network and the place?",
     criterion="Rates 1e-3 to 1e6 a layer, 500 full-batch steps, float64; converged if the mean of "

@@ -121,8 +121,8 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     return figure
 
 
-EXPERIMENT = book.Experiment(
-    claim="The best rate grows like sqrt(B) for Adam and like B for SGD (arXiv 2006.09092, "
+CLAIM = book.Claim(
+    says="The best rate grows like sqrt(B) for Adam and like B for SGD (arXiv 2006.09092, "
     "2205.10287); Adam's may fall again past a peak (arXiv 2405.14578).",
     asks="Does this part of the claim hold?",
     criterion="Noisy quadratic, batches so small that noise rules, equal numbers of samples, as "

@@ -132,8 +132,8 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     return figure
 
 
-EXPERIMENT = book.Experiment(
-    claim="Linear warm-up over 2 / (1-b2) steps is enough: a longer one, or RAdam, gains nothing "
+CLAIM = book.Claim(
+    says="Linear warm-up over 2 / (1-b2) steps is enough: a longer one, or RAdam, gains nothing "
     "(Ma & Yarats 2019, arXiv 1910.04209).",
     asks="Is a warm-up by the rule enough here?",
     criterion="Digits, 64-32-32-10, batches of 32; b2 = .99 (1,000 steps) and .999 (10,000), five "
