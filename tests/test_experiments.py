@@ -181,7 +181,8 @@ def test_sweeps_are_kept_until_the_code_changes(tmp_path):
     before = written()
     again, *_ = run(_experiment(), tmp_path, quick=True)
     xr.testing.assert_equal(first, again)
-    assert before and written() == before, "computed again"
+    assert before
+    assert written() == before, "computed again"
 
     def other(lab):
         return lab.sweep("walk", lambda offset: 2 * offset, {"offset": [1.0, 2.0]})
