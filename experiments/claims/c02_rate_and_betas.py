@@ -18,7 +18,7 @@ OVERSHOT, MORE_OFTEN = 1.0, 0.2
 
 def measure(lab: book.Lab) -> xr.Dataset:
     """Outcomes over rate x 1-b2, and over 1-b1 x 1-b2 at the default rate and ten times it."""
-    slow = np.geomspace(1e-4, MOST, lab["b2s"])
+    slow = np.union1d(np.geomspace(1e-4, MOST, lab["b2s"]), [SLOWNESS])
     rates = {"learning_rate": np.geomspace(1e-4, LARGE_RATE, lab["rates"]), "1-b2": slow}
     moments = {
         "learning_rate": np.array([1, 10]) * DEFAULT_RATE,

@@ -70,7 +70,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         out = here["Adam"]
         best = out.mean("seed").idxmax("learning_rate")
         for when, rate in ((f"rate {RATE:g}", RATE), ("best rate", best)):
-            share = book.over_seeds(out.sel(learning_rate=rate, method="nearest"), np.mean)
+            share = book.share(out.sel(learning_rate=rate, method="nearest"))
             numbers[f"share out: {case}, {when}"] = share
             kinds[f"held ({case}, {when})"] = book.opposite(book.by_sign(share, 0.5))
     flat = dataset.sel(start="no gradient").sel(learning_rate=RATE, method="nearest")

@@ -63,7 +63,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         numbers[f"share of runs that no longer converge, {where}"] = less
         kinds[f"runs no longer converge, {where}"] = book.by_sign(less, 0.5)
         for outcome in HELD:
-            share = book.over_seeds((with_few["outcome"] == outcome).astype(float), np.mean)
+            share = book.share(with_few["outcome"] == outcome)
             numbers[f"share of runs with the outcome {outcome.name.lower()}, {where}"] = share
         held = [
             (run["outcome"] == Outcome.OSCILLATING).astype(float) for run in (with_few, without)

@@ -38,7 +38,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     late = book.decades(dataset["late_loss"])
     broken = (adamlab.Outcome.OSCILLATING, adamlab.Outcome.DIVERGED, adamlab.Outcome.NON_FINITE)
     wild = dataset["outcome"].isin(broken) | (dataset["late_loss"] > dataset["initial_loss"])
-    at_large = wild.sel(learning_rate=LARGE, method="nearest").astype(float)
+    at_large = wild.sel(learning_rate=LARGE, method="nearest")
     at_said = late.sel(learning_rate=SAID, method="nearest")
     numbers: book.Numbers = {}
     kinds: dict[str, book.Kind] = {}
@@ -46,12 +46,12 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         for width in dataset["width"].values:
             place, where = {"way": way, "width": width}, f"{way}, width {width}"
             best = book.best_rate(late.sel(place))
-            share = book.over_seeds(at_large.sel(place), np.mean)
-            usual = wild.sel(place).sel(learning_rate=best).astype(float)
+            share = book.share(at_large.sel(place))
+            usual = book.share(wild.sel(place).sel(learning_rate=best))
             above = book.over_seeds(at_said.sel(place) - book.at_best(late.sel(place)))
             numbers[f"best rate, {where}"] = float(best)
             numbers[f"share that oscillates or diverges at {LARGE:g}, {where}"] = share
-            numbers[f"share that does at the best rate, {where}"] = book.over_seeds(usual, np.mean)
+            numbers[f"share that does at the best rate, {where}"] = usual
             numbers[f"decades of loss at {SAID:g} above that at the best rate, {where}"] = above
             if int(width) == WIDTH:
                 kinds[f"{LARGE:g} is unstable, {way}"] = book.by_sign(share, 0.5)

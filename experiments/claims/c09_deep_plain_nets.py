@@ -67,14 +67,14 @@ def measure(lab: book.Lab) -> xr.Dataset:
 def judge(dataset: xr.Dataset) -> book.Verdict:
     """A plain net's late loss as a multiple of the better cure's, for each depth."""
     late = dataset["late_loss"]
-    left = late.where(np.isfinite(late), np.inf).clip(LEARNT)
+    left = late.where(np.isfinite(late), np.inf).clip(LEARNT).to_dataset(name="left")
     numbers: book.Numbers = {}
-    for net, found in book.each(dataset.assign(left=book.at_best(left)), "net"):
-        numbers[f"late loss at its best rate, {net}"] = book.over_seeds(found["left"])
+    for net, found in book.each(dataset.assign(best=book.at_best(late)), "net"):
+        numbers[f"late loss at its best rate, {net}"] = book.over_seeds(found["best"])
         ratio = book.over_seeds(found["gradients"])
         numbers[f"first over last layer's gradient at the start, {net}"] = ratio
     nets, kinds = dataset["net"].values, {}
-    for where, found in book.at_rates(left.to_dataset(name="left"), RATE, left).items():
+    for where, found in book.at_rates(left, RATE, late).items():
         for net in (n for n in nets if "plain" in n):
             cures = [n for n in nets if n in (f"{net.split(': ')[0]}: {cure}" for cure in CURES)]
             cured = found["left"].sel(net=cures)
