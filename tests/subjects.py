@@ -21,15 +21,15 @@ KEY = jax.random.key(0)
 
 
 def subject(name: str, given: Mapping[str, Any] | None = None, **details: Any) -> Subject:
-    """A named optimizer with all of its numbers that are not zero, nor `given`, as hyperparameters.
+    """A named optimizer with all of its numbers that are not `given` as hyperparameters.
 
     Decay rates are given by 1 - b: float32 keeps two digits of 1 - 0.99999. What is annotated as a
     `Scalar` or a constant takes no schedule.
     """
     build, given = getattr(optimizers, name), given or {}
     hints, parameters = typing.get_type_hints(build), inspect.signature(build).parameters
-    defaults = {n: p.default for n, p in parameters.items() if p.default and n not in given}
-    rates = [n for n in defaults if is_decay_rate(hints[n])]
+    defaults = {n: p.default for n, p in parameters.items() if n not in given}
+    rates = [n for n in defaults if defaults[n] and is_decay_rate(hints[n])]
     numbers = {n: v for n, v in defaults.items() if isinstance(v, float) and n not in rates}
     numbers |= {n: max(value, 1e-8) for n, value in numbers.items() if n.startswith("eps")}
     fixed = {"learning_rate": 1e-3, **({"weight_decay": 1e-2} if "weight_decay" in numbers else {})}
@@ -68,7 +68,11 @@ DETAILS: dict[str, dict[str, Any]] = {
     "adamw_independent": {"given": {"peak": 1e-3, "weight_decay": 0.0}},
     "adamc": {"given": {"peak": 1e-3, "weight_decay": 0.0, "normalized": _matrices}},
     "adamw_stochastic_rounding": {"given": {"key": KEY, "weight_decay": 0.0}},
+    "adamw_8bit": {"given": {"min_size": 1, "block": 4}},
+    "adafactor": {"given": {"min_dim_size": 1}},
     "lookahead_adam": {"given": {"sync_period": 2}},
+    "ranger": {"given": {"sync_period": 2}},
+    "soap": {"given": {"precondition_frequency": 1}},
     "adashift": {"given": {"keep_num": 1}},
 }
 

@@ -219,6 +219,28 @@ MISFITS = {
         lambda: _step(_making(lambda m: m._replace(nu=jax.tree.map(lambda v: v.mean(0), m.nu)))),
         "mine gave a nu of shape () where the gradient's is (2,): must be the same, or 1 on some",
     ),
+    "whole numbers for an average": (
+        lambda: _step(_making(lambda m: m._replace(mu=jax.tree.map(lambda x: x > 0, m.mu)))),
+        "mine gave a mu of dtype bool: must be floating or complex",
+    ),
+    "a second moment without its axes": (
+        lambda: _step(_folding(lambda g: (g.sum(), g.sum()))),
+        "mine gave a nu of shape () where the gradient's is (2,): must be the same, or 1 on some",
+    ),
+    "a second moment without its state": (
+        lambda: _step(_folding(lambda g: g**2)),
+        "mine's fold returned a",
+    ),
+    "an update without its state": (
+        lambda: _step(
+            al.chain(
+                al.track_moments(),
+                MomentsToMoments.from_update("mine", lambda p: (), lambda m, s, **_: m),
+                al.precondition(),
+            )
+        ),
+        "mine's update returned a Moments: must return two values",
+    ),
     "a decay rate of one's own second moment": (
         lambda: al.track_moments(b2=stages.squares(0.9)._replace(rate=1.5)),
         "b2=1.5: must be",
@@ -254,6 +276,12 @@ MISFITS = {
         "params=None: add_independent_decay needs the parameters",
     ),
 }
+
+
+def _folding(fold):
+    """A chain with a second moment of one's own, from a function of the gradient."""
+    nu = stages.SecondMoment("mine", 0.9, jnp.zeros_like, lambda old, seen, weight: fold(seen.grad))
+    return al.chain(al.track_moments(b2=nu), al.correct_bias(), al.precondition())
 
 
 def _making(change):

@@ -40,11 +40,12 @@ EXCEPT = {
         LIMITED: {"scale_invariant": ["adabound", "amsbound", "diffgrad", "mars"]},
         SHARED: {
             "elementwise": [
-                "adafactor", "adam_mini", "adanorm", "adashift", "came", "cautious_adamw", "fadam",
-                "lamb", "mars", "novograd", "sm3", "soap",
+                "adafactor", "adam_mini", "adamw_8bit", "adanorm", "adashift", "came",
+                "cautious_adamw", "fadam", "lamb", "mars", "novograd", "sm3", "soap",
             ],
             "local": [
-                "adafactor", "adai", "adam_mini", "adams", "avagrad", "came", "cautious_adamw",
+                "adafactor", "adai", "adam_mini", "adams", "adamw_8bit", "avagrad", "came",
+                "cautious_adamw",
                 "fadam", "lamb", "mars", "novograd", "sm3", "soap", "stable_adamw",
             ],
         },

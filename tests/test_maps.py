@@ -655,11 +655,12 @@ def test_a_probe_is_kept_at_each_checkpoint():
     )  # fmt: skip
     assert found["place"].dims == ("learning_rate", "seed", "step", "place_1")
     assert found["step"].values[-1] == 40
-    with pytest.raises(ValueError, match="probe's 'late_loss' has the name of a statistic"):
-        al.convergence_map(
-            al.quadratic(), al.adam, {"learning_rate": [0.01, 0.1]}, steps=40,
-            probe=lambda params, state: {"late_loss": params},
-        )  # fmt: skip
+    for taken in ("late_loss", "optimizer"):
+        with pytest.raises(ValueError, match=f"probe's '{taken}' has the name of a statistic or"):
+            al.convergence_map(
+                al.quadratic(), [al.adam, al.sgd], {"learning_rate": [0.01, 0.1]}, steps=40,
+                probe=lambda params, state, taken=taken: {taken: params},
+            )  # fmt: skip
 
 
 def test_a_run_that_begins_at_infinity_is_not_finite():

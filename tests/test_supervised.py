@@ -459,8 +459,37 @@ def test_narrow_parameters_have_metrics_in_float32(dtype):
             assert np.isfinite(found[name]).all()
 
 
+def test_the_objective_of_a_narrow_model_is_not_rounded():
+    """bfloat16 has steps of 1/256 near 1: a loss that falls slowly would seem to rest."""
+    base = network((13, 3))
+    model = Model(
+        lambda key: jax.tree.map(lambda a: a.astype(jnp.bfloat16), base.init(key)),
+        lambda params, x: base.apply(params, x.astype(jnp.bfloat16)),
+    )
+    problem = supervised(standardized(wine()), model, cross_entropy)
+    values = problem.hyperparameters
+    with jax.numpy_dtype_promotion("standard"):
+        data, params = (part(KEY, **values) for part in (problem.data, problem.init))
+        loss = problem.objective(params, data, **values)
+    assert loss.dtype == jnp.float32
+    assert float(loss) != float(loss.astype(jnp.bfloat16))
+
+
+@pytest.mark.parametrize("half", ["inputs", "test_inputs"])
+def test_a_half_without_rows_is_refused(half):
+    x, y = np.ones((60, 4), np.float32), np.zeros(60, np.int32)
+    none = {half: x[:0], half.replace("inputs", "targets"): y[:0]}
+    empty = Source("empty", lambda key: Data(x, y, x, y)._replace(**none), 4, 2)
+    with pytest.raises(ValueError, match=rf"'empty': {half} have shape \(0, 4\): must have rows"):
+        supervised(empty, network((4, 2)), cross_entropy)
+
+
 BAD_DATA = {
     "a gap": (lambda x, y: (np.where(x == x[3, 2], np.nan, x), y), "inputs hold nan in row 3"),
+    "a narrow gap": (
+        lambda x, y: (np.where(x == x[3, 2], np.nan, x).astype(jnp.bfloat16), y),
+        "inputs hold nan in row 3",
+    ),
     "words": (lambda x, y: (x, y.astype(str)), "targets are <U11 values: must be an array of num"),
     "a list": (lambda x, y: (x, y.tolist()), "targets are a list: must be an array of numbers"),
     "counts": (lambda x, y: (x, 7 * y), "regress on must be floats"),

@@ -159,7 +159,8 @@ def _check_traced(
 
 
 _BIND = (
-    "put it in fixed, or give several optimizers by name, each with its own {name} bound by "
+    "make a schedule for a value of 1 and multiply it by the value in a function of the step, put "
+    "it in fixed, or give several optimizers by name, each with its own {name} bound by "
     "functools.partial"
 )
 

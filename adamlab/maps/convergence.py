@@ -158,9 +158,12 @@ def _run(
     fields = trace._asdict()
     metrics, probed = fields.pop("metrics"), fields.pop("probed")
     for what, names in (("problem's metric", metrics), ("probe's", probed)):
-        clash = sorted(set(names) & {*fields, "outcome", *(metrics if names is probed else ())})
+        taken = {*fields, "outcome", OPTIMIZER, *(metrics if names is probed else ())}
+        clash = sorted(set(names) & taken)
         if clash:
-            raise ValueError(f"the {what} {clash[0]!r} has the name of a statistic: rename it")
+            raise ValueError(
+                f"the {what} {clash[0]!r} has the name of a statistic or an axis: rename it"
+            )
     if not curve:
         del fields["curve"]
     return {**fields, **metrics, **probed}

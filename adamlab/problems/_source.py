@@ -38,7 +38,9 @@ class Data(NamedTuple):
 class Source:
     """Where a run's data come from: `draw(key, **hyperparameters)` -> `Data`, once a run.
 
-    The arrays may be NumPy's: `Source("mine", lambda key: Data(x, y, test_x, test_y), 20, 2)`.
+    The arrays may be NumPy's: `Source("mine", lambda key: Data(x, y, test_x, test_y), 20, 2)`. So
+    values that are not finite and classes that are not there are found; in JAX's arrays only if
+    `draw` does not slice or change them.
     """
 
     name: str
@@ -119,6 +121,11 @@ def shapes(source: Source) -> Data:
     key = jax.eval_shape(jax.random.key, 0)
     found: Data = jax.eval_shape(lambda key: source.rows(key, **source.hyperparameters), key)
     for half, (inputs, targets) in {"": found[:2], "test_": found[2:]}.items():
+        if 0 in inputs.shape[:1]:
+            raise ValueError(
+                f"source={source.name!r}: {half}inputs have shape {inputs.shape}: must have rows; "
+                "where there are none to test on, give the others twice"
+            )
         if inputs.shape[:1] != targets.shape[:1]:
             raise ValueError(
                 f"source={source.name!r}: {half}inputs have shape {inputs.shape}, {half}targets "
@@ -143,7 +150,8 @@ def _check_values(source: Source, name: str, values: np.ndarray) -> None:
 
     Targets may have gaps, for a loss that leaves them out.
     """
-    if "inputs" in name and values.dtype.kind == "f" and not np.isfinite(values).all():
+    floats = jnp.issubdtype(values.dtype, jnp.floating)
+    if "inputs" in name and floats and not np.isfinite(values).all():
         row = int(np.argwhere(~np.isfinite(values))[0][0])
         raise ValueError(
             f"source={source.name!r}: {name} hold {values[row][~np.isfinite(values[row])].flat[0]} "

@@ -16,6 +16,7 @@ from adamlab._checks import check_count
 from adamlab.problems._problem import FUNCTIONS, Problem, Range
 from adamlab.problems._source import Data, Source, floating, shapes
 from adamlab.problems.network import Model, matrices, weight_norm, with_gain
+from adamlab.stages.numerics import widen
 
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
 """`loss(outputs, targets)` -> scalar, the mean over rows."""
@@ -245,13 +246,14 @@ def _loss(
 def _objective(
     model: Model, loss: Loss, observed: int | None, params: Any, data: Data, **_: Any
 ) -> jax.Array:
-    return loss(model.apply(params, data.inputs[:observed]), data.targets[:observed])
+    outputs = widen(model.apply(params, data.inputs[:observed]))  # bfloat16 hides small changes
+    return loss(outputs, data.targets[:observed])
 
 
 def _metrics(
     model: Model, loss: Loss, classes: int, params: Any, data: Data, **_: Any
 ) -> Mapping[str, jax.Array]:
-    outputs = model.apply(params, data.test_inputs)
+    outputs = widen(model.apply(params, data.test_inputs))
     found = {"test_loss": loss(outputs, data.test_targets), "weight_norm": weight_norm(params)}
     if not jnp.issubdtype(data.targets.dtype, jnp.integer):
         return found

@@ -13,6 +13,13 @@ from adamlab.stages._moments import Moments
 from adamlab.stages.numerics import wide_dtype
 
 
+def pair_of(given: Any, whose: str) -> tuple[Any, Any]:
+    """`given` as the value and the new state that a function must return."""
+    if not isinstance(given, tuple) or len(given) != 2 or isinstance(given, Moments):
+        raise TypeError(f"{whose} returned a {type(given).__name__}: must return two values")
+    return given
+
+
 def gradient_like(params: Any) -> Any:
     """A tree like the parameters, from what a stage's `init` was given, in a chain or outside."""
     return params.grad if isinstance(params, Moments) else params

@@ -12,6 +12,7 @@ import optax
 
 from adamlab._checks import nearest
 from adamlab.stages._about import About, Mark, MissingArgumentError, Part, Side, tell
+from adamlab.stages._forms import pair_of
 from adamlab.stages._moments import (
     FIELD_HINTS,
     Moments,
@@ -135,7 +136,8 @@ class Stage(optax.GradientTransformationExtraArgs):
             for missing in [extra for extra in extra_args if given.get(extra) is None]:
                 raise MissingArgumentError(name, missing)
             with promoting():
-                value, new = update(updates, state, params=params, **given)
+                both = update(updates, state, params=params, **given)
+                value, new = pair_of(both, f"{name}'s update")
                 try:
                     new = cast_like(new, state)
                 except (TypeError, ValueError) as error:

@@ -97,25 +97,28 @@ def refuse_biased(name: str, *masses: Any) -> None:
         raise ValueError(f"{name} needs corrected moments; put correct_bias() before it")
 
 
+def check_leaf(name: str, field: str, like: Any, x: Any) -> None:
+    """Refuse a leaf of a field of moments that is no number, or does not fit the gradient's."""
+    if not jnp.issubdtype(x.dtype, jnp.inexact):
+        raise TypeError(f"{name} gave a {field} of dtype {x.dtype}: must be floating or complex")
+    coarse = field != "mu" and len(x.shape) == len(like.shape)
+    fits = coarse and all(n in (1, k) for n, k in zip(x.shape, like.shape, strict=True))
+    if x.shape != like.shape and not fits:
+        allowed = "the same" if field == "mu" else "the same, or 1 on some axes"
+        raise ValueError(
+            f"{name} gave a {field} of shape {x.shape} where the gradient's is {like.shape}: must "
+            f"be {allowed}"
+        )
+
+
 def check_change(name: str, before: Moments, after: Moments) -> None:
     """Refuse moments of other shapes, and a `nu` that changed after rates were made from it.
 
     `nu` and `rate` may broadcast to the gradient's shape.
     """
     like = before.grad if before.mu is None else before.mu
-
-    def leaf(field: str, m: Any, x: Any) -> None:
-        coarse = field != "mu" and len(x.shape) == len(m.shape)
-        fits = coarse and all(n in (1, k) for n, k in zip(x.shape, m.shape, strict=True))
-        if x.shape != m.shape and not fits:
-            allowed = "the same" if field == "mu" else "the same, or 1 on some axes"
-            raise ValueError(
-                f"{name} gave a {field} of shape {x.shape} where the gradient's is {m.shape}: must "
-                f"be {allowed}"
-            )
-
     for field in ("mu", "nu", "rate"):
         if (tree := getattr(after, field)) is not None:
-            jax.tree.map(partial(leaf, field), like, tree)
+            jax.tree.map(partial(check_leaf, name, field), like, tree)
     if before.rate is not None and after.rate is before.rate and after.nu is not before.nu:
         raise ValueError(f"{name} changes nu after rates were made of it; put it before to_rate()")

@@ -12,8 +12,8 @@ from adamlab._checks import Scalar, check_number
 from adamlab.stages._about import Mark
 from adamlab.stages._average import Step, fold, step_at
 from adamlab.stages._decay_rate import DecayRate, check_decay
-from adamlab.stages._forms import pack, unpack
-from adamlab.stages._moments import Moments
+from adamlab.stages._forms import pack, pair_of, unpack
+from adamlab.stages._moments import Moments, check_leaf
 from adamlab.stages.numerics import largest_tame, map_pairs, real_dtype, tame, widen
 from adamlab.stages.second_moment import SecondMoment, Seen
 
@@ -63,7 +63,7 @@ class NuTracker:
         now = Step(0.0, None, None, None)
         if self.rule.rate is not None:
             now = step_at(self.rule.rate, log, moments.steps_done)
-        wide = jax.tree.map(widen, unpack(kept, moments.grad))
+        name, wide = self.rule.name, jax.tree.map(widen, unpack(kept, moments.grad))
 
         def fold_leaf(g: jax.Array, m: Any, m_before: Any, old: Any) -> tuple[Any, jax.Array]:
             if float(jnp.finfo(g.dtype).max) < largest_tame(g):  # float16, cut off as it is for mu
@@ -71,7 +71,9 @@ class NuTracker:
             g = widen(g)
             old = jax.tree.map(lambda v: v.astype(np.promote_types(v.dtype, real_dtype(g))), old)
             weight = jnp.asarray(now.weight, jnp.finfo(g.dtype).dtype)
-            return self.rule.fold(old, Seen(g, m, m_before), weight)
+            new, nu = pair_of(self.rule.fold(old, Seen(g, m, m_before), weight), f"{name}'s fold")
+            check_leaf(name, "nu", g, nu)
+            return new, nu
 
         new, nu = map_pairs(fold_leaf, moments.grad, moments.mu, mu_before, wide)
         mass = now.mass

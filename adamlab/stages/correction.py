@@ -35,9 +35,9 @@ def _divided(average: Any, mass: Any) -> Any:
     """The average over its mass: a scalar, or a tree with one for each element."""
     if mass is None:
         return average
-    if isinstance(mass, jax.Array):
+    if jax.tree_util.all_leaves([mass]):
         # One division a step in place of one an element, which takes as long as the root.
-        return jax.tree.map(lambda x: x * (1 / mass.astype(x.dtype)), average)
+        return jax.tree.map(lambda x: x * (1 / jnp.asarray(mass, x.dtype)), average)
     return jax.tree.map(lambda x, w: x / w.astype(x.dtype), average, mass)
 
 

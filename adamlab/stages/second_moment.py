@@ -29,8 +29,8 @@ class Seen(NamedTuple):
 class SecondMoment(NamedTuple):
     """How `nu` is gathered: what `track_moments` and `track_nu` take in place of a plain b2.
 
-    `fold(state, seen, weight)` returns a leaf's new state and its `nu`, which must broadcast
-    against the leaf; `weight` is 1 - b2. Where the state is an array it is `nu` itself.
+    `fold(state, seen, weight)` returns a leaf's new state and its `nu`, of the leaf's shape or with
+    1 on some axes; `weight` is 1 - b2. Where the state is an array it is `nu` itself.
     """
 
     name: str
