@@ -115,11 +115,6 @@ def about(transform: optax.GradientTransformation) -> About:
     return About((Part(name_of(transform), foreign=True),)) if own is None else own
 
 
-def is_told(transform: optax.GradientTransformation) -> bool:
-    """Whether `transform` tells of itself; another library's does not."""
-    return hasattr(transform.update, "about")
-
-
 def label_of(part: Any, usual: str) -> str:
     """The label of a stage built with `part`; empty where that is the usual one, or None."""
     return "" if part is None or part.name == usual else str(part.name)
