@@ -80,14 +80,14 @@ def decay_at(rate: DecayRate, steps_done: jax.Array | np.integer) -> Decay:
         ValueError: a schedule gives a Python number outside [0, 1).
     """
     given = at_step(rate, steps_done)
-    read = given.value if isinstance(given, OneMinus) else given
-    # JAX's own arrays are not waited for at each step.
-    if callable(rate) and is_concrete(read) and not isinstance(read, jax.Array):
-        check_decay("a schedule's decay rate", given)
     is_complement = isinstance(given, OneMinus)
-    value = given.value if isinstance(given, OneMinus) else given
+    value = given.value if is_complement else given
+    # JAX's own arrays are not waited for at each step.
+    is_known = is_concrete(value) and not isinstance(value, jax.Array)
+    if callable(rate) and is_known:
+        check_decay("a schedule's decay rate", given)
     refuse_narrow("a decay rate", given)
-    if is_concrete(value) and not isinstance(value, jax.Array):
+    if is_known:
         complement = float(value) if is_complement else 1.0 - float(value)
         if complement == 1.0:
             return Decay(1.0, -math.inf)
