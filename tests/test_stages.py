@@ -697,7 +697,7 @@ def test_an_infinite_gradient_that_stays_has_not_changed():
 
 
 def test_a_scheduled_stage_is_given_its_extra_arguments():
-    stage = stages.DirectionToDirection.from_scheduled(
+    stage = stages.DirectionToDirection.from_function(
         "weigh", lambda u, params, value, rate: u * params * value * rate,
         lambda n: 10.0**n, needs=("params",), extra_args=("value",),
     )  # fmt: skip

@@ -31,11 +31,6 @@ class CountState(NamedTuple):
     count: Any
 
 
-def _start_count(params: Any) -> CountState:
-    del params
-    return CountState(jnp.zeros([], jnp.int32))
-
-
 class Told(TypedDict, total=False):
     """What a stage may be told about itself when it is built: see `Stage.from_update`."""
 
@@ -163,36 +158,29 @@ class Stage(optax.GradientTransformationExtraArgs):
         cls,
         name: str,
         function: Callable[..., Any],
-        **told: Unpack[Told],
-    ) -> Self:
-        """A stage without state, called `name`, from a pure function of what flows through it.
-
-        `function` is given the parameters too where it `needs` "params", then the `extra_args`.
-        """
-        read = _read_by_function(told)
-
-        def update(flowing: Any, state: Any, /, **given: Any) -> tuple[Any, Any]:
-            return function(flowing, *(given[name] for name in read)), state
-
-        return cls.from_update(name, optax.init_empty_state, update, **told)
-
-    @classmethod
-    def from_scheduled(
-        cls,
-        name: str,
-        function: Callable[..., Any],
         *values: Any,
         **told: Unpack[Told],
     ) -> Self:
-        """As `from_function`; `function` gets the step's `values` too, of numbers or schedules."""
-        read = _read_by_function(told)
+        """A stage called `name` from a pure function of what flows through it.
 
-        def update(flowing: Any, state: CountState, /, **given: Any) -> tuple[Any, Any]:
-            now = (at_step(value, state.count) for value in values)
+        `function` is given the parameters too where it `needs` "params", then the `extra_args`,
+        then the step's `values`, of numbers or schedules. Without a schedule there is no state.
+        """
+        params = ("params",) if "params" in told.get("needs", ()) else ()
+        read = (*params, *told.get("extra_args", ()))
+        is_scheduled = any(callable(value) for value in values)
+
+        def init(params: Any) -> Any:
+            del params
+            return CountState(jnp.zeros([], jnp.int32)) if is_scheduled else optax.EmptyState()
+
+        def update(flowing: Any, state: Any, /, **given: Any) -> tuple[Any, Any]:
+            steps: Any = state.count if is_scheduled else None
+            now = (at_step(value, steps) for value in values)
             new = function(flowing, *(given[name] for name in read), *now)
-            return new, CountState(optax.safe_increment(state.count))
+            return new, CountState(optax.safe_increment(steps)) if is_scheduled else state
 
-        return cls.from_update(name, _start_count, update, **told)
+        return cls.from_update(name, init, update, **told)
 
     @classmethod
     def from_optax(
@@ -272,12 +260,6 @@ class DirectionAfterRate(DirectionToDirection):
     """Acts on the update as it is applied: rounding, slow weights, decay with a rate of its own."""
 
     side = "after"
-
-
-def _read_by_function(told: Told) -> tuple[str, ...]:
-    """The keywords that a stage's function is given, in order."""
-    params = ("params",) if "params" in told.get("needs", ()) else ()
-    return (*params, *told.get("extra_args", ()))
 
 
 _GIVEN: dict[Kind, str] = {

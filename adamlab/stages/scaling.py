@@ -48,7 +48,7 @@ def clip_direction(bound: ScalarOrSchedule) -> DirectionToDirection:
             return u * jnp.where(longer, most / jnp.where(longer, size, 1), 1).astype(u.dtype)
         return jnp.clip(u, -most, most)
 
-    return DirectionToDirection.from_scheduled(
+    return DirectionToDirection.from_function(
         "clip_direction",
         lambda updates, limit: jax.tree.map(partial(clip, limit=limit), updates),
         bound,

@@ -115,7 +115,7 @@ def add_independent_decay(weight_decay: ScalarOrSchedule, mask: Mask = None) -> 
     def decay(updates: Any, params: Any, share: Any) -> Any:
         return jax.tree.map(partial(_add, -jnp.asarray(share)), updates, params)
 
-    return _where(mask, DirectionAfterRate.from_scheduled(
+    return _where(mask, DirectionAfterRate.from_function(
         "add_independent_decay", decay, weight_decay, needs=("params",)
     ))  # fmt: skip
 
@@ -224,6 +224,6 @@ def decay_after_step(weight_decay: Scalar, learning_rate: ScalarOrSchedule) -> D
         share = -jnp.asarray(rate * weight_decay)
         return jax.tree.map(lambda u, p: _add(share, u, widen(p) + widen(u)), updates, params)
 
-    return DirectionAfterRate.from_scheduled(
+    return DirectionAfterRate.from_function(
         "decay_after_step", decay, learning_rate, needs=("params",)
     )
