@@ -58,8 +58,8 @@ MISFITS = {
         "stage 1 of the chain, correct_bias, takes moments, but the chain is fed with gradients",
     ),
     "correction fed with gradients": (
-        lambda: al.chain(al.clip(1.0), al.correct_bias()),
-        "stage 2 of the chain, correct_bias, takes moments, but clip gives a gradient",
+        lambda: al.chain(al.centralize(), al.correct_bias()),
+        "stage 2 of the chain, correct_bias, takes moments, but centralize gives a gradient",
     ),
     "moments of a direction": (
         lambda: al.chain(
@@ -301,7 +301,7 @@ def test_what_has_no_place_by_the_rate_or_no_rate_goes_anywhere():
     for built in (
         [al.scale_by_adam(), al.add_decayed_weights(0.1)],
         [al.scale_by_adam(), stages.lookahead()],
-        [al.adam(1e-3), stages.clip_direction(1.0)],
+        [al.adam(1e-3), al.clip(1.0)],
         [al.scale_by_adam(), stages.ema(0.9), rate],
         [al.adam(1e-3), stages.ema(0.9)],
         [al.scale_by_learning_rate(1.0, flip_sign=False), al.add_decayed_weights(0.1), rate],

@@ -455,7 +455,7 @@ def test_a_complex_infinity_passes():
 
 
 def test_complex_directions_are_clipped_by_their_magnitude():
-    stage, update = stages.clip_direction(1.0), jnp.array([0.1 + 10j], jnp.complex64)
+    stage, update = al.clip(1.0), jnp.array([0.1 + 10j], jnp.complex64)
     clipped, _ = stage.update(update, stage.init(update))
     assert abs(clipped[0]) == pytest.approx(1, rel=1e-5)
 

@@ -25,7 +25,7 @@ from adamlab.stages import (
     add_decayed_weights,
     add_difference,
     chain,
-    clip_direction,
+    clip,
     correct_bias,
     extrapolate,
     means,
@@ -137,7 +137,7 @@ def optimistic_adam_v2(
 
 
 @takes_options
-@named(floor="eps", bound="clip_threshold", every="update_interval")
+@named(floor="eps", max_delta="clip_threshold", every="update_interval")
 def sophia(
     learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.965,
@@ -158,7 +158,7 @@ def sophia(
         correct_bias(),
         track_curvature(previous(means(b2), first=0.0), every=update_interval),
         precondition(unrooted(floor=eps, gamma=gamma)),
-        clip_direction(clip_threshold),
+        clip(clip_threshold),
         add_decayed_weights(weight_decay),
         scale_by_learning_rate(learning_rate),
     )

@@ -11,7 +11,6 @@ from adamlab.stages import (
     Scalar,
     ScalarOrSchedule,
     chain,
-    clip_direction,
     correct_bias,
     decay_after_step,
     deviations,
@@ -31,6 +30,7 @@ from adamlab.stages import (
     track_moments,
     unrooted,
 )
+from adamlab.stages import clip as clip_elements
 from adamlab.stages import yogi as yogi_squares
 
 
@@ -130,7 +130,7 @@ def adopt(
     return chain(
         track_moments(None, previous(squares(from_first(b2)))),
         precondition(root_or_eps(eps)),
-        *([clip_direction(lambda n: n.astype(float) ** 0.25)] if clip else []),
+        *([clip_elements(lambda n: n.astype(float) ** 0.25)] if clip else []),
         ema(b1),
         *finish(learning_rate, weight_decay, mask),
     )
@@ -266,7 +266,7 @@ def adahessian(
 
 
 @takes_options
-@named(floor="eps", bound="clip")
+@named(floor="eps", max_delta="clip")
 def sophia(
     learning_rate: ScalarOrSchedule,
     b1: DecayRate = 0.965,
@@ -293,6 +293,6 @@ def sophia(
         track_moments(b1, None),
         track_curvature(means(b2), every=every),
         precondition(unrooted(floor=eps, gamma=gamma)),
-        clip_direction(clip),
+        clip_elements(clip),
         *finish(learning_rate, weight_decay, mask),
     )

@@ -52,7 +52,6 @@ from adamlab.stages.gradient import (
     add_l2,
     add_noise,
     centralize,
-    clip,
     clip_by_global_norm,
 )
 from adamlab.stages.gradient_difference import add_difference, add_gradient_difference, friction
@@ -91,8 +90,8 @@ from adamlab.stages.reduced_second_moment import (
 from adamlab.stages.rounding import compensate_rounding, round_stochastically
 from adamlab.stages.scaling import (
     cautious_mask,
+    clip,
     clip_by_block_rms,
-    clip_direction,
     project_radially,
     scale_by_confidence,
     scale_by_gradient_rms,
@@ -171,7 +170,6 @@ __all__ = [
     "clip",
     "clip_by_block_rms",
     "clip_by_global_norm",
-    "clip_direction",
     "compensate_rounding",
     "complement_of",
     "correct_bias",

@@ -15,16 +15,6 @@ from adamlab.stages.norms import scale_and_norm, scale_and_norm_over
 from adamlab.stages.numerics import checked_schedule, widen
 
 
-def clip(max_delta: Scalar) -> GradientToGradient:
-    """Clip each element of the gradient to [-max_delta, max_delta] (`optax.clip`).
-
-    Raises:
-        ValueError: `max_delta` is not a finite number > 0.
-    """
-    check_number("max_delta", max_delta, low=0, open_low=True, scheduled=False)
-    return GradientToGradient.from_optax("clip", optax.clip(max_delta))
-
-
 def clip_by_global_norm(max_norm: Scalar) -> GradientToGradient:
     """Scale the whole gradient down to the norm `max_norm` where its own is larger.
 

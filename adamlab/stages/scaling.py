@@ -32,15 +32,20 @@ from adamlab.stages.reduced_second_moment import AxisPair, factored, factored_ax
 from adamlab.stages.second_moment import Seen
 
 
-def clip_direction(bound: ScalarOrSchedule) -> DirectionToDirection:
-    """Clip each element of the direction to [-bound, bound]; `bound` a number or a schedule.
+def clip(max_delta: ScalarOrSchedule) -> DirectionToDirection:
+    """Clip each element of the gradient or direction to [-max_delta, max_delta] (`optax.clip`).
+
+    A complex element keeps its direction.
+
+    Args:
+        max_delta: a finite number > 0, or a schedule of the number of steps done.
 
     Raises:
-        ValueError: `bound` is negative or not finite.
+        ValueError: `max_delta` is not a finite number > 0.
     """
-    check_number("bound", bound, low=0)
+    check_number("max_delta", max_delta, low=0, open_low=True)
 
-    def clip(u: jax.Array, limit: Any) -> jax.Array:
+    def leaf(u: jax.Array, limit: Any) -> jax.Array:
         most = jnp.asarray(limit, jnp.finfo(u.dtype).dtype)
         if jnp.iscomplexobj(u):
             size = jnp.abs(u)
@@ -49,9 +54,7 @@ def clip_direction(bound: ScalarOrSchedule) -> DirectionToDirection:
         return jnp.clip(u, -most, most)
 
     return DirectionToDirection.from_function(
-        "clip_direction",
-        lambda updates, limit: jax.tree.map(partial(clip, limit=limit), updates),
-        bound,
+        "clip", lambda updates, limit: jax.tree.map(partial(leaf, limit=limit), updates), max_delta
     )
 
 
