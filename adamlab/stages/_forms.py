@@ -79,6 +79,12 @@ def unpack(kept: Any, like: Any) -> Any:
     return definition.unflatten(kept.states) if isinstance(kept, PerLeaf) else kept
 
 
+def holds(tree: Any, kind: type) -> bool:
+    """Whether a tree has a node of this type."""
+    nodes = jax.tree.leaves(tree, is_leaf=lambda x: isinstance(x, kind))
+    return any(isinstance(node, kind) for node in nodes)
+
+
 def _place(path: Any) -> str:
     """Where in a tree a leaf is, in words."""
     return jax.tree_util.keystr(path) or "the top"
@@ -137,8 +143,7 @@ def like_gradients(name: str, value: Any, updates: Any) -> Any:
     """The extra argument `name` as arrays, refused unless it is a tree like the gradients."""
     value = jax.tree.map(jnp.asarray, value)
     if not same_form(value, updates):
-        nodes = jax.tree.leaves(updates, is_leaf=lambda x: isinstance(x, optax.MaskedNode))
-        masked = any(isinstance(node, optax.MaskedNode) for node in nodes)
+        masked = holds(updates, optax.MaskedNode)
         hint = "; Optax's masked and partition take mask_compatible_extra_args=True" * masked
         raise ValueError(
             f"{name}={jax.tree.map(jnp.shape, value)}: must be a tree of the gradients' shapes, "

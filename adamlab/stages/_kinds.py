@@ -6,13 +6,12 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple, Self, TypedDict, Unpack, get_args
 
-import jax
 import jax.numpy as jnp
 import optax
 
 from adamlab._checks import nearest
 from adamlab.stages._about import About, Mark, MissingArgumentError, Part, Side, tell
-from adamlab.stages._forms import pair_of
+from adamlab.stages._forms import holds, pair_of
 from adamlab.stages._moments import (
     FIELD_HINTS,
     Moments,
@@ -105,8 +104,7 @@ class Stage(optax.GradientTransformationExtraArgs):
                 require_fields(name, params, needs)
             with promoting():
                 state = init(params)
-            nodes = jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, Moments))
-            if any(isinstance(node, Moments) for node in nodes):
+            if holds(state, Moments):
                 raise TypeError(
                     f"{name}: its state holds the Moments that init is given in a chain; make it "
                     "of stages.gradient_like(params), a tree like the parameters"

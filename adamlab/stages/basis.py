@@ -13,7 +13,7 @@ from adamlab._checks import check_count
 from adamlab.stages._about import About, Part, about, extra_args_of, parts_of, tell
 from adamlab.stages._chain import chain
 from adamlab.stages._decay_rate import DecayRate, check_decay, decay_at
-from adamlab.stages._forms import is_like, like_gradients, pack, unpack, zero_of
+from adamlab.stages._forms import holds, is_like, like_gradients, pack, unpack, zero_of
 from adamlab.stages._kinds import GradientToDirection
 from adamlab.stages.eight_bit import QuantizedBlocks
 from adamlab.stages.numerics import cast_like, lerp, tame, wide_dtype, widen
@@ -100,14 +100,12 @@ def in_basis(
         factors = each(lambda n, dtype: jnp.zeros((n, n), dtype))
         basis = each(lambda n, dtype: jnp.eye(n, dtype=dtype))
         kept = inner.init(params)
-        nodes = jax.tree.leaves(kept, is_leaf=lambda x: isinstance(x, QuantizedBlocks))
-        if any(isinstance(node, QuantizedBlocks) for node in nodes):
+        if holds(kept, QuantizedBlocks):
             raise ValueError(
                 "in_basis: what is kept in 8 bits cannot be turned; put store_state around it, "
                 "store_state(in_basis(...), mu=EightBit())"
             )
-        inside = jax.tree.leaves(kept, is_leaf=lambda x: isinstance(x, InBasisState))
-        if any(isinstance(node, InBasisState) for node in inside):
+        if holds(kept, InBasisState):
             raise ValueError("in_basis: one of its stages is an in_basis itself; use one of them")
         kept = _turn_state(kept, lambda tree: tree, params)  # a look at the names alone
         count = jnp.zeros([], jnp.int32)

@@ -11,7 +11,7 @@ import optax
 
 from adamlab._checks import check_count
 from adamlab.stages._about import About, Part, about, parts_of, tell
-from adamlab.stages._forms import check_same_form, same_form
+from adamlab.stages._forms import check_same_form, holds, same_form
 from adamlab.stages.numerics import cast_like
 
 
@@ -91,8 +91,7 @@ def group_small_leaves(
 
     def init(params: optax.Params) -> Any:
         state = inner.init(pack(params, params))
-        nodes = jax.tree.leaves(state, is_leaf=lambda x: isinstance(x, optax.MaskedState))
-        if any(isinstance(node, optax.MaskedState) for node in nodes):
+        if holds(state, optax.MaskedState):
             raise ValueError(
                 "group_small_leaves: the optimizer has a mask, which would see the flat groups and "
                 "not the leaves; put optax.masked or optax.partition around group_small_leaves"
