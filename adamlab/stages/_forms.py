@@ -90,10 +90,15 @@ def _place(path: Any) -> str:
     return jax.tree_util.keystr(path) or "the top"
 
 
+def is_floating(x: Any) -> bool:
+    """Whether `x` is an array of real or complex floating-point numbers."""
+    return bool(jnp.issubdtype(getattr(x, "dtype", np.int32), jnp.inexact))
+
+
 def refuse_integers(what: str, tree: Any) -> None:
     """Refuse a tree with leaves that are not floating-point arrays."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+        if not is_floating(leaf):
             raise TypeError(
                 f"the {what} at {_place(path)} is {leaf.dtype}: must "
                 "be real or complex floating; leave it out with optax.masked or optax.partition"
@@ -135,8 +140,7 @@ def same_form(value: Any, updates: Any) -> bool:
 
 def is_like(value: Any, params: Any) -> bool:
     """Whether `value` is floating-point, with the structure and shapes of `params`."""
-    kinds = [getattr(x, "dtype", np.dtype(int)) for x in jax.tree.leaves(value)]
-    return all(jnp.issubdtype(k, jnp.inexact) for k in kinds) and same_form(value, params)
+    return all(map(is_floating, jax.tree.leaves(value))) and same_form(value, params)
 
 
 def like_gradients(name: str, value: Any, updates: Any) -> Any:

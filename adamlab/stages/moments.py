@@ -12,7 +12,7 @@ from adamlab._checks import Scalar, check_number
 from adamlab.stages._about import label_of
 from adamlab.stages._average import NOTHING_LEFT, start_log_decay
 from adamlab.stages._decay_rate import DecayRate, mass_of
-from adamlab.stages._forms import gradient_like, same_form, unpack
+from adamlab.stages._forms import gradient_like, is_floating, same_form, unpack
 from adamlab.stages._kinds import GradientToMoments, MomentsToMoments
 from adamlab.stages._moments import Moments
 from adamlab.stages._trackers import MuTracker, NuTracker
@@ -108,8 +108,7 @@ def _within_range(updates: Any, *averages: Any) -> Any:
     """The gradients, each cut off at the limits of the dtypes that its averages are kept in."""
 
     def leaf(g: jax.Array, *kept: Any) -> jax.Array:
-        dtypes = [x.dtype for x in jax.tree.leaves(kept)]
-        return within_range(g, [d for d in dtypes if jnp.issubdtype(d, jnp.inexact)])
+        return within_range(g, [x.dtype for x in jax.tree.leaves(kept) if is_floating(x)])
 
     return jax.tree.map(leaf, updates, *(unpack(a, updates) for a in averages if a is not None))
 

@@ -12,7 +12,7 @@ import optax
 
 from adamlab._checks import nearest
 from adamlab.stages._about import About, Part, about, tell
-from adamlab.stages._forms import pack, unpack
+from adamlab.stages._forms import is_floating, pack, unpack
 from adamlab.stages._kinds import Stage
 from adamlab.stages.eight_bit import EightBit, QuantizedBlocks, dequantize, quantize
 from adamlab.stages.numerics import (
@@ -147,14 +147,14 @@ def _check_field(name: str, storage: Any, state: Any) -> None:
     if not fields:
         known = {
             key.name
-            for path, x in jax.tree.leaves_with_path(state) if _is_floating(x)
+            for path, x in jax.tree.leaves_with_path(state) if is_floating(x)
             for key in path if isinstance(key, jax.tree_util.GetAttrKey)
         }  # fmt: skip
         raise ValueError(f"{name}: the state has no such field; {nearest(name, known)}")
     if all(x is None for x in fields):
         raise ValueError(f"{name}: it is None in the state: there is nothing to store")
     for x in jax.tree.leaves(fields):
-        if not _is_floating(x):
+        if not is_floating(x):
             raise ValueError(f"{name}: in the state it is {x.dtype}: must be floating")
         # A real dtype would drop the other half of a complex average.
         if not isinstance(storage, EightBit) and jnp.iscomplexobj(x) != _is_complex(storage):
@@ -163,10 +163,6 @@ def _check_field(name: str, storage: Any, state: Any) -> None:
                 f"{name}={jnp.dtype(storage).name}: in the state it is {x.dtype}, so its storage "
                 f"must be a {kind} dtype or EightBit(...)"
             )
-
-
-def _is_floating(x: Any) -> bool:
-    return bool(jnp.issubdtype(getattr(x, "dtype", jnp.int32), jnp.inexact))
 
 
 def _is_complex(dtype: Any) -> bool:
