@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 
 @jax.custom_jvp
@@ -255,9 +256,8 @@ def checked_schedule(value: Any) -> Any:
 
 def tree_mean(tree: Any) -> jax.Array:
     """The mean over all elements of all leaves; of an empty tree, zero."""
-    leaves = jax.tree.leaves(tree)
-    sums = [jnp.sum(widen(x)).astype(average_dtype()) for x in leaves]
-    return sum(sums, start=jnp.zeros([], average_dtype())) / max(sum(x.size for x in leaves), 1)
+    sums = [jnp.sum(widen(x)).astype(average_dtype()) for x in jax.tree.leaves(tree)]
+    return sum(sums, start=jnp.zeros([], average_dtype())) / max(optax.tree.size(tree), 1)
 
 
 def map_pairs(function: Callable[..., tuple[Any, Any]], tree: Any, *rest: Any) -> tuple[Any, Any]:

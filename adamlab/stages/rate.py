@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from adamlab._checks import Scalar, ScalarOrSchedule, check_number
 from adamlab.stages._about import label_of
@@ -227,13 +228,12 @@ def normalize_rate() -> MomentsToMoments:
     """
 
     def normalize(moments: Moments) -> Moments:
-        leaves = jax.tree.leaves(moments.rate)
-        sizes = [g.size / max(r.size, 1) for g, r in zip(
-            jax.tree.leaves(moments.grad), leaves, strict=True)]  # fmt: skip
-        count = max(sum(g.size for g in jax.tree.leaves(moments.grad)), 1)
-        whole = tree_norm([r * jnp.asarray(n**0.5, r.dtype) for r, n in zip(
-            leaves, sizes, strict=True)])  # fmt: skip
-        mean = whole / count**0.5
+        # Each rate counts as often as there are elements that share it.
+        weighted = jax.tree.map(
+            lambda g, r: r * jnp.asarray((g.size / max(r.size, 1)) ** 0.5, r.dtype),
+            moments.grad, moments.rate,
+        )  # fmt: skip
+        mean = tree_norm(weighted) / max(optax.tree.size(moments.grad), 1) ** 0.5
         safe = jnp.where(mean > 0, mean, 1)
         rate = jax.tree.map(lambda r: r / safe.astype(r.dtype), moments.rate)
         return moments._replace(rate=rate)
