@@ -10,7 +10,7 @@ import numpy as np
 
 from adamlab._checks import Scalar, check_number
 from adamlab.stages._about import Mark
-from adamlab.stages._average import Step, fold, step_at
+from adamlab.stages._average import Step, fold, start_log_decay, step_at
 from adamlab.stages._decay_rate import DecayRate, check_decay
 from adamlab.stages._forms import pack, pair_of, unpack
 from adamlab.stages._moments import Moments, check_leaf
@@ -30,9 +30,10 @@ class MuTracker:
         self.rate, self.initial = rate, initial
         self.decays = {"mu": rate}
 
-    def start(self, params: Any) -> Any:
-        """The state at the start."""
-        return jax.tree.map(lambda p: jnp.full_like(p, self.initial), params)
+    def start(self, params: Any) -> tuple[Any, jax.Array | None]:
+        """The state at the start, and the sum of logs."""
+        mu = jax.tree.map(lambda p: jnp.full_like(p, self.initial), params)
+        return mu, start_log_decay(self.rate)
 
     def step(self, moments: Moments, before: Any, log: Any) -> tuple[Moments, Any]:
         """The moments with `mu`, which is the new state, and the sum of logs."""
@@ -52,9 +53,10 @@ class NuTracker:
         self.decays = {"nu": rule.rate}
         self.marks: tuple[Mark, ...] = ("tracks nu", *rule.marks)
 
-    def start(self, params: Any) -> Any:
-        """The state at the start."""
-        return pack(jax.tree.map(widen, jax.tree.map(self.rule.init, params)), params)
+    def start(self, params: Any) -> tuple[Any, jax.Array | None]:
+        """The state at the start, and the sum of logs."""
+        nu = pack(jax.tree.map(widen, jax.tree.map(self.rule.init, params)), params)
+        return nu, start_log_decay(self.rule.rate)
 
     def step(
         self, moments: Moments, mu_before: Any, kept: Any, log: Any

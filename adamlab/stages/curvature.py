@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from adamlab._checks import check_count
 from adamlab.stages._about import label_of
-from adamlab.stages._average import start_log_decay, step_at
+from adamlab.stages._average import step_at
 from adamlab.stages._decay_rate import DecayRate
 from adamlab.stages._forms import gradient_like
 from adamlab.stages._kinds import MomentsToMoments
@@ -54,7 +54,7 @@ def track_curvature(
         raise ValueError("track_curvature(previous(...)): give previous() a value for first")
 
     def init(params: Any) -> TrackCurvatureState:
-        return TrackCurvatureState(second.start(gradient_like(params)), start_log_decay(rule.rate))
+        return TrackCurvatureState(*second.start(gradient_like(params)))
 
     def update(
         moments: Moments, state: TrackCurvatureState, **given: Any

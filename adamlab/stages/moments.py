@@ -10,7 +10,7 @@ import optax
 
 from adamlab._checks import Scalar, check_number
 from adamlab.stages._about import label_of
-from adamlab.stages._average import NOTHING_LEFT, start_log_decay
+from adamlab.stages._average import NOTHING_LEFT
 from adamlab.stages._decay_rate import DecayRate, mass_of
 from adamlab.stages._forms import gradient_like, is_floating, same_form, unpack
 from adamlab.stages._kinds import GradientToMoments, MomentsToMoments
@@ -62,18 +62,13 @@ def track_moments(
     second = None if b2 is None else NuTracker(second_moment_of(b2))
 
     def init(params: optax.Params) -> TrackMomentsState:
-        return TrackMomentsState(
-            count=jnp.zeros([], jnp.int32),
-            mu=None if first is None else first.start(params),
-            nu=None if second is None else second.start(params),
-            mu_log_decay=None if first is None else start_log_decay(first.rate),
-            nu_log_decay=None if second is None else start_log_decay(second.rule.rate),
-        )
+        mu, mu_log = (None, None) if first is None else first.start(params)
+        nu, nu_log = (None, None) if second is None else second.start(params)
+        return TrackMomentsState(jnp.zeros([], jnp.int32), mu, nu, mu_log, nu_log)
 
     def update(
-        updates: optax.Updates, state: TrackMomentsState, params: Any, **_: Any
+        updates: optax.Updates, state: TrackMomentsState, **_: Any
     ) -> tuple[Moments, TrackMomentsState]:
-        del params
         updates = _within_range(updates, state.mu, state.nu)
         moments = Moments(updates, None, None, None, None, optax.safe_increment(state.count))
         before: Any = None
@@ -131,7 +126,7 @@ def track_mu(b1: DecayRate = 0.9) -> MomentsToMoments:
     first = MuTracker(b1)
 
     def init(params: Any) -> TrackMuState:
-        return TrackMuState(first.start(gradient_like(params)), start_log_decay(b1))
+        return TrackMuState(*first.start(gradient_like(params)))
 
     def update(moments: Moments, state: TrackMuState, **_: Any) -> tuple[Moments, TrackMuState]:
         moments, log = first.step(moments, state.mu, state.mu_log_decay)
@@ -163,7 +158,7 @@ def track_nu(b2: DecayRate | SecondMoment = 0.999) -> MomentsToMoments:
     second = NuTracker(second_moment_of(b2))
 
     def init(params: Any) -> TrackNuState:
-        return TrackNuState(second.start(gradient_like(params)), start_log_decay(second.rule.rate))
+        return TrackNuState(*second.start(gradient_like(params)))
 
     def update(moments: Moments, state: TrackNuState, **_: Any) -> tuple[Moments, TrackNuState]:
         log = state.nu_log_decay
