@@ -413,8 +413,8 @@ def test_an_angle_has_a_slope_at_any_size(power):
     small = jnp.float32(10.0**power)
     for cast in (jnp.float32, jnp.complex64):
         moments = st.Moments(
-            {"w": small.astype(cast)}, {"w": small.astype(cast)}, {"w": jnp.float32(4.0)},
-            None, None, jnp.int32(1),
+            {"w": small.astype(cast)}, jnp.int32(1),
+            {"w": small.astype(cast)}, {"w": jnp.float32(4.0)},
         )  # fmt: skip
 
         def angle(factor, moments=moments):
@@ -817,8 +817,8 @@ def test_rectification_holds_for_b2_near_one(x64):
                 expected = float(over.sqrt())
             mass = -jnp.expm1(jnp.float32(steps) * np.float32(np.log(b2)))
             moments = st.Moments(
-                jnp.ones(1, jnp.float32), None, jnp.ones(1, jnp.float32), None, mass,
-                jnp.int32(steps), jnp.ones(1, jnp.float32), nu_gathered=mass,
+                jnp.ones(1, jnp.float32), jnp.int32(steps), nu=jnp.ones(1, jnp.float32),
+                nu_mass=mass, rate=jnp.ones(1, jnp.float32), nu_gathered=mass,
             )  # fmt: skip
             with jax.enable_x64(False):
                 after, _ = st.rectify_rate(b2).update(moments, optax.EmptyState())

@@ -482,7 +482,7 @@ def test_axes_of_blocks_may_count_from_the_end():
 
 
 def _moments(grad, **fields):
-    return Moments(grad, None, None, None, None, jnp.int32(1))._replace(**fields)
+    return Moments(grad, jnp.int32(1))._replace(**fields)
 
 
 def _step(stage, given, params=None, state=None, **extra):

@@ -30,20 +30,20 @@ class Moments(NamedTuple):
 
     grad: Any
     """The gradient of this step, in its own dtype."""
-    mu: Any
+    count: Any
+    """Scalar int32 array: the number of this step, from 1."""
+    mu: Any = None
     """First moment, or None where none is tracked."""
-    nu: Any
+    nu: Any = None
     """Second moment, or None where none is tracked."""
-    mu_mass: Any
+    mu_mass: Any = None
     """Scalar that `mu` is still to be divided by: `1 - b1**t` for a constant b1.
 
     A tree like `mu` where each element has its own b1; None where there is no bias, or it is
     already corrected.
     """
-    nu_mass: Any
+    nu_mass: Any = None
     """Scalar that `nu` is still to be divided by: `1 - b2**t` for a constant b2; or None."""
-    count: Any
-    """Scalar int32 array: the number of this step, from 1."""
     rate: Any = None
     """A multiplier for each element of `mu`, where a stage such as `to_rate` has made one."""
     mu_gathered: Any = None

@@ -60,7 +60,7 @@ def track_curvature(
         moments: Moments, state: TrackCurvatureState, **given: Any
     ) -> tuple[Moments, TrackCurvatureState]:
         readings = moments.steps_done // every + 1
-        fed = Moments(jax.tree.map(tame, given[of]), None, None, None, None, readings)
+        fed = Moments(jax.tree.map(tame, given[of]), readings)
         fed, kept, log = second.step(fed, None, state.nu, state.nu_log_decay)
         new, nu, mass = TrackCurvatureState(kept, log), fed.nu, fed.nu_mass
         if every > 1:

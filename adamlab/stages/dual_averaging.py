@@ -46,7 +46,7 @@ def track_weighted_sums(weight: ScalarOrSchedule = 1.0) -> GradientToMoments:
         nu = jax.tree.map(
             lambda v, g: v + jnp.asarray(now, v.dtype) * square(widen(g)), state.nu, updates
         )
-        return Moments(updates, mu, nu, None, None, count), WeightedSumsState(count, mu, nu)
+        return Moments(updates, count, mu, nu), WeightedSumsState(count, mu, nu)
 
     return GradientToMoments.from_update(
         "track_weighted_sums", init, update, marks=("tracks mu", "tracks nu")

@@ -70,7 +70,7 @@ def track_moments(
         updates: optax.Updates, state: TrackMomentsState, **_: Any
     ) -> tuple[Moments, TrackMomentsState]:
         updates = _within_range(updates, state.mu, state.nu)
-        moments = Moments(updates, None, None, None, None, optax.safe_increment(state.count))
+        moments = Moments(updates, optax.safe_increment(state.count))
         before: Any = None
         mu: Any = None
         nu: Any = None

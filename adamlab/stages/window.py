@@ -79,7 +79,7 @@ def track_window(b1: ConstantDecay = 0.9, length: int = 10) -> GradientToMoments
         oldest = jax.tree.map(lambda q, g: before(q, length).astype(g.dtype), queue, updates)
         since = jnp.maximum(count - length, 1)
         new = WindowState(count, (place + 1) % slots, queue)
-        return Moments(oldest, mu, None, None, None, since), new
+        return Moments(oldest, since, mu), new
 
     return GradientToMoments.from_update("track_window", init, update, marks=("tracks mu",))
 
