@@ -22,7 +22,6 @@ from adamlab.stages import (
     DecayRate,
     Scalar,
     ScalarOrSchedule,
-    add_decayed_weights,
     add_difference,
     chain,
     clip,
@@ -159,8 +158,7 @@ def sophia(
         track_curvature(previous(means(b2), first=0.0), every=update_interval),
         precondition(unrooted(floor=eps, gamma=gamma)),
         clip(clip_threshold),
-        add_decayed_weights(weight_decay),
-        scale_by_learning_rate(learning_rate),
+        *finish(learning_rate, weight_decay),
     )
 
 

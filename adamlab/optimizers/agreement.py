@@ -54,9 +54,7 @@ def cautious_adamw(
     update of `timm.optim.AdamW(caution=True)`.
     """
     return chain(
-        track_moments(b1, b2),
-        correct_bias(),
-        precondition(eps),
+        scale_by_adam(b1, b2, eps),
         cautious_mask(),
         *finish(learning_rate, weight_decay, mask),
     )

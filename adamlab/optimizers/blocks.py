@@ -18,7 +18,6 @@ from adamlab.stages import (
     OneMinus,
     Scalar,
     ScalarOrSchedule,
-    add_decayed_weights,
     all_axes,
     block_squares,
     chain,
@@ -154,8 +153,7 @@ def adafactor(
         scale_by_learning_rate(learning_rate, flip_sign=False),
         scale_by_param_block_rms(min_scale),
         *([] if b1 is None else [ema(b1)]),
-        *([] if is_constant(weight_decay, 0) else [add_decayed_weights(weight_decay, mask)]),
-        scale_by_learning_rate(1.0),
+        *finish(1.0, weight_decay, mask),
     )
 
 
