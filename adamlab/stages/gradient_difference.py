@@ -15,7 +15,7 @@ from adamlab.stages._forms import gradient_like, like_gradients
 from adamlab.stages._kinds import GradientToGradient, MomentsToMoments
 from adamlab.stages._moments import Moments
 from adamlab.stages.norms import norm
-from adamlab.stages.numerics import gradient_change, tame, widen
+from adamlab.stages.numerics import cast_within, gradient_change, tame, widen
 
 
 class AddGradientDifferenceState(NamedTuple):
@@ -113,11 +113,7 @@ def add_difference(b2: DecayRate = 0.92, gain: Scalar | None = None) -> MomentsT
         difference = fold(state.difference, change, now.weight)
 
         def add(x: jax.Array, d: jax.Array, share: Any = 1) -> jax.Array:
-            most = float(jnp.finfo(x.dtype).max)
-            total = widen(tame(x)) + jnp.asarray(factor / share, d.dtype) * d
-            if not jnp.iscomplexobj(total):
-                total = jnp.clip(total, -most, most)
-            return total.astype(x.dtype)
+            return cast_within(widen(tame(x)) + jnp.asarray(factor / share, d.dtype) * d, x.dtype)
 
         mu = jax.tree.map(lambda m, w: add(m, w, now.mass), moments.mu, difference)
         grad = jax.tree.map(add, moments.grad, change)
