@@ -12,7 +12,7 @@ from adamlab._checks import Scalar, ScalarOrSchedule, check_count, check_number
 from adamlab.stages._average import fold, start_log_decay, step_at
 from adamlab.stages._decay_rate import DecayRate, check_decay
 from adamlab.stages._kinds import DirectionAfterRate
-from adamlab.stages.numerics import at_step, average_dtype, real_dtype, widen
+from adamlab.stages.numerics import at_step, average_dtype, ratio, real_dtype, widen
 
 
 class AverageParametersState(NamedTuple):
@@ -151,7 +151,7 @@ def schedule_free(
         power = scalar(weight_lr_power)
         weight = jnp.where(some, jnp.where(some, most, 1) ** power, scalar(power == 0))
         total = state.weight_sum + weight
-        share = jnp.where(total > 0, weight / jnp.where(total > 0, total, 1), 0)  # of z in x
+        share = ratio(weight, total)  # of z in x
 
         # y' - y from the new z alone: XLA would keep a copy of the old one if it were still read.
         def step(y: jax.Array, z: jax.Array, u: jax.Array) -> jax.Array:
