@@ -132,7 +132,7 @@ def factored(
 
 
 def factored_axes(
-    shape: tuple[int, ...], min_dim_size: int, axes: AxisPair = two_longest
+    shape: tuple[int, ...], min_dim_size: int, axes: AxisPair
 ) -> tuple[int, int] | None:
     """The two axes that a leaf is factored over, or None where it is kept whole."""
     if len(shape) < 2:
