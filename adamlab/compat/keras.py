@@ -58,9 +58,11 @@ __all__ = [
     "sgd",
 ]
 
+_named = named(b1="beta_1", b2="beta_2", eps="epsilon")
+
 
 @takes_options
-@named(b1="beta_1", b2="beta_2", eps="epsilon")
+@_named
 def adam(
     learning_rate: ScalarOrSchedule = 1e-3,
     beta_1: DecayRate = 0.9,
@@ -94,7 +96,7 @@ def adamw(
 
 
 @takes_options
-@named(b1="beta_1", b2="beta_2", eps="epsilon")
+@_named
 def nadam(
     learning_rate: ScalarOrSchedule = 1e-3,
     beta_1: ConstantDecay = 0.9,
@@ -112,7 +114,7 @@ def nadam(
 
 
 @takes_options
-@named(b1="beta_1", b2="beta_2", eps="epsilon")
+@_named
 def adamax(
     learning_rate: ScalarOrSchedule = 1e-3,
     beta_1: DecayRate = 0.9,
@@ -166,7 +168,7 @@ def adagrad(
 
 
 @takes_options
-@named(b1="beta_1", b2="beta_2", eps="epsilon")
+@_named
 def lion(
     learning_rate: ScalarOrSchedule = 1e-3,
     beta_1: ConstantDecay = 0.9,
@@ -191,7 +193,7 @@ def sgd(
 
 
 @takes_options
-@named(b1="beta_1", b2="beta_2", eps="epsilon")
+@_named
 def lamb(
     learning_rate: ScalarOrSchedule = 1e-3,
     beta_1: DecayRate = 0.9,
