@@ -87,7 +87,11 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
             state = stage.init(value)
             states.append(state)
             if isinstance(stage, Stage) and stage.gives == "moments":
-                extra = {name: _example(name, params) for name in extra_args_of(stage)}
+                # A scalar stands in for the loss, the parameters for trees like them.
+                extra = {
+                    name: jnp.zeros([]) if name == "value" else params
+                    for name in extra_args_of(stage)
+                }
                 shapes, _ = jax.eval_shape(partial(stage.update, **extra), value, state, params)
                 value = shapes._replace(grad=params)
             else:
@@ -121,7 +125,8 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
                 origin["gradient"] = updates
             if updates is not grads:
                 _refuse_raw(stage, extra_args)
-            given = {**extra_args, **origin} if _takes_direction(stage) else extra_args
+            of_direction = isinstance(stage, Stage) and stage.takes == "direction"
+            given = {**extra_args, **origin} if of_direction else extra_args
             try:
                 updates, new = stage.update(updates, old, params, **given)
             except (AttributeError, TypeError, ValueError) as error:
@@ -175,11 +180,6 @@ def _lagging_last(
     return states
 
 
-def _example(extra_arg: str, params: Any) -> Any:
-    """A stand-in for an extra argument: a scalar for the loss, else a tree like the parameters."""
-    return jnp.zeros([]) if extra_arg == "value" else params
-
-
 def _refuse_raw(stage: optax.GradientTransformation, extra_args: dict[str, Any]) -> None:
     """Refuse a gradient as it comes beside one that earlier stages have changed."""
     for part in about(stage).walk():
@@ -197,10 +197,6 @@ def _is_of_trees(stage: Stage) -> bool:
     return isinstance(stage, DirectionToDirection) and not any(
         part.side or set(part.extra_args) & set(GIVEN) for part in parts
     )
-
-
-def _takes_direction(stage: optax.GradientTransformation) -> bool:
-    return isinstance(stage, Stage) and stage.takes == "direction"
 
 
 def _check_kinds(
