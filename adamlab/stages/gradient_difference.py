@@ -15,7 +15,7 @@ from adamlab.stages._forms import gradient_like, like_gradients
 from adamlab.stages._kinds import GradientToGradient, MomentsToMoments
 from adamlab.stages._moments import Moments
 from adamlab.stages.norms import norm
-from adamlab.stages.numerics import cast_within, gradient_change, tame, widen
+from adamlab.stages.numerics import cast_within, tame, widen
 
 
 class AddGradientDifferenceState(NamedTuple):
@@ -46,7 +46,7 @@ def add_gradient_difference(gain: Scalar, max_norm: Scalar | None = 1.0) -> Grad
         return AddGradientDifferenceState(optax.tree.zeros_like(params))
 
     def leaf(g: jax.Array, old: jax.Array) -> jax.Array:
-        change = gradient_change(g, old)
+        change = _change(g, old)
         new = widen(tame(g)) + jnp.asarray(gain, change.dtype) * change
         if max_norm is not None:
             new = new / jnp.maximum(norm(new) / max_norm, 1).astype(new.dtype)
@@ -107,7 +107,7 @@ def add_difference(b2: DecayRate = 0.92, gain: Scalar | None = None) -> MomentsT
         now = step_at(b2, state.difference_log_decay, moments.steps_done)
         factor = 1 - now.weight if gain is None else gain
         change = jax.tree.map(
-            lambda g, old: jnp.where(moments.count > 1, gradient_change(g, old), 0),
+            lambda g, old: jnp.where(moments.count > 1, _change(g, old), 0),
             moments.grad, state.previous,
         )  # fmt: skip
         difference = fold(state.difference, change, now.weight)
@@ -142,9 +142,17 @@ def friction() -> MomentsToMoments:
 
     def update(moments: Moments, state: FrictionState, **_: Any) -> tuple[Moments, FrictionState]:
         mu = jax.tree.map(
-            lambda m, g, old: m * jax.nn.sigmoid(jnp.abs(gradient_change(g, old))),
+            lambda m, g, old: m * jax.nn.sigmoid(jnp.abs(_change(g, old))),
             moments.mu, moments.grad, state.previous,
         )  # fmt: skip
         return moments._replace(mu=mu), FrictionState(moments.grad)
 
     return MomentsToMoments.from_update("friction", init, update, needs=("mu",))
+
+
+def _change(new: jax.Array, old: jax.Array) -> jax.Array:
+    """How a gradient has changed, in float32 or wider; both are cut off at the limit of `new`.
+
+    The one that was kept may be in a wider dtype.
+    """
+    return widen(tame(new)) - widen(tame(old, new.dtype))

@@ -95,14 +95,6 @@ def tame(x: jax.Array, *kept_in: Any) -> jax.Array:
     return jnp.clip(x, -limit, limit)
 
 
-def gradient_change(new: jax.Array, old: jax.Array) -> jax.Array:
-    """How a gradient has changed, in float32 or wider; both are cut off at the limit of `new`.
-
-    The one that was kept may be in a wider dtype.
-    """
-    return widen(tame(new)) - widen(tame(old, new.dtype))
-
-
 def within_range(x: jax.Array, kept_in: Iterable[Any]) -> jax.Array:
     """A gradient that is wider than what its averages are kept in, cut off as all of these are.
 
