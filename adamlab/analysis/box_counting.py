@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adamlab._checks import check_count
+from adamlab.analysis._slope import slope
 
 _SMALLEST = 2
 _SHARE = 8
@@ -94,11 +95,9 @@ def box_dimension(
     sizes = _sizes("boundary", image.shape, smallest, largest)
     counts = np.array([_mean_boxes(image, int(size)) for size in sizes])
     x, y = -np.log(sizes), np.log(counts)
-    across = x - x.mean()
-    slope = float(across @ y / (across @ across))
-    rest = y - y.mean() - slope * across
-    error = np.sqrt(rest @ rest / (len(x) - 2) / (across @ across))
-    return BoxDimension(slope, float(error), sizes, counts)
+    dimension = slope(x, y)
+    error = np.sqrt((y - dimension * x).var() / x.var() / (len(x) - 2))
+    return BoxDimension(dimension, float(error), sizes, counts)
 
 
 def null_dimension(

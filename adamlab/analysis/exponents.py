@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from adamlab.analysis._slope import slope
 from adamlab.analysis.intervals import Interval, bootstrap
 
 
@@ -50,19 +51,15 @@ def power_law(x: Any, y: Any, *, level: float = 0.95, seed: int = 0) -> PowerLaw
             f"y has shape {np.shape(y)}: must be (seeds, {len(at)}) or ({len(at)},), as x"
         )
     log_x, log_curves = np.log(at), np.log(curves)
-    centered = log_x - log_x.mean()
 
     def exponent(samples: np.ndarray, axis: int = 0) -> float:
-        log_y = np.median(samples, axis=axis)
-        return float(centered @ (log_y - log_y.mean()) / (centered @ centered))
+        return slope(log_x, np.median(samples, axis=axis))
 
     interval = bootstrap(log_curves, exponent, level=level, seed=seed)
     log_y = np.median(log_curves, axis=0)
-    offset = log_y.mean() - interval.value * log_x.mean()
-    rest = log_y - offset - interval.value * log_x
-    total = ((log_y - log_y.mean()) ** 2).sum()
-    r_squared = 1.0 if (log_y == log_y[0]).all() else float(1 - (rest**2).sum() / total)
-    return PowerLaw(interval, float(np.exp(offset)), r_squared)
+    rest = log_y - interval.value * log_x
+    r_squared = 1.0 if (log_y == log_y[0]).all() else float(1 - rest.var() / log_y.var())
+    return PowerLaw(interval, float(np.exp(rest.mean())), r_squared)
 
 
 def _positive(name: str, values: Any) -> np.ndarray:

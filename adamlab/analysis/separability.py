@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adamlab._checks import check_number
+from adamlab.analysis._slope import slope
 from adamlab.analysis.optimum import log_axis, refined_argmin
 
 
@@ -85,7 +86,7 @@ def separability(
     is_best = (grid == least_of_row[:, None])[near_rows]
     lost = is_best @ in_best_row / is_best.sum(1) - np.log10(least)
     return Separability(
-        slope=_slope(log_rows[told], best),
+        slope=slope(log_rows[told], best) if len(told) > 1 else float("nan"),
         additive=_additive_share(capped[np.ix_(near_rows, near_columns)]),
         regret=float(lost.mean()),
         at_edge=bool(len(told) < len(near_rows) or least_of_row[[0, -1]].min() <= least),
@@ -107,17 +108,9 @@ def _grid(loss: Any, shape: tuple[int, int]) -> np.ndarray:
     return np.where(finite, grid, np.inf)
 
 
-def _slope(x: np.ndarray, y: np.ndarray) -> float:
-    if len(x) < 2:
-        return float("nan")
-    centered = x - x.mean()
-    return float(centered @ y / (centered @ centered))
-
-
 def _additive_share(values: np.ndarray) -> float:
     """R**2 of a_i + b_j; on a full grid its least-squares fit is made of the means."""
     if min(values.shape) < 2:
         return float("nan")
-    total = float(((values - values.mean()) ** 2).sum())
     fit = values.mean(1, keepdims=True) + values.mean(0, keepdims=True) - values.mean()
-    return 1.0 if np.ptp(values) == 0 else 1 - float(((values - fit) ** 2).sum()) / total
+    return 1.0 if np.ptp(values) == 0 else 1 - float((values - fit).var() / values.var())
