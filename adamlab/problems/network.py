@@ -14,8 +14,15 @@ import optax
 from adamlab._checks import check_choice, check_count
 from adamlab.problems._source import floating
 
-_ACTIVATIONS = ("relu", "tanh", "gelu", "identity")
-_INITIALIZERS = ("lecun_normal", "he_normal", "glorot_uniform", "torch")
+_ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "relu": jax.nn.relu, "tanh": jnp.tanh, "gelu": jax.nn.gelu, "identity": lambda x: x,
+}  # fmt: skip
+_INITIALIZERS = {
+    "lecun_normal": jax.nn.initializers.lecun_normal(),
+    "he_normal": jax.nn.initializers.he_normal(),
+    "glorot_uniform": jax.nn.initializers.glorot_uniform(),
+    "torch": jax.nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
+}
 
 
 class Model(NamedTuple):
@@ -103,19 +110,7 @@ def _functions(
     """Init and apply; Flax is imported, and the structure traced, when first needed."""
     from flax import nnx
 
-    act: dict[str, Any] = {
-        "relu": nnx.relu,
-        "tanh": nnx.tanh,
-        "gelu": nnx.gelu,
-        "identity": lambda x: x,
-    }
-    uniform = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
-    kernels = {
-        "lecun_normal": nnx.initializers.lecun_normal(),
-        "he_normal": nnx.initializers.he_normal(),
-        "glorot_uniform": nnx.initializers.glorot_uniform(),
-        "torch": uniform,
-    }
+    act, kernel_init = _ACTIVATIONS[activation], _INITIALIZERS[initializer]
 
     class Network(nnx.Module):
         """Linear layers with activations and norms between them."""
@@ -125,7 +120,7 @@ def _functions(
             pairs = list(pairwise(widths))
             self.linears = nnx.List(
                 nnx.Linear(
-                    i, o, param_dtype=dtype, rngs=rngs, kernel_init=kernels[initializer],
+                    i, o, param_dtype=dtype, rngs=rngs, kernel_init=kernel_init,
                     bias_init=_torch_bias(i) if initializer == "torch" else nnx.initializers.zeros,
                 )
                 for i, o in pairs
@@ -142,7 +137,7 @@ def _functions(
             x = next(norms)(x) if input_norm else x
             for linear in list(self.linears)[:-1]:
                 hidden: jax.Array = linear(x)
-                hidden = act[activation](next(norms)(hidden) if batch_norm else hidden)
+                hidden = act(next(norms)(hidden) if batch_norm else hidden)
                 x = hidden + x if residual and hidden.shape == x.shape else hidden
             return self.linears[-1](x)
 
