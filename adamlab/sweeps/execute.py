@@ -152,12 +152,12 @@ def sweep(
         "dtype": float_dtype(),
     }
     work = _work(fn, grid, paired, executor)
-    outputs, known[PROGRAM], calls_back = trace(work)
+    outputs, known[PROGRAM], at_a_point, calls_back = trace(work)
     check_size(_points(grid), outputs)
     target = None
     if path is None or not path.exists():
         check_outputs(outputs)
-        plan, program, compiles = _plan(work, grid, block, lanes, memory)
+        plan, program, compiles = _plan(work, grid, block, lanes, memory, at_a_point)
         attributes = {**provenance(), "compiles": compiles, "block_memory": program.memory}
         try:
             target = Store.create(path, plan, outputs, known, attributes, dims or {})
@@ -204,12 +204,12 @@ def _work(fn: Callable[..., Any], axes: Axes, paired: bool, executor: Executor |
 
 
 def _plan(
-    work: Work, axes: Axes, block: int | None, lanes: int | None, memory: int
+    work: Work, axes: Axes, block: int | None, lanes: int | None, memory: int, at_a_point: int
 ) -> tuple[Plan, Program, int]:
     """A plan that fits `memory`, by compiling; more than once only where the first is too large."""
     points = _points(axes)
     side_by_side = points // len(axes[SEED]) if work.shared else points
-    lanes = min(lanes or suitable_lanes(work, side_by_side), side_by_side)
+    lanes = min(lanes or suitable_lanes(at_a_point, side_by_side), side_by_side)
     filling = min(_TILES * lanes * jax.device_count(), -(-points // _FEWEST))
     most = block or min(max(-(-points // _BLOCKS), filling), _MOST)
     compiles = 0

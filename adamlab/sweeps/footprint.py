@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 
 from adamlab.sweeps.identity import inner_programs
-from adamlab.sweeps.program import Work, at_point, point_shapes
 
 # Runs per second peak near this: digits-mlp (0.6 MB a lane) at 32 lanes, a hidden layer of 512
 # (5 MB) at 1 to 8; rosenbrock (500 bytes) still gains at 2,048.
@@ -18,8 +16,8 @@ _MOST_CPU_LANES = 4096
 _MOST_LANES = 2**16
 
 
-def suitable_lanes(work: Work, points: int) -> int:
-    """How many of `points` a device computes at once.
+def suitable_lanes(memory: int, points: int) -> int:
+    """How many of `points`, each with so many bytes of `memory`, a device computes at once.
 
     On a CPU as many as work within a cache, and at most a sixteenth of the points, so that several
     devices get their share; elsewhere all, up to 65,536. It does not depend on the number of
@@ -27,22 +25,16 @@ def suitable_lanes(work: Work, points: int) -> int:
     """
     if jax.default_backend() != "cpu":
         return min(points, _MOST_LANES)
-    in_cache = 2 ** int(np.log2(max(_CPU_BYTES / bytes_per_lane(work), 1)))
+    in_cache = 2 ** int(np.log2(max(_CPU_BYTES / memory, 1)))
     return max(min(in_cache, _MOST_CPU_LANES, points // 16), 1)
 
 
-def bytes_per_lane(work: Work) -> int:
-    """Bytes of all values in the largest loop body, or outside of loops, at one point."""
-    with jax.enable_x64(work.dtype == "float64"):
-        closed = jax.make_jaxpr(partial(at_point, work))(*point_shapes(work))
-    return max(_largest_body(closed), 1)
-
-
-def _largest_body(program: Any) -> int:
+def bytes_at_a_point(program: Any) -> int:
+    """Bytes of all values in the largest loop body of `program`, or outside of loops; >= 1."""
     equations = getattr(program, "jaxpr", program).eqns
     own = sum(_bytes(out.aval) for eqn in equations for out in eqn.outvars)
-    inner = (_largest_body(sub) for eqn in equations for sub in inner_programs(eqn))
-    return max([own, *inner])
+    inner = (bytes_at_a_point(sub) for eqn in equations for sub in inner_programs(eqn))
+    return max([1, own, *inner])
 
 
 def _bytes(aval: Any) -> int:

@@ -15,6 +15,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from adamlab.sweeps.axes import SEED
+from adamlab.sweeps.footprint import bytes_at_a_point
 from adamlab.sweeps.identity import calls_back, digest
 
 
@@ -134,6 +135,8 @@ class Traced(NamedTuple):
 
     outputs: dict[str, jax.ShapeDtypeStruct]
     digest: str
+    memory: int
+    """Bytes of all values in the largest loop body, or outside of loops."""
     calls_back: bool
     """Whether values come from Python as it runs, so that the digest does not tell all."""
 
@@ -141,17 +144,11 @@ class Traced(NamedTuple):
 def trace(work: Work) -> Traced:
     """What is computed at one point, without computing it."""
     with jax.enable_x64(work.dtype == "float64"):
-        program, outputs = jax.make_jaxpr(partial(at_point, work), return_shape=True)(
-            *point_shapes(work)
-        )
-    return Traced(outputs, digest(program), calls_back(program))
-
-
-def point_shapes(work: Work) -> tuple[jax.ShapeDtypeStruct, dict[str, jax.ShapeDtypeStruct]]:
-    """Shape and dtype of what `at_point` takes: the seed and the other coordinates."""
-    names = [name for name in work.integers if not (work.shared and name == SEED)]
-    point = {name: jax.ShapeDtypeStruct((), coordinate_dtype(work, name)) for name in names}
-    return jax.ShapeDtypeStruct((), np.int32), point
+        names = [name for name in work.integers if not (work.shared and name == SEED)]
+        point = {name: jax.ShapeDtypeStruct((), coordinate_dtype(work, name)) for name in names}
+        seed = jax.ShapeDtypeStruct((), np.int32)
+        program, outputs = jax.make_jaxpr(partial(at_point, work), return_shape=True)(seed, point)
+    return Traced(outputs, digest(program), bytes_at_a_point(program), calls_back(program))
 
 
 def at_point(work: Work, seed: jax.Array, point: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
