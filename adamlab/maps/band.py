@@ -95,7 +95,7 @@ def longest_band(good: xr.DataArray, axis: str) -> Band:
     values = good[axis].values
     flat = good.values.reshape(-1, len(values))
     places = np.log10(values) if values.min() > 0 else values.astype(float)
-    ends = np.array([_longest_run(row, places) for row in flat]).reshape(-1, 2)
+    ends = _longest_runs(flat, places)
     found = ends[:, 0] >= 0
     low = np.where(found, values[ends[:, 0]], np.nan)
     high = np.where(found, values[ends[:, 1]], np.nan)
@@ -138,13 +138,18 @@ def ordered(array: xr.DataArray) -> xr.DataArray:
     return array.sortby([dim for dim in array.dims if is_numeric(array[dim])])
 
 
-def _longest_run(row: np.ndarray, places: np.ndarray) -> tuple[int, int]:
-    """First and last index of the longest run of True over ascending `places`; (-1, -1) if none."""
-    edges = np.flatnonzero(np.diff(np.r_[False, row, False].astype(np.int8)))
-    starts, stops = edges[::2], edges[1::2] - 1
-    if len(starts) == 0:
-        return -1, -1
+def _longest_runs(rows: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """First and last index of each row's longest run of True over ascending `places`.
+
+    Shape (rows, 2); -1 where there is none.
+    """
+    steps = np.diff(np.pad(rows, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+    row, starts = np.nonzero(steps == 1)
+    stops = np.nonzero(steps == -1)[1] - 1
     whole = places[-1] - places[0] or 1.0
     lengths = np.round((places[stops] - places[starts]) / whole, 9)
-    longest = max(range(len(starts)), key=lambda i: (lengths[i], stops[i] - starts[i], -i))
-    return int(starts[longest]), int(stops[longest])
+    best_first = np.lexsort((starts, starts - stops, -lengths, row))
+    found, first = np.unique(row[best_first], return_index=True)
+    ends = np.full((len(rows), 2), -1)
+    ends[found, 0], ends[found, 1] = starts[best_first][first], stops[best_first][first]
+    return ends
