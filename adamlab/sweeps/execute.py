@@ -256,10 +256,11 @@ def _run_missing(target: Store, work: Work, executor: Executor | None, progress:
                     bar.update(sizes[place])
             except BaseException:
                 running = [future for future in places if not future.cancel()]
-                if executor is None:  # its threads are waited for, so what they give is kept
-                    for future in as_done(running):
-                        with suppress(Exception):
-                            target.write(places[future], future.result())
+                if executor is not None:  # only own threads are waited for
+                    running = [future for future in running if future.done()]
+                for future in as_done(running):  # what they give is kept
+                    with suppress(Exception):
+                        target.write(places[future], future.result())
                 raise
     except BaseException as error:
         left = len(target.missing())
