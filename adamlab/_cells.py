@@ -65,14 +65,19 @@ def set_scale(ax: Axes, which: Literal["x", "y"], cells: Cells) -> None:
     if cells.zero is None:
         return
     zero = cells.zero
-    powers = np.log10(cells.centers[cells.centers != zero])
+    positive = cells.centers[cells.centers != zero]
+    powers = np.log10(positive)
     decades = 10.0 ** np.arange(np.ceil(powers.min()), np.floor(powers.max()) + 1)
 
     power = LogFormatterSciNotation()
+    # No decade between them: the ends.
+    ticks = decades if len(decades) else np.array([positive.min(), positive.max()])
 
     def text(x: float, _: float) -> str:
-        return "0" if math.isclose(x, zero) else str(power(x))
+        if math.isclose(x, zero):
+            return "0"
+        return str(power(x)) if len(decades) else f"{x:g}"
 
-    axis.set_major_locator(FixedLocator([zero, *decades]))
+    axis.set_major_locator(FixedLocator([zero, *ticks]))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(text)
