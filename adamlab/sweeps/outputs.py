@@ -75,15 +75,18 @@ def check_names(
         if lengths != output.shape:
             raise ValueError(f"dims[{name!r}] has lengths {lengths}: the output has {output.shape}")
         for dim, values in own.items():
-            if dim in coordinates and not np.array_equal(coordinates[dim], values):
+            if dim in coordinates and not same_coordinates(coordinates[dim], values):
                 raise ValueError(f"dimension {dim!r} has other coordinates in another output")
             coordinates[dim] = values
     taken = dict.fromkeys(("done", DONE), "a variable of adamlab's own")
+    taken["zarr.json"] = "a file of the store's own"
     kinds = [("axis", axes), ("output", outputs), ("dimension", coordinates)]
     for kind, names in kinds:
         for name in names:
-            if "/" in name or name in (".", "..", "") or name.startswith("__"):
-                raise ValueError(f"{kind} {name!r}: a name must not hold '/' or start with '__'")
+            if set(name) & set("/\\") or name in (".", "..", "") or name.startswith("__"):
+                raise ValueError(
+                    f"{kind} {name!r}: a name must not hold '/' or '\\' or start with '__'"
+                )
             if name in taken:
                 raise ValueError(f"{kind} {name!r} has the name of {taken[name]}: rename it")
             taken[name] = f"an {kind}" if kind in ("axis", "output") else f"a {kind}"
@@ -96,6 +99,12 @@ def own_dims(
     named = {dim: np.asarray(values) for dim, values in dims.get(name, {}).items()}
     rest = range(len(named), len(output.shape))
     return named | {f"{name}_{i}": np.arange(output.shape[i]) for i in rest}
+
+
+def same_coordinates(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether they are equal, NaN to NaN."""
+    nan = one.dtype.kind in "fc" and other.dtype.kind in "fc"
+    return np.array_equal(one, other, equal_nan=nan)
 
 
 def signature(outputs: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, str]:

@@ -16,7 +16,14 @@ from adamlab.sweeps.appearing import appearing
 from adamlab.sweeps.axes import Axes
 from adamlab.sweeps.identity import PROGRAM
 from adamlab.sweeps.layout import FORMAT, lay_out
-from adamlab.sweeps.outputs import DONE, check_names, not_computed, own_dims, signature
+from adamlab.sweeps.outputs import (
+    DONE,
+    check_names,
+    not_computed,
+    own_dims,
+    same_coordinates,
+    signature,
+)
 from adamlab.sweeps.plan import Plan
 from adamlab.sweeps.refusals import COPY_AGAIN, DamagedError, OtherFormatError, OtherSweepError
 
@@ -146,7 +153,7 @@ class Store:
         for name, output in outputs.items():
             for dim, values in own_dims(name, output, dims).items():
                 there = self._coordinates(dim)
-                if not np.array_equal(there, values):
+                if not same_coordinates(there, values):
                     raise self._other(f"dimension {dim!r}", _describe(there), _describe(values))
         if given[PROGRAM] != self.settings.get(PROGRAM):  # last, since it tells least
             raise self._other(
@@ -246,7 +253,7 @@ class Store:
             DamagedError: a file of it is gone, or cannot be read.
         """
         array = self._array(name)
-        if array.nchunks_initialized < array.nchunks:
+        if self.on_disk and array.nchunks_initialized < array.nchunks:
             raise DamagedError(self.where, f"a file of {name!r} is gone; {COPY_AGAIN}")
         try:
             return np.asarray(array[...])
