@@ -89,12 +89,12 @@ def plot_map(dataset: xr.Dataset) -> Figure:
         else:
             _draw_line(ax, panel, axes)
         if len(panels) > 1:
-            ax.set_title(_wrapped(panel[named[0]].item()), fontsize=9)
+            ax.set_title(_wrapped(panel[named[0]].item()), fontsize=9, parse_math=False)
             last = place + columns >= len(panels)
             ax.tick_params(labelbottom=last, labelleft=place % columns == 0)
             ax.set_xlabel(ax.get_xlabel() if last else "")
             ax.set_ylabel(ax.get_ylabel() if place % columns == 0 else "")
-    figure.suptitle(_title(dataset), fontsize=11, x=0.02, ha="left")
+    figure.suptitle(_title(dataset), fontsize=11, x=0.02, ha="left", parse_math=False)
     _add_legend(figure, dataset)
     if len(axes) == 2 and high > low:
         _add_shade_key(figure, low, high)
@@ -194,12 +194,11 @@ def _draw_line(ax: Axes, dataset: xr.Dataset, axes: Sequence[str]) -> None:
     least = np.min(excess[np.isfinite(excess) & ~rests], initial=roof)
     foot = least / 10**0.5 if is_log else -np.inf
     shown = np.where(broken, roof, np.clip(excess, foot, roof))
-    ax.plot(values, np.where(broken, np.nan, shown), color="#CCCCCC", zorder=1)
+    drawn: dict[str, Any] = {"rasterized": len(values) > 2000}  # an SVG would hold each point
+    ax.plot(values, np.where(broken, np.nan, shown), color="#CCCCCC", zorder=1, **drawn)
     for outcome in sorted(Outcome):
-        chosen = codes == outcome
-        ax.scatter(
-            values[chosen], shown[chosen], color=COLORS[outcome], s=22, zorder=2, clip_on=False
-        )
+        at = codes == outcome
+        ax.scatter(values[at], shown[at], 22, COLORS[outcome], zorder=2, clip_on=False, **drawn)
     set_scale(ax, "x", cells)
     if is_log:
         ax.set_yscale("log")

@@ -66,6 +66,34 @@ def test_a_zero_keeps_the_log_scale_and_has_a_tick(plane):
     assert plot_map(plane).axes[0].get_xticks().min() > 0
 
 
+def test_an_axis_with_a_zero_and_no_power_of_ten_has_ticks_at_its_ends():
+    decays = [0, 2e-3, 4e-3, 8e-3]
+    found = al.convergence_map(
+        al.quadratic(), al.adamw, {"weight_decay": decays}, fixed={"learning_rate": 0.1}, steps=8
+    )
+    ax = plot_map(found).axes[0]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["0", "0.002", "0.008"]
+
+
+def test_a_name_with_dollars_is_drawn_as_it_is(plane, tmp_path):
+    names = ["b$x^$ {", "other"]
+    both = xr.concat([plane, plane], "optimizer").assign_coords(optimizer=names)
+    figure = plot_map(both)
+    al.save(figure, [tmp_path / "map.png"])
+    assert [ax.get_title() for ax in figure.axes[:2]] == names
+
+
+def test_a_line_of_many_points_is_a_picture_within_an_svg(plane):
+    values = np.geomspace(1e-3, 1, 3000)
+    line = plane[{"condition": 0, "seed": [0]}].interp(
+        learning_rate=values, method="nearest", kwargs={"fill_value": "extrapolate"}
+    )
+    assert all(part.get_rasterized() for part in plot_map(line).axes[0].collections)
+    assert not any(
+        part.get_rasterized() for part in plot_map(plane[{"condition": 0}]).axes[0].lines
+    )
+
+
 def test_a_plane_has_named_log_axes_a_title_and_a_legend(plane):
     figure = plot_map(plane)
     ax = figure.axes[0]

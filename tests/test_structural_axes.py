@@ -213,6 +213,20 @@ def test_what_is_not_computed_is_the_same_in_a_store_and_in_several():
     assert not absent["done"].any()
 
 
+def test_what_only_some_of_several_give_keeps_its_kind():
+    def one(x):
+        return {"end": x, "steps": jnp.int32(7), "done_early": x > 1}
+
+    found = al.sweep(
+        lambda kind, x: kind(x),
+        {"kind": {"one": one, "two": lambda x: {"end": -x}}, "x": [1.0, 2.0]},
+    )
+    assert found["steps"].dtype == np.int32
+    assert found["steps"].values.tolist() == [[7, 7], [-1, -1]]
+    assert found["done_early"].dtype == bool
+    assert found["done_early"].values.tolist() == [[False, True], [False, False]]
+
+
 def test_an_update_that_fails_does_so_before_any_optimizer_is_run(tmp_path):
     def broken(learning_rate):
         def update(updates, state, params=None):

@@ -906,6 +906,8 @@ def test_bad_options_are_named(options, message):
 BAD_NAMES = {
     "axis": ({"a": 1.0}, {}, "output 'a' has the name of an axis"),
     "own": ({"done": 1.0}, {}, "output 'done' has the name of a variable of adamlab's own"),
+    "folder to Zarr": ({"a\\b": 1.0}, {}, "output 'a\\\\b': a name must not hold '/' or"),
+    "a file": ({"zarr.json": 1.0}, {}, "output 'zarr.json' has the name of a file of the store"),
     "folder": ({"loss/train": 1.0}, {}, "output 'loss/train': a name must not hold '/'"),
     "unknown dims": ({"x": 1.0}, {"xx": {}}, "dims['xx']: there is no such output; did you mean"),
     "dims of no names": ({"x": np.ones(4)}, {"x": ["t"]}, "dims['x']=['t']: must map each dim"),
@@ -1040,6 +1042,48 @@ def test_blocks_that_nobody_waits_for_are_not_computed():
         al.sweep(lambda a: a, {"a": np.arange(40.0)}, block=1, executor=pool)
     assert pool.submitted == 40
     assert pool.ran < 20
+
+
+def test_blocks_that_an_executor_has_finished_are_kept_when_another_fails(tmp_path):
+    class Eager:
+        """What is submitted is done at once, all but the second block."""
+
+        submitted = 0
+
+        def submit(self, fn, *args):
+            self.submitted += 1
+            future = Future()
+            if self.submitted == 2:
+                future.set_exception(RuntimeError("lost"))
+            else:
+                future.set_result(fn(*args))
+            return future
+
+    with pytest.raises(RuntimeError, match="lost") as caught:
+        al.sweep(
+            lambda a: a, {"a": np.arange(8.0)}, block=1, store=tmp_path / "s", executor=Eager()
+        )
+    assert al.open_sweep(tmp_path / "s")["done"].values.tolist() == [True, False, *6 * [True]]
+    assert "7 of 8 blocks are safe" in caught.value.__notes__[0]
+
+
+def test_an_axis_whose_name_begins_another_name_is_swept_in_memory():
+    axes = {"eps": [1.0, 2.0], "eps_root": [0.0, 3.0]}
+    found = al.sweep(lambda eps, eps_root: {"eps_sum": eps + eps_root}, axes)
+    assert found["eps_sum"].values.tolist() == [[1.0, 4.0], [2.0, 5.0]]
+    assert found["eps_root"].values.tolist() == axes["eps_root"]
+
+
+def test_coordinates_that_are_no_numbers_are_the_same_when_resumed(tmp_path):
+    dims = {name: {"t": [0.0, np.nan]} for name in ("y", "z")}
+
+    def two(a):
+        return {"y": jnp.full(2, a), "z": jnp.full(2, -a)}
+
+    first, again = (
+        al.sweep(two, {"a": [1.0]}, dims=dims, store=tmp_path / "s", resume=True) for _ in range(2)
+    )
+    _same(again, first)
 
 
 def test_blocks_that_run_when_a_sweep_is_interrupted_are_kept(tmp_path, monkeypatch):

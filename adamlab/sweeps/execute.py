@@ -22,7 +22,7 @@ from adamlab.sweeps.devices import IN_FLIGHT, float_dtype, use_all_cores
 from adamlab.sweeps.executors import as_done, blocks_here, check_executor, pool_of
 from adamlab.sweeps.footprint import suitable_lanes
 from adamlab.sweeps.identity import PROGRAM
-from adamlab.sweeps.outputs import check_outputs, check_size
+from adamlab.sweeps.outputs import check_names, check_outputs, check_size
 from adamlab.sweeps.plan import Plan, cut
 from adamlab.sweeps.program import Program, Work, compile_program, run_block, trace
 from adamlab.sweeps.provenance import provenance
@@ -70,7 +70,8 @@ def sweep(
 
     The grid is cut into blocks; one program, compiled once, is vmapped over the points of a block
     and spread over all devices. What a point gives depends on its coordinates alone, never on
-    blocks or their order; its last bits depend on `lanes` too.
+    blocks or their order; its last bits depend on `lanes` too, and on whether each seed has 64
+    points or more, for which its key is then used once.
 
     Args:
         fn: a pure function that JAX can trace, called as `fn(name=value, ...)` with one scalar
@@ -93,8 +94,8 @@ def sweep(
         block: the most points in a block; None for a sixteenth of the grid, within bounds.
         lanes: how many points a device computes at once, at most those of the grid and as many as
             `memory` holds; None for a number that suits the device. It may change the last bits of
-            a result, so give a number where those of two grids or machines are compared; the one
-            that was used is in the attributes.
+            a result, so give a number where those of two grids or machines are compared, both
+            with 64 points a seed or more, or neither; the one used is in the attributes.
         memory: bytes that the two blocks in flight may take on all devices together, by the
             compiled program's own analysis.
         paired: whether points that share a seed share their key, so that they can be compared
@@ -157,6 +158,7 @@ def sweep(
     target = None
     if path is None or not path.exists():
         check_outputs(outputs)
+        check_names(grid, outputs, dims or {})
         plan, program, compiles = _plan(work, grid, block, lanes, memory, at_a_point)
         attributes = {**provenance(), "compiles": compiles, "block_memory": program.memory}
         try:

@@ -18,7 +18,6 @@ from adamlab.sweeps.identity import PROGRAM
 from adamlab.sweeps.layout import FORMAT, lay_out
 from adamlab.sweeps.outputs import (
     DONE,
-    check_names,
     not_computed,
     own_dims,
     same_coordinates,
@@ -68,13 +67,11 @@ class Store:
         """A new store at `path`, or in memory where that is None; it appears there all at once.
 
         Raises:
-            ValueError: the names of outputs, axes and dimensions clash, or `dims` fits no output.
             FileExistsError: another process was first.
             OSError: it cannot be written.
         """
         import zarr
 
-        check_names(plan.axes, outputs, dims)
         if path is None:
             group = zarr.create_group(zarr.storage.MemoryStore())
             lay_out(group, plan, outputs, settings, attributes, dims)

@@ -161,12 +161,13 @@ def _joined(name: str, labels: list[str], parts: Mapping[str, xr.Dataset]) -> xr
     import xarray as xr
 
     index = xr.Variable(name, np.asarray(list(parts), dtype=str))
+    found = [(name, values.dtype) for part in parts.values() for name, values in part.items()]
+    fill = {name: not_computed(dtype) for name, dtype in found}
     whole = xr.concat(
-        list(parts.values()), index, combine_attrs="drop", join="outer",
+        list(parts.values()), index, combine_attrs="drop", join="outer", fill_value=fill,
         data_vars="all", coords="minimal", compat="override",
     )  # fmt: skip
     if len(parts) < len(labels):
-        fill = {name: not_computed(variable.dtype) for name, variable in whole.data_vars.items()}
         whole = whole.reindex({name: labels}, fill_value=fill)
     return whole.assign_attrs(_joined_attributes(parts))
 
