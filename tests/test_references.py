@@ -17,6 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import test_optimizers
+import test_storage
 from references import fixture
 
 from adamlab import optimizers as opt
@@ -422,23 +424,27 @@ def test_avagrad_is_its_papers_with_moments_corrected(x64):
     assert apart / np.abs(path[-1] - start).max() <= 1e-12
 
 
-# What has no trajectory of its own, and the test that would notice if it were plain Adam.
+def _avagrad():
+    with jax.enable_x64(True):
+        test_avagrad_is_its_papers_with_moments_corrected(None)
+
+
+# What has no trajectory of its own, and the test that must fail if it is plain Adam.
 TESTED_ELSEWHERE = {
-    "adamw_8bit": "test_storage",
-    "adamw_kahan": "test_storage",
-    "adamw_stochastic_rounding": "test_storage",
-    "avagrad": "test_avagrad_is_its_papers_with_moments_corrected",
-    "scale_by_adam": "test_optimizers",
-    "scale_by_amsgrad": "test_optimizers",
-    "sgd": "test_optimizers",
+    "avagrad": _avagrad,
+    "adamw_8bit": test_storage.test_eight_bits_take_two_bytes_a_parameter_and_little_leaves_stay,
+    "adamw_kahan": test_storage.test_small_steps_are_lost_without_compensation,
+    "adamw_stochastic_rounding": test_storage.test_small_steps_are_lost_without_compensation,
 }
+# And those that are compared with Optax alone, in float32.
+BESIDE_OPTAX = ("scale_by_adam", "scale_by_amsgrad", "sgd")
 
 
 def _uses(name):
     return [entry for entry, make in VARIANTS.items() if name in make.__code__.co_names]
 
 
-@pytest.mark.parametrize("name", sorted({*opt.names()} - {*TESTED_ELSEWHERE}))
+@pytest.mark.parametrize("name", sorted({*opt.names()} - {*TESTED_ELSEWHERE, *BESIDE_OPTAX}))
 def test_a_variant_that_is_plain_adam_is_noticed(name, stored, x64):
     """The test of the tests: with plain Adam or AdamW in a variant's place a comparison fails."""
     entries = _uses(name)
@@ -450,14 +456,21 @@ def test_a_variant_that_is_plain_adam_is_noticed(name, stored, x64):
         assert max(distance(plain, stored[entry]) for entry in entries) > 1e-7, other
 
 
-@pytest.mark.parametrize(("name", "where"), TESTED_ELSEWHERE.items())
-def test_what_is_tested_elsewhere_is_there(name, where):
-    """A test of that name, or that names the variant in a file of that name."""
-    own = Path(__file__)
-    if where.startswith("test_avagrad"):
-        assert callable(globals()[where])
-    else:
-        assert f"{name}(" in (own.parent / f"{where}.py").read_text()
+@pytest.mark.parametrize(("name", "test"), TESTED_ELSEWHERE.items())
+def test_a_variant_that_is_plain_adam_is_noticed_elsewhere(name, test, monkeypatch):
+    def plain(rate, *_, weight_decay=0.0, **__):
+        return opt.adamw(rate, weight_decay=weight_decay)
+
+    monkeypatch.setattr(opt, name, plain)
+    with pytest.raises(AssertionError):
+        test()
+
+
+@pytest.mark.parametrize("name", BESIDE_OPTAX)
+def test_what_is_compared_with_optax_alone_is_not_plain_adam(name):
+    _, theirs = test_optimizers.OPTAX[name]
+    path, adams = (trajectory(tx) for tx in (theirs, opt.adam(1e-3)))
+    assert distance(path, adams) > 1e-2
 
 
 def test_optaxs_optimistic_adam_extrapolates_nadams_direction(x64):

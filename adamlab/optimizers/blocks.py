@@ -224,7 +224,8 @@ def adam_mini(
 
     Zhang et al. 2024, algorithm 1. The update of the authors' `adam_mini.Adam_mini`, which chooses
     the blocks by the parameters' names; here `axes` maps a leaf's shape to the axes that share one:
-    `per_row` (None), `all_axes` or your own. Use `optax.partition` for several rules.
+    `per_row` (None), `all_axes` or your own. Use `optax.partition` for several rules. The authors'
+    blocks of one attention head each cross axes: reshape such a leaf to have one for the heads.
     """
     return chain(
         track_moments(b1, block_squares(b2, per_row if axes is None else axes)),
