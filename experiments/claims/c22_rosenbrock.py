@@ -81,8 +81,8 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     soonest = dataset["middle"].median("seed").min("learning_rate")
     ratios = (soonest / soonest.sel(optimizer="Adam")).drop_sel(optimizer="Adam")
     named = book.each(ratios.to_dataset(name="times"), "scatter", "optimizer")
-    said = ", ".join(f"{name} {float(own['times']):.2g} times Adam's steps" for name, own in named)
-    remark = f"If the middle one of five nearby rates counted, anywhere, it would take {said}."
+    said = "; ".join(f"{name}: {float(own['times']):.2g}" for name, own in named)
+    remark = f"Times Adam's steps if the middle of five nearby rates counted, anywhere: {said}."
     return book.Verdict(kinds, numbers, remark)
 
 
