@@ -487,9 +487,9 @@ CULPRITS = [
     ("flax_bytes", of_a_python_class),
     ("orbax", lambda: remembering(with_a_dot_in_a_name)),
     *[(law, knowing_its_own_state) for law in ("pickled", "flax_bytes", "orbax")],
-    ("traced", lambda: with_rate(reading_its_rate)),
-    ("traced", lambda: with_rate(optax.adam, b2=0.999)),
-    ("vmapped", lambda: with_rate(first_lane_only)),
+    ("traced_hyperparameters", lambda: with_rate(reading_its_rate)),
+    ("traced_hyperparameters", lambda: with_rate(optax.adam, b2=0.999)),
+    ("vmapped_hyperparameters", lambda: with_rate(first_lane_only)),
     ("scheduled", lambda: with_rate(refusing_schedules)),
     ("scheduled", lambda: with_rate(frozen_schedule)),
     ("scheduled", lambda: with_rate(early_schedule)),
@@ -536,7 +536,10 @@ def test_what_a_transformation_raises_is_its_verdict_and_the_reports_cause():
 
 
 def test_a_law_without_what_it_needs_does_not_apply():
-    needy = ["bounded", "count_saturates", "traced", "vmapped", "scheduled", "injected"]
+    needy = [
+        "bounded", "count_saturates", "traced_hyperparameters", "vmapped_hyperparameters",
+        "scheduled", "injected",
+    ]  # fmt: skip
     verdicts = kept_laws(optax.identity(), needy)
     assert {v.status for v in verdicts.values()} == {"not applicable"}
     assert all(v.seen for v in verdicts.values())
@@ -605,7 +608,7 @@ def test_importing_the_laws_is_light():
 def test_a_factory_a_transformation_and_a_subject_are_one():
     for subject in (al.adam(1e-3), lambda: al.adam(1e-3), Subject(lambda: al.adam(1e-3))):
         check_laws(subject, ["pure", "odd"])
-    check_laws(al.adam, ["traced"], hyperparameters={"learning_rate": 1e-3})
+    check_laws(al.adam, ["traced_hyperparameters"], hyperparameters={"learning_rate": 1e-3})
 
 
 RATE = {"learning_rate": 1e-3}

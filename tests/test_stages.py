@@ -103,7 +103,8 @@ def test_what_no_optimizer_has_keeps_the_laws(name):
 def test_an_eps_under_the_root_may_be_traced_vmapped_and_scheduled():
     """Zero by default, so that the table of the laws leaves it out."""
     given = {"learning_rate": 1e-3, "eps_root": 1e-6}
-    check_laws(al.adam, ["traced", "vmapped", "scheduled"], hyperparameters=given)
+    laws = ["traced_hyperparameters", "vmapped_hyperparameters", "scheduled"]
+    check_laws(al.adam, laws, hyperparameters=given)
 
 
 @pytest.mark.parametrize("name", SUBJECTS)

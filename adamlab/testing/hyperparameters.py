@@ -17,7 +17,7 @@ from adamlab.testing._trees import example_matrix
 
 
 @law
-def traced(subject: Subject) -> None:
+def traced_hyperparameters(subject: Subject) -> None:
     """Traced hyperparameters give the same updates as constants. Within 2 ulp of each leaf's
     largest element in float32.
     """
@@ -31,7 +31,7 @@ def traced(subject: Subject) -> None:
 
 
 @law
-def vmapped(subject: Subject) -> None:
+def vmapped_hyperparameters(subject: Subject) -> None:
     """Hyperparameters that vary over the lanes of a vmap give, in each lane, the same updates as
     constants. Within 2 ulp of each leaf's largest element in float32.
     """
