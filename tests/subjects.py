@@ -68,7 +68,7 @@ DETAILS: dict[str, dict[str, Any]] = {
     "adamw_independent": {"given": {"peak": 1e-3, "weight_decay": 0.0}},
     "adamc": {"given": {"peak": 1e-3, "weight_decay": 0.0, "normalized": _matrices}},
     "adamw_stochastic_rounding": {"given": {"key": KEY, "weight_decay": 0.0}},
-    "adamw_8bit": {"given": {"min_size": 1, "block": 4}},
+    "adamw_8bit": {"given": {"min_size": 1, "block": 3}},
     "adafactor": {"given": {"min_dim_size": 1}},
     "lookahead_adam": {"given": {"sync_period": 2}},
     "ranger": {"given": {"sync_period": 2}},

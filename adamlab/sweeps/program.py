@@ -89,7 +89,7 @@ def compile_program(work: Work, block: tuple[int, ...], lanes: int) -> Program:
     Raises:
         RuntimeError: here `work` is another program than where it comes from.
     """
-    if work.program not in (None, trace(work).digest):
+    if work.program is not None and work.program != trace(work).digest:
         raise RuntimeError(
             "this worker would compute another program: its JAX configuration, its version or the "
             "module differs"
