@@ -56,17 +56,29 @@ def _diagonal(grads: Any, params: Any) -> dict[str, Any]:
 
 DETAILS: dict[str, dict[str, Any]] = {
     "rmsprop": {"bound": 0.1**-0.5},
-    "adam": {"bound": ADAMS_BOUND},
-    "amsgrad": {"bound": ADAMS_BOUND},
-    "amsgrad_torch": {"bound": ADAMS_BOUND},
+    **{
+        name: {"bound": ADAMS_BOUND}
+        for name in (
+            "adam",
+            "adam_l2",
+            "adamw",
+            "adamw_cautious_decay",
+            "amsgrad",
+            "amsgrad_torch",
+            "grams",
+        )
+    },
     "adam_atan2": {"bound": 1.27 * 1.5708},
     "signum": {"bound": 1.0},
     "adahessian": {"extra_args": _diagonal},
     "sophia": {"extra_args": _diagonal, "bound": 1.0},
     "adamax": {"bound": 1.0},
     "lion": {"bound": 1.0},
-    "adamw_independent": {"given": {"peak": 1e-3, "weight_decay": 0.0}},
-    "adamc": {"given": {"peak": 1e-3, "weight_decay": 0.0, "normalized": _matrices}},
+    "adamw_independent": {"given": {"peak": 1e-3, "weight_decay": 0.0}, "bound": ADAMS_BOUND},
+    "adamc": {
+        "given": {"peak": 1e-3, "weight_decay": 0.0, "normalized": _matrices},
+        "bound": ADAMS_BOUND,
+    },
     "adamw_stochastic_rounding": {"given": {"key": KEY, "weight_decay": 0.0}},
     "adamw_8bit": {"given": {"min_size": 1, "block": 3}},
     "adafactor": {"given": {"min_dim_size": 1}},
