@@ -421,11 +421,12 @@ def page(figures: dict[str, Any]) -> str:
         "norm or `optax.apply_if_finite` keeps such gradients out.",
         "",
         f"Measured {figures['date']} by `{figures['command']}` with Optax "
-        f"{figures['versions']['optax']}; PyTorch {figures['versions']['torch']} and",
-        f"Keras {figures['versions']['keras']} are represented by `adamlab.compat`, the authors' "
-        "code and torch-optimi by `adamlab.optimizers`;",
-        "the tests hold all within 1e-12 of the trajectories of the packages themselves (AdEMAMix "
-        "of Optax's).",
+        f"{figures['versions']['optax']}.",
+        f"PyTorch {figures['versions']['torch']} and Keras {figures['versions']['keras']} are "
+        "represented by `adamlab.compat`, the authors' code and",
+        "torch-optimi by `adamlab.optimizers`; the tests hold all within 1e-12 of the packages' "
+        "own trajectories",
+        "(AdEMAMix of Optax's).",
         "",
     ]
     return "\n".join(lines)
