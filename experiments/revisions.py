@@ -99,7 +99,7 @@ REVISED: dict[str, tuple[str, str]] = {
     ),
     "C15": (
         FIFTH,
-        "L2 alone is searched as finely as beside L1, whose gain was one of the finer search; "
+        "L2 alone is searched as finely as beside L1, and twice as finely in the check; "
         "earlier: combining counts if it gains anything; before that: the cases say by how much; "
         "before: 128 images, a margin and more seeds",
     ),
@@ -234,7 +234,13 @@ EARLIER: dict[str, tuple[str, ...]] = {
     "C12": ("depends (8 seeds)", "undecided (8)", "supported (32)"),
     "C13": ("supported (8 seeds)", "depends (8)", "depends (32)", "depends (32)"),
     "C14": ("supported (8 seeds)",),
-    "C15": ("depends (8 seeds)", "undecided (24)", "depends (96)", "supported (96)"),
+    "C15": (
+        "depends (8 seeds)",
+        "undecided (24)",
+        "depends (96)",
+        "supported (96)",
+        "supported (96)",
+    ),
     "C16": ("supported (8 seeds)",),
     "C17": ("supported (8 seeds)", "undecided (8)", "undecided (16)", "supported (16)"),
     "C18": ("undecided (12 seeds)",),
