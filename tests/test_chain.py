@@ -322,7 +322,8 @@ def test_a_misfit_is_a_sentence(name):
 
 
 def test_a_chain_knows_its_own_kind():
-    assert isinstance(al.chain(al.clip(1.0)), GradientToGradient)
+    assert isinstance(al.chain(al.clip_by_global_norm(1.0)), GradientToGradient)
+    assert isinstance(al.chain(al.clip(1.0)), DirectionToDirection)
     assert isinstance(al.chain(al.scale_by_learning_rate(1.0)), DirectionToDirection)
     assert isinstance(al.sgd(0.1, momentum=0.9), DirectionToDirection)
     assert isinstance(al.track_moments(), GradientToMoments)
