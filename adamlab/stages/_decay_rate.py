@@ -51,7 +51,8 @@ def refuse_narrow(name: str, rate: Any) -> None:
     if dtype is not None and jnp.issubdtype(dtype, jnp.floating) and jnp.finfo(dtype).bits < 32:
         raise TypeError(
             f"{name} came in {dtype}, too narrow for rates near 1: give it as a Python float, in "
-            "float32, or as OneMinus(1 - b); adamlab.optimizers.inject_hyperparams keeps it so"
+            "float32 or as OneMinus(1 - b); adamlab.optimizers.inject_hyperparams keeps it in "
+            "float32"
         )
 
 

@@ -74,7 +74,8 @@ class NuTracker:
             old = jax.tree.map(lambda v: v.astype(np.promote_types(v.dtype, real_dtype(g))), old)
             weight = jnp.asarray(now.weight, jnp.finfo(g.dtype).dtype)
             new, nu = pair_of(self.rule.fold(old, Seen(g, m, m_before), weight), f"{name}'s fold")
-            check_leaf(name, "nu", g, nu)
+            if nu.ndim != g.ndim:  # other shapes may be the gradient's fault, which is told later
+                check_leaf(name, "nu", g, nu)
             return new, nu
 
         new, nu = map_pairs(fold_leaf, moments.grad, moments.mu, mu_before, wide)
