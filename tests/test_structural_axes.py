@@ -227,6 +227,19 @@ def test_what_only_some_of_several_give_keeps_its_kind():
     assert found["done_early"].values.tolist() == [[False, True], [False, False]]
 
 
+@pytest.mark.parametrize("order", [("whole", "broken"), ("broken", "whole")])
+def test_what_is_not_computed_of_two_kinds_is_of_the_wider(order):
+    from adamlab.sweeps.structure import _joined
+
+    parts = {
+        "whole": xr.Dataset({"n": ("x", np.int32([7]))}, {"x": [1.0]}),
+        "broken": xr.Dataset({"n": ("x", np.array([0.5]))}, {"x": [2.0]}),
+    }
+    joined = _joined("kind", list(order), {label: parts[label] for label in order})
+    assert joined["n"].dtype == np.float64
+    assert joined["n"].isnull().sum() == 2
+
+
 def test_an_update_that_fails_does_so_before_any_optimizer_is_run(tmp_path):
     def broken(learning_rate):
         def update(updates, state, params=None):

@@ -16,13 +16,7 @@ from adamlab.sweeps.appearing import appearing
 from adamlab.sweeps.axes import Axes
 from adamlab.sweeps.identity import PROGRAM
 from adamlab.sweeps.layout import FORMAT, lay_out
-from adamlab.sweeps.outputs import (
-    DONE,
-    not_computed,
-    own_dims,
-    same_coordinates,
-    signature,
-)
+from adamlab.sweeps.outputs import DONE, not_computed, own_dims, same_coordinates, signature
 from adamlab.sweeps.plan import Plan
 from adamlab.sweeps.refusals import COPY_AGAIN, DamagedError, OtherFormatError, OtherSweepError
 

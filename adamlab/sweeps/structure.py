@@ -161,8 +161,10 @@ def _joined(name: str, labels: list[str], parts: Mapping[str, xr.Dataset]) -> xr
     import xarray as xr
 
     index = xr.Variable(name, np.asarray(list(parts), dtype=str))
-    found = [(name, values.dtype) for part in parts.values() for name, values in part.items()]
-    fill = {name: not_computed(dtype) for name, dtype in found}
+    dtypes: dict[Any, np.dtype] = {}  # as concat joins them, whatever the order of the parts
+    for part in parts.values():
+        dtypes |= {n: np.promote_types(v.dtype, dtypes.get(n, v.dtype)) for n, v in part.items()}
+    fill = {name: not_computed(dtype) for name, dtype in dtypes.items()}
     whole = xr.concat(
         list(parts.values()), index, combine_attrs="drop", join="outer", fill_value=fill,
         data_vars="all", coords="minimal", compat="override",
