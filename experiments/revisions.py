@@ -123,10 +123,10 @@ REVISED: dict[str, tuple[str, str]] = {
         "stay where it arrives; before: steps instead of an excess; twice the seeds",
     ),
     "C20": (
-        REVIEW,
-        "three times the seeds, a third increase, to 32 times the first number, since a case was "
-        "undecided, and new check seeds; earlier: each atom is followed, instead of the largest "
-        "and the smallest",
+        FIFTH,
+        "a setting whose best rate is the claim's is one case, not two; earlier: three times the "
+        "seeds, a third increase, to 32 times the first number, since a case was undecided, and "
+        "new check seeds; before: each atom is followed, instead of the largest and the smallest",
     ),
     "C21": (
         AGAIN,
@@ -245,7 +245,13 @@ EARLIER: dict[str, tuple[str, ...]] = {
     "C17": ("supported (8 seeds)", "undecided (8)", "undecided (16)", "supported (16)"),
     "C18": ("undecided (12 seeds)",),
     "C19": ("undecided (16 seeds)", "depends (32)", "depends (32)"),
-    "C20": ("undecided (12 seeds)", "undecided (32)", "refuted (128)", "undecided (128)"),
+    "C20": (
+        "undecided (12 seeds)",
+        "undecided (32)",
+        "refuted (128)",
+        "undecided (128)",
+        "undecided (384)",
+    ),
     "C21": ("depends (8 seeds)",),
     "C22": ("depends (8 seeds)", "depends (8)", "depends (8)", "refuted (32)", "refuted (32)"),
     "C23": ("depends (16 seeds)", "undecided (16)", "undecided (48)", "undecided (96)"),
