@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -24,8 +25,8 @@ class Step(NamedTuple):
     """1 - b: the weight of the newest value."""
     mass: Any
     """The weight gathered with this step; 1 - b**t for a constant b."""
-    previous_mass: Any
-    """The weight gathered before it."""
+    previous_mass: Callable[[], Any]
+    """The weight gathered before it, from a function without arguments: few stages ask."""
     log_decay: jax.Array | None
     """The sum of log b so far and its rounding error, where b follows a schedule."""
 
@@ -42,10 +43,13 @@ def step_at(rate: DecayRate, log_decay: jax.Array | None, steps_done: jax.Array)
     if log_decay is None:
         # One product for each mass: t log b, with log b from Python's float.
         steps = optax.safe_increment(steps_done).astype(average_dtype())
-        before = steps_done.astype(average_dtype())
-        return Step(decay.complement, mass_of(steps * log), mass_of(_product(before, log)), None)
+
+        def before() -> jax.Array:
+            return mass_of(_product(steps_done.astype(average_dtype()), log))
+
+        return Step(decay.complement, mass_of(steps * log), before, None)
     total = _add(log_decay, jnp.maximum(log, NOTHING_LEFT))
-    return Step(decay.complement, mass_of(total.sum()), mass_of(log_decay.sum()), total)
+    return Step(decay.complement, mass_of(total.sum()), lambda: mass_of(log_decay.sum()), total)
 
 
 def _add(total: jax.Array, term: jax.Array) -> jax.Array:

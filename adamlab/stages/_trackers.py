@@ -62,7 +62,7 @@ class NuTracker:
         self, moments: Moments, mu_before: Any, kept: Any, log: Any
     ) -> tuple[Moments, Any, Any]:
         """The moments with `nu`, the new state and the sum of logs."""
-        now = Step(0.0, None, None, None)
+        now = Step(0.0, None, lambda: None, None)
         if self.rule.rate is not None:
             now = step_at(self.rule.rate, log, moments.steps_done)
         name, wide = self.rule.name, jax.tree.map(widen, unpack(kept, moments.grad))
@@ -82,7 +82,7 @@ class NuTracker:
         mass = now.mass
         if self.rule.previous:
             moments = _look_back(moments._replace(nu=nu), self.rule.first)
-            nu, mass = moments.nu, now.previous_mass
+            nu, mass = moments.nu, now.previous_mass()
             mass = None if mass is None else jnp.where(moments.count > 1, mass, 1)
         moments = moments.with_nu(nu, mass if self.rule.biased else None)
         return moments, pack(new, moments.grad), now.log_decay

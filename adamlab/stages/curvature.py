@@ -66,7 +66,7 @@ def track_curvature(
         if every > 1:
             before = None
             if mass is not None and rule.rate is not None:
-                before = step_at(rule.rate, state.nu_log_decay, readings).previous_mass
+                before = step_at(rule.rate, state.nu_log_decay, readings).previous_mass()
             due = moments.steps_done % every == 0
             new, nu, mass = jax.tree.map(
                 lambda n, old: jnp.where(due, n, old.astype(n.dtype)),
