@@ -125,14 +125,14 @@ CLAIM = book.Claim(
     f"above {WORSE:g}, refuted if all lie below; it depends on depth, beginning and rate if they "
     "differ, and is undecided otherwise.",
     settings={
-        "seeds": 8, "pixels": 28, "width": 128, "depths": [20],
+        "seeds": 24, "pixels": 28, "width": 128, "depths": [20],
         "kinds": ["plain", *CURES], "steps": 320,
     },
     quick={
         "seeds": 2, "pixels": 8, "width": 16, "depths": [],
         "kinds": ["plain", "batch norm"], "steps": 64,
     },
-    check={"first_seed": 2000},
+    check={"first_seed": 9000},
     caption="Late train loss over the rate for nets of 3 hidden layers (left) and of 20 (middle, "
     "on another scale); He and torch are initializers. Dashed: the claim's rate and the loss that "
     "counts as learnt. Right: the first layer's gradient over the last layer's, before training "
