@@ -224,6 +224,14 @@ def test_in_an_nnx_optimizer():
     assert losses[-1] < 1e-2 * losses[0]
 
 
+@pytest.mark.parametrize("eps", [0.0, 1e-45, 2e-38, 1e-8])
+def test_nothing_divided_by_an_eps_that_may_round_to_zero_is_nothing(eps):
+    tx = al.adam(1e-3, eps=eps)
+    zeros = jnp.zeros(3)
+    for step in (tx.update, jax.jit(tx.update)):
+        np.testing.assert_array_equal(step(zeros, tx.init(zeros))[0], zeros)
+
+
 @given(
     # Each shape is compiled anew.
     shape=st.sampled_from([(), (1,), (4,), (0, 3), (4, 3), (2, 1, 3)]),

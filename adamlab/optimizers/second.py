@@ -52,7 +52,7 @@ def adamax(
     return chain(
         track_moments(b1, largest(b2, eps)),
         correct_bias(),
-        precondition(unrooted()),
+        precondition(unrooted()._replace(least=eps)),  # `largest` is at least eps
         *finish(learning_rate, weight_decay, mask),
     )
 

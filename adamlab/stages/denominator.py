@@ -28,6 +28,8 @@ class Denominator(NamedTuple):
     of: Callable[[Moments], Any]
     marks: tuple[Mark, ...] = ()
     """"takes root" where it is a root of `nu`, "by leaf" where it looks at whole leaves."""
+    least: ScalarOrSchedule = 0.0
+    """What it is never below, such as an eps that is added."""
 
 
 def denominator_of(eps: ScalarOrSchedule | Denominator, eps_root: ScalarOrSchedule) -> Denominator:
@@ -56,7 +58,7 @@ def root(eps: ScalarOrSchedule = 1e-8, eps_root: ScalarOrSchedule = 0.0) -> Deno
     """
     check_number("eps", eps, low=0)
     check_number("eps_root", eps_root, low=0)
-    return _of_nu("root", _root, eps, eps_root)
+    return _of_nu("root", _root, eps, eps_root, least=eps)
 
 
 def epsilon_hat(eps: ScalarOrSchedule = 1e-7, eps_root: ScalarOrSchedule = 0.0) -> Denominator:
@@ -78,7 +80,7 @@ def epsilon_hat(eps: ScalarOrSchedule = 1e-7, eps_root: ScalarOrSchedule = 0.0) 
             now = now / jnp.sqrt(moments.nu_gathered)
         return _each(moments, _root, now, eps_root)
 
-    return Denominator("epsilon_hat", of, ("takes root",))
+    return Denominator("epsilon_hat", of, ("takes root",), least=eps)
 
 
 def gradient_eps(eps: Scalar = 1e-8, eps_gradient: Scalar = 1e-2) -> Denominator:
@@ -109,7 +111,7 @@ def root_or_eps(eps: ScalarOrSchedule = 1e-6) -> Denominator:
         ValueError: eps is negative or not finite.
     """
     check_number("eps", eps, low=0)
-    return _of_nu("root_or_eps", lambda v, least: jnp.maximum(sqrt(v), least), eps)
+    return _of_nu("root_or_eps", lambda v, low: jnp.maximum(sqrt(v), low), eps, least=eps)
 
 
 def unrooted(
@@ -145,7 +147,7 @@ def cube_root(eps: ScalarOrSchedule = 1e-6) -> Denominator:
         ValueError: eps is negative or not finite.
     """
     check_number("eps", eps, low=0)
-    return _of_nu("cube_root", lambda v, added: cbrt(v) + added, eps)
+    return _of_nu("cube_root", lambda v, added: cbrt(v) + added, eps, least=eps)
 
 
 def root_power(power: ScalarOrSchedule = 0.25, eps: ScalarOrSchedule = 1e-8) -> Denominator:
@@ -176,8 +178,9 @@ def _of_nu(
     size: Callable[..., jax.Array],
     *values: Any,
     marks: tuple[Mark, ...] = ("takes root",),
+    least: ScalarOrSchedule = 0.0,
 ) -> Denominator:
-    return Denominator(name, lambda moments: _each(moments, size, *values), marks)
+    return Denominator(name, lambda moments: _each(moments, size, *values), marks, least)
 
 
 def _each(moments: Moments, size: Callable[..., jax.Array], *values: Any) -> Any:

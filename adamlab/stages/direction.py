@@ -36,7 +36,7 @@ def precondition(
     denominator = denominator_of(eps, eps_root)
 
     def over(g: jax.Array, m: jax.Array, size: jax.Array) -> jax.Array:
-        return cast_within(ratio(m, size.astype(m.dtype)), g.dtype)
+        return cast_within(ratio(m, size.astype(m.dtype), denominator.least), g.dtype)
 
     def divide(moments: Moments) -> Any:
         return jax.tree.map(over, moments.grad, numerator(moments), denominator.of(moments))

@@ -107,9 +107,11 @@ def scale_by_prodigy(
         )  # fmt: skip
         new_d = _longer(d, coefficient * numerator, _total(grad_sum))
 
+        least = initial_distance * eps  # the distance does not shrink
+
         def leaf(m: jax.Array, v: jax.Array, p: jax.Array, u: jax.Array) -> jax.Array:
             size = sqrt(v) + new_d.astype(v.dtype) * eps
-            direction = ratio(m, size.astype(m.dtype)) + weight_decay * widen(p)
+            direction = ratio(m, size.astype(m.dtype), least) + weight_decay * widen(p)
             return (rate.astype(m.dtype) * direction).astype(u.dtype)
 
         direction = jax.tree.map(leaf, mu, nu, params, updates)
