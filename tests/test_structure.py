@@ -169,3 +169,16 @@ def test_a_map_uses_every_core_whatever_its_optimizer_makes():
         "assert jax.device_count() == max(len(os.sched_getaffinity(0)), 2)\n"
     )
     subprocess.run([sys.executable, "-W", "error::UserWarning", "-c", code], check=True)
+
+
+def test_a_map_compiles_one_program():
+    code = (
+        "import jax, adamlab\n"
+        "events = []\n"
+        "note = lambda event, *_, **__: events.append(event)\n"
+        "jax.monitoring.register_event_duration_secs_listener(note)\n"
+        "rates = {'learning_rate': [0.1, 0.2]}\n"
+        "adamlab.convergence_map(adamlab.quadratic(), adamlab.adam, rates, steps=8)\n"
+        "assert events.count('/jax/core/compile/backend_compile_duration') == 1, events\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

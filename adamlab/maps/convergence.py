@@ -103,7 +103,10 @@ def convergence_map(
     def prepare(each: OptimizerFactory) -> _Prepared:
         grid, constants = checked(problem, each, axes, fixed, seeds)
         point = constants | {name: v[0].item() for name, v in grid.items() if name != SEED}
-        one = partial(train, problem, each, jax.random.key(0), point, steps=steps, probe=probe)
+
+        def one() -> Any:  # its key is made under the trace: alone it would be two programs more
+            return train(problem, each, jax.random.key(0), point, steps=steps, probe=probe)
+
         return each, grid, constants, list(jax.eval_shape(one).probed)
 
     def run(prepared: _Prepared, store: Any) -> xr.Dataset:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from functools import partial, reduce
+from math import factorial
 from typing import Any
 
 import jax
@@ -31,11 +32,10 @@ def _cbrt_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[ja
 @partial(jax.jit, inline=True)  # outside a compiled step, its many operations are one program
 def expm1(x: jax.Array) -> jax.Array:
     """`exp(x) - 1`, for x <= 0.5 to within 1.2 ulp in float32; XLA's own loses up to 5 on CPUs."""
-    near = jnp.where(abs(x) <= 0.5, x, 0)
-    rest = jnp.zeros_like(near)  # of the series, over its first term
-    for k in range(16, 1, -1):
-        rest = (1 + rest) * near * (1 / k)
-    return jnp.where(near == x, near + rest * near, jnp.exp(x) - 1)
+    near, series = jnp.where(abs(x) <= 0.5, x, 0), jnp.zeros_like(x)
+    for k in range(9 if x.dtype == jnp.float32 else 16, 1, -1):
+        series = series * near + 1 / factorial(k)
+    return jnp.where(near == x, near + near * near * series, jnp.exp(x) - 1)
 
 
 @jax.custom_jvp
