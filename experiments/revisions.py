@@ -136,12 +136,13 @@ REVISED: dict[str, tuple[str, str]] = {
     ),
     "C22": (
         FIFTH,
-        "what the middle one of five nearby rates would say is told, of scattered starts (of the "
-        "usual one it went from 1 to 6.9 with the machine's rounding); earlier: a rate counts where"
-        " those 1 and 2 % beside it arrive too: Adam's best was one that arrives by luck; before "
-        "that: first by a tenth; best rates are those of the lowest band that arrives, on a finer"
-        " grid; before: a run must stay where it arrives: Adam passed the target at a rate at "
-        "which it does not rest there",
+        "32 starts within .001 of the usual one, instead of that one alone: it was refuted in "
+        "float32 and supported in float64, as the last digits decide which rates arrive by luck; "
+        "the check is in float64; what the middle one of five nearby rates would say is told of "
+        "scattered starts; earlier: a rate counts where those 1 and 2 % beside it arrive too; "
+        "before: first by a tenth; best rates are those of the lowest band that arrives, on a "
+        "finer grid; a run must stay where it arrives: Adam passed the target at a rate at which "
+        "it does not rest there",
     ),
     "C23": (
         FOURTH,
@@ -260,6 +261,7 @@ EARLIER: dict[str, tuple[str, ...]] = {
         "depends (8 seeds)",
         "depends (8)",
         "depends (8)",
+        "refuted (32)",
         "refuted (32)",
         "refuted (32)",
         "refuted (32)",

@@ -18,7 +18,7 @@ MOMENTUM = partial(adamlab.sgd, momentum=0.9)
 OPTIMIZERS = {"Adam": adamlab.adam, "SGD": adamlab.sgd, "SGD with momentum": MOMENTUM}
 AHEAD = 1.1  # times Adam's steps: less is within the grid of rates
 ARRIVED = 1e-4  # a loss within about 0.02 of the minimum at (1, 1)
-STARTS = {"usual start": 0.0, "scattered starts": 0.3}  # their standard deviations
+STARTS = {"usual start": 1e-3, "scattered starts": 0.3}  # their standard deviations
 NUDGES = (0.98, 0.99, 1.0, 1.01, 1.02)  # of a rate: with all of them a start must arrive
 X, Y = np.meshgrid(np.linspace(-1.6, 1.6, 161), np.linspace(-0.6, 2, 131))  # what is drawn
 
@@ -78,7 +78,7 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
         if not name.startswith("Adam"):
             numbers[f"times Adam's steps, {name}"] = ratio = book.over_seeds(own["times"])
             kinds[f"before {name}"] = book.by_sign(ratio, AHEAD)
-    # Not of the usual start, where the last digits decide which runs arrive by luck.
+    # Not from around one start, where chance decides at which rates the middle one arrives.
     middle = dataset["middle"].sel(scatter="scattered starts").median("seed").min("learning_rate")
     ratios = (middle / middle.sel(optimizer="Adam")).drop_sel(optimizer="Adam")
     said = "; ".join(f"{own.optimizer.item()}: {own:.2g}" for own in ratios)
@@ -148,18 +148,17 @@ CLAIM = book.Claim(
     says="On Rosenbrock's function Adam runs down the valley and arrives first, SGD follows more "
     "slowly.",
     asks="Does Adam arrive first, by a tenth of its steps, each at its best rate?",
-    criterion=f"Steps to a loss of {ARRIVED:g}, kept to in the last quarter, from (-1.2, 1), and "
-    f"from starts scattered by {STARTS['scattered starts']:g} around it, the most that a rate and "
-    "those 1 and 2 % beside it take: further up, some rates fail by chance. Adam, SGD, SGD with "
+    criterion=f"Steps to a loss of {ARRIVED:g}, kept to in the last quarter, from (-1.2, 1) moved "
+    f"by {STARTS['usual start']:g} (deviation), and by {STARTS['scattered starts']:g}, the most "
+    "that a rate and those 1 and 2 % beside it take: further up, some rates fail by chance, and "
+    "from one start alone the last digits decide which. Adam, SGD, SGD with "
     "momentum .9, each at its rate of least median steps in the lowest band of rates at which the "
     "most starts arrive. Ratio: SGD's steps over Adam's, start by start. Supported if the 95 % "
     "intervals of all four ratios (two kinds of start, with and without momentum) lie above "
-    f"{AHEAD:g}, refuted if all lie below; it depends if they differ. From the usual start "
-    "nothing is random: an interval has no width, how exact a number is depends on the rates "
-    "tried, and the check repeats it.",
+    f"{AHEAD:g}, refuted if all lie below; it depends if they differ.",
     settings={"seeds": 32, "rates": 61, "steps": 20_000, "path": 6000},
     quick={"seeds": 2, "rates": 7, "steps": 2000, "path": 200},
-    check={"first_seed": 6000},
+    check={"first_seed": 17000, "float64": True},
     caption="Left: steps to arrive over the rate, wherever all starts of a kind arrive and stay, "
     "a lone rate as a dot, also at rates 1 and 2 % beside it (dashed: the usual start). Right: "
     "the surface with the path of each optimizer at its best rate from the usual start, drawn "
