@@ -217,6 +217,13 @@ def test_the_interval_of_an_exponent_is_that_of_the_seeds():
     assert law.exponent.low < np.median(own) < law.exponent.high
 
 
+def test_the_factor_is_that_of_the_least_squares_line():
+    x, y = np.array([1.0, 2.0, 4.0, 8.0]), np.array([1.0, 1.0, 1.0, 9.0])
+    exponent, at_one = np.polyfit(np.log(x), np.log(y), 1)
+    law = power_law(x, y)
+    assert (law.exponent.value, law.factor) == pytest.approx((exponent, np.exp(at_one)))
+
+
 @pytest.mark.parametrize("seeds", [7, 8])
 def test_the_exponent_of_the_inverse_is_the_opposite(seeds):
     x = np.geomspace(1, 32, 6)
@@ -605,6 +612,12 @@ def test_a_row_whose_least_loss_ties_with_an_edge_is_at_the_edge():
         assert np.isnan(found.slope)
 
 
+def test_the_factor_chooses_the_columns_as_well_as_the_rows():
+    loss, axis = np.outer([1, 5, 50], [1, 5, 50]), [1.0, 2.0, 3.0]
+    assert separability(loss, axis, axis, factor=10).additive == pytest.approx(1)
+    assert np.isnan(separability(loss, axis, axis, factor=2).additive)
+
+
 def test_an_optimum_beyond_the_grid_is_said():
     inner = separability(_bowl(1.0), 10**DECADES, 10**DECADES)
     assert not inner.at_edge
@@ -728,6 +741,11 @@ def test_a_sets_slopes_are_its_dimension_at_every_size(name):
     np.testing.assert_allclose(found.slopes, dimension, atol=0.15)
     assert len(found.slopes) == len(found.sizes)
     assert np.median(found.slopes) == pytest.approx(dimension, abs=0.05)
+
+
+def test_the_null_counts_boxes_of_the_sizes_asked_for():
+    null = null_dimension((256, 256), smallest=4, largest=16)
+    np.testing.assert_array_equal(null.sizes, [4, 8, 16])
 
 
 def test_slopes_tell_a_rough_scale_from_a_smooth_one():

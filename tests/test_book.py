@@ -87,6 +87,11 @@ def test_the_best_rate_is_that_of_the_least_median_and_broken_runs_count_as_infi
     np.testing.assert_array_equal(book.at_best(both), [[1, 2, 90], [1, 2, 90]])
 
 
+def test_a_rate_at_which_most_seeds_break_is_not_the_best():
+    losses = _over_rates([[5, 5, 5], [1, 2, 90], [np.nan, np.nan, 0]])
+    assert book.best_rate(losses) == 1.0
+
+
 def test_a_best_value_at_an_end_is_said_to_be_there():
     tried = np.geomspace(1e-3, 1, 4)
     ends = [", the least tried", "", "", ", the greatest tried"]

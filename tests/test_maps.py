@@ -285,6 +285,12 @@ def test_the_longest_band_is_the_widest_in_decades():
     assert longest_band(alike, "rate").low == 1, "of equal ones the lowest"
 
 
+def test_of_bands_of_equal_length_the_one_with_the_most_points_is_taken():
+    rates = [1.0, 10.0, 100.0, 1e3, 10**3.5, 1e4]
+    good = xr.DataArray(np.array([1, 1, 0, 1, 1, 1], bool), {"rate": rates}, "rate")
+    assert longest_band(good, "rate").low == 1e3
+
+
 def test_the_longest_band_goes_by_length_on_a_small_axis_with_a_zero():
     eps = [0.0, 1e-15, 1e-14, 1e-13, 1e-12, 1e-10]
     good = xr.DataArray(np.array([1, 1, 1, 0, 1, 1], bool), {"eps": eps}, "eps")
