@@ -151,14 +151,19 @@ def trace(work: Work) -> Traced:
     return Traced(outputs, digest(program), bytes_at_a_point(program), calls_back(program))
 
 
+def _key(seed: jax.Array) -> jax.Array:
+    """Threefry's, whatever JAX's default is: what others draw depends on the lanes beside."""
+    return jax.random.key(seed, impl="threefry2x32")
+
+
 def at_point(work: Work, seed: jax.Array, point: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
     """The function's outputs at one point, by name."""
     # The barriers keep the lanes' code apart from what surrounds it, and so the same everywhere.
     arguments = dict(jax.lax.optimization_barrier(point))
     if work.shared:
-        arguments["key"] = jax.random.key(seed)
+        arguments["key"] = _key(seed)
     elif SEED in arguments:
-        key = jax.random.key(arguments.pop(SEED))
+        key = _key(arguments.pop(SEED))
         for name in [] if work.paired else sorted(arguments):
             for word in _words(arguments[name]):
                 key = jax.random.fold_in(key, word)
