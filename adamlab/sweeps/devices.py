@@ -6,6 +6,7 @@ import inspect
 import os
 import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -14,6 +15,7 @@ import numpy as np
 
 # In this process one block computes while the next waits, so that no device idles between them.
 IN_FLIGHT = 2
+_THREADS = "PJRT_NPROC"  # read by JAX when it starts
 
 
 def use_all_cores(blocks: int | None = IN_FLIGHT) -> None:
@@ -31,22 +33,56 @@ def use_all_cores(blocks: int | None = IN_FLIGHT) -> None:
         return
     cores, chosen = _cores(), _chosen_devices()
     wanted = max(cores, 2)
-    # A batched factorization waits for helpers from the thread pool that it runs in: with only one
-    # thread for each device, all would wait forever (JAX 0.10). So there are threads for all blocks
-    # in flight, and one to help.
-    threads = blocks * (wanted if chosen is None else max(cores, chosen)) + 1
-    os.environ.setdefault("PJRT_NPROC", str(threads))
-    if chosen is not None:
+    if not _is_up():
+        # Threads for all blocks in flight, and one to help: see `blocks_at_once`.
+        threads = blocks * (wanted if chosen is None else max(cores, chosen)) + 1
+        os.environ.setdefault(_THREADS, str(threads))
+        if chosen is None:
+            jax.config.update("jax_num_cpu_devices", wanted)
         return
+    alone = chosen is None and jax.default_backend() == "cpu" and jax.device_count() == 1
+    if alone and cores > 1:
+        warnings.warn(
+            f"JAX was started with one CPU device, so this sweep uses one of {cores} cores; "
+            f'call jax.config.update("jax_num_cpu_devices", {cores}) before JAX\'s first use',
+            stacklevel=_level_outside(),  # shown once for each place
+        )
+
+
+def blocks_at_once(factorizes: Callable[[], bool]) -> int:
+    """How many blocks of a program can be in flight in this process.
+
+    A batched factorization waits for helpers from the thread pool that it runs in: with only one
+    thread for each device, all would wait forever (JAX 0.10). Where there is not even one to spare
+    for a single block, a warning says what to do: small matrices get through.
+    """
+    if jax.default_backend() != "cpu":
+        return IN_FLIGHT
+    devices = jax.device_count()
+    threads = int(os.environ.get(_THREADS) or max(_cores(), devices))
+    blocks = min(IN_FLIGHT, (threads - 1) // devices)
+    if blocks == IN_FLIGHT or not factorizes():
+        return IN_FLIGHT
+    if blocks < 1:
+        warnings.warn(
+            f"JAX was started with {threads} threads for {devices} CPU devices, and the matrix "
+            "factorizations of this sweep may wait forever for one more: set the environment "
+            f"variable {_THREADS}={IN_FLIGHT * devices + 1} before JAX's first use, or let the "
+            "sweep be its first use",
+            stacklevel=_level_outside(),
+        )
+    return max(blocks, 1)
+
+
+def _is_up() -> bool:
+    """Whether JAX has started, after which it refuses another number of devices."""
+    option, now = "jax_num_cpu_devices", jax.config.values["jax_num_cpu_devices"]
     try:
-        jax.config.update("jax_num_cpu_devices", wanted)
+        jax.config.update(option, max(now, 0) + 1)
     except RuntimeError:
-        if cores > 1 and jax.default_backend() == "cpu" and jax.device_count() == 1:
-            warnings.warn(
-                f"JAX was started with one CPU device, so this sweep uses one of {cores} cores; "
-                f'call jax.config.update("jax_num_cpu_devices", {cores}) before JAX\'s first use',
-                stacklevel=_level_outside(),  # shown once for each place
-            )
+        return True
+    jax.config.update(option, now)
+    return False
 
 
 def _level_outside() -> int:

@@ -240,13 +240,16 @@ def _run_missing(target: Store, work: Work, executor: Executor | None, progress:
     plan = target.plan
     missing = target.missing()
     sizes = {place: math.prod(plan.region_shape(place)) for place in missing}
+    in_flight = IN_FLIGHT
+    if executor is None and missing:
+        in_flight = compile_program(work, plan.block, plan.lanes).in_flight
     todo = sum(sizes.values())
     bar = tqdm(
         total=plan.points, initial=plan.points - todo, unit="run", disable=not progress,
         smoothing=0.1, dynamic_ncols=True,
     )  # fmt: skip
     try:
-        with bar, pool_of(executor) as pool:
+        with bar, pool_of(executor, in_flight) as pool:
             places = {
                 pool.submit(run_block, work, plan.values(p), plan.block, plan.lanes): p
                 for p in missing

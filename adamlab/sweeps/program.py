@@ -15,6 +15,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from adamlab.sweeps.axes import SEED
+from adamlab.sweeps.devices import blocks_at_once
 from adamlab.sweeps.footprint import bytes_at_a_point
 from adamlab.sweeps.identity import calls_back, digest
 
@@ -47,6 +48,8 @@ class Program:
     points: int
     memory: int
     """Bytes that all devices together need for the block, by the program's own analysis."""
+    in_flight: int
+    """How many blocks this process can compute at once."""
 
 
 def run_block(
@@ -127,6 +130,7 @@ def compile_program(work: Work, block: tuple[int, ...], lanes: int) -> Program:
             call=compiled,
             points=points,
             memory=per_device * len(devices),
+            in_flight=blocks_at_once(lambda: "lapack_" in str(compiled.as_text())),
         )
 
 
