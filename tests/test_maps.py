@@ -200,6 +200,9 @@ def test_runs_have_the_outcome_that_their_curve_shows(name, steps):
     assert list(_outcomes(drawn, al.sgd, [1.0], steps=steps)) == [expected]
 
 
+MOVING = {"late_loss": 0.5, "earlier_loss": 0.75, "late_spread": 0.1, "late_rise": 0.3}
+
+
 @pytest.mark.parametrize(
     ("statistics", "criteria", "expected"),
     [
@@ -208,6 +211,8 @@ def test_runs_have_the_outcome_that_their_curve_shows(name, steps):
         ({"late_loss": 0.24, "earlier_loss": 0.5}, {"fall": 0.5}, S),
         ({"late_loss": 0.5, "earlier_loss": 0.75, "late_spread": 0.125}, {}, O),
         ({"late_loss": 0.5, "earlier_loss": 0.75, "late_spread": 0.124}, {}, S),
+        (MOVING, {}, S),
+        (MOVING, {"clarity": 3.0}, O),
         # What averaging saves is a share of the late excess.
         ({"late_loss": 0.25, "earlier_loss": 0.5, "average_loss": 0.21}, {"fall": 0.9}, O),
         ({"late_loss": 0.25, "earlier_loss": 0.5, "average_loss": 0.23}, {"fall": 0.9}, T),
@@ -218,11 +223,24 @@ def test_what_counts_as_progress_and_as_gain(statistics, criteria, expected):
 
 
 def test_excess_counts_from_the_optimum():
-    shifted = {
-        k: v + 7 if k.endswith("_loss") else v for k, v in _statistics(late_loss=1.5).items()
-    }
-    assert classify(shifted, optimum=7.0) == D
-    assert classify(shifted, optimum=0.0) == T
+    def shifted(**statistics):
+        plain = _statistics(**statistics)
+        return {k: v + 7 if k.endswith("_loss") else v for k, v in plain.items()}
+
+    assert classify(shifted(late_loss=1.5), optimum=7.0) == D
+    assert classify(shifted(late_loss=1.5), optimum=0.0) == T
+    saved = shifted(late_loss=0.25, earlier_loss=0.5, average_loss=0.21)
+    assert classify(saved, optimum=7.0, criteria=Criteria(fall=0.9)) == O
+
+
+def test_a_point_that_was_not_computed_has_no_outcome():
+    axes = {"learning_rate": [1e-3, 1e-2], "condition": [1.0, 2.0, 4.0]}
+    found = al.convergence_map(al.quadratic(), al.sgd, axes, steps=8)
+    done = found["done"].copy()
+    done[0, 2] = False
+    outcome = al.with_outcomes(found.assign(done=done.transpose("condition", ...)))["outcome"]
+    assert ((outcome == -1) == ~done).all()
+    assert (outcome == -1).sum() == 1
 
 
 @pytest.mark.parametrize("name", ["rise", "fall", "clarity", "spread", "gain"])
