@@ -181,9 +181,10 @@ REVISED: dict[str, tuple[str, str]] = {
         "earlier: 211 looks instead of 200, at which the cycle of 101 looked like a slow wave",
     ),
     "P02": (
-        THIRD,
-        "large and small b2 are judged for each n, of which only 10 arrives, and new check seeds; "
-        "earlier: the distance that is left is told; before: nu starts as in the paper's "
+        FIFTH,
+        "in float64, since the distance that was told was float32's rounding; earlier: large and "
+        "small b2 are judged for each n, of which only 10 arrives, and new check seeds; "
+        "before: the distance that is left is told; before: nu starts as in the paper's "
         "algorithm; a run that flew away has not converged",
     ),
     "P03": (
@@ -287,7 +288,7 @@ EARLIER: dict[str, tuple[str, ...]] = {
     "C26": ("depends (16 seeds)",),
     "C27": ("depends (8 seeds)", "undecided (8)", "undecided (32)", "depends (128)"),
     "P01": ("supported (8 seeds)", "supported (8)"),
-    "P02": ("supported (8 seeds)", "supported (8)"),
+    "P02": ("supported (8 seeds)", "supported (8)", "supported (8)"),
     "P03": ("undecided (8 seeds)", "supported (32)", "depends (32)", "undecided (32)"),
     "P04": ("undecided (1 network)", "depends (1)", "depends (16)"),
     "P05": ("undecided (12 seeds)",),

@@ -147,11 +147,11 @@ CLAIM = book.Claim(
     f"aligned with Adam's coordinates or rotated, condition {CONDITION:g}. Adam's b1 = .9 beside "
     "0: the jitter (squared change of a step over twice the squared step) at the rate of 1e-2 is "
     f"under half, judged where it is over {TURNING:g} without; the steps to a loss of "
-    f"{ARRIVED:g}, kept to in the last quarter, each at its best rate, are over {SOONER:g} times "
-    f"fewer; and the ratio of steep to shallow length of the first {FIRST} steps, at a rate of "
-    f"{LEAST_RATE:g}, grows with the condition by a lower power than SGD's. Supported if all hold "
-    "in both valleys by their 95 % intervals, refuted if none does; it depends on the part if "
-    "they differ.",
+    f"{ARRIVED:g}, kept to in the last quarter, each at its best rate (by the mean of 1 / steps), "
+    f"are over {SOONER:g} times fewer; and the ratio of steep to shallow length of the first "
+    f"{FIRST} steps, at a rate of {LEAST_RATE:g}, grows with the condition by a lower power than "
+    "SGD's. Supported if all hold in both valleys by their 95 % intervals, refuted if none does; "
+    "it depends on the part if they differ.",
     settings={"seeds": 128, "b1s": 7, "conditions": 5, "rates": 21, "steps": 500},
     quick={"seeds": 2, "b1s": 3, "conditions": 3, "rates": 5, "steps": 200},
     check={"first_seed": 8000},
