@@ -9,9 +9,8 @@ whatever else is undecided, was settled after their first runs.
 
 from __future__ import annotations
 
-SMALL, FULL, REVIEW = "after small runs", "after a full run", "after a review of the full runs"
+FULL, REVIEW = "after a full run", "after a review of the full runs"
 AGAIN = "after a second review of the full runs"
-THIRD = "after a third review of the full runs"
 FOURTH = "after a fourth review of the full runs"
 FIFTH = "after a fifth review of the full runs"
 

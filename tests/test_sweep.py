@@ -372,7 +372,16 @@ def test_other_outputs_do_not_resume(tmp_path):
         al.sweep(lambda a: {"x": a, "y": a}, {"a": [1.0]}, store=tmp_path / "s", resume=True)
 
 
-def test_whatever_jaxs_default_keys_are_a_seed_draws_the_same_in_every_lane(tmp_path):
+def test_keys_of_another_kind_do_not_resume(tmp_path):
+    def draw(rate):
+        return rate * jax.random.normal(jax.random.key(0))
+
+    al.sweep(draw, {"rate": [0.1]}, store=tmp_path / "s")
+    with jax.default_prng_impl("rbg"), pytest.raises(ValueError, match="program"):
+        al.sweep(draw, {"rate": [0.1]}, store=tmp_path / "s", resume=True)
+
+
+def test_whatever_jaxs_default_keys_are_a_seed_draws_the_same_in_every_lane():
     axes = {"rate": [0.1, 0.2], "decay": [0.2, 0.3], "seed": [0, 1]}
     usual = al.sweep(walk, axes, lanes=1)
     with jax.default_prng_impl("rbg"):  # whose bits depend on the lanes beside

@@ -28,7 +28,7 @@ def digest(program: ClosedJaxpr) -> str:
         keys = isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
         array = np.asarray(jax.random.key_data(value) if keys else value)
         sha.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
-    sha.update(str(jax.config.jax_threefry_partitionable).encode())  # type: ignore[attr-defined]
+    sha.update(str(jax.config.values["jax_threefry_partitionable"]).encode())
     return sha.hexdigest()[:8]
 
 
