@@ -203,7 +203,7 @@ def test_own_dimensions_have_coordinates():
 )
 def test_every_point_is_in_exactly_one_block(lengths, most):
     axes = {f"x{i}": np.arange(n) for i, n in enumerate(lengths)}
-    plan = cut(axes, most, 1)
+    plan = cut(axes, most, lanes=1, devices=2)
     assert np.prod(plan.block) <= max(most, 1)
     seen = np.zeros(plan.shape, int)
     for place in plan.blocks():
@@ -240,6 +240,31 @@ def test_lanes_are_those_asked_for_but_no_more_than_the_points_side_by_side(
     """From 64 points on the seeds come one after the other."""
     axes = {"rate": np.linspace(0.1, 1, points), "decay": [0.5], "seed": range(seeds)}
     assert al.sweep(walk, axes, lanes=asked).attrs["lanes"] == lanes
+
+
+@pytest.mark.parametrize(
+    ("points", "seeds", "lanes", "block"),
+    [(1024, 1, 128, [256, 1, 1]), (50, 8, 40, [10, 1, 8]), (64, 8, 32, [64, 1, 2])],
+)
+def test_an_accelerator_computes_its_share_of_a_block_at_once(
+    points, seeds, lanes, block, tmp_path, monkeypatch
+):
+    """All of its points, or those of one seed where the seeds come one after the other."""
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    axes = {"rate": np.linspace(0.1, 1, points), "decay": [0.5], "seed": range(seeds)}
+    found = al.sweep(walk, axes, store=tmp_path / "s")
+    attributes = zarr.open_group(tmp_path / "s", mode="r").attrs
+    assert (attributes["lanes"], attributes["block"]) == (lanes, block)
+    monkeypatch.undo()
+    expected = al.sweep(walk, axes, lanes=lanes)
+    xr.testing.assert_equal(found.drop_vars("done"), expected.drop_vars("done"))
+
+
+@pytest.mark.parametrize(("lanes", "block"), [(20, 30), (40, 60)])
+def test_a_block_holds_a_tile_for_each_device_where_the_grid_has_as_many(lanes, block, tmp_path):
+    axes = {"rate": np.linspace(0.1, 1, 60), "decay": [0.5], "seed": [0]}
+    al.sweep(walk, axes, lanes=lanes, store=tmp_path / "s")
+    assert zarr.open_group(tmp_path / "s", mode="r").attrs["block"] == [block, 1, 1]
 
 
 def test_a_map_is_one_compiled_program():

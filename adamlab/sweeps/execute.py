@@ -44,7 +44,7 @@ DEFAULT_MEMORY = 2**30
 
 # A grid is cut into 16 blocks, or as few as 4 if each then holds up to 4 tiles of lanes for each
 # device: devices wait for one another at a block's end, and starting one costs as much as a few
-# runs.
+# runs. Into fewer still where devices would else have no tile of their own.
 _BLOCKS, _FEWEST, _TILES = 16, 4, 4
 _MOST = 2**16
 # From this many points per seed on, what its key determines is computed once for all of them.
@@ -211,23 +211,27 @@ def _plan(
     """A plan that fits `memory`, by compiling; more than once only where the first is too large."""
     points = _points(axes)
     side_by_side = points // len(axes[SEED]) if work.shared else points
-    lanes = min(lanes or suitable_lanes(at_a_point, side_by_side), side_by_side)
-    filling = min(_TILES * lanes * jax.device_count(), -(-points // _FEWEST))
+    devices, filling = jax.device_count(), -(-points // _FEWEST)
+    lanes = lanes or suitable_lanes(at_a_point, side_by_side)
+    if lanes is not None:
+        lanes = min(lanes, side_by_side)
+        filling = max(min(_TILES * lanes * devices, filling), lanes * devices)
     most = block or min(max(-(-points // _BLOCKS), filling), _MOST)
     compiles = 0
     while True:
         compiles += 1
-        plan = cut(axes, most, lanes, SEED if work.shared else None)
-        program = compile_program(work, plan.block, lanes)
+        plan = cut(axes, most, lanes, devices, SEED if work.shared else None)
+        program = compile_program(work, plan.block, plan.lanes)
         if IN_FLIGHT * program.memory <= memory:
             return plan, program, compiles
-        if lanes == most == 1:
+        if plan.lanes == most == 1:
             raise ValueError(
                 f"memory={memory}: one point on each device takes {program.memory} bytes; allow "
                 f"{IN_FLIGHT} times that"
             )
         shrink = 0.9 * memory / (IN_FLIGHT * program.memory)
-        lanes, most = max(int(lanes * shrink), 1), max(int(most * shrink), 1)
+        lanes = lanes and max(int(lanes * shrink), 1)
+        most = max(int(most * shrink), 1)
 
 
 def _points(axes: Axes) -> int:

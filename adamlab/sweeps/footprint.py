@@ -12,21 +12,20 @@ from adamlab.sweeps.identity import inner_programs
 # Runs per second peak near this: digits-mlp (0.6 MB a lane) at 32 lanes, a hidden layer of 512
 # (5 MB) at 1 to 8; rosenbrock (500 bytes) still gains at 2,048.
 _CPU_BYTES = 24 * 2**20
-_MOST_CPU_LANES = 4096
-_MOST_LANES = 2**16
+_MOST_LANES = 4096
 
 
-def suitable_lanes(memory: int, points: int) -> int:
+def suitable_lanes(memory: int, points: int) -> int | None:
     """How many of `points`, each with so many bytes of `memory`, a device computes at once.
 
     On a CPU as many as work within a cache, and at most a sixteenth of the points, so that several
-    devices get their share; elsewhere all, up to 65,536. It does not depend on the number of
-    devices.
+    devices get their share; it does not depend on the number of devices. None elsewhere: a device
+    computes its whole share of a block at once.
     """
     if jax.default_backend() != "cpu":
-        return min(points, _MOST_LANES)
+        return None
     in_cache = 2 ** int(np.log2(max(_CPU_BYTES / memory, 1)))
-    return max(min(in_cache, _MOST_CPU_LANES, points // 16), 1)
+    return max(min(in_cache, _MOST_LANES, points // 16), 1)
 
 
 def bytes_at_a_point(program: Any) -> int:

@@ -62,11 +62,14 @@ class Plan:
         return {name: values[part] for (name, values), part in parts}
 
 
-def cut(axes: Axes, most: int, lanes: int, outer: str | None = None) -> Plan:
+def cut(
+    axes: Axes, most: int, lanes: int | None, devices: int, outer: str | None = None
+) -> Plan:
     """The plan whose blocks hold at most `most` points.
 
-    The axis `outer` is cut first, then the others from the first to the last; each into pieces
-    of nearly equal length, so that the last block wastes little.
+    The axis `outer`, along which a block's points come one after the other, is cut first, then the
+    others from the first to the last; each into pieces of nearly equal length, so that the last
+    block wastes little. Lanes that are None are each device's share of the points side by side.
     """
     names = [name for name in axes if name == outer] + [name for name in axes if name != outer]
     room, block = max(most, 1), {}
@@ -75,4 +78,7 @@ def cut(axes: Axes, most: int, lanes: int, outer: str | None = None) -> Plan:
         pieces = -(-length // min(room, length))
         block[name] = -(-length // pieces)
         room //= block[name]  # 1 after an axis that is cut
+    if lanes is None:
+        side_by_side = math.prod(length for name, length in block.items() if name != outer)
+        lanes = -(-side_by_side // devices)
     return Plan(axes, tuple(block[name] for name in axes), lanes)
