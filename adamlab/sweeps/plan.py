@@ -62,9 +62,7 @@ class Plan:
         return {name: values[part] for (name, values), part in parts}
 
 
-def cut(
-    axes: Axes, most: int, lanes: int | None, devices: int, outer: str | None = None
-) -> Plan:
+def cut(axes: Axes, most: int, lanes: int | None, devices: int, outer: str | None = None) -> Plan:
     """The plan whose blocks hold at most `most` points.
 
     The axis `outer`, along which a block's points come one after the other, is cut first, then the
