@@ -267,6 +267,31 @@ def test_a_block_holds_a_tile_for_each_device_where_the_grid_has_as_many(lanes, 
     assert zarr.open_group(tmp_path / "s", mode="r").attrs["block"] == [block, 1, 1]
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("jax_disable_jit", True),
+        ("jax_debug_nans", True),
+        ("jax_debug_infs", True),
+        ("jax_transfer_guard", "disallow"),
+    ],
+)
+def test_a_sweep_does_not_depend_on_what_jax_is_set_to(option, value):
+    before = jax.config.values[option]
+    jax.config.update(option, value)
+    try:
+        found = al.sweep(lambda a: jnp.log(a), {"a": [-1.0, 0.0, 1.0]})
+    finally:
+        jax.config.update(option, before)
+    np.testing.assert_array_equal(found["result"], [np.nan, -np.inf, 0])
+
+
+def test_a_sweep_has_no_part_in_the_mesh_around_it():
+    with jax.set_mesh(jax.make_mesh((2,), ("part",))):
+        found = al.sweep(lambda a: jnp.sqrt(a), {"a": [1.0, 4.0]})
+    np.testing.assert_array_equal(found["result"], [1, 2])
+
+
 def test_a_map_is_one_compiled_program():
     counted = []
 

@@ -40,7 +40,7 @@ def use_all_cores(blocks: int | None = IN_FLIGHT) -> None:
         if chosen is None:
             jax.config.update("jax_num_cpu_devices", wanted)
         return
-    alone = chosen is None and jax.default_backend() == "cpu" and jax.device_count() == 1
+    alone = chosen is None and jax.default_backend() == "cpu" and jax.local_device_count() == 1
     if alone and cores > 1:
         warnings.warn(
             f"JAX was started with one CPU device, so this sweep uses one of {cores} cores; "
@@ -58,7 +58,7 @@ def blocks_at_once(factorizes: Callable[[], bool]) -> int:
     """
     if jax.default_backend() != "cpu":
         return IN_FLIGHT
-    devices = jax.device_count()
+    devices = jax.local_device_count()
     threads = int(os.environ.get(_THREADS) or max(_cores(), devices))
     blocks = min(IN_FLIGHT, (threads - 1) // devices)
     if blocks == IN_FLIGHT or not factorizes():

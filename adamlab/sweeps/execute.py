@@ -211,7 +211,7 @@ def _plan(
     """A plan that fits `memory`, by compiling; more than once only where the first is too large."""
     points = _points(axes)
     side_by_side = points // len(axes[SEED]) if work.shared else points
-    devices, filling = jax.device_count(), -(-points // _FEWEST)
+    devices, filling = jax.local_device_count(), -(-points // _FEWEST)
     lanes = lanes or suitable_lanes(at_a_point, side_by_side)
     if lanes is not None:
         lanes = min(lanes, side_by_side)

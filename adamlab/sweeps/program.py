@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from uuid import uuid4
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import AbstractMesh, Mesh, PartitionSpec
 
 from adamlab.sweeps.axes import SEED
 from adamlab.sweeps.devices import blocks_at_once
@@ -57,7 +58,7 @@ def run_block(
 ) -> dict[str, np.ndarray]:
     """Compute the grid of `values`, at most `block` long: arrays over the grid by output name."""
     program = compile_program(work, block, lanes)
-    with jax.enable_x64(work.dtype == "float64"):
+    with _as_planned(work):
         whole = {
             name: np.pad(v, (0, length - len(v)), mode="edge").astype(coordinate_dtype(work, name))
             for (name, v), length in zip(values.items(), block, strict=True)
@@ -99,9 +100,8 @@ def compile_program(work: Work, block: tuple[int, ...], lanes: int) -> Program:
         )
     lengths = dict(zip(work.integers, block, strict=True))
     seeds = lengths.pop(SEED) if work.shared else 1
-    with jax.enable_x64(work.dtype == "float64"):
-        devices = jax.devices()
-        at_once = lanes * len(devices)
+    with _as_planned(work):
+        at_once = lanes * jax.local_device_count()
         points = -(-math.prod(lengths.values()) // at_once) * at_once
 
         def for_seed(seed: jax.Array, own: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
@@ -109,7 +109,7 @@ def compile_program(work: Work, block: tuple[int, ...], lanes: int) -> Program:
 
         mapped = jax.shard_map(
             lambda seeds, own: jax.lax.map(lambda seed: for_seed(seed, own), seeds),
-            mesh=Mesh(np.array(devices), ("points",)),
+            mesh=Mesh(np.array(jax.local_devices()), ("points",)),
             in_specs=(PartitionSpec(), PartitionSpec("points")),
             out_specs=PartitionSpec(None, "points"),
             check_vma=False,
@@ -129,9 +129,23 @@ def compile_program(work: Work, block: tuple[int, ...], lanes: int) -> Program:
         return Program(
             call=compiled,
             points=points,
-            memory=per_device * len(devices),
+            memory=per_device * jax.local_device_count(),
             in_flight=blocks_at_once(lambda: "lapack_" in str(compiled.as_text())),
         )
+
+
+@contextmanager
+def _as_planned(work: Work) -> Iterator[None]:
+    """JAX as a sweep needs it, whatever holds around it: its dtype, no mesh, compiled, NaN a result."""
+    with (
+        jax.enable_x64(work.dtype == "float64"),
+        jax.sharding.use_abstract_mesh(AbstractMesh((), ())),
+        jax.disable_jit(False),
+        jax.debug_nans(False),
+        jax.debug_infs(False),
+        jax.transfer_guard("allow"),
+    ):
+        yield
 
 
 class Traced(NamedTuple):
@@ -147,7 +161,7 @@ class Traced(NamedTuple):
 
 def trace(work: Work) -> Traced:
     """What is computed at one point, without computing it."""
-    with jax.enable_x64(work.dtype == "float64"):
+    with _as_planned(work):
         names = [name for name in work.integers if not (work.shared and name == SEED)]
         point = {name: jax.ShapeDtypeStruct((), coordinate_dtype(work, name)) for name in names}
         seed = jax.ShapeDtypeStruct((), np.int32)

@@ -14,7 +14,7 @@ import jax
 
 def provenance() -> dict[str, Any]:
     """Versions, the commit of a source checkout, device, platform and date, as JSON values."""
-    devices = jax.devices()
+    devices = jax.local_devices()
     return {
         "versions": {
             "python": platform.python_version(),

@@ -109,7 +109,7 @@ def sharded(subject: Subject) -> None:
     the shardings in between or types carry them (`jax.sharding.AxisType`). Within 16 ulp of each
     leaf's largest element.
     """
-    devices = jax.devices()
+    devices = jax.local_devices()
     if len(devices) < 2:
         raise NotApplicable("there is one device; set jax_num_cpu_devices=2 before JAX starts")
     params, gradients = example_matrix()
