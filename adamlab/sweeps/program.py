@@ -136,7 +136,7 @@ def compile_program(work: Work, block: tuple[int, ...], lanes: int) -> Program:
 
 @contextmanager
 def _as_planned(work: Work) -> Iterator[None]:
-    """JAX as a sweep needs it, whatever holds around it: its dtype, no mesh, compiled, NaN a result."""
+    """JAX as a sweep needs it, whatever holds around it: its dtype, no mesh, NaN a result."""
     with (
         jax.enable_x64(work.dtype == "float64"),
         jax.sharding.use_abstract_mesh(AbstractMesh((), ())),
