@@ -292,6 +292,18 @@ def test_a_sweep_has_no_part_in_the_mesh_around_it():
     np.testing.assert_array_equal(found["result"], [1, 2])
 
 
+def test_what_is_identified_is_what_is_computed():
+    """A function is called once: another call could give another program."""
+    calls = []
+
+    def f(a):
+        calls.append(a)
+        return len(calls) * a
+
+    np.testing.assert_array_equal(al.sweep(f, {"a": [1.0, 2.0]})["result"], [1, 2])
+    assert len(calls) == 1
+
+
 def test_a_map_is_one_compiled_program():
     counted = []
 

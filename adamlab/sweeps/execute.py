@@ -153,13 +153,14 @@ def sweep(
         "dtype": float_dtype(),
     }
     work = _work(fn, grid, paired, executor)
-    outputs, known[PROGRAM], at_a_point, calls_back = trace(work)
+    traced = trace(work)
+    outputs, known[PROGRAM] = traced.outputs, traced.digest
     check_size(_points(grid), outputs)
     target = None
     if path is None or not path.exists():
         check_outputs(outputs)
         check_names(grid, outputs, dims or {})
-        plan, program, compiles = _plan(work, grid, block, lanes, memory, at_a_point)
+        plan, program, compiles = _plan(work, grid, block, lanes, memory)
         attributes = {**provenance(), "compiles": compiles, "block_memory": program.memory}
         try:
             target = Store.create(path, plan, outputs, known, attributes, dims or {})
@@ -171,7 +172,7 @@ def sweep(
         if not resume:
             raise already_exists(path)
         check_one_program(path)
-        if calls_back:
+        if traced.calls_back:
             raise ValueError(
                 f"resume=True: {known['function']} gets values from Python by a callback, and a "
                 "store cannot tell whether they are still the same; give another store"
@@ -206,13 +207,13 @@ def _work(fn: Callable[..., Any], axes: Axes, paired: bool, executor: Executor |
 
 
 def _plan(
-    work: Work, axes: Axes, block: int | None, lanes: int | None, memory: int, at_a_point: int
+    work: Work, axes: Axes, block: int | None, lanes: int | None, memory: int
 ) -> tuple[Plan, Program, int]:
     """A plan that fits `memory`, by compiling; more than once only where the first is too large."""
     points = _points(axes)
     side_by_side = points // len(axes[SEED]) if work.shared else points
     devices, filling = jax.local_device_count(), -(-points // _FEWEST)
-    lanes = lanes or suitable_lanes(at_a_point, side_by_side)
+    lanes = lanes or suitable_lanes(trace(work).memory, side_by_side)
     if lanes is not None:
         lanes = min(lanes, side_by_side)
         filling = max(min(_TILES * lanes * devices, filling), lanes * devices)
@@ -282,4 +283,6 @@ def _run_missing(target: Store, work: Work, executor: Executor | None, progress:
         raise
     finally:
         if blocks_here(executor) and missing:
-            compile_program.cache_clear()  # nobody asks for it again, and it holds what `fn` holds
+            # Nobody asks for these again, and they hold what `fn` holds.
+            trace.cache_clear()
+            compile_program.cache_clear()

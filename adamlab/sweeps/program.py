@@ -13,6 +13,7 @@ from uuid import uuid4
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import jaxpr_as_fun
 from jax.sharding import AbstractMesh, Mesh, PartitionSpec
 
 from adamlab.sweeps.axes import SEED
@@ -93,7 +94,8 @@ def compile_program(work: Work, block: tuple[int, ...], lanes: int) -> Program:
     Raises:
         RuntimeError: here `work` is another program than where it comes from.
     """
-    if work.program is not None and work.program != trace(work).digest:
+    traced = trace(work)
+    if work.program is not None and work.program != traced.digest:
         raise RuntimeError(
             "this worker would compute another program: its JAX configuration, its version or the "
             "module differs"
@@ -105,7 +107,7 @@ def compile_program(work: Work, block: tuple[int, ...], lanes: int) -> Program:
         points = -(-math.prod(lengths.values()) // at_once) * at_once
 
         def for_seed(seed: jax.Array, own: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-            return jax.lax.map(partial(at_point, work, seed), own, batch_size=lanes)
+            return jax.lax.map(partial(traced.call, seed), own, batch_size=lanes)
 
         mapped = jax.shard_map(
             lambda seeds, own: jax.lax.map(lambda seed: for_seed(seed, own), seeds),
@@ -151,6 +153,8 @@ def _as_planned(work: Work) -> Iterator[None]:
 class Traced(NamedTuple):
     """What a sweep's function computes at one point."""
 
+    call: Callable[[jax.Array, Mapping[str, jax.Array]], dict[str, jax.Array]]
+    """`at_point`, without tracing the function again."""
     outputs: dict[str, jax.ShapeDtypeStruct]
     digest: str
     memory: int
@@ -159,6 +163,7 @@ class Traced(NamedTuple):
     """Whether values come from Python as it runs, so that the digest does not tell all."""
 
 
+@lru_cache(maxsize=4)
 def trace(work: Work) -> Traced:
     """What is computed at one point, without computing it."""
     with _as_planned(work):
@@ -166,7 +171,13 @@ def trace(work: Work) -> Traced:
         point = {name: jax.ShapeDtypeStruct((), coordinate_dtype(work, name)) for name in names}
         seed = jax.ShapeDtypeStruct((), np.int32)
         program, outputs = jax.make_jaxpr(partial(at_point, work), return_shape=True)(seed, point)
-    return Traced(outputs, digest(program), bytes_at_a_point(program), calls_back(program))
+
+    def call(seed: jax.Array, point: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+        found = jaxpr_as_fun(program)(seed, *jax.tree.leaves(point))
+        return jax.tree.unflatten(jax.tree.structure(outputs), found)
+
+    memory = bytes_at_a_point(program)
+    return Traced(call, outputs, digest(program), memory, calls_back(program))
 
 
 def _key(seed: jax.Array) -> jax.Array:
