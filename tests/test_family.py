@@ -636,18 +636,23 @@ def test_names_that_there_are_not_say_which_there_are():
         _ = al.chian
 
 
-def test_flags_are_true_or_false():
-    for build, flag in (
-        (torch.adam, "amsgrad"), (torch.adam, "decoupled_weight_decay"), (torch.sgd, "nesterov"),
-        (torch.rmsprop, "centered"), (torch.nadam, "decoupled_weight_decay"),
-        (torch.radam, "decoupled_weight_decay"), (keras.adam, "amsgrad"),
-        (keras.rmsprop, "centered"),
-    ):  # fmt: skip
-        with pytest.raises(TypeError, match=f"{flag}='False': must be True or False"):
-            build(**{flag: "False"})
-    for flag in ("eps_in_sqrt", "centered", "nesterov", "bias_correction"):
-        with pytest.raises(TypeError, match=f"{flag}=1: must be True or False"):
-            opt.rmsprop(1e-3, **{flag: 1})
+FLAGS = [
+    (build, parameter.name)
+    for module in (opt, st, torch, keras, al.problems)
+    for build in (getattr(module, name) for name in sorted(set(module.__all__)))
+    if inspect.isfunction(build)
+    for parameter in inspect.signature(build).parameters.values()
+    if isinstance(parameter.default, bool)
+]
+
+
+@pytest.mark.parametrize(("build", "flag"), FLAGS, ids=[f"{b.__name__}-{f}" for b, f in FLAGS])
+@pytest.mark.parametrize("value", ["False", 1])
+def test_flags_are_true_or_false(build, flag, value):
+    needed = {"learning_rate": 0.1, "decay": 0.9, "b2": 0.9, "widths": (2, 1)}
+    given = {n: needed[n] for n in inspect.signature(build).parameters if n in needed}
+    with pytest.raises(TypeError, match=f"{flag}={value!r}: must be True or False"):
+        build(**given, **{flag: value})
 
 
 def test_pytorchs_own_refusals_are_kept():

@@ -568,6 +568,9 @@ BAD = {
     "optimizer": ({"optimizer": [1]}, {}, "'optimizer' has the name of an axis of maps"),
     "mistyped option": (
         {"learning_rate": [0.1]}, {"stpes": 3}, "stpes: a map has no such option; did you mean"),
+    "no flag": ({"learning_rate": [0.1]}, {"curve": "no"}, "curve='no': must be True or False"),
+    "no flag of a sweep": (
+        {"learning_rate": [0.1]}, {"paired": "no"}, "paired='no': must be True or False"),
     "option of sweeps": ({"learning_rate": [0.1]}, {"dims": {}}, "dims: a map has no such option"),
     "criteria": ({"learning_rate": [0.1]}, {"criteria": 1.5}, r"criteria=1\.5: must be an adamlab"),
 }  # fmt: skip

@@ -153,14 +153,14 @@ def _check_traced(
     except (TypeError, jax.errors.JAXTypeError) as error:
         raise ValueError(
             f"axis {name!r}: the optimizer {name_of_optimizer(optimizer)} needs its value as a "
-            "Python number when it is built, each a program of its own: "
+            "Python number when it is built, each a program of its own: make a schedule for a "
+            "value of 1 and multiply it by the value in a function of the step, "
             + _BIND.format(name=plain_name(name))
         ) from error
 
 
 _BIND = (
-    "make a schedule for a value of 1 and multiply it by the value in a function of the step, put "
-    "it in fixed, or give several optimizers by name, each with its own {name} bound by "
+    "put it in fixed, or give several optimizers by name, each with its own {name} bound by "
     "functools.partial"
 )
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adamlab._checks import check_flags
 from adamlab._lookup import underlying
 from adamlab.maps._arguments import OPTIMIZER, check_options, checked, several_optimizers
 from adamlab.maps.outcomes import Criteria, check_criteria, with_outcomes
@@ -93,6 +94,7 @@ def convergence_map(
         hint = "; call it" if callable(problem) else ""
         raise TypeError(f"problem={problem!r:.60}: must be an adamlab.Problem{hint}")
     check_criteria(criteria)
+    check_flags(curve=curve)
     check_options(sweep_options, convergence_map)
     # Before an optimizer that is built for the checks starts JAX.
     use_all_cores(blocks_here(sweep_options.get("executor")))

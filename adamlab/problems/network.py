@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab._checks import check_choice, check_count
+from adamlab._checks import check_choice, check_count, check_flags
 from adamlab.problems._source import floating
 
 _ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
@@ -58,7 +58,7 @@ def network(
             (uniform within 1/sqrt(inputs), biases too) or "he_normal"; other biases are 0.
 
     Raises:
-        TypeError: a width is not an integer.
+        TypeError: a width is not an integer, or a flag is not True or False.
         ValueError: a width is below 1, there are fewer than two, or a name is unknown.
     """
     if len(widths) < 2:
@@ -69,6 +69,7 @@ def network(
         check_count("widths", width)
     check_choice("activation", activation, _ACTIVATIONS)
     check_choice("initializer", initializer, _INITIALIZERS)
+    check_flags(batch_norm=batch_norm, input_norm=input_norm, residual=residual)
     options = (tuple(widths), activation, batch_norm, input_norm, residual, initializer)
     return Model(partial(_init, options), partial(_apply, options))
 

@@ -45,8 +45,10 @@ def ema(b1: DecayRate = 0.9, *, correct: bool = False) -> DirectionToDirection:
 
     Raises:
         ValueError: b1 is outside [0, 1).
+        TypeError: `correct` is not True or False.
     """
     check_decay("b1", b1)
+    check_flags(correct=correct)
 
     def init(params: Any) -> EmaState:
         average = optax.tree.zeros_like(params)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab._checks import Scalar, ScalarOrSchedule, check_number
+from adamlab._checks import Scalar, ScalarOrSchedule, check_flags, check_number
 from adamlab.stages._average import fold, step_at
 from adamlab.stages._decay_rate import (
     ConstantDecay,
@@ -80,8 +80,9 @@ def scale_by_prodigy(
 
     Raises:
         ValueError: a hyperparameter is out of range, or `update` gets no parameters.
+        TypeError: `correct` is not True or False.
     """
-    _check(learning_rate, b1, b2, eps, initial_distance, weight_decay)
+    _check(learning_rate, b1, b2, eps, initial_distance, weight_decay, correct)
     check_number("coefficient", coefficient, low=0, open_low=True, scheduled=False)
     if b3 is not None:
         check_number("b3", b3, low=0, high=1, open_high=True, scheduled=False)
@@ -142,7 +143,7 @@ def scale_by_dadapt(
 
     Args and errors as for `scale_by_prodigy`.
     """
-    _check(learning_rate, b1, b2, eps, initial_distance, weight_decay)
+    _check(learning_rate, b1, b2, eps, initial_distance, weight_decay, correct)
 
     def init(params: Any) -> DistanceState:
         return _start(params, initial_distance)
@@ -186,14 +187,16 @@ def scale_by_dadapt(
 
 
 def _check(
-    learning_rate: Any, b1: Any, b2: Any, eps: Any, initial_distance: Any, weight_decay: Any
-) -> None:
+    learning_rate: Any, b1: Any, b2: Any, eps: Any, initial_distance: Any, weight_decay: Any,
+    correct: Any,
+) -> None:  # fmt: skip
     check_constant_decay("b1", b1)
     check_constant_decay("b2", b2)
     check_number("learning_rate", learning_rate, low=0)
     check_number("eps", eps, low=0, scheduled=False)
     check_number("initial_distance", initial_distance, low=0, open_low=True, scheduled=False)
     check_number("weight_decay", weight_decay, low=0, scheduled=False)
+    check_flags(correct=correct)
 
 
 def _root(decay: Decay) -> tuple[jax.Array, jax.Array]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import optax
 
-from adamlab._checks import ScalarOrSchedule, check_number
+from adamlab._checks import ScalarOrSchedule, check_flags, check_number
 from adamlab.stages._kinds import Descent, DirectionTimesRate
 from adamlab.stages.numerics import checked_schedule
 
@@ -20,8 +20,10 @@ def scale_by_learning_rate(
 
     Raises:
         ValueError: `learning_rate` is negative or not finite.
+        TypeError: `flip_sign` is not True or False.
     """
     check_number("learning_rate", learning_rate, low=0)
+    check_flags(flip_sign=flip_sign)
     kind = Descent if flip_sign else DirectionTimesRate
     return kind.from_optax(
         "scale_by_learning_rate",

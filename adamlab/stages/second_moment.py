@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from adamlab._checks import Scalar, check_number
+from adamlab._checks import Scalar, check_flags, check_number
 from adamlab.stages._about import Mark
 from adamlab.stages._decay_rate import DecayRate, OneMinus, check_decay, decay_at
 from adamlab.stages.numerics import largest_tame, lerp, squared_magnitude, wide_dtype
@@ -70,6 +70,7 @@ def squares(b2: DecayRate, initial: Scalar = 0.0) -> SecondMoment:
 
     Raises:
         ValueError: b2 is outside [0, 1) or `initial` is negative.
+        TypeError: `decayed` is not True or False.
     """
     check_decay("b2", b2)
     check_number("initial", initial, low=0, scheduled=False)
@@ -89,9 +90,11 @@ def deviations(b2: DecayRate, eps: Scalar = 1e-16, *, from_previous: bool = Fals
 
     Raises:
         ValueError: b2 is outside [0, 1), or `eps` is negative or not finite.
+        TypeError: `from_previous` is not True or False.
     """
     check_decay("b2", b2)
     check_number("eps", eps, low=0, scheduled=False)
+    check_flags(from_previous=from_previous)
 
     def fold(nu: jax.Array, seen: Seen, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
         center = seen.previous_mu if from_previous else seen.mu
@@ -114,9 +117,11 @@ def yogi(b2: DecayRate, initial: Scalar = 1e-6, *, decayed: bool = False) -> Sec
 
     Raises:
         ValueError: b2 is outside [0, 1) or `initial` is negative.
+        TypeError: `decayed` is not True or False.
     """
     check_decay("b2", b2)
     check_number("initial", initial, low=0, scheduled=False)
+    check_flags(decayed=decayed)
     # XLA would copy nu even for a cut-off that never takes effect.
     may_end_below = decayed and not (isinstance(b2, float) and b2 >= 0.5)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 
-from adamlab._checks import check_count
+from adamlab._checks import check_count, check_flags
 from adamlab.sweeps.arguments import check_arguments, name_of
 from adamlab.sweeps.axes import SEED, Axes, check_axes, reusable
 from adamlab.sweeps.devices import IN_FLIGHT, float_dtype, use_all_cores
@@ -120,11 +120,13 @@ def sweep(
             `store` holds another sweep (an `OtherSweepError`).
         FileExistsError: `store` exists and `resume` is false, or another process has just created
             it.
+        TypeError: `resume`, `paired` or `progress` is not True or False.
         RuntimeError: a worker of `executor` would compute another program than this process.
         OSError: the store cannot be written; blocks already done are safe.
     """
     path = None if store is None else Path(store)
     check_executor(executor)
+    check_flags(resume=resume, paired=paired, progress=progress)
     axes = reusable(axes)
     structure = structural_axis(axes)
     if structure is not None:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from adamlab._checks import check_count
+from adamlab._checks import check_count, check_flags
 from adamlab.analysis import hessian_diagonal
 from adamlab.problems import Problem
 from adamlab.stages import MissingArgumentError
@@ -100,12 +100,14 @@ def train(
     Raises:
         ValueError: a hyperparameter is unknown, ambiguous, missing or out of range, or `steps`
             or `checkpoints` is below 8.
-        TypeError: `steps` or `checkpoints` is not an integer, the loss or the objective is not a
-            real scalar, `init` gives no arrays, `probe` or the metrics give something other than
-            arrays by name, or what `optimizer` returns is not a gradient transformation.
+        TypeError: `steps` or `checkpoints` is not an integer, `curve` is not True or False, the
+            loss or the objective is not a real scalar, `init` gives no arrays, `probe` or the
+            metrics give something other than arrays by name, or what `optimizer` returns is not a
+            gradient transformation.
     """
     tx, values = build(problem, optimizer, hyperparameters)
     for_problem = {name: jnp.asarray(value, float) for name, value in values.items()}
+    check_flags(curve=curve)
     at_checkpoints = problem.objective is not None
     looks = at_checkpoints or curve or probe is not None
     bounds = checkpoint_steps(steps, checkpoints) if looks else np.array([steps])
