@@ -19,6 +19,7 @@ import weakref
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import jax
 import jax.numpy as jnp
@@ -215,10 +216,11 @@ def test_every_point_is_in_exactly_one_block(lengths, most):
     assert (seen == 1).all()
 
 
-def test_blocks_shrink_to_the_memory_allowed():
-    def heavy(a):
-        return (jnp.outer(jnp.arange(100.0) + a, jnp.arange(100.0)) @ jnp.ones(100)).max()
+def heavy(a):
+    return (jnp.outer(jnp.arange(100.0) + a, jnp.arange(100.0)) @ jnp.ones(100)).max()
 
+
+def test_blocks_shrink_to_the_memory_allowed():
     axes = {"a": np.linspace(0, 1, 4096)}
     roomy = al.sweep(heavy, axes)
     tight = al.sweep(heavy, axes, memory=2**20)
@@ -226,6 +228,16 @@ def test_blocks_shrink_to_the_memory_allowed():
     assert 2 * tight.attrs["block_memory"] <= 2**20
     assert tight.attrs["compiles"] == 2
     np.testing.assert_allclose(tight["result"], roomy["result"], rtol=1e-6)
+    with pytest.raises(ValueError, match=r"memory=10: one point on each device takes \d+ bytes"):
+        al.sweep(heavy, axes, memory=10)
+
+
+@pytest.mark.parametrize("told", [None, NotImplementedError("no analysis")])
+def test_where_a_backend_tells_no_memory_it_is_estimated(told, monkeypatch):
+    analysis = Mock(side_effect=told) if told else Mock(return_value=None)
+    monkeypatch.setattr(jax.stages.Compiled, "memory_analysis", analysis)
+    axes = {"a": np.linspace(0, 1, 4096)}
+    assert 2 * al.sweep(heavy, axes, memory=2**20).attrs["block_memory"] <= 2**20
     with pytest.raises(ValueError, match=r"memory=10: one point on each device takes \d+ bytes"):
         al.sweep(heavy, axes, memory=10)
 

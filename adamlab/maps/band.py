@@ -30,10 +30,7 @@ def typical_loss(dataset: xr.Dataset) -> xr.DataArray:
 
     NaN where nothing was computed.
     """
-    done = outcome_of(dataset) >= 0
-    late = dataset["late_loss"]
-    broken = dataset["outcome"] == Outcome.NON_FINITE
-    late = late.where(~broken | ~done, np.inf)
+    late = dataset["late_loss"].where(outcome_of(dataset) != Outcome.NON_FINITE, np.inf)
     return late.median(SEED) if SEED in late.dims else late
 
 

@@ -49,7 +49,10 @@ class Program:
     """Maps seeds (S,) and coordinates (P,) to outputs (S, P, ...)."""
     points: int
     memory: int
-    """Bytes that all devices together need for the block, by the program's own analysis."""
+    """Bytes that all devices together need for the block, by the program's own analysis.
+
+    By what one lane needs (`Traced.memory`) where the backend has no analysis.
+    """
     in_flight: int
     """How many blocks this process can compute at once."""
 
@@ -124,16 +127,22 @@ def compile_program(work: Work, block: tuple[int, ...], lanes: int) -> Program:
             },
         )
         compiled = lowered.compile()
-        analysis = compiled.memory_analysis()
-        per_device = 0
-        if analysis is not None:
-            per_device = analysis.temp_size_in_bytes + analysis.output_size_in_bytes
+        per_device = _memory_of(compiled) or lanes * traced.memory
         return Program(
             call=compiled,
             points=points,
             memory=per_device * jax.local_device_count(),
             in_flight=blocks_at_once(lambda: "lapack_" in str(compiled.as_text())),
         )
+
+
+def _memory_of(compiled: Any) -> int:
+    """Bytes for temporary values and outputs on one device; 0 where the backend does not tell."""
+    try:
+        analysis = compiled.memory_analysis()
+        return int(analysis.temp_size_in_bytes + analysis.output_size_in_bytes)
+    except (AttributeError, NotImplementedError, jax.errors.JaxRuntimeError):
+        return 0
 
 
 @contextmanager
