@@ -272,6 +272,12 @@ def test_an_accelerator_computes_its_share_of_a_block_at_once(
     xr.testing.assert_equal(found.drop_vars("done"), expected.drop_vars("done"))
 
 
+def test_a_small_block_is_not_filled_up_with_lanes():
+    axes = {"rate": np.linspace(0.1, 1, 320), "decay": [0.5], "seed": [0]}
+    assert al.sweep(walk, axes).attrs["lanes"] == 20
+    assert al.sweep(walk, axes, block=3).attrs["lanes"] == 3
+
+
 @pytest.mark.parametrize(("lanes", "block"), [(20, 30), (40, 60)])
 def test_a_block_holds_a_tile_for_each_device_where_the_grid_has_as_many(lanes, block, tmp_path):
     axes = {"rate": np.linspace(0.1, 1, 60), "decay": [0.5], "seed": [0]}

@@ -215,7 +215,7 @@ def _plan(
     points = _points(axes)
     side_by_side = points // len(axes[SEED]) if work.shared else points
     devices, filling = jax.local_device_count(), -(-points // _FEWEST)
-    lanes = lanes or suitable_lanes(trace(work).memory, side_by_side)
+    lanes = lanes or suitable_lanes(trace(work).memory, side_by_side, block)
     if lanes is not None:
         lanes = min(lanes, side_by_side)
         filling = max(min(_TILES * lanes * devices, filling), lanes * devices)

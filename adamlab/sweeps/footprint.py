@@ -15,17 +15,17 @@ _CPU_BYTES = 24 * 2**20
 _MOST_LANES = 4096
 
 
-def suitable_lanes(memory: int, points: int) -> int | None:
+def suitable_lanes(memory: int, points: int, block: int | None) -> int | None:
     """How many of `points`, each with so many bytes of `memory`, a device computes at once.
 
     On a CPU as many as work within a cache, and at most a sixteenth of the points, so that several
-    devices get their share; it does not depend on the number of devices. None elsewhere: a device
+    devices get their share, or a `block` that was asked for; it does not depend on the number of devices. None elsewhere: a device
     computes its whole share of a block at once.
     """
     if jax.default_backend() != "cpu":
         return None
     in_cache = 2 ** int(np.log2(max(_CPU_BYTES / memory, 1)))
-    return max(min(in_cache, _MOST_LANES, points // 16), 1)
+    return max(min(in_cache, _MOST_LANES, points // 16, block or points), 1)
 
 
 def bytes_at_a_point(program: Any) -> int:
