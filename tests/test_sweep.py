@@ -677,7 +677,7 @@ def test_a_damaged_file_is_named_and_computed_again_once_it_is_deleted(tmp_path)
     assert al.sweep(_half_nan, axes, store=path, block=6, resume=True).equals(whole)
 
 
-@pytest.mark.parametrize("workers", ["0", "3", "0 started"])
+@pytest.mark.parametrize("workers", ["0", "3", "0 started", "3 started"])
 def test_factorizations_side_by_side_do_not_wait_for_each_other_for_ever(workers):
     command = [sys.executable, "-c", FACTORIZATIONS, *workers.split()]
     subprocess.run(command, cwd=HERE, check=True, timeout=120)

@@ -49,20 +49,20 @@ def use_all_cores(blocks: int | None = IN_FLIGHT) -> None:
         )
 
 
-def blocks_at_once(factorizes: Callable[[], bool]) -> int:
-    """How many blocks of a program can be in flight in this process.
+def blocks_at_once(wanted: int, factorizes: Callable[[], bool]) -> int:
+    """How many blocks of a program, at most `wanted`, can be in flight in this process.
 
     A batched factorization waits for helpers from the thread pool that it runs in: with only one
     thread for each device, all would wait forever (JAX 0.10). Where there is not even one to spare
     for a single block, a warning says what to do: small matrices get through.
     """
     if jax.default_backend() != "cpu":
-        return IN_FLIGHT
+        return wanted
     devices = jax.local_device_count()
     threads = int(os.environ.get(_THREADS) or max(_cores(), devices))
-    blocks = min(IN_FLIGHT, (threads - 1) // devices)
-    if blocks == IN_FLIGHT or not factorizes():
-        return IN_FLIGHT
+    blocks = min(wanted, (threads - 1) // devices)
+    if blocks == wanted or not factorizes():
+        return wanted
     if blocks < 1:
         warnings.warn(
             f"JAX was started with {threads} threads for {devices} CPU devices, and the matrix "

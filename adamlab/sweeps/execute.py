@@ -18,7 +18,7 @@ import jax
 from adamlab._checks import check_count, check_flags
 from adamlab.sweeps.arguments import check_arguments, name_of
 from adamlab.sweeps.axes import SEED, Axes, check_axes, reusable
-from adamlab.sweeps.devices import IN_FLIGHT, float_dtype, use_all_cores
+from adamlab.sweeps.devices import IN_FLIGHT, blocks_at_once, float_dtype, use_all_cores
 from adamlab.sweeps.executors import as_done, blocks_here, check_executor, pool_of
 from adamlab.sweeps.footprint import suitable_lanes
 from adamlab.sweeps.identity import PROGRAM
@@ -247,16 +247,19 @@ def _run_missing(target: Store, work: Work, executor: Executor | None, progress:
     plan = target.plan
     missing = target.missing()
     sizes = {place: math.prod(plan.region_shape(place)) for place in missing}
-    in_flight = IN_FLIGHT
-    if executor is None and missing:
-        in_flight = compile_program(work, plan.block, plan.lanes).in_flight
+    blocks = wanted = blocks_here(executor)
+    if wanted and missing:
+        program = compile_program(work, plan.block, plan.lanes)
+        blocks = blocks_at_once(wanted, program.factorizes)
+        if blocks < wanted:  # in the caller's threads they would wait for each other forever
+            executor = None
     todo = sum(sizes.values())
     bar = tqdm(
         total=plan.points, initial=plan.points - todo, unit="run", disable=not progress,
         smoothing=0.1, dynamic_ncols=True,
     )  # fmt: skip
     try:
-        with bar, pool_of(executor, in_flight) as pool:
+        with bar, pool_of(executor, blocks) as pool:
             places = {
                 pool.submit(run_block, work, plan.values(p), plan.block, plan.lanes): p
                 for p in missing

@@ -35,12 +35,12 @@ def blocks_here(executor: Any) -> int | None:
 
 
 @contextmanager
-def pool_of(executor: Executor | None, in_flight: int) -> Iterator[Executor]:
+def pool_of(executor: Executor | None, blocks: int | None) -> Iterator[Executor]:
     """The caller's executor, or threads enough for the blocks in flight."""
     if executor is not None:
         yield executor
         return
-    with ThreadPoolExecutor(max_workers=in_flight) as own:
+    with ThreadPoolExecutor(max_workers=blocks) as own:
         yield own
 
 

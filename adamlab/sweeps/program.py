@@ -17,7 +17,6 @@ from jax.extend.core import jaxpr_as_fun
 from jax.sharding import AbstractMesh, Mesh, PartitionSpec
 
 from adamlab.sweeps.axes import SEED
-from adamlab.sweeps.devices import blocks_at_once
 from adamlab.sweeps.footprint import bytes_at_a_point
 from adamlab.sweeps.identity import calls_back, digest
 
@@ -53,8 +52,8 @@ class Program:
 
     By what one lane needs (`Traced.memory`) where the backend has no analysis.
     """
-    in_flight: int
-    """How many blocks this process can compute at once."""
+    factorizes: Callable[[], bool]
+    """Whether it factorizes matrices, which not every number of blocks can do side by side."""
 
 
 def run_block(
@@ -132,7 +131,7 @@ def compile_program(work: Work, block: tuple[int, ...], lanes: int) -> Program:
             call=compiled,
             points=points,
             memory=per_device * jax.local_device_count(),
-            in_flight=blocks_at_once(lambda: "lapack_" in str(compiled.as_text())),
+            factorizes=lambda: "lapack_" in str(compiled.as_text()),
         )
 
 
