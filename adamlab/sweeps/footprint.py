@@ -19,8 +19,8 @@ def suitable_lanes(memory: int, points: int, block: int | None) -> int | None:
     """How many of `points`, each with so many bytes of `memory`, a device computes at once.
 
     On a CPU as many as work within a cache, and at most a sixteenth of the points, so that several
-    devices get their share, or a `block` that was asked for; it does not depend on the number of devices. None elsewhere: a device
-    computes its whole share of a block at once.
+    devices get their share, or a `block` that was asked for; it does not depend on the number of
+    devices. None elsewhere: a device computes its whole share of a block at once.
     """
     if jax.default_backend() != "cpu":
         return None
