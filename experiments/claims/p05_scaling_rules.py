@@ -59,7 +59,7 @@ def measure(lab: book.Lab) -> xr.Dataset:
         "trained", noisy_quadratic(DIMENSION), OPTIMIZERS, axes,
         steps=lab["samples"] * 2**octaves, checkpoints=2**octaves, curve=True,
     )["curve"]  # fmt: skip
-    # A batch of size B has seen all its samples after samples / B steps, which is a checkpoint.
+    # A batch of size B has seen all its samples after samples / B steps, to 1 % a checkpoint.
     ends = xr.DataArray((1 / sizes).astype(int) - 1, dims="batch_size")
     final = trained.isel(step=ends, drop=True).drop_vars("step", errors="ignore")
     final = final.transpose("optimizer", "seed", "batch_size", "learning_rate")
@@ -125,8 +125,8 @@ CLAIM = book.Claim(
     says="The best rate grows like sqrt(B) for Adam and like B for SGD (arXiv 2006.09092, "
     "2205.10287); Adam's may fall again past a peak (arXiv 2405.14578).",
     asks="Does this part of the claim hold?",
-    criterion="Noisy quadratic, batches so small that noise rules, equal numbers of samples, as "
-    "the rules assume: the 95 % interval of each exponent is to lie within "
+    criterion="Noisy quadratic, batches so small that noise rules, equal numbers of samples (to 1 "
+    "%), as the rules assume: the 95 % interval of each exponent is to lie within "
     f"{NEAR} of theory. The peak's theory is of one step: best rate of Adam's first step over "
     "ten decades of batch size, with a Hessian that couples all coordinates, and noise that is "
     f"independent (as assumed) or follows the curvature; a fall of more than {FALLS} decades past "
