@@ -103,10 +103,10 @@ REVISED: dict[str, tuple[str, str]] = {
     "C15": (
         SIXTH,
         "L2 near its best is searched twice as finely: on a coarse grid a mixture makes up for "
-        "what L2 alone misses by; the check's seeds are new; earlier: L2 alone is searched as "
-        "finely as beside L1, and twice as finely in the check; earlier: combining counts if it "
-        "gains anything; before that: the cases say by how much; before: 128 images, a margin and "
-        "more seeds",
+        "what L2 alone misses by; the check's seeds are new (a check as fine, with other seeds, "
+        "had found no gain of a mixture); earlier: L2 alone is searched as finely as beside L1, "
+        "and twice as finely in the check; earlier: combining counts if it gains anything; before "
+        "that: the cases say by how much; before: 128 images, a margin and more seeds",
     ),
     "C16": (
         AGAIN,
