@@ -210,6 +210,11 @@ def test_missing_moments_are_named():
 
 
 BAD = [
+    (lambda: st.scale_by_prodigy(b3=1.0), r"b3=1: must be a number in \[0, 1\)"),
+    (
+        lambda: st.add_gradient_difference(0.5, max_norm=0.0),
+        "max_norm=0: must be a finite number > 0",
+    ),
     (lambda: opt.madgrad(-1.0), "learning_rate=-1: must be a finite number >= 0"),
     (lambda: opt.mars(1e-3, b1=1.0), "b1=1: must be a number in"),
     (lambda: opt.schedule_free_adamw(1e-3, b1=0.0), "b1=0: must be a number in"),
@@ -1277,3 +1282,42 @@ def test_dadapt_moves_nothing_at_a_zero_gradient_whatever_its_eps(eps):
     tx, params = opt.dadapt_adam(eps=eps), jnp.ones(3)
     update = jax.jit(tx.update)(jnp.zeros(3), tx.init(params), params)[0]
     np.testing.assert_array_equal(update, 0)
+
+
+def test_infinite_curvature_is_recovered_from():
+    tx, params = opt.sophia(1e-2, every=1), jnp.ones(2)
+    state = tx.init(params)
+    for size in (jnp.inf, 1.0):
+        _, state = tx.update(params, state, params, hessian_diag=jnp.array([size, 1.0]))
+    chex.assert_tree_all_finite(state)
+
+
+def test_an_infinite_gradient_leaves_the_sums_of_gradients_finite():
+    tx, params = opt.madgrad(1e-2), jnp.ones(2)
+    _, state = tx.update(jnp.array([jnp.inf, 1.0]), tx.init(params), params)
+    chex.assert_tree_all_finite(state)
+
+
+def test_turned_by_a_phase_complex_weights_are_as_orthogonal_as_before():
+    p, g = jnp.array([[1.0, 2.0]], jnp.complex64), jnp.array([[1.0, 1.0]], jnp.complex64)
+    tx, paths = opt.adamp(1e-2), []
+    for phase in (1, jnp.exp(0.25j * jnp.pi).astype(jnp.complex64)):
+        paths.append(tx.update(g * phase, tx.init(p), p * phase)[0] / phase)
+    np.testing.assert_allclose(*paths, rtol=1e-5)
+
+
+def test_an_example_of_any_rate_is_at_the_peak_of_its_schedule():
+    params, found = jnp.ones((2, 2)), []
+    for rate in (1e-3, 1.0):
+        tx = opt.example("adamc", rate)
+        found.append(tx.update(params, tx.init(params), params)[0] / rate)
+    np.testing.assert_allclose(*found, rtol=1e-5)
+
+
+def test_a_dtype_of_ones_own_factory_stays_a_dtype():
+    def own(learning_rate, mu_dtype):
+        assert isinstance(mu_dtype, type)
+        return optax.adam(learning_rate, mu_dtype=mu_dtype)
+
+    state = opt.inject_hyperparams(own)(0.1, jnp.bfloat16).init(jnp.ones(2))
+    assert optax.tree.get(state, "mu").dtype == jnp.bfloat16

@@ -161,3 +161,22 @@ def test_equal_leaves_are_not_rounded_alike():
 def test_plain_descent_has_its_momentum():
     update = _last(al.sgd(1.0, 0.5), [1.0, 1.0, 1.0], jnp.ones(1))
     np.testing.assert_allclose(update, -1.75, rtol=1e-6)
+
+
+def test_an_option_reaches_every_stage_that_it_is_for():
+    """Where it did not, the stage would take its own default."""
+    params = jnp.ones(2)
+
+    def at_rest(tx):
+        return tx.update(jnp.zeros(2), tx.init(params), params)[0]
+
+    adams = opt.adams(1.0, eps=0.5, weight_decay=0.1)
+    np.testing.assert_allclose(at_rest(adams), -0.1 / 0.5, rtol=1e-6)
+    fadam = opt.fadam(1.0, eps=0.1, clip=0.5, weight_decay=0.1)
+    np.testing.assert_allclose(at_rest(fadam), -0.1 * 0.5, rtol=1e-6)
+    state = opt.came(1e-3, min_dim_size=4).init(jnp.ones((3, 3)))
+    assert optax.tree.get(state, "residual").shape == ()
+    # With an eps far above the gradient, it is not large for its second moment.
+    stable = opt.stable_adamw(1.0, eps=1.0, b1=0.0, b2=0.9, weight_decay=0.0)
+    nu = (0.9 * 0.1 * 1e-6 + 0.1 * 1e-2) / (1 - 0.9**2)
+    np.testing.assert_allclose(_last(stable, [1e-3, 1e-1], params), -0.1 / (nu**0.5 + 1), rtol=1e-5)

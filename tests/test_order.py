@@ -635,3 +635,30 @@ def test_a_stage_of_ones_own_may_be_marked_as_a_mixture():
 def test_optax_wrappers_still_take_the_stages():
     tx = optax.chain(optax.masked(al.adam(1e-3), {"w": True, "b": False}), optax.scale(1.0))
     assert (step(tx)["b"] == GRADS["b"]).all()
+
+
+def test_a_mask_in_a_chain_within_a_chain_compares_with_the_gradient():
+    inner = al.chain(stages.cautious_mask(), al.add_decayed_weights(0.0))
+    tx = al.chain(al.track_moments(0.9, None), stages.take_mu(), inner)
+    params = jnp.zeros(2)
+    state = tx.init(params)
+    for g in (1.0, -0.1):
+        update, state = tx.update(jnp.full(2, g), state, params)
+    np.testing.assert_array_equal(update, 0)
+
+
+def test_moments_of_which_one_is_corrected_are_refused():
+    tx = al.chain(
+        al.track_moments(None, 0.9), al.correct_bias(), stages.track_mu(0.9),
+        stages.to_variance_rate(0.9), stages.apply_rate(),
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="to_variance_rate needs corrected moments"):
+        tx.update(jnp.ones(2), tx.init(jnp.ones(2)))
+
+
+def test_rates_that_are_nearly_alike_are_two():
+    with pytest.raises(ValueError, match=r"decay by 0\.9995, but track_moments was given 0\.999"):
+        al.chain(
+            al.track_moments(0.9, 0.999), al.correct_bias(), stages.to_rate(),
+            stages.rectify_rate(0.9995), stages.apply_rate(),
+        )  # fmt: skip

@@ -70,6 +70,7 @@ KEY = jax.random.key(0)
 
 # What no optimizer has that `test_laws` holds to the laws, and which laws it is not meant to keep.
 LAWFUL = {
+    "average_parameters": (al.chain(al.sgd(0.1), stages.average_parameters()), set()),
     "clip": (al.clip(0.1), set()),
     "clip_by_global_norm": (al.clip_by_global_norm(0.1), set()),
     "adaptive_grad_clip": (al.adaptive_grad_clip(0.1), {"elementwise"}),
@@ -708,3 +709,52 @@ def test_a_scheduled_stage_is_given_its_extra_arguments():
     for rate in (1.0, 10.0):
         out, state = stage.update(ones, state, 2 * ones, value=jnp.float32(3.0))
         np.testing.assert_allclose(out, 6 * rate)
+
+
+def test_an_eps_on_the_gradient_stays_where_the_gradient_is_zero():
+    given = _moments(jnp.zeros(2), mu=jnp.ones(2), nu=jnp.zeros(2))
+    np.testing.assert_allclose(stages.gradient_eps(0.5).of(given), 0.5)
+
+
+def test_a_direction_beyond_a_narrow_dtype_is_its_largest():
+    given = _moments(jnp.ones(2, jnp.float16), mu=jnp.array([1e6, -1e6]))
+    direction, _ = _step(stages.take_mu(), given)
+    np.testing.assert_array_equal(direction, np.array([65504, -65504], np.float16))
+    big, stage = jnp.array([65504.0], jnp.float16), stages.add_cautious_decay(1.0)
+    np.testing.assert_array_equal(stage.update(big, stage.init(big), big)[0], big)
+
+
+def test_slopes_by_the_second_moment_are_right():
+    """They are -1 / (2 sqrt(nu) (1 + nu)) of atan2(1, sqrt(nu)), 1 / (3 nu^(2/3)) of the root."""
+
+    def angle(nu):
+        given = _moments(jnp.ones([]), mu=jnp.ones([]), nu=nu)
+        return _step(stages.precondition_atan2(a=1.0), given)[0]
+
+    def root(nu):
+        return stages.cube_root(0.0).of(_moments(jnp.ones([]), nu=nu))
+
+    np.testing.assert_allclose(jax.grad(angle)(jnp.float32(4.0)), -1 / 20, rtol=1e-6)
+    np.testing.assert_allclose(jax.grad(root)(jnp.float32(8.0)), 1 / 12, rtol=1e-6)
+
+
+def test_complex_numbers_agree_where_less_than_a_right_angle_lies_between_them():
+    u = jnp.array([1 + 2j, 1j, 1j, 2 - 1j], jnp.complex64)
+    g = u * jnp.array([1, 1j - 0.1, 1j + 0.1, -1], jnp.complex64)
+    stage = stages.cautious_mask()
+    kept, _ = stage.update(u, stage.init(u), None, gradient=g)
+    np.testing.assert_array_equal(kept != 0, [True, False, True, False])
+
+
+@pytest.mark.parametrize(("u", "p"), [(1.0, 0.0), (0.0, 1.0)])
+def test_a_trust_ratio_without_a_length_is_one(u, p):
+    stage = stages.scale_by_trust_ratio()
+    out, _ = stage.update(jnp.full(3, u), stage.init(None), jnp.full(3, p))
+    np.testing.assert_array_equal(out, u)
+
+
+def test_a_row_is_clipped_as_optax_does():
+    grads = jnp.array([[3.0, 4.0]])
+    ours, theirs = stages.adaptive_grad_clip(0.1), optax.adaptive_grad_clip(0.1)
+    found, expected = (t.update(grads, t.init(grads), jnp.ones((1, 2)))[0] for t in (ours, theirs))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)

@@ -430,3 +430,21 @@ def test_moments_narrower_than_float64_parameters_need_no_promotion(moment, stor
         assert update.dtype == np.float64
         np.testing.assert_allclose(update, -1e-2, rtol=1e-2)
         assert [x.dtype for x in jax.tree.leaves(new)] == [x.dtype for x in jax.tree.leaves(state)]
+
+
+def test_a_decay_rate_too_narrow_to_hold_it_is_refused():
+    tx = al.adam(1e-3, b2=lambda n: jnp.bfloat16(0.999))
+    with pytest.raises(TypeError, match="a decay rate came in bfloat16, too narrow"):
+        tx.update(jnp.ones(2), tx.init(jnp.ones(2)))
+    with pytest.raises(TypeError, match="b1 came in bfloat16, too narrow"):
+        stages.track_window(jnp.bfloat16(0.999))
+
+
+@pytest.mark.parametrize("kind", ["threefry2x32", "rbg"])
+def test_keys_of_any_kind_round(kind):
+    stage = stages.round_stochastically(jax.random.key(0, impl=kind))
+    params = jnp.ones(64, jnp.bfloat16)
+    state = stage.init(params)
+    for _ in range(2):
+        update, state = stage.update(jnp.full(64, 2.0**-9), state, params)
+    assert 0 < (update != 0).mean() < 1

@@ -287,9 +287,10 @@ def test_what_a_probe_gives_is_checked():
         ({"steps": 100, "checkpoints": 3}, "checkpoints=3"),
     ],
 )
-def test_bad_lengths_are_named(options, message):
+@pytest.mark.parametrize("problem", [al.reddi, al.rosenbrock])  # with and without an objective
+def test_bad_lengths_are_named(problem, options, message):
     with pytest.raises((ValueError, TypeError), match=message):
-        al.train(al.reddi(), al.adam, KEY, {"learning_rate": 1.0}, **options)
+        al.train(problem(), al.adam, KEY, {"learning_rate": 1.0}, **options)
 
 
 def test_data_are_drawn_once_a_run_and_reach_every_function():

@@ -51,8 +51,6 @@ def change_mu(
         if shape != m.shape:
             found = f"shape {shape}" if shape is not None else type(new).__name__
             raise TypeError(f"{name} gave {found} for a mu of shape {m.shape}: must be the same")
-        if not jnp.issubdtype(new.dtype, jnp.inexact):
-            raise TypeError(f"{name} gave a mu of dtype {new.dtype}: must be floating")
         return new
 
     def change(moments: Moments) -> Moments:

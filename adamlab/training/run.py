@@ -110,7 +110,8 @@ def train(
     check_flags(curve=curve)
     at_checkpoints = problem.objective is not None
     looks = at_checkpoints or curve or probe is not None
-    bounds = checkpoint_steps(steps, checkpoints) if looks else np.array([steps])
+    marks = checkpoint_steps(steps, checkpoints)
+    bounds = marks if looks else np.array([steps])
     init_key, batch_key = jax.random.split(key)
     data: tuple[Any, ...] = ()
     if problem.data is not None:
