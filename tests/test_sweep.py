@@ -850,10 +850,13 @@ def test_what_a_callback_reads_cannot_be_resumed(tmp_path):
         al.sweep(calling(3.0), {"a": [1.0, 2.0]}, store=tmp_path / "s", resume=True)
 
 
-def test_a_finished_sweep_lets_go_of_what_its_function_holds():
+def test_a_finished_sweep_lets_go_of_what_its_function_holds(tmp_path):
     held = np.arange(3.0)
     freed = weakref.ref(held)
-    al.sweep(lambda a, kept=held: a * kept[0], {"a": [1.0, 2.0]})
+    for resume in (False, True):  # the second time there is nothing left to compute
+        al.sweep(
+            lambda a, kept=held: a * kept[0], {"a": [1.0, 2.0]}, store=tmp_path / "s", resume=resume
+        )
     del held
     gc.collect()
     assert freed() is None

@@ -70,7 +70,6 @@ def squares(b2: DecayRate, initial: Scalar = 0.0) -> SecondMoment:
 
     Raises:
         ValueError: b2 is outside [0, 1) or `initial` is negative.
-        TypeError: `decayed` is not True or False.
     """
     check_decay("b2", b2)
     check_number("initial", initial, low=0, scheduled=False)

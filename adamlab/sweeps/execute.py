@@ -24,7 +24,7 @@ from adamlab.sweeps.footprint import suitable_lanes
 from adamlab.sweeps.identity import PROGRAM
 from adamlab.sweeps.outputs import check_names, check_outputs, check_size
 from adamlab.sweeps.plan import Plan, cut
-from adamlab.sweeps.program import Program, Work, compile_program, run_block, trace
+from adamlab.sweeps.program import Program, Work, compile_program, forget, run_block, trace
 from adamlab.sweeps.provenance import provenance
 from adamlab.sweeps.refusals import already_exists
 from adamlab.sweeps.settings import checked_settings
@@ -181,7 +181,7 @@ def sweep(
             )
         target = Store.open(path, mode="r+")
         target.check_same(grid, known, outputs, dims or {})
-        if blocks_here(executor) and target.missing():  # else each thread would compile it
+        if blocks_here(executor) and target.missing():  # its time is not that of the blocks
             compile_program(work, target.plan.block, target.plan.lanes)
     start = time.perf_counter()
     _run_missing(target, replace(work, program=known[PROGRAM]), executor, progress)
@@ -287,7 +287,4 @@ def _run_missing(target: Store, work: Work, executor: Executor | None, progress:
             )
         raise
     finally:
-        if blocks_here(executor) and missing:
-            # Nobody asks for these again, and they hold what `fn` holds.
-            trace.cache_clear()
-            compile_program.cache_clear()
+        forget()

@@ -188,6 +188,12 @@ def trace(work: Work) -> Traced:
     return Traced(call, outputs, digest(program), memory, calls_back(program))
 
 
+def forget() -> None:
+    """Let go of what was traced and compiled: nobody asks again, and it holds what `fn` holds."""
+    trace.cache_clear()
+    compile_program.cache_clear()
+
+
 def _key(seed: jax.Array) -> jax.Array:
     """Threefry's, whatever JAX's default is: what others draw depends on the lanes beside."""
     return jax.random.key(seed, impl="threefry2x32")
