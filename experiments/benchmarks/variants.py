@@ -21,7 +21,7 @@ from experiments.benchmarks.steps import Compiled, Memory, compiled, plain_step
 LEAVES, SHAPE = 10, (640, 625)
 PARAMETERS = LEAVES * SHAPE[0] * SHAPE[1]
 # Beside Optax more placements of the arrays are looked at: the ratios there are near one.
-PLACEMENTS, BESIDE_OPTAX, ROUNDS, CONTROLS = 3, 11, 21, 8
+PLACEMENTS, BESIDE_OPTAX, ROUNDS, CONTROLS = 3, 61, 21, 8
 RATE = 1e-3
 COLUMNS = [
     "optimizer", "time / Adam's", "time / Optax's", "bytes", "Optax's", "temporary", "state",
