@@ -169,7 +169,9 @@ def per_axis(b2: DecayRate | None = None) -> SecondMoment:
             least = jnp.minimum(least, part)
         new = square(seen.grad)
         nu = least + new if b2 is None else lerp(least, new, weight)
-        maxima = [nu.max(_reduced_to(part, nu), keepdims=True, initial=0) for part in state]
+        # Only where nothing is reduced: XLA takes the maximum with it in a pass of its own.
+        initial = None if nu.size else 0
+        maxima = [nu.max(_reduced_to(part, nu), keepdims=True, initial=initial) for part in state]
         return tuple(maxima), nu
 
     return SecondMoment("per_axis", b2, init, fold, marks=("by leaf",))
