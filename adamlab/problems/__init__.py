@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from adamlab.problems._problem import Problem, Range
 from adamlab.problems._source import Data, Source
+from adamlab.problems.changed import noisy, penalized, rotated, scattered, with_input_noise
 from adamlab.problems.dictionary import dictionary_learning
 from adamlab.problems.fractal import fractal_net
 from adamlab.problems.functions import quadratic, rosenbrock
@@ -28,10 +29,8 @@ from adamlab.problems.spoilt import (
 from adamlab.problems.supervised import (
     cross_entropy,
     huber,
-    penalized,
     squared_error,
     supervised,
-    with_input_noise,
 )
 from adamlab.problems.toint import toint
 from adamlab.problems.zhang import zhang
@@ -73,6 +72,7 @@ __all__ = [
     "linear_data",
     "mislabelled",
     "network",
+    "noisy",
     "noisy_quadratic",
     "penalized",
     "plateau",
@@ -81,8 +81,10 @@ __all__ = [
     "reddi_stochastic",
     "rescaled",
     "rosenbrock",
+    "rotated",
     "rough_loss",
     "saddle",
+    "scattered",
     "squared_error",
     "standardized",
     "supervised",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from adamlab.problems._problem import Problem, Range
+from adamlab.problems.changed import noisy, scattered
 
 
 def saddle() -> Problem:
@@ -22,18 +24,17 @@ def saddle() -> Problem:
     Metrics: `escaped`, 1 if the objective ends below -1/8, half way down from the saddle, else 0;
     `distance` from the nearer minimum.
     """
-    return Problem(
+    quiet = Problem(
         name="saddle",
         init=_saddle_start,
-        loss=_noisy_saddle,
-        batch=_gradient_noise,
-        objective=_saddle,
+        loss=_saddle,
         metrics=_saddle_metrics,
         optimum=-0.25,
-        hyperparameters={"steepness": 10.0, "offset": 1e-6, "scatter": 0.0, "noise": 0.0},
-        ranges=dict.fromkeys(("steepness", "scatter", "noise"), Range(0)),
+        hyperparameters={"steepness": 10.0, "offset": 1e-6},
+        ranges={"steepness": Range(0)},
         description="a saddle between two minima, from near its ridge",
     )
+    return replace(noisy(scattered(quiet)), name=quiet.name)
 
 
 def plateau() -> Problem:
@@ -46,39 +47,27 @@ def plateau() -> Problem:
     Metrics: `escaped`, 1 if the objective ends below 1/2, so less than 1.18 away, else 0;
     `final_distance` from the minimum.
     """
-    return Problem(
+    quiet = Problem(
         name="plateau",
         init=_plateau_start,
-        loss=_noisy_plateau,
-        batch=_gradient_noise,
-        objective=_plateau,
+        loss=_plateau,
         metrics=_plateau_metrics,
-        hyperparameters={"distance": 4.0, "noise": 0.0},
-        ranges={"distance": Range(0), "noise": Range(0)},
+        hyperparameters={"distance": 4.0},
+        ranges={"distance": Range(0)},
         description="a well in a wide flat plain",
     )
+    return replace(noisy(quiet), name=quiet.name)
 
 
-def _gradient_noise(key: jax.Array, step: jax.Array, *, noise: jax.Array, **_: Any) -> jax.Array:
-    del step
-    return noise * jax.random.normal(key, (2,))
+def _saddle_start(key: jax.Array, *, offset: jax.Array, **_: Any) -> jax.Array:
+    side = jax.random.rademacher(key, (), float)
+    return jnp.stack([jnp.ones_like(side), offset * side])
 
 
-def _saddle_start(key: jax.Array, *, offset: jax.Array, scatter: jax.Array, **_: Any) -> jax.Array:
-    side_key, scatter_key = jax.random.split(key)
-    side = jax.random.rademacher(side_key, (), float)
-    return jnp.stack([jnp.ones_like(side), offset * side]) + scatter * jax.random.normal(
-        scatter_key, (2,)
-    )
-
-
-def _saddle(params: jax.Array, *, steepness: jax.Array, **_: Any) -> jax.Array:
+def _saddle(params: jax.Array, batch: None = None, *, steepness: jax.Array, **_: Any) -> jax.Array:
+    del batch
     x, y = params
     return steepness * x**2 / 2 - y**2 / 2 + y**4 / 4
-
-
-def _noisy_saddle(params: jax.Array, noise_now: jax.Array, **hyper: Any) -> jax.Array:
-    return _saddle(params, **hyper) + noise_now @ params
 
 
 def _saddle_metrics(params: jax.Array, **hyper: Any) -> dict[str, jax.Array]:
@@ -94,13 +83,10 @@ def _plateau_start(key: jax.Array, *, distance: jax.Array, **_: Any) -> jax.Arra
     return distance * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
 
 
-def _plateau(params: jax.Array, **_: Any) -> jax.Array:
+def _plateau(params: jax.Array, batch: None = None, **_: Any) -> jax.Array:
+    del batch
     # Not expm1: far out its derivative would round to 0 in float32.
     return 1 - jnp.exp(-(params @ params) / 2)
-
-
-def _noisy_plateau(params: jax.Array, noise_now: jax.Array, **_: Any) -> jax.Array:
-    return _plateau(params) + noise_now @ params
 
 
 def _plateau_metrics(params: jax.Array, **_: Any) -> dict[str, jax.Array]:

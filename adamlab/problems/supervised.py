@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,9 +12,9 @@ import jax.numpy as jnp
 import optax
 
 from adamlab._checks import check_count
-from adamlab.problems._problem import FUNCTIONS, Problem, Range
-from adamlab.problems._source import Data, Source, floating, shapes
-from adamlab.problems.network import Model, matrices, weight_norm, with_gain
+from adamlab.problems._problem import Problem
+from adamlab.problems._source import Data, Source, shapes
+from adamlab.problems.network import Model, weight_norm, with_gain
 from adamlab.stages.numerics import widen
 
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
@@ -114,39 +113,6 @@ def supervised(
     )
 
 
-def with_input_noise(problem: Problem) -> Problem:
-    """`problem`, a supervised one, with Gaussian noise on the inputs of every batch, new each step.
-
-    Its standard deviation is the hyperparameter `input_noise`. The objective stays without noise.
-
-    Raises:
-        ValueError: `problem` has no batches, or a hyperparameter `input_noise` already; at its
-            first step, if a batch is not a pair of inputs and targets.
-    """
-    if problem.batch is None:
-        raise ValueError(f"problem={problem.name!r}: has no batches to add noise to")
-    own = {"input_noise": 0.0}
-    return _extended(problem, "input noise", own, batch=partial(_noisy, problem))
-
-
-def penalized(problem: Problem) -> Problem:
-    """`problem` with `l1 * sum |w| + l2 * sum w**2` over the matrices in its loss.
-
-    The objective stays as it was, without the penalty.
-
-    Raises:
-        ValueError: `problem` has no objective, or a hyperparameter `l1` or `l2` already; at its
-            first step, if there are no matrices.
-    """
-    if problem.objective is None:
-        raise ValueError(
-            f"problem={problem.name!r}: needs an objective, which stays free of the penalty"
-        )
-    return _extended(
-        problem, "penalized", {"l1": 0.0, "l2": 0.0}, loss=partial(_penalized, problem)
-    )
-
-
 def _check_fit(source: Source, model: Model, loss: Loss) -> None:
     """Refuse a model or a loss that cannot go with the source, by shapes alone."""
     data = shapes(source)
@@ -178,48 +144,6 @@ def _blaming(what: str) -> Iterator[None]:
         yield
     except (TypeError, ValueError) as error:
         raise ValueError(f"{what}: {error}") from error
-
-
-def _extended(problem: Problem, name: str, own: Mapping[str, float], **changed: Any) -> Problem:
-    """`problem` with hyperparameters >= 0 that only the `changed` functions know."""
-    taken = sorted(own.keys() & problem.hyperparameters.keys())
-    if taken:
-        raise ValueError(f"problem={problem.name!r}: has a hyperparameter {taken[0]!r} already")
-    others = {part: getattr(problem, part) for part in FUNCTIONS if part not in changed}
-    kept: dict[str, Any] = {
-        part: None if function is None else partial(_without, frozenset(own), function)
-        for part, function in others.items()
-    }
-    return replace(
-        problem, name=f"{problem.name}, {name}", **kept, **changed,
-        hyperparameters={**problem.hyperparameters, **own},
-        ranges={**problem.ranges, **dict.fromkeys(own, Range(0))},
-    )  # fmt: skip
-
-
-def _without(own: frozenset[str], function: Callable[..., Any], *args: Any, **values: Any) -> Any:
-    return function(*args, **{name: v for name, v in values.items() if name not in own})
-
-
-def _noisy(
-    problem: Problem, key: jax.Array, step: jax.Array, *data: Any, input_noise: Any, **rest: Any
-) -> tuple[jax.Array, jax.Array]:
-    assert problem.batch is not None
-    batch = problem.batch(key, step, *data, **rest)
-    if not isinstance(batch, tuple | list) or len(batch) != 2:
-        raise ValueError(f"problem={problem.name!r}: a batch must be a pair of inputs and targets")
-    inputs, targets = floating(batch[0]), batch[1]
-    noise = jax.random.normal(jax.random.fold_in(key, 1), inputs.shape, inputs.dtype)
-    return inputs + jnp.asarray(input_noise, inputs.dtype) * noise, targets
-
-
-def _penalized(problem: Problem, params: Any, batch: Any, *, l1: Any, l2: Any, **rest: Any) -> Any:
-    kept = matrices(params)
-    if not kept:
-        raise ValueError(f"problem={problem.name!r}: has no matrices to penalize")
-    size = sum(jnp.abs(p).sum() for p in kept)
-    square = sum(jnp.square(p).sum() for p in kept)
-    return problem.loss(params, batch, **rest) + l1 * size + l2 * square
 
 
 def _init(model: Model, key: jax.Array, *, gain: jax.Array, **_: Any) -> Any:

@@ -7,11 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import xarray as xr
 
 import adamlab
+from adamlab.problems import scattered
 from experiments import book
 
 MOMENTUM = partial(adamlab.sgd, momentum=0.9)
@@ -23,23 +23,10 @@ NUDGES = (0.98, 0.99, 1.0, 1.01, 1.02)  # of a rate: with all of them a start mu
 X, Y = np.meshgrid(np.linspace(-1.6, 1.6, 161), np.linspace(-0.6, 2, 131))  # what is drawn
 
 
-def scattered_rosenbrock() -> adamlab.Problem:
-    """Rosenbrock's valley, with starts scattered by `scatter` (a deviation) around (-1.2, 1)."""
-    valley = adamlab.rosenbrock()
-    return replace(
-        valley,
-        name="rosenbrock, scattered",
-        init=lambda key, scatter: valley.init(key) + scatter * jax.random.normal(key, (2,)),
-        loss=lambda params, _, **__: valley.loss(params, None, **valley.hyperparameters),
-        target=ARRIVED,
-        hyperparameters={"scatter": 0.0},
-        ranges={},
-    )
-
-
 def measure(lab: book.Lab) -> xr.Dataset:
     """Steps to arrive over the rate, and the path of each from (-1.2, 1) at its best rate there."""
-    problem, rates = scattered_rosenbrock(), np.geomspace(1e-5, 10, lab["rates"])
+    problem = replace(scattered(adamlab.rosenbrock()), target=ARRIVED)
+    rates = np.geomspace(1e-5, 10, lab["rates"])
     axes = {"learning_rate": np.outer(rates, NUDGES).ravel(), "scatter": list(STARTS.values())}
     found = lab.map("steps", problem, OPTIMIZERS, axes, steps=lab["steps"])
     nearby = book.steps_to_target(found).assign_coords(scatter=list(STARTS))

@@ -12,6 +12,7 @@ import optax
 import xarray as xr
 
 import adamlab
+from adamlab.problems import noisy, rotated
 from experiments import book
 
 MOMENTUM, CONDITION, RATE = 0.1, 100.0, 1e-2  # 1-b1, the valley and the rate that are judged
@@ -31,23 +32,9 @@ def averaged_sgd(learning_rate: Any, b1: adamlab.OneMinus) -> optax.GradientTran
 OPTIMIZERS = {"adam": adamlab.adam, "sgd": averaged_sgd}
 
 
-def valley(axes: np.ndarray) -> adamlab.Problem:
-    """The 2-D quadratic along `axes`, with noise on the gradients."""
-    plain = adamlab.quadratic()
-
-    def objective(params: jax.Array, **hyper: Any) -> Any:
-        return plain.loss(axes @ params, None, **hyper)
-
-    return replace(
-        plain,
-        name="noisy valley",
-        # Not exactly from 1, from where Adam at a rate of 1 reaches the minimum in one step.
-        init=lambda key, **_: jax.random.uniform(key, (2,), minval=0.5, maxval=1.5) @ axes,
-        loss=lambda params, noise, **hyper: objective(params, **hyper) + noise @ params,
-        batch=lambda key, _, **__: NOISE * jax.random.normal(key, (2,)),
-        objective=objective,
-        target=ARRIVED,
-    )
+def start(key: jax.Array, **_: Any) -> jax.Array:
+    """Not exactly from 1, from where Adam at a rate of 1 reaches the minimum in one step."""
+    return jax.random.uniform(key, (2,), minval=0.5, maxval=1.5)
 
 
 def measure(lab: book.Lab) -> xr.Dataset:
@@ -57,10 +44,11 @@ def measure(lab: book.Lab) -> xr.Dataset:
         "condition": np.geomspace(1, 1e4, lab["conditions"]),
         "learning_rate": np.geomspace(LEAST_RATE, 10, lab["rates"]),
     }
-    valleys = {}
+    valleys, floor = {}, replace(adamlab.quadratic(), init=start, target=ARRIVED)
     for name, axes in AXES.items():
         found = lab.map(
-            name, valley(axes), OPTIMIZERS, over, steps=lab["steps"], checkpoints=lab["steps"],
+            name, noisy(rotated(floor, axes)), OPTIMIZERS, over, fixed={"noise": NOISE},
+            steps=lab["steps"], checkpoints=lab["steps"],
             probe=lambda params, _: {"place": params},
         )  # fmt: skip
         moves = found["place"].astype(float).diff("step")
