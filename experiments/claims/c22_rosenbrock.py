@@ -17,6 +17,7 @@ from experiments import book
 MOMENTUM = partial(adamlab.sgd, momentum=0.9)
 OPTIMIZERS = {"Adam": adamlab.adam, "SGD": adamlab.sgd, "SGD with momentum": MOMENTUM}
 AHEAD = 1.1  # times Adam's steps: less is within the grid of rates
+ALMOST = 0.9  # of the starts that arrive at any rate: all would hang on the worst of them
 ARRIVED = 1e-4  # a loss within about 0.02 of the minimum at (1, 1)
 STARTS = {"usual start": 1e-3, "scattered starts": 0.3}  # their standard deviations
 NUDGES = (0.98, 0.99, 1.0, 1.01, 1.02)  # of a rate: with all of them a start must arrive
@@ -43,9 +44,9 @@ def measure(lab: book.Lab) -> xr.Dataset:
 
 
 def best_rate(steps: xr.DataArray) -> xr.DataArray:
-    """The rate of least median steps in the lowest band of those where the most starts arrive."""
+    """The rate of least median steps in the lowest band of those where almost all starts arrive."""
     arrived = (steps < np.inf).sum("seed")
-    most = arrived == arrived.max("learning_rate")
+    most = arrived >= ALMOST * arrived.max("learning_rate")
     gaps = (~most & (most.cumsum("learning_rate") > 0)).cumsum("learning_rate")
     most = most & (gaps == 0)
     return steps.median("seed").where(most, np.inf).idxmin("learning_rate")
@@ -87,7 +88,7 @@ def draw(dataset: xr.Dataset) -> book.Figure:
         marker = "os^"[color]
         for start, line in zip(STARTS, ("--", "-"), strict=True):
             steps = own["steps"].sel(scatter=start)
-            steps = steps.where((steps < np.inf).all("seed"))
+            steps = steps.where((steps < np.inf).mean("seed") >= ALMOST)
             book.draw_lines(
                 left, steps, "learning_rate", log="xy", label=f"{name}, {start}",
                 marker=marker, markersize=4, color=f"C{color}", linestyle=line,
@@ -103,7 +104,9 @@ def draw(dataset: xr.Dataset) -> book.Figure:
     surface.set(title="paths at the best rates", xlabel="x", ylabel="y", zlabel="log10 height")
     surface.view_init(elev=52, azim=-70)
     left.set_ylabel("steps")
-    left.set_title(f"steps to a loss of {ARRIVED:g}, where all starts arrive", size=10)
+    left.set_title(
+        f"steps to a loss of {ARRIVED:g}, where {ALMOST:g} of the starts arrive", size=10
+    )
     handles = left.get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower left", ncols=3, fontsize=8)
     return figure
@@ -139,15 +142,16 @@ CLAIM = book.Claim(
     f"by {STARTS['usual start']:g} (deviation), and by {STARTS['scattered starts']:g}, the most "
     "that a rate and those 1 and 2 % beside it take: further up, some rates fail by chance, and "
     "from one start alone the last digits decide which. Adam, SGD, SGD with "
-    "momentum .9, each at its rate of least median steps in the lowest band of rates at which the "
-    "most starts arrive. Ratio: SGD's steps over Adam's, start by start. Supported if the 95 % "
-    "intervals of all four ratios (two kinds of start, with and without momentum) lie above "
+    "momentum .9, each at its rate of least median steps in the lowest band of rates at which at "
+    f"least {ALMOST:g} of the most starts arrive. Ratio: SGD's steps over Adam's, start by start. "
+    "Supported if the 95 % intervals of all four ratios (two kinds of start, with and without "
+    "momentum) lie above "
     f"{AHEAD:g}, refuted if all lie below; it depends if they differ.",
-    settings={"seeds": 32, "rates": 61, "steps": 20_000, "path": 6000},
+    settings={"seeds": 96, "rates": 61, "steps": 20_000, "path": 6000},
     quick={"seeds": 2, "rates": 7, "steps": 2000, "path": 200},
-    check={"first_seed": 17000, "float64": True},
-    caption="Left: steps to arrive over the rate, wherever all starts of a kind arrive and stay, "
-    "a lone rate as a dot, also at rates 1 and 2 % beside it (dashed: the usual start). Right: "
+    check={"first_seed": 29_000, "float64": True},
+    caption="Left: steps to arrive over the rate, wherever nine tenths of the starts of a kind "
+    "arrive and stay, also at rates 1 and 2 % beside it (dashed: the usual start). Right: "
     "the surface with the path of each optimizer at its best rate from the usual start, drawn "
     "from after its first step (star: the minimum). Below: the same from above, as an animation.",
     extras=animate,
