@@ -74,6 +74,8 @@ def check_number(
     if callable(value) and not scheduled:
         raise TypeError(f"{name}={value!r}: must be {allowed}, not a schedule")
     if not is_concrete(value):
+        if not callable(value):
+            _check_scalar(name, value, allowed)
         return
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if isinstance(value, np.ndarray | np.generic | jax.Array):
@@ -83,16 +85,20 @@ def check_number(
         is_number = any(jnp.issubdtype(value.dtype, kind) for kind in (np.floating, np.integer))
     if not is_number:
         raise TypeError(f"{name}={value!r}: must be {allowed}")
-    if np.ndim(value) != 0:
-        raise ValueError(
-            f"{name} has shape {np.shape(value)}: must be {allowed}; to try many values at once, "
-            "use jax.vmap or adamlab.sweep"
-        )
+    _check_scalar(name, value, allowed)
     number = float(value)
     too_low = number < low or (open_low and number == low)
     too_high = number > high or (open_high and number == high)
     if not math.isfinite(number) or too_low or too_high:
         raise ValueError(f"{name}={number:g}: must be {allowed}")
+
+
+def _check_scalar(name: str, value: Any, allowed: str) -> None:
+    if np.ndim(value) != 0:
+        raise ValueError(
+            f"{name} has shape {np.shape(value)}: must be {allowed}; to try many values at once, "
+            "use jax.vmap or adamlab.sweep"
+        )
 
 
 def check_count(name: str, value: Any, *, low: int = 1, high: float = math.inf) -> None:

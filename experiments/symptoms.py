@@ -234,8 +234,8 @@ SYMPTOMS: dict[str, tuple[Symptom, ...]] = {
     "Other": (
         Symptom(
             "With the same settings, two libraries' Adam train differently.",
-            "adamlab.compat.torch.adam(1e-3)  # or .keras, .optax: each library's own rule and "
-            "defaults.\n"
+            "adamlab.compat.torch.adam(1e-3)  # or .keras: each library's own rule and defaults; "
+            "adam(1e-3) is Optax's.\n"
             "# The initial weights differ too: PyTorch's were far worse in C09",
             "C21",
         ),

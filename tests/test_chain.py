@@ -146,14 +146,14 @@ MISFITS = {
     ),
     "the state of other parameters": (
         lambda: al.adam(1e-3).update(GRADS, al.adam(1e-3).init({"v": jnp.ones(3)}), PARAMS),
-        "not what init returns for these parameters: at [0].mu['b'] it has nothing, where init "
+        "not what init returns for these parameters: at [0][0].mu['b'] it has nothing, where init "
         "gives shape (2,)",
     ),
     "the state of parameters of another shape": (
         lambda: al.adam(1e-3).update(
             GRADS, al.adam(1e-3).init({**PARAMS, "b": jnp.ones(4)}), PARAMS
         ),
-        "at [0].mu['b'] it has shape (4,), where init gives shape (2,)",
+        "at [0][0].mu['b'] it has shape (4,), where init gives shape (2,)",
     ),
     "the state of Optax's": (
         lambda: al.adam(1e-3).update(GRADS, optax.adam(1e-3).init(PARAMS), PARAMS),
@@ -319,6 +319,15 @@ def test_a_misfit_is_a_sentence(name):
         build()
     told = [str(caught.value), *getattr(caught.value, "__notes__", ())]
     assert any(message in line for line in told)
+
+
+def test_a_chain_shows_its_stages():
+    shown = repr(al.adam(1e-3))
+    assert shown.startswith("GradientToDirection(track_moments · correct_bias · precondition · ")
+    with pytest.raises(
+        ValueError, match="the chain that ends in scale_by_learning_rate gives a di"
+    ):
+        al.chain(al.adam(1e-3), al.clip_by_global_norm(1.0))
 
 
 def test_a_chain_knows_its_own_kind():

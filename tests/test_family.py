@@ -302,8 +302,18 @@ def test_what_another_library_calls_an_argument_is_said():
         opt.adam(lr=0.1)
     with pytest.raises(TypeError, match=r"^betas=\(0.9, 0.99\): .* here it is b1 and b2;"):
         opt.adam(1e-3, betas=(0.9, 0.99))
-    with pytest.raises(TypeError, match=r"known: amsgrad, betas, .*, lr,"):
-        torch.adam(learning_rate=0.1)
+    for build, given, words in (
+        (torch.adam, {"learning_rate": 0.1}, "here it is lr "),
+        (torch.adam, {"b1": 0.9}, "here it is betas "),
+        (keras.adam, {"betas": (0.9, 0.99)}, "here it is beta_1 and beta_2 "),
+        (keras.adam, {"clipnorm": 1.0}, "clip_by_global_norm"),
+        (opt.adam, {"weight_decay": 0.1}, "optimizers.adamw"),
+        (opt.adamw, {"amsgrad": True}, "optimizers.amsgrad"),
+        (opt.adam, {"epps": 1e-8}, "did you mean 'eps'"),
+        (opt.adam, {"mu_dtype": "bfloat16"}, "store_state"),
+    ):
+        with pytest.raises(TypeError, match=words):
+            build(**given)
 
 
 def _rates(build):
@@ -603,7 +613,7 @@ def test_a_scheduled_decay_rate_gathers_what_a_constant_one_does():
 def test_gradients_of_another_shape_than_the_states_are_refused(name):
     tx = opt.example(name)
     state = tx.init(jnp.ones((1, 3)))
-    with pytest.raises((TypeError, ValueError), match=r"shape.*(are|did) the gradients|must match"):
+    with pytest.raises((TypeError, ValueError), match=r"not what init returns.* it has shape"):
         tx.update(jnp.ones((4, 3)), state, jnp.ones((4, 3)))
 
 
@@ -635,6 +645,10 @@ def test_names_that_there_are_not_say_which_there_are():
     assert al.compat.torch is torch
     with pytest.raises(AttributeError, match=r"it is adamlab\.optimizers\.nadam"):
         _ = al.nadam
+    with pytest.raises(AttributeError, match=r"it is adamlab\.optimizers\.nadam"):
+        _ = st.nadam
+    with pytest.raises(AttributeError, match=r"Optax's agrees with adamlab\.optimizers\.adam$"):
+        _ = al.compat.optax.adam
     with pytest.raises(AttributeError, match="did you mean 'adamw'"):
         _ = opt.adamW
     with pytest.raises(AttributeError, match="did you mean 'chain'"):
@@ -655,6 +669,7 @@ FLAGS = [
 @pytest.mark.parametrize("value", ["False", 1])
 def test_flags_are_true_or_false(build, flag, value):
     needed = {"learning_rate": 0.1, "decay": 0.9, "b2": 0.9, "widths": (2, 1)}
+    needed["optimizer"] = al.sgd(0.1)
     given = {n: needed[n] for n in inspect.signature(build).parameters if n in needed}
     with pytest.raises(TypeError, match=f"{flag}={value!r}: must be True or False"):
         build(**given, **{flag: value})
@@ -1321,3 +1336,31 @@ def test_a_dtype_of_ones_own_factory_stays_a_dtype():
 
     state = opt.inject_hyperparams(own)(0.1, jnp.bfloat16).init(jnp.ones(2))
     assert optax.tree.get(state, "mu").dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "b1", "b2", "eps"])
+def test_a_traced_value_is_a_scalar(name):
+    @jax.jit
+    def start(value):
+        return opt.adam(**{"learning_rate": 0.1, name: value}).init(jnp.ones(3))
+
+    with pytest.raises(ValueError, match=rf"{name} has shape \(3,\): must be"):
+        start(jnp.array([0.1, 0.2, 0.3]))
+
+
+def test_a_decay_rate_that_is_known_may_be_a_jax_scalar_under_a_trace():
+    rate, one = jnp.float32(0.5), jnp.float32(1.0)
+    grads = jnp.ones(3)
+    tx = opt.adam(0.1, b1=0.5, b2=0.5)
+    plain, _ = tx.update(grads, tx.init(grads))
+
+    @jax.jit
+    def step(grads):
+        tx = opt.adam(0.1, b1=rate, b2=al.OneMinus(rate))
+        return tx.update(grads, tx.init(grads))[0]
+
+    np.testing.assert_allclose(step(grads), plain, rtol=1e-6)
+    with pytest.raises(ValueError, match="b1=1: must be a number in"):
+        jax.jit(lambda g: opt.adam(0.1, b1=one).init(g))(grads)
+    with pytest.raises(TypeError, match=r"b1='0\.9': must be"):
+        opt.adam(0.1, b1="0.9")

@@ -265,7 +265,7 @@ DEFAULTS = {
     "stages.epsilon_hat": {"eps": 1e-7}, "stages.extrapolate": {"alpha": 1.0, "beta": 1.0},
     "stages.factored": {"eps": 1e-30, "min_dim_size": 128, "axes": stages.two_longest},
     "stages.gradient_eps": {"eps_gradient": 0.01},
-    "stages.group_small_leaves": {"max_size": 4096, "group": 16},
+    "stages.group_small_leaves": {"max_size": 4096, "group": 16, "elementwise": False},
     "stages.in_basis": {"decay": 0.95, "every": 10, "max_dim": 10000},
     "stages.largest": {"eps": 0.0}, "stages.lengthen_short_gradients": {"decay": 0.95},
     "stages.limit_rate": {"b3": 0.999},
@@ -384,6 +384,17 @@ def test_grouping_small_leaves_changes_nothing_but_the_state(group):
     assert len(mus) == 1 + -(-(small - 1) // group) + 1
     with pytest.raises(ValueError, match="group=0: must be a whole number >= 1"):
         stages.group_small_leaves(plain, group=0)
+
+
+def test_what_cannot_be_asked_is_grouped_only_where_the_caller_knows_it():
+    for tx in (optax.lamb(0.1), al.chain(al.scale_by_adam(), optax.scale(-0.1))):
+        with pytest.raises(ValueError, match="is not adamlab's and cannot be asked whether"):
+            stages.group_small_leaves(tx)
+    params = {"a": jnp.ones(3), "b": jnp.full((2, 2), 2.0)}
+    plain = optax.sgd(0.1, momentum=0.9)
+    grouped = stages.group_small_leaves(plain, elementwise=True)
+    one, two = (tx.update(params, tx.init(params), params)[0] for tx in (plain, grouped))
+    jax.tree.map(np.testing.assert_array_equal, one, two)
 
 
 def test_grouping_packs_extra_arguments_too():

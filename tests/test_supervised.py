@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen
 
 import adamlab as al
 from adamlab import problems
@@ -313,6 +314,13 @@ def _first_loss(problem):
 
 LINEAR = supervised(linear_data(), network((10, 1)), squared_error)
 
+
+def _normed():
+    """A Flax module with running statistics, as a model."""
+    net = linen.Sequential([linen.Dense(3), linen.BatchNorm(use_running_average=True)])
+    return problems.Model(lambda key: net.init(key, jnp.zeros((1, 13))), net.apply)
+
+
 WRONG = {
     "one width": (lambda: network((3,)), "widths=(3,)"),
     "width": (lambda: network((3, 0)), "widths=0: must be"),
@@ -322,6 +330,10 @@ WRONG = {
     "batch": (lambda: supervised(wine(), network((13, 3)), cross_entropy, batch_size=0), "batch_s"),
     "kind": (lambda: with_outliers(linear_data(), "target"), "did you mean 'targets'"),
     "no objective": (lambda: penalized(al.quadratic()), "problem='quadratic': needs an objective"),
+    "running statistics": (
+        lambda: supervised(wine(), _normed(), cross_entropy),
+        "model: its init gives 'batch_stats' beside 'params', which would be trained",
+    ),
     "no batches": (lambda: with_input_noise(al.quadratic()), "has no batches"),
     "more rows": (lambda: few(wine(), 143), "rows=143: must be <= 142, the train rows of 'wine'"),
     "wrong labels": (

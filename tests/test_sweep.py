@@ -19,6 +19,7 @@ import weakref
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 from unittest.mock import Mock
 
 import jax
@@ -1225,3 +1226,37 @@ def test_joined_sweeps_took_as_long_as_all_of_them():
     found = al.sweep(lambda x, act: act(x), {"act": [jnp.tanh, jnp.sin], "x": [1.0]})
     assert found.attrs["compiles"] == 2
     assert isinstance(found.attrs["run_seconds"], float)
+
+
+class Walk(NamedTuple):
+    """Two outputs of one shape, which one array could hold."""
+
+    end: Any
+    widest: Any
+
+
+def test_a_named_tuple_gives_its_fields_and_another_is_refused():
+    found = al.sweep(lambda x: Walk(x, 2 * x), {"x": [1.0, 2.0]})
+    np.testing.assert_array_equal(found["widest"], [2, 4])
+    assert set(found) == {"end", "widest", "done"}
+    for kind in (tuple, list):
+        with pytest.raises(TypeError, match=f"returned a {kind.__name__} of 2: must return an ar"):
+            al.sweep(lambda x, kind=kind: kind([x, 2 * x]), {"x": [1.0, 2.0]})
+
+
+def test_what_is_done_is_kept_where_a_pool_breaks_early(tmp_path):
+    class Breaking:
+        submitted = 0
+
+        def submit(self, function, *arguments):
+            self.submitted += 1
+            if self.submitted == 4:
+                raise RuntimeError("the pool broke")
+            done = Future()
+            done.set_result(function(*arguments))
+            return done
+
+    axes, store = {"a": np.arange(8.0)}, tmp_path / "store"
+    with pytest.raises(RuntimeError, match="broke") as caught:
+        al.sweep(lambda a: a, axes, block=1, store=store, executor=Breaking())
+    assert any("3 of 8 blocks are safe" in note for note in caught.value.__notes__)

@@ -489,3 +489,15 @@ def test_parameters_stay_narrow_where_the_loss_takes_no_others():
     strict = al.Problem("strict", init=lambda key: one, loss=lambda x, batch: jax.lax.mul(x, one))
     trace = al.train(strict, al.sgd, KEY, {"learning_rate": 0.1}, steps=8)
     assert jnp.isfinite(trace.average_loss)
+
+
+@pytest.mark.parametrize("optimizer", [al.sgd, al.adam])
+def test_complex_parameters_descend(optimizer):
+    goal = jnp.array([2 - 3j, -1 + 0.5j])
+    problem = al.Problem(
+        "complex", init=lambda key: jnp.ones(2, complex),
+        loss=lambda z, batch: jnp.sum(jnp.abs(z - goal) ** 2), metrics=lambda z: {"end": z.imag},
+    )  # fmt: skip
+    trace = al.train(problem, optimizer, KEY, {"learning_rate": 0.1}, steps=400)
+    assert trace.late_loss < 1e-3 * trace.initial_loss
+    np.testing.assert_allclose(trace.metrics["end"], goal.imag, atol=1e-2)

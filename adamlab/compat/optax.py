@@ -165,4 +165,8 @@ def sophia(
 if not typing.TYPE_CHECKING:  # or a type checker would accept any name
     from adamlab._lookup import lookup as _lookup
 
-    __getattr__ = _lookup("adamlab.compat.optax", __all__)
+    __getattr__ = _lookup(
+        "adamlab.compat.optax",
+        __all__,
+        beside={"adamlab.optimizers": "Optax's agrees with"},
+    )

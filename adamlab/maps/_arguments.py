@@ -82,11 +82,14 @@ def checked(
         raise ValueError(
             f"seeds={seeds}: given together with an axis {SEED!r}; give only one of them"
         )
-    for name, what in (("outcome", "a variable"), (OPTIMIZER, "an axis")):
+    for name, what, how in (
+        ("outcome", "a variable", ""),
+        (OPTIMIZER, "an axis", "give several optimizers as the second argument; or "),
+    ):
         if name in axes:
             raise ValueError(
-                f"axis {name!r} has the name of {what} of maps: rename the hyperparameter, in a "
-                "function round the optimizer or in the problem"
+                f"axis {name!r} has the name of {what} of maps: {how}rename the hyperparameter, in "
+                "a function round the optimizer or in the problem"
             )
     for name, values in axes.items():
         if callable(values) or isinstance(values, Mapping) or any(map(callable, _listed(values))):

@@ -121,6 +121,7 @@ def _check_fit(source: Source, model: Model, loss: Loss) -> None:
     if not callable(loss):
         raise TypeError(f"loss={loss!r}: must be a function, such as cross_entropy")
     key = jax.eval_shape(jax.random.key, 0)
+    _check_no_collections(jax.eval_shape(model.init, key))
     with _blaming(f"model does not take the inputs of source={source.name!r}"):
         outputs = jax.eval_shape(lambda k, x: model.apply(model.init(k), x), key, data.inputs)
     # Too few logits give NaN and no error. A user's loss may well want another number of outputs.
@@ -136,6 +137,17 @@ def _check_fit(source: Source, model: Model, loss: Loss) -> None:
             lambda k, x, y: loss(model.apply(model.init(k), x), y),
             key, data.test_inputs, data.test_targets,
         )  # fmt: skip
+
+
+def _check_no_collections(variables: Any) -> None:
+    """Refuse what a Flax module keeps beside its parameters, which would be trained as well."""
+    if isinstance(variables, Mapping) and "params" in variables and len(variables) > 1:
+        others = ", ".join(repr(name) for name in variables if name != "params")
+        raise ValueError(
+            f"model: its init gives {others} beside 'params', which would be trained like "
+            "parameters; a Model has none but those: use a layer without running statistics "
+            "(network(..., batch_norm=True) takes the batch's own), or leave them out of init"
+        )
 
 
 @contextmanager

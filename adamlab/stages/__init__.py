@@ -249,4 +249,4 @@ __all__ = [
 if not typing.TYPE_CHECKING:  # or a type checker would accept any name
     from adamlab._lookup import lookup as _lookup
 
-    __getattr__ = _lookup("adamlab.stages", __all__)
+    __getattr__ = _lookup("adamlab.stages", __all__, beside={"adamlab.optimizers": "it is"})

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab.stages._about import GIVEN, About, about, extra_args_of, name_of, tell
+from adamlab.stages._about import GIVEN, About, about, extra_args_of, name_of, parts_of, tell
 from adamlab.stages._forms import (
     check_same_form,
     is_like,
@@ -134,8 +134,8 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
                 if params is None:
                     if _UNTOLD not in told:
                         error.add_note(_UNTOLD)
-                elif not any(note.startswith(_OTHER_STATE) for note in told):
-                    _tell_other_state(error, init, state, params)
+                elif found := _other_state(init, state, params):
+                    raise ValueError(found) from error
                 raise
             if isinstance(stage, Stage) and stage.gives == "gradient":
                 origin["gradient"] = updates
@@ -151,8 +151,8 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
     return _WHOLE[takes, gives](init, update)
 
 
-def _tell_other_state(error: Exception, init: Any, state: Any, params: Any) -> None:
-    """Add a note on the first place where the state's form is not what these parameters require."""
+def _other_state(init: Any, state: Any, params: Any) -> str:
+    """The first place where the state's form is not what these parameters require, if any."""
     asked, found = (
         {jax.tree_util.keystr(path): jnp.shape(x) for path, x in jax.tree.leaves_with_path(tree)}
         for tree in (jax.eval_shape(init, params), state)
@@ -160,8 +160,8 @@ def _tell_other_state(error: Exception, init: Any, state: Any, params: Any) -> N
     for path in dict.fromkeys([*asked, *found]):
         if asked.get(path) != found.get(path):
             there, right = (f"shape {x[path]}" if path in x else "nothing" for x in (found, asked))
-            error.add_note(f"{_OTHER_STATE}: at {path} it has {there}, where init gives {right}")
-            return
+            return f"{_OTHER_STATE}: at {path} it has {there}, where init gives {right}"
+    return ""
 
 
 def _lagging_last(
@@ -228,9 +228,11 @@ def _check_kinds(
             )
         fits = flowing in (None, stage.takes) or (flowing, stage.takes) == ("gradient", "direction")
         if not fits:
-            before = name_of(stages[place - 2])
+            before = stages[place - 2]
+            hint = "; put it first" if stage.takes == "gradient" else ""
             raise ValueError(
-                f"{here} takes {_PHRASE[stage.takes]}, but {before} gives {_PHRASE[flowing]}"
+                f"{here} takes {_PHRASE[stage.takes]}, but {_ending(before)} gives "
+                f"{_PHRASE[flowing]}{hint}"
             )
         takes, flowing = takes or stage.takes, stage.gives
     if flowing == "moments":
@@ -239,6 +241,12 @@ def _check_kinds(
             "put precondition() after it to make them a direction"
         )
     return ("direction", "direction") if of_trees and takes is None else (takes, flowing)
+
+
+def _ending(stage: optax.GradientTransformation) -> str:
+    """The name of a stage; of a chain, that of its last one too."""
+    parts = parts_of(stage)
+    return f"the chain that ends in {parts[-1]}" if len(parts) > 1 else name_of(stage)
 
 
 def _check_stage(place: int, stage: Any) -> None:

@@ -65,7 +65,8 @@ def check_decay(name: str, rate: Any) -> None:
         complement = f"1-{name}" if name.isidentifier() else f"the complement of {name}"
         check_number(complement, rate.value, low=0, high=1, open_low=True)
         return
-    if is_concrete(rate) and np.ndim(rate) == 0 and rate == 1:
+    # As NumPy's: under a trace a comparison with a JAX array is traced, too.
+    if is_concrete(rate) and np.ndim(rate) == 0 and np.asarray(rate) == 1:
         raise ValueError(
             f"{name}=1: must be a number in [0, 1); one that float32 rounds to 1 is given by its "
             f"complement, OneMinus(1e-8) or an axis 1-{name}"

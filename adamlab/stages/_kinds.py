@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from adamlab._checks import nearest
-from adamlab.stages._about import About, Mark, MissingArgumentError, Part, Side, tell
+from adamlab.stages._about import About, Mark, MissingArgumentError, Part, Side, parts_of, tell
 from adamlab.stages._forms import holds, pair_of
 from adamlab.stages._moments import (
     FIELD_HINTS,
@@ -51,6 +51,10 @@ class Stage(optax.GradientTransformationExtraArgs):
     takes: ClassVar[Kind]
     gives: ClassVar[Kind]
     side: ClassVar[Side | None] = None
+
+    def __repr__(self) -> str:
+        """Its kind, and the stages that it is chained from."""
+        return f"{type(self).__name__}({' · '.join(parts_of(self))})"
 
     @classmethod
     def from_update(

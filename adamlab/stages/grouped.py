@@ -9,36 +9,44 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab._checks import check_count
+from adamlab._checks import check_count, check_flags
 from adamlab.stages._about import About, Part, about, parts_of, tell
 from adamlab.stages._forms import check_same_form, holds, same_form
 from adamlab.stages.numerics import cast_like
 
 
 def group_small_leaves(
-    optimizer: optax.GradientTransformation, max_size: int = 4096, group: int = 16
+    optimizer: optax.GradientTransformation,
+    max_size: int = 4096,
+    group: int = 16,
+    *,
+    elementwise: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """`optimizer` on the same parameters, their small leaves concatenated into flat groups.
 
     Each leaf costs a call of its own in the compiled step, which takes longer than the arithmetic
     on a few thousand elements. For element-wise optimizers, such as Adam and most of its variants,
     the update is the same up to rounding. Those that use a leaf's norm, shape or rows would see
-    another leaf: adamlab's stages that do, and masks, are refused, unless Optax's wrappers hide
-    them. Large leaves stay as they are, since copying them would cost more.
+    another leaf: adamlab's stages that do, and masks, are refused, and other libraries'
+    transformations, which cannot be asked, unless you say that they are element-wise. Large leaves
+    stay as they are, since copying them would cost more.
 
     Pass the parameters to `update` where the gradients' dtypes differ from theirs: leaves are
     grouped by dtype, and by how their types say that they are sharded.
 
     Args:
-        optimizer: any gradient transformation.
+        optimizer: any gradient transformation that is element-wise.
         max_size: the most elements in a leaf that is grouped.
         group: the most leaves in a group.
+        elementwise: whether those parts of `optimizer` that are not adamlab's, such as
+            `optax.adam`, treat each element by itself; `optax.lamb` does not.
 
     Raises:
-        ValueError: `optimizer` looks at whole leaves, `max_size` or `group` is not a whole number
-            >= 1; `init` finds a mask; `update` gets gradients that are not a tree like the
-            parameters.
-        TypeError: `optimizer` is not a gradient transformation.
+        ValueError: `optimizer` looks at whole leaves, or has parts of another library without
+            `elementwise`; `max_size` or `group` is not a whole number >= 1; `init` finds a mask;
+            `update` gets gradients that are not a tree like the parameters.
+        TypeError: `optimizer` is not a gradient transformation, or `elementwise` not True or
+            False.
     """
     if not isinstance(optimizer, optax.GradientTransformation):
         raise TypeError(
@@ -50,6 +58,14 @@ def group_small_leaves(
         raise ValueError(
             f"group_small_leaves: {', '.join(by_leaf)} would look at whole groups in place of "
             "leaves"
+        )
+    check_flags(elementwise=elementwise)
+    foreign = dict.fromkeys(part.title for part in own.walk() if part.foreign)
+    if foreign and not elementwise:
+        raise ValueError(
+            f"group_small_leaves: {', '.join(foreign)} is not adamlab's and cannot be asked "
+            "whether it looks at whole leaves; if it treats each element by itself, pass "
+            "elementwise=True"
         )
     check_count("max_size", max_size)
     check_count("group", group)

@@ -53,7 +53,10 @@ def _check_axis(name: str, values: Any) -> np.ndarray:
     if array.size == 0:
         raise ValueError(f"axis {name!r} is empty: must hold at least one value")
     if array.dtype.kind not in "iuf":
-        raise TypeError(f"axis {name!r} holds {array.dtype} values: must hold NumPy's own numbers")
+        raise TypeError(
+            f"axis {name!r} holds {array.dtype} values: must hold numbers of NumPy's own types; "
+            "other values go by name, in a mapping for sweep and as several optimizers in a map"
+        )
     if not np.isfinite(array).all():
         bad = array[~np.isfinite(array)][0]
         raise ValueError(f"axis {name!r} holds {bad}: must hold finite numbers")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
@@ -76,7 +77,7 @@ def sweep(
     Args:
         fn: a pure function that JAX can trace, called as `fn(name=value, ...)` with one scalar
             for each axis; an axis named `seed` arrives as `key`, a random key made from it. It
-            returns an array, or several by name.
+            returns an array, or several by name, in a dict or a named tuple.
         axes: the values along each axis, by name. An axis of functions, such as optimizers, or a
             mapping of names to values, is structural: each value is a sweep and a program of its
             own, and the dataset has their names as a coordinate.
@@ -260,19 +261,24 @@ def _run_missing(target: Store, work: Work, executor: Executor | None, progress:
     )  # fmt: skip
     try:
         with bar, pool_of(executor, blocks) as pool:
-            places = {
-                pool.submit(run_block, work, plan.values(p), plan.block, plan.lanes): p
-                for p in missing
-            }
+            places: dict[Any, tuple[int, ...]] = {}
             try:
+                for place in missing:
+                    handle = pool.submit(
+                        run_block, work, plan.values(place), plan.block, plan.lanes
+                    )
+                    places[handle] = place
                 for future in as_done(places):
                     place = places.pop(future)  # so as not to hold what is already written
                     target.write(place, future.result())
                     bar.update(sizes[place])
-            except BaseException:
+            except BaseException as error:
                 running = [future for future in places if not future.cancel()]
                 if executor is not None:  # only own threads are waited for
                     running = [future for future in running if future.done()]
+                if running and isinstance(error, KeyboardInterrupt):
+                    told = f"interrupted: {len(running)} blocks under way are kept first"
+                    tqdm.write(told, sys.stderr)
                 for future in as_done(running):  # what they give is kept
                     with suppress(Exception):
                         target.write(places[future], future.result())

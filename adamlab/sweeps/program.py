@@ -211,12 +211,24 @@ def at_point(work: Work, seed: jax.Array, point: Mapping[str, jax.Array]) -> dic
             for word in _words(arguments[name]):
                 key = jax.random.fold_in(key, word)
         arguments["key"] = key
-    outputs = work.fn(**arguments)
-    if not isinstance(outputs, Mapping):
-        outputs = {"result": outputs}
+    outputs = _by_name(work.fn(**arguments))
     arrays = {name: _as_array(name, output) for name, output in outputs.items()}
     fenced: dict[str, jax.Array] = jax.lax.optimization_barrier(arrays)
     return fenced
+
+
+def _by_name(outputs: Any) -> Mapping[str, Any]:
+    """What a function returns, by name: a mapping, a named tuple, or one array, the result."""
+    if isinstance(outputs, Mapping):
+        return outputs
+    if (fields := getattr(outputs, "_asdict", None)) is not None:
+        return dict(fields())
+    if isinstance(outputs, tuple | list):  # fields of one shape would become one array
+        raise TypeError(
+            f"the function returned a {type(outputs).__name__} of {len(outputs)}: must return an "
+            "array, or several by name, as a dict or a named tuple"
+        )
+    return {"result": outputs}
 
 
 def _as_array(name: Any, output: Any) -> jax.Array:

@@ -142,7 +142,9 @@ def train(
 
     def one_step(step: jax.Array, carry: Any) -> Any:
         params, state, stats = carry
-        loss, grads = jax.value_and_grad(loss_at)(params, step)
+        loss, slopes = jax.value_and_grad(loss_at)(params, step)
+        # JAX's gradient by a complex parameter is the conjugate of the direction of ascent.
+        grads = jax.tree.map(jnp.conj, slopes)
         if not at_checkpoints:
             stats = record(stats, widen(loss), params, step, steps, target)
         updates, state = update(grads, state, params, loss, step)
