@@ -702,6 +702,7 @@ def test_a_lines_boxes_are_its_length_over_their_size():
     found = box_dimension(ROW == 100, least=1, smallest=1, largest=64)
     np.testing.assert_allclose(found.counts, 256 / 2.0 ** np.arange(7))
     assert found.standard_error == pytest.approx(0, abs=1e-9)
+    assert box_dimension(ROW == 100, least=1, largest=256).sizes[-1] == 256
 
 
 @pytest.mark.parametrize("shape", [(128, 128), (256, 256), (256, 400), (512, 512)])

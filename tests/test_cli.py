@@ -8,6 +8,7 @@ import subprocess
 import sys
 import types
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from click.testing import CliRunner
@@ -68,12 +69,13 @@ def test_a_map_leaves_a_picture_and_a_dataset(run, tmp_path):
 
 
 def test_a_second_run_needs_resume_and_then_is_done(run):
-    assert run("map", *QUICK).exit_code == 0
-    again = run("map", *QUICK)
+    stored = [*QUICK, "--output", "own.zarr"]
+    assert run("map", *stored).exit_code == 0
+    again = run("map", *stored)
     assert again.exit_code == 1
     assert "exists: go on with it (resume=True, --resume)" in again.stderr
-    assert run("map", *QUICK, "--resume").exit_code == 0
-    other = run("map", *QUICK, "--resume", "start=2")
+    assert run("map", *stored, "--resume").exit_code == 0
+    other = run("map", *stored, "--resume", "start=2")
     assert other.exit_code == 1
     assert "was made with fixed" in other.stderr
     assert "Traceback" not in other.output + other.stderr
@@ -90,6 +92,8 @@ def test_plot_draws_a_stored_map_again(run, tmp_path):
     assert other.exit_code == 0
     assert "dataset: first.zarr" in other.output
     assert (tmp_path / "lr.1e-3.svg").exists()
+    assert run("plot", "first.zarr", "--output", "pictures/").exit_code == 0
+    assert (tmp_path / "pictures" / "first.png").exists()
 
 
 def test_the_package_is_the_command(tmp_path):
@@ -126,6 +130,7 @@ def test_list_names_everything(run):
     assert not any(f"  {name} " in vocabulary for name in unlisted)
     assert "in diffgrad\n" in vocabulary
     assert "in adahessian, sophia\n" in vocabulary
+    assert " optimizers\n" in vocabulary
     optimizers_alone = run("list", "optimizers").output
     assert "rosenbrock" not in optimizers_alone
     _, stages_of_amsgrad = optimizers_alone.split("\n  amsgrad ")[1].splitlines()[:2]
@@ -183,6 +188,8 @@ def test_where_ones_own_code_fails_is_told(run, tmp_path, monkeypatch, body, pla
         ("sgd", {"learning_rate": 64}),
         # The last value is b2 = 0, of which Lion makes nothing.
         ("lion", {"learning_rate": 64, "1-b2": 63}),
+        ("adam,lion", {"learning_rate": 64, "1-b2": 63}),
+        ("adam,sgd", {"learning_rate": 64}),
     ],
 )
 def test_the_default_axes_follow_the_optimizer(asked, optimizer, lengths):
@@ -213,6 +220,7 @@ def test_options_reach_the_map(asked, monkeypatch):
             return f"that of {self.address}"
 
     monkeypatch.setitem(sys.modules, "distributed", types.SimpleNamespace(Client=Client))
+    assert asked("--memory", "1e300")["memory"] == 2**50
     words = ["--seeds", "3", "--steps", "9", "--curve", "--memory", "0.5", "--dask", "tcp://x"]
     for given, expected in (
         ([], ("digits-mlp", 1, 400, False, 2**30, None)),
@@ -250,6 +258,7 @@ MISTAKES = {
         ["--problem", "digit-mlp"], "--problem digit-mlp: unknown; did you mean 'digits-mlp'"),
     "optimizer": (
         ["--optimizer", "amsgard"], "--optimizer amsgard: unknown; did you mean 'amsgrad'"),
+    "capitals": (["--optimizer", "ADAMW"], "--optimizer ADAMW: unknown; did you mean 'adamw'"),
     "short optimizer": (["--optimizer", "adma"], "--optimizer adma: unknown; did you mean 'adam'"),
     "axis": (
         ["lr=1e-3:1:4:log"], "hyperparameter 'lr': neither the optimizer adam nor the problem"),
@@ -258,6 +267,7 @@ MISTAKES = {
     "twice": (["b1=0.9", "b1=0.8"], "axis 'b1' is given more than once"),
     "steps": (["--steps", "2"], "steps=2: must be a whole number >= 8"),
     "memory": (["--memory", "0"], "memory=0: must be a finite number > 0"),
+    "no optimizer": (["--optimizer", ","], "--optimizer ,: unknown"),
     "infinite memory": (["--memory", "inf"], "memory=inf: must be a finite number > 0"),
     "huge axis": (["learning_rate=1e-3:1:1000000000000:log"], "error: Unable to allocate"),
     "huge steps": (["--steps", "99999999999"], "steps=99999999999: must be"),
@@ -296,6 +306,12 @@ def test_a_pdf_is_drawn_where_it_is_asked_for(run):
     assert Path("own.pdf").exists()
     assert run("plot", "own.zarr", "--output", "other.pdf").exit_code == 0
     assert Path("other.pdf").exists()
+
+
+def test_whoever_stops_reading_is_told_nothing(run, monkeypatch):
+    monkeypatch.setattr("adamlab.maps.convergence_map", Mock(side_effect=BrokenPipeError))
+    result = run("map", *QUICK)
+    assert (result.exit_code, result.stderr) == (1, "")
 
 
 def test_blanks_between_optimizers_are_left_out(run):

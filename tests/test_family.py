@@ -309,6 +309,7 @@ def test_what_another_library_calls_an_argument_is_said():
         (keras.adam, {"clipnorm": 1.0}, "clip_by_global_norm"),
         (opt.adam, {"weight_decay": 0.1}, "optimizers.adamw"),
         (opt.adamw, {"amsgrad": True}, "optimizers.amsgrad"),
+        (opt.sgd, {"betas": (0.9, 0.99)}, "sgd has no .*argument; known: "),
         (opt.adam, {"epps": 1e-8}, "did you mean 'eps'"),
         (opt.adam, {"mu_dtype": "bfloat16"}, "store_state"),
     ):

@@ -247,6 +247,17 @@ def test_a_point_that_was_not_computed_has_no_outcome():
 def test_bad_criteria_are_named(name):
     with pytest.raises(ValueError, match=f"{name}=-1: must be"):
         Criteria(**{name: -1.0})
+    with pytest.raises(TypeError, match=f"{name}=.*, not a schedule"):
+        Criteria(**{name: lambda n: 1.0})
+
+
+@pytest.mark.parametrize(
+    ("name", "bound"), [("rise", 1), ("fall", 0), ("fall", 1), ("spread", 0), ("gain", 0)]
+)
+def test_the_bounds_of_criteria_are_not_among_their_values(name, bound):
+    with pytest.raises(ValueError, match=f"{name}={bound}: must be"):
+        Criteria(**{name: bound})
+    assert Criteria(clarity=0).clarity == 0
 
 
 # Reading a map ---------------------------------------------------------------------------------
@@ -301,6 +312,8 @@ def test_the_longest_band_is_the_widest_in_decades():
         assert (found.low, found.high, found.decades) == (1e-5, 1e-3, 2.0)
     alike = xr.DataArray([True, True, False, True, True], {"rate": 10.0 ** np.arange(5)}, "rate")
     assert longest_band(alike, "rate").low == 1, "of equal ones the lowest"
+    rounded = alike.assign_coords(rate=[0.0, 0.1, 0.2, 0.3, 0.4])
+    assert longest_band(rounded, "rate").low == 0, "0.4 - 0.3 > 0.1"
 
 
 def test_of_bands_of_equal_length_the_one_with_the_most_points_is_taken():
@@ -335,7 +348,9 @@ def test_a_value_that_is_needed_to_build_the_optimizer_is_no_axis():
         al.convergence_map(al.quadratic(), warming_up, {"peak": [0.01, 0.1]}, steps=8)
 
 
-@pytest.mark.parametrize("given", [[optax.constant_schedule(0.1)], {"flat": 0.1}])
+@pytest.mark.parametrize(
+    "given", [[optax.constant_schedule(0.1)], (optax.constant_schedule(0.1),), {"flat": 0.1}]
+)
 def test_schedules_are_no_axis(given):
     with pytest.raises(TypeError, match="axis 'learning_rate': must hold numbers; schedules"):
         al.convergence_map(al.quadratic(), al.adam, {"learning_rate": given}, steps=8)
@@ -437,6 +452,7 @@ def test_the_summary_says_what_the_map_shows():
         ([[S], [C], [-1], [S], [S]], "x at 10 (not computed beyond) alone"),
         ([[S], [S], [C], [C], [C]], "x from 100 to 1e+04 (the map's end), at least 2.00 decades"),
         ([[S], [S], [S], [S], [C]], "x at 1e+04 (the map's end) alone"),
+        ([[S, S], [C, C], [C, -1], [S, S], [S, S]], "x at 10 (not computed beyond) alone"),
     ):
         assert part in str(al.summarize(_map(codes)))
         assert part in str(al.summarize(_map(codes).isel(x=[3, 1, 4, 0, 2])))
@@ -449,6 +465,12 @@ def test_the_summary_of_what_has_no_axis_of_numbers():
     assert "no axis of numbers along which most" in str(al.summarize(named))
     seeds = _map([[[C, C]]]).isel(x=0, y=0, drop=True)
     assert "best: late loss 1\n" in str(al.summarize(seeds))
+
+
+def test_the_summary_of_what_is_not_computed_yet():
+    nothing = al.summarize(_map([[-1, -1]], [[np.nan, np.nan]]))
+    assert nothing.best is None
+    assert str(nothing) == "2 runs, 2 of them missing\nborder: nothing converged"
 
 
 def test_a_run_that_met_infinity_is_not_the_best():
@@ -480,6 +502,7 @@ def test_a_map_holds_every_statistic_and_what_determined_it(small_map):
     assert small_map["step"].values[-1] == 200
     about = small_map.attrs
     assert (about["problem"], about["optimizer"]) == ("quadratic", "adam")
+    assert (about["optimum"], about["target"], about["tolerance"]) == (0.0, None, 1e-3)
     assert about["steps"] == 200
     assert about["compiles"] == 1
     assert about["fixed"] == {
@@ -572,8 +595,23 @@ BAD = {
     "no flag of a sweep": (
         {"learning_rate": [0.1]}, {"paired": "no"}, "paired='no': must be True or False"),
     "option of sweeps": ({"learning_rate": [0.1]}, {"dims": {}}, "dims: a map has no such option"),
+    "settings": ({"learning_rate": [0.1]}, {"settings": {}}, "settings: a map has no such option"),
     "criteria": ({"learning_rate": [0.1]}, {"criteria": 1.5}, r"criteria=1\.5: must be an adamlab"),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("bad", [-1.0, 3.0])
+def test_both_ends_of_a_problems_own_axis_are_checked(bad):
+    problem = replace(al.quadratic(), ranges={"start": al.problems.Range(0, 2)})
+    with pytest.raises(ValueError, match=f"start={bad:g}: must be"):
+        al.convergence_map(problem, al.sgd, {"learning_rate": [0.1], "start": [1.0, bad]})
+
+
+def test_of_very_many_values_in_any_order_the_ends_are_checked():
+    rates = np.geomspace(1e-3, 1, 2001)
+    rates[1] = -1.0
+    with pytest.raises(ValueError, match="learning_rate=-1: must be"):
+        al.convergence_map(al.quadratic(), al.sgd, {"learning_rate": rates})
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -672,7 +710,9 @@ def test_a_fixed_zero_is_a_zero_whatever_its_type(tmp_path):
             al.quadratic(), al.adam, axes, fixed={"b1": b1}, steps=8, store=store, resume=True
         )
 
-    xr.testing.assert_identical(draw(0).drop_attrs(), draw(0.0).drop_attrs())
+    first = draw(0).drop_attrs()
+    for zero in (0.0, np.float32(0)):
+        xr.testing.assert_identical(draw(zero).drop_attrs(), first)
 
 
 def test_a_probe_is_kept_at_each_checkpoint():
@@ -688,6 +728,18 @@ def test_a_probe_is_kept_at_each_checkpoint():
                 al.quadratic(), [al.adam, al.sgd], {"learning_rate": [0.01, 0.1]}, steps=40,
                 probe=lambda params, state, taken=taken: {taken: params},
             )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [("outcome", "the problem's metric 'outcome'"), ("seen", "the probe's 'seen'")],
+)
+def test_a_metric_has_a_name_of_its_own(metric, message):
+    problem = replace(al.quadratic(), metrics=lambda x, **_: {metric: x.sum()})
+    with pytest.raises(ValueError, match=f"{message} has the name of a statistic or an axis"):
+        al.convergence_map(
+            problem, al.sgd, {"learning_rate": [0.1]}, steps=8, probe=lambda x, _: {"seen": x}
+        )
 
 
 def test_a_run_that_begins_at_infinity_is_not_finite():
@@ -715,7 +767,7 @@ def test_a_loss_below_the_optimum_is_pointed_out():
 
 @pytest.mark.parametrize(("optimum", "off", "told"), [
     (1.0, 0.5e-4, False), (1.0, 2e-4, True), (0.0, 2e-4, True), (0.0, 0.5e-4, False),
-    (100.0, 0.5e-2, False), (100.0, 2e-2, True),
+    (100.0, 0.5e-2, False), (100.0, 2e-2, True), (0.0, np.inf, False),
 ])  # fmt: skip
 def test_a_loss_below_the_optimum_by_rounding_is_not(optimum, off, told):
     fields = {name: ("x", [optimum]) for name in (

@@ -31,6 +31,8 @@ def test_the_title_has_zeros_complements_and_what_several_optimizers_share():
     title = plot_map(alone).get_suptitle()
     assert "b1=0," in title
     assert "b2=1-0.5" in title
+    flagged = alone.attrs["fixed"] | {"nesterov": True}
+    assert plot_map(alone.assign_attrs(fixed=flagged)).get_suptitle() == title
     both = al.convergence_map(
         al.quadratic(), [al.adam, al.sgd], axes, fixed={"condition": 1e4}, steps=8
     )
@@ -63,6 +65,7 @@ def test_a_zero_keeps_the_log_scale_and_has_a_tick(plane):
     assert ticks[zero] == "0"
     np.testing.assert_allclose(sorted(ticks)[1:], [1e-3, 1e-2, 1e-1, 1])
     np.testing.assert_allclose(zero, 1e-3 / 10**0.5)  # a step below the least
+    assert not len(ax.get_xticks(minor=True))
     assert plot_map(plane).axes[0].get_xticks().min() > 0
 
 
@@ -175,6 +178,11 @@ def test_one_axis_is_drawn_as_losses(plane):
         ([1e-3, 1e-1], [1e-4, 1e-2, 1], True),
         ([1e-1, 1e-3], [1, 1e-2, 1e-4], True),
         ([1e-3, 1e-2], [10**-3.5, 10**-2.5, 10**-1.5], True),
+        (
+            [1e-5, 3e-5, 1e-4],
+            [3**-0.5 * 1e-5, 3**0.5 * 1e-5, 0.3**0.5 * 1e-4, 0.3**-0.5 * 1e-4],
+            True,
+        ),
         ([0.1, 0.2], [0.05, 0.15, 0.25], False),
         ([0, 1e-3, 1e-1], [1e-6, 1e-4, 1e-2, 1], True),
         ([-1, 1e-3, 1e-1], [-1.5005, -0.4995, 0.0505, 0.1495], False),
@@ -243,9 +251,9 @@ def _drawn(late, codes):
     )  # fmt: skip
 
 
-def _paleness(figure):
+def _paleness(figure, place=0):
     """Of the cells of a map that has converged everywhere: 0 is the full colour, 1 white."""
-    drawn = np.asarray(figure.axes[0].collections[0].get_array()).reshape(-1, 3)
+    drawn = np.asarray(figure.axes[place].collections[0].get_array()).reshape(-1, 3)
     full = np.array(to_rgb(COLORS[Outcome.CONVERGED]))
     return ((drawn - full) / (1 - full))[:, 0]
 
@@ -264,6 +272,15 @@ def test_paler_is_a_higher_loss_and_the_key_says_which():
     assert shades[0] > shades[-1], "the paler end is that of the higher losses"
     turned = _paleness(plot_map(converged.isel(x=[1, 2, 0])))
     np.testing.assert_allclose(turned, _paleness(figure), err_msg="axes ascend in any order")
+    raised = converged.assign(late_loss=converged["late_loss"] + 5).assign_attrs(optimum=5.0)
+    np.testing.assert_allclose(_paleness(plot_map(raised)), _paleness(figure), atol=1e-6)
+    wild = converged.copy(deep=True)
+    wild["late_loss"][-1, -1], wild["outcome"][-1, -1] = 1e9, Outcome.DIVERGED
+    assert _paleness(plot_map(wild))[:-1].max() > 0.4
+    lower = converged.assign(late_loss=1e-6 * converged["late_loss"])
+    two = xr.concat([converged, lower], "name").assign_coords(name=["one", "other"])
+    first, second = (_paleness(plot_map(two), place).max() for place in range(2))
+    assert first > 0.49 > 0.3 > second > 0.1
 
 
 def test_points_of_a_line_have_their_outcomes_colour_and_stay_in_the_frame():
@@ -304,7 +321,8 @@ def test_files_are_written_in_the_format_of_their_name(plane, tmp_path):
     assert (tmp_path / "new" / "p.png").read_bytes().startswith(b"\x89PNG")
     assert b"<svg" in (tmp_path / "p.svg").read_bytes()
     with pytest.raises(ValueError, match=r"must end in one of \.png, \.svg, \.pdf"):
-        save(figure, [tmp_path / "p.bmp"])
+        save(figure, [tmp_path / "first.png", tmp_path / "p.bmp"])
+    assert not (tmp_path / "first.png").exists()
     for alone in (tmp_path / "alone.png", str(tmp_path / "alone too.png")):
         save(figure, alone)
         assert Path(alone).exists()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -58,6 +62,8 @@ def test_any_function_can_be_an_axis():
     np.testing.assert_array_equal(out["result"], [[2, 6], [1, 9]])
     named = al.sweep(apply, {"how": {"one": double, "two": lambda a: double(a)}, "a": [1.0]})
     np.testing.assert_array_equal(named["result"], [[2], [2]])
+    bound = al.sweep(apply, {"how": [partial(double), square], "a": [1.0]})
+    assert list(bound["how"].values) == ["double", "square"]
     once = al.sweep(apply, {"how": iter([double, square]), "a": iter([1.0, 3.0])})
     xr.testing.assert_equal(once, out.transpose("how", "a"))
     two = al.sweep(
@@ -77,6 +83,29 @@ def test_options_reach_each_of_several():
     assert len(np.unique(found["result"])) == 8
 
 
+def test_each_of_several_is_cut_and_run_as_asked(capsys):
+    class Counting(ThreadPoolExecutor):
+        submitted = 0
+
+        def submit(self, *call):
+            self.submitted += 1
+            return super().submit(*call)
+
+    def row(how, a):
+        return {"row": how(a) * jnp.arange(2.0)}
+
+    axes = {"how": [double, square], "a": [1.0, 2.0, 3.0, 4.0]}
+    with Counting(1) as pool:
+        found = al.sweep(
+            row, axes, executor=pool, block=1, progress=True, dims={"row": {"time": [0, 9]}}
+        )
+    assert pool.submitted == 8
+    assert found["time"].values.tolist() == [0, 9]
+    assert "4/4" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="memory=10: one point"):
+        al.sweep(row, axes, memory=10)
+
+
 def test_it_resumes_where_it_was_stopped(tmp_path):
     store = tmp_path / "map.zarr"
     problem = al.quadratic()
@@ -93,6 +122,9 @@ def test_it_resumes_where_it_was_stopped(tmp_path):
     np.testing.assert_array_equal(half["result"], [[2, 4], [np.nan, np.nan]])
     with pytest.raises(FileExistsError, match="exists: go on with it"):
         al.sweep(apply, {"how": [double], "a": [1.0]}, store=store)
+    other_order = {"how": {"late": square, "adam": double}, "a": [1.0, 2.0]}
+    with pytest.raises(ValueError, match=r"was made with .*'late'\].*this sweep has .*'adam'\]"):
+        al.sweep(apply, other_order, store=store, resume=True)
     with pytest.raises(ValueError, match=r"was made with .*late.*this sweep has .*square"):
         al.sweep(apply, {"how": [square], "a": [1.0, 2.0]}, store=store, resume=True)
     done = al.convergence_map(problem, MANY, AXES, steps=20, store=tmp_path / "m.zarr")
@@ -128,8 +160,11 @@ def test_bad_structure_is_named(tmp_path):
         al.sweep(apply, {"how": {}, "a": [1.0]})
     with pytest.raises(ValueError, match="'a/b': in a store it must be a folder's name"):
         al.sweep(apply, {"how": {"a/b": double}, "a": [1.0]}, store=tmp_path / "x")
-    with pytest.raises(ValueError, match=r"'structure\.json': in a store it must be"):
-        al.sweep(apply, {"how": {"structure.json": double}, "a": [1.0]}, store=tmp_path / "x")
+    for label in ("structure.json", ".", ".."):
+        with pytest.raises(ValueError, match=re.escape(f"{label!r}: in a store it must be")):
+            al.sweep(apply, {"how": {label: double}, "a": [1.0]}, store=tmp_path / "x")
+    with pytest.raises(ValueError, match="axis 'how' holds '': a name must be a non-empty string"):
+        al.sweep(apply, {"how": {"": double}, "a": [1.0]})
     assert al.sweep(apply, {"how": {"a/b": double}, "a": [1.0]})["result"].item() == 2
     with pytest.raises(TypeError, match="must hold functions, or map names to them"):
         al.sweep(apply, {"how": [double, 3.0], "a": [1.0]})
@@ -176,11 +211,15 @@ def test_a_map_over_optimizers_is_summed_up_and_drawn(maps, tmp_path):
     figure = al.plot_map(whole)
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert labels == ["adam", "amsgrad", "nadam"]
+    assert figure.axes[0].yaxis_inverted()
     plane = al.convergence_map(
         al.quadratic(), MANY, {**AXES, "1-b2": [0.1, 0.01]}, seeds=1, steps=20
     )
     figure = al.plot_map(plane)
     assert [ax.get_title() for ax in figure.axes[:3]] == ["adam", "amsgrad", "nadam"]
+    assert [ax.get_xlabel() for ax in figure.axes[:3]] == ["", *["learning_rate"] * 2]
+    assert [ax.get_ylabel() for ax in figure.axes[:3]] == ["1-b2", "", "1-b2"]
+    assert [ax.axison for ax in figure.axes[:4]] == [True, True, True, False]
     al.save(figure, [tmp_path / "map.png"])
     assert (tmp_path / "map.png").stat().st_size > 10_000
     with pytest.raises(ValueError, match="no picture: it holds two axes, the map has 3"):

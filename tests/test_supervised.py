@@ -325,6 +325,7 @@ WRONG = {
     "one width": (lambda: network((3,)), "widths=(3,)"),
     "width": (lambda: network((3, 0)), "widths=0: must be"),
     "activation": (lambda: network((3, 1), activation="rulu"), "did you mean 'relu'"),
+    "function": (lambda: network((3, 1), activation=jnp.tanh), "unknown; known: "),
     "rows": (lambda: few(wine(), 0), "rows=0"),
     "pixels": (lambda: digits(1), "pixels=1"),
     "batch": (lambda: supervised(wine(), network((13, 3)), cross_entropy, batch_size=0), "batch_s"),

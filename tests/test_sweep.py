@@ -6,6 +6,7 @@ import errno
 import gc
 import importlib
 import json
+import math
 import multiprocessing
 import os
 import pickle
@@ -19,6 +20,7 @@ import weakref
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from threading import Timer
 from typing import Any, NamedTuple
 from unittest.mock import Mock
 
@@ -31,10 +33,13 @@ import xarray as xr
 import zarr
 from hypothesis import given
 from hypothesis import strategies as st
+from jax.experimental import io_callback
 from sweep_functions import nan_where_negative, product, project, walk
 
 import adamlab as al
 from adamlab import sweeps
+from adamlab.sweeps.devices import blocks_at_once
+from adamlab.sweeps.footprint import bytes_at_a_point, suitable_lanes
 from adamlab.sweeps.outputs import not_computed
 from adamlab.sweeps.plan import cut
 from adamlab.sweeps.program import run_block
@@ -76,6 +81,7 @@ def test_provenance_is_in_the_attributes(whole):
     assert {"python", "adamlab", "jax", "jaxlib", "optax", "numpy"} <= set(about["versions"])
     assert about["block_memory"] > 0
     assert {"date", "platform", "commit"} <= set(about)
+    assert not {"axes", "block", "outputs", "settings", "adamlab_store"} & set(about)
 
 
 def test_the_commit_is_marked_where_code_differs_from_it_but_not_for_results(tmp_path):
@@ -231,6 +237,8 @@ def test_blocks_shrink_to_the_memory_allowed():
     np.testing.assert_allclose(tight["result"], roomy["result"], rtol=1e-6)
     with pytest.raises(ValueError, match=r"memory=10: one point on each device takes \d+ bytes"):
         al.sweep(heavy, axes, memory=10)
+    fewer = al.sweep(heavy, {"a": axes["a"][:64]}, block=1, lanes=64, memory=2**20)
+    assert 1 < fewer.attrs["lanes"] < 64
 
 
 @pytest.mark.parametrize("told", [None, NotImplementedError("no analysis")])
@@ -279,7 +287,16 @@ def test_a_small_block_is_not_filled_up_with_lanes():
     assert al.sweep(walk, axes, block=3).attrs["lanes"] == 3
 
 
-@pytest.mark.parametrize(("lanes", "block"), [(20, 30), (40, 60)])
+def test_lanes_fill_a_cache_with_what_each_holds_within_its_loops():
+    def loop(x):
+        return jax.lax.fori_loop(0, 3, lambda _, x: jnp.cos(jnp.sin(x)), x)
+
+    two_mebibytes = bytes_at_a_point(jax.make_jaxpr(loop)(jnp.ones(2**18)))
+    assert suitable_lanes(two_mebibytes, 10**6, None) == 8
+    assert suitable_lanes(1, 10**6, None) == 4096
+
+
+@pytest.mark.parametrize(("lanes", "block"), [(1, 8), (4, 15), (20, 30), (40, 60)])
 def test_a_block_holds_a_tile_for_each_device_where_the_grid_has_as_many(lanes, block, tmp_path):
     axes = {"rate": np.linspace(0.1, 1, 60), "decay": [0.5], "seed": [0]}
     al.sweep(walk, axes, lanes=lanes, store=tmp_path / "s")
@@ -361,6 +378,12 @@ def test_an_existing_store_is_not_touched_without_resume(tmp_path):
     others = {
         "axes": ({"b": [2.0], "a": [1.0]}, {}, r"axes \['a', 'b'\], this sweep has \['b', 'a'\]"),
         "axis 'b'": ({"a": [1.0], "b": [3.0]}, {}, "axis 'b' 2.0, this sweep has 3.0"),
+        "more values": ({"a": [1.0], "b": [2.0, 3.0]}, {}, "axis 'b' 1 float64 .* has 2 float64"),
+        "whole numbers": ({"a": [1], "b": [2]}, {}, "axis 'a' 1 float64 .* has 1 int32 values"),
+        "another setting": (
+            {"a": [1.0], "b": [2.0]}, {"settings": {"version": 1, "more": 2}},
+            "more None, this .* has 2",
+        ),
         "settings": (
             {"a": [1.0], "b": [2.0]}, {"settings": {"version": 2}}, "version 1, this .* has 2",
         ),
@@ -374,6 +397,20 @@ def test_an_existing_store_is_not_touched_without_resume(tmp_path):
         with pytest.raises(ValueError, match=message):
             al.sweep(product, axes, store=store, resume=True, **given)
     assert {p: p.read_bytes() for p in store.rglob("*") if p.is_file()} == before
+
+
+def test_a_setting_that_is_no_number_is_the_same_when_resumed(tmp_path):
+    for _ in range(2):
+        al.sweep(
+            product, {"a": [1.0], "b": [2.0]}, store=tmp_path / "s", resume=True,
+            settings={"limit": math.nan},
+        )  # fmt: skip
+
+
+def test_what_a_sweep_says_of_itself_is_no_setting(whole):
+    for name in {*whole.attrs, "axes", "block", "outputs", "settings", "adamlab_store"}:
+        with pytest.raises(ValueError, match=f"'{name}'.: the library keeps its own under that"):
+            al.sweep(product, {"a": [1.0], "b": [2.0]}, settings={name: 1})
 
 
 def test_another_function_does_not_resume(tmp_path):
@@ -406,6 +443,10 @@ READS = {
     "other function": "def g(a): return a * {}\nf = lambda a: g(a)",
     "jitted": "import jax\nf = jax.jit(lambda a: a * {})",
     "in a loop": "import jax\nf = lambda a: jax.lax.fori_loop(0, 3, lambda i, x: x * {}, a)",
+    "jitted array": "import jax, numpy as np\nK = np.full(9, {})\n"
+    "f = jax.jit(lambda a: (a * K).sum())",
+    "array in a loop": "import jax, numpy as np\nK = np.full(9, {})\n"
+    "f = lambda a: jax.lax.fori_loop(0, 3, lambda i, x: (x * K).sum(), a)",
     "method": "class M:\n  def __init__(s, k): s.k = k\n  def run(s, a): return a * s.k\n"
     "f = M({}).run",
     "class": "class M:\n  k = {}\n  def __call__(s, a): return a * s.k\nf = M()",
@@ -489,12 +530,12 @@ def test_a_map_resumes_in_another_process(tmp_path):
 class _Handle:
     """What submitit gives back: no future, but the same questions can be put to it."""
 
-    def __init__(self, call):
-        self.call, self.asked = call, 0
+    def __init__(self, call, patience):
+        self.call, self.patience = call, patience
 
     def done(self):
-        self.asked += 1
-        return self.asked > 1
+        self.patience -= 1
+        return self.patience < 0
 
     def result(self):
         return self.call()
@@ -504,12 +545,20 @@ class _Handle:
 
 
 class _Queue:
+    submitted = 0
+
     def submit(self, function, *arguments):
-        return _Handle(partial(function, *arguments))
+        self.submitted += 1
+        return _Handle(partial(function, *arguments), patience=1 + self.submitted % 2)
 
 
 def test_handles_that_are_no_futures_are_asked_until_they_are_done(whole):
     _same(al.sweep(walk, AXES, block=20, executor=_Queue()), whole)
+
+
+def test_as_many_blocks_are_computed_here_as_there_are_workers():
+    with ThreadPoolExecutor(3) as pool:
+        assert [sweeps.blocks_here(one) for one in (None, pool, _Queue())] == [2, 3, None]
 
 
 def test_a_resumed_sweep_keeps_its_dimensions(tmp_path):
@@ -549,16 +598,21 @@ def test_results_beyond_the_memory_of_the_machine_are_refused_before_the_work():
     axes = {name: np.arange(1, 100_001) for name in "ab"}
     with pytest.raises(ValueError, match=r"axes make 10,000,000,000,000 .* take .* GiB: must"):
         al.sweep(lambda a, b, c: a * b * c, axes | {"c": np.arange(1, 1001)})
+    with pytest.raises(ValueError, match=r"axes make 1,000 points, .* take .* GiB: must"):
+        al.sweep(lambda a: jnp.full((10**6, 10**6), a), {"a": np.arange(1000.0)})
 
 
 def _half_nan(x, y):
     return {"a": jnp.where(x > 2, jnp.nan, x * y), "v": jnp.stack([x, y])}
 
 
-def test_a_block_whose_file_is_gone_is_computed_again_and_never_read_as_nan(tmp_path):
+@pytest.mark.parametrize(("output", "files"), [("a", "*/*"), ("v", "*/*/*")])
+def test_a_block_whose_file_is_gone_is_computed_again_and_never_read_as_nan(
+    output, files, tmp_path
+):
     axes, path = {"x": np.arange(8.0), "y": np.arange(6.0)}, tmp_path / "s.zarr"
     whole = al.sweep(_half_nan, axes, store=path, block=6)
-    gone = sorted((path / "a" / "c").glob("*/*"))[3]
+    gone = sorted((path / output / "c").glob(files))[3]
     gone.unlink()
     assert int((~al.open_sweep(path)["done"]).sum()) == 6
     again = al.sweep(_half_nan, axes, store=path, block=6, resume=True)
@@ -615,6 +669,14 @@ def test_what_is_damaged_is_named(name, tmp_path):
     for call in (al.open_sweep, lambda path: al.sweep(half_nan, axes, store=path, resume=True)):
         with pytest.raises(ValueError, match=f"is damaged: {message}.*; copy the store again, or"):
             call(path)
+
+
+@pytest.mark.parametrize("how", [{}, {"how": {"plain": product}}])
+def test_a_store_that_cannot_be_made_is_named_as_it_was_given(how, tmp_path):
+    path = tmp_path / ("s" * 250)  # with what a draft adds the name is too long
+    with pytest.raises(OSError, match="File name too long") as caught:
+        al.sweep(lambda a, b, how=product: how(a, b), {"a": [1.0], "b": [2.0]} | how, store=path)
+    assert caught.value.filename == str(path)
 
 
 def test_of_two_that_create_a_store_at_once_one_is_told_so(tmp_path, monkeypatch):
@@ -708,6 +770,13 @@ def test_a_store_of_another_format_says_so(tmp_path):
         al.sweep(product, axes, store=tmp_path / "s", resume=True)
 
 
+def test_the_bar_counts_the_runs_that_are_done_already(tmp_path, capsys):
+    axes = {"a": [1.0, 2.0, 3.0], "b": [1.0, 2.0]}
+    for _ in range(2):
+        al.sweep(product, axes, block=2, store=tmp_path / "s", resume=True, progress=True)
+        assert "6/6" in capsys.readouterr().err
+
+
 def test_a_finished_sweep_is_not_computed_again(tmp_path, monkeypatch):
     axes = {"a": [1.0, 2.0], "b": [1.0]}
     first = al.sweep(product, axes, store=tmp_path / "s")
@@ -742,26 +811,32 @@ def test_missing_differs_from_not_finite(tmp_path):
         patch.setattr(Store, "write", full)
         with pytest.raises(OSError, match="No space left") as caught:
             al.sweep(nan_where_negative, axes, store=store, block=1)
-    assert any("2 of 4 blocks are safe" in note for note in caught.value.__notes__)
+        assert any("2 of 4 blocks are safe" in note for note in caught.value.__notes__)
+        with pytest.raises(OSError, match="No space left") as caught:
+            al.sweep(nan_where_negative, axes, store=store, resume=True)
+        assert any("2 of 4 blocks are safe" in note for note in caught.value.__notes__)
     half = al.open_sweep(store)
     assert int(half["done"].sum()) == 2
     assert half["result"].isnull().values[~half["done"].values].all()
     np.testing.assert_array_equal(half["a"], axes["a"])
+    plain = xr.open_zarr(store, consolidated=False)
+    np.testing.assert_array_equal(plain["result"], half["result"])
     full_set = al.sweep(nan_where_negative, axes, store=store, block=1, resume=True)
     assert full_set["done"].all()
     np.testing.assert_array_equal(full_set["result"], [np.nan, 2.0, 3.0, np.nan])
 
 
-def test_a_full_disk_is_named(tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_named(number, tmp_path, monkeypatch):
     import zarr
 
     def full(self, selection, value):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(number, "No space left on device")
 
     monkeypatch.setattr(zarr.Array, "__setitem__", full)
     with pytest.raises(OSError, match="the disk is full; make room and resume") as caught:
         al.sweep(product, {"a": [1.0, 2.0], "b": [1.0]}, store=tmp_path / "s")
-    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.errno == number
     assert not al.open_sweep(tmp_path / "s")["done"].any()
 
 
@@ -850,6 +925,13 @@ def test_what_a_callback_reads_cannot_be_resumed(tmp_path):
     with pytest.raises(ValueError, match="gets values from Python by a callback, and a store"):
         al.sweep(calling(3.0), {"a": [1.0, 2.0]}, store=tmp_path / "s", resume=True)
 
+    def asking(a):
+        return io_callback(np.negative, jax.ShapeDtypeStruct((), jnp.float32), a)
+
+    al.sweep(asking, {"a": [1.0, 2.0]}, store=tmp_path / "io")
+    with pytest.raises(ValueError, match="gets values from Python by a callback, and a store"):
+        al.sweep(asking, {"a": [1.0, 2.0]}, store=tmp_path / "io", resume=True)
+
 
 def test_a_finished_sweep_lets_go_of_what_its_function_holds(tmp_path):
     held = np.arange(3.0)
@@ -861,6 +943,43 @@ def test_a_finished_sweep_lets_go_of_what_its_function_holds(tmp_path):
     del held
     gc.collect()
     assert freed() is None
+
+
+def test_a_device_on_its_own_beside_idle_cores_is_pointed_out(monkeypatch):
+    monkeypatch.setattr(jax, "local_device_count", lambda: 1)
+    monkeypatch.setattr("adamlab.sweeps.devices._cores", lambda: 4)
+    sweeps.use_all_cores()  # as many as were chosen
+    monkeypatch.setattr("adamlab.sweeps.devices._chosen_devices", lambda: None)
+    with pytest.warns(UserWarning, match="one CPU device, so this sweep uses one of 4") as told:
+        sweeps.use_all_cores()
+    assert told[0].filename == __file__
+
+
+@pytest.mark.parametrize(("threads", "blocks"), [(2, 1), (3, 1), (5, 2), (6, 2)])
+def test_a_factorization_has_a_thread_to_spare_or_is_warned_of(threads, blocks, monkeypatch):
+    monkeypatch.setenv("PJRT_NPROC", str(threads))
+    assert blocks_at_once(2, lambda: False) == 2
+    if threads > 2:
+        assert blocks_at_once(2, lambda: True) == blocks
+    else:
+        with pytest.warns(UserWarning, match="may wait forever for one more: set .*PJRT_NPROC=5"):
+            assert blocks_at_once(2, lambda: True) == blocks
+
+
+@pytest.mark.parametrize("how", ["flag", "option"])
+def test_devices_and_threads_that_are_chosen_are_left_alone(how):
+    code = f"""
+import jax, os
+if {how == "option"}:
+    jax.config.update("jax_num_cpu_devices", 3)
+from adamlab import sweeps
+sweeps.use_all_cores()
+assert (jax.device_count(), os.environ["PJRT_NPROC"]) == (3, "9")
+"""
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=3"} if how == "flag" else {}
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env=os.environ | flags | {"PJRT_NPROC": "9"}
+    )
 
 
 @pytest.mark.slow
@@ -963,9 +1082,13 @@ BAD_AXES = {
     "infinite in float32": ({"a": [1e300], "b": [1.0]}, "axis 'a' holds 1e\\+300, which float32"),
     "zero in float32": ({"a": [1e-50], "b": [1.0]}, "axis 'a' holds 1e-50, which float32 cannot"),
     "one in float32": ({"a": [1.0, 1.00000001], "b": [1.0]}, "which are one number in float32"),
+    "one in float32, apart": (
+        {"a": [1.0, 2.0, 1.00000001], "b": [1.0]}, "axis 'a' holds .*1.0.* and .*1.00000001"),
     "below float32": ({"a": [1e-40], "b": [1.0]}, "axis 'a' holds 1e-40, which float32 cannot"),
     "a key": ({"a": [1.0], "b": [1.0], "key": [1]}, "axis 'key': random keys are made from"),
     "large integer": ({"a": [2**40], "b": [1.0]}, "axis 'a': whole numbers must lie"),
+    "integer too large by one": ({"a": [2**31], "b": [1.0]}, "axis 'a': whole numbers must lie"),
+    "truth": ({"a": [True, False], "b": [1.0]}, "axis 'a' holds bool values"),
 }  # fmt: skip
 
 
@@ -974,6 +1097,21 @@ def test_bad_axes_are_named(name):
     axes, message = BAD_AXES[name]
     with pytest.raises((ValueError, TypeError), match=message):
         al.sweep(product, axes)
+
+
+@pytest.mark.parametrize(
+    ("fn", "message"),
+    [(3.0, "fn=3.0: must be a function"), (lambda a, /: a, "has no argument 'a'; known: none")],
+)
+def test_what_cannot_be_called_with_its_axes_is_refused(fn, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        al.sweep(fn, {"a": [1.0]})
+
+
+def test_an_axis_is_kept_in_one_type_whatever_its_values_came_in():
+    given = {"a": np.float32([0.1]), "b": np.int8([1]), "c": np.arange(2, dtype=np.uint16)}
+    dtypes = {name: values.dtype for name, values in al.sweeps.check_axes(given).items()}
+    assert dtypes == {"a": np.float64, "b": np.int32, "c": np.int32}
 
 
 @pytest.mark.parametrize("seeds", [[-1], [0.5], [1.0]])
@@ -986,9 +1124,11 @@ def test_seeds_are_whole_numbers(seeds):
     ("options", "message"),
     [
         ({"block": 0}, "block=0"),
+        ({"block": True}, "block=True: must be a whole number"),
         ({"lanes": 1.5}, "lanes=1.5"),
         ({"memory": -1}, "memory=-1"),
         ({"executor": 4}, "executor=4: must have submit"),
+        ({"progress": "no"}, "progress='no': must be True or False"),
         ({"settings": {"dtype": "bf"}}, "settings\\['dtype'\\]: the library keeps its own"),
         ({"settings": {"x": np.float32(1)}}, "settings\\['x'\\]=.*: must be a JSON value"),
     ],
@@ -1004,6 +1144,8 @@ BAD_NAMES = {
     "folder to Zarr": ({"a\\b": 1.0}, {}, "output 'a\\\\b': a name must not hold '/' or"),
     "a file": ({"zarr.json": 1.0}, {}, "output 'zarr.json' has the name of a file of the store"),
     "folder": ({"loss/train": 1.0}, {}, "output 'loss/train': a name must not hold '/'"),
+    "folder above": ({"..": 1.0}, {}, "output '..': a name must not hold '/'"),
+    "Zarr's own": ({"__x": 1.0}, {}, "output '__x': a name must not hold '/' or '\\' or start"),
     "unknown dims": ({"x": 1.0}, {"xx": {}}, "dims['xx']: there is no such output; did you mean"),
     "dims of no names": ({"x": np.ones(4)}, {"x": ["t"]}, "dims['x']=['t']: must map each dim"),
     "length": ({"x": np.ones(4)}, {"x": {"t": range(5)}}, "dims['x'] has lengths (5,)"),
@@ -1028,9 +1170,16 @@ def test_names_that_clash_are_refused_before_anything_is_written(name, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_booleans_stay_booleans():
-    out = al.sweep(lambda a: {"large": a > 1}, {"a": [1.0, 2.0]})
+def test_booleans_and_complex_numbers_stay_what_they_are():
+    out = al.sweep(lambda a: {"large": a > 1, "turned": jax.lax.complex(a, -a)}, {"a": [1.0, 2.0]})
     assert out["large"].dtype == bool
+    assert out["turned"].dtype == np.complex64
+
+
+def test_whole_numbers_are_whole_where_they_are_used():
+    out = al.sweep(lambda n, key: n + 1, {"n": [1, 2], "seed": [0]})
+    assert out["result"].dtype == np.int32
+    np.testing.assert_array_equal(out["result"], [[2], [3]])
 
 
 def test_a_sweep_of_seeds_alone():
@@ -1048,6 +1197,8 @@ def test_outputs_are_arrays():
 GOOD_TEXTS = {
     "x=1:2:3": np.linspace(1, 2, 3),
     "x=1e-5:1:6:log": np.geomspace(1e-5, 1, 6),
+    "x=1:2:3:linear": np.linspace(1, 2, 3),
+    "x=2:2:1": np.array([2.0]),
     "x=3,1,2": np.array([3.0, 1.0, 2.0]),
 }
 
@@ -1057,9 +1208,9 @@ def test_axes_from_text(text):
     axes, fixed = al.parse_axes([text, "y=0.5"])
     np.testing.assert_array_equal(axes["x"], GOOD_TEXTS[text])
     assert fixed == {"y": 0.5}
-    whole = al.parse_axes(["n=5", "x=5.", "on=True", "off=False"])[1]
-    assert whole == {"n": 5, "x": 5.0, "on": True, "off": False}
-    assert [type(value) for value in whole.values()] == [int, float, bool, bool]
+    whole = al.parse_axes(["n=5", "m=-5", "x=5.", "on=True", "off=False"])[1]
+    assert whole == {"n": 5, "m": -5, "x": 5.0, "on": True, "off": False}
+    assert [type(value) for value in whole.values()] == [int, int, float, bool, bool]
 
 
 @pytest.mark.parametrize(
@@ -1071,6 +1222,7 @@ def test_axes_from_text(text):
         (["x=1:2:3:cubic"], "must be name=low:high:count"),
         (["x=1:2:1"], "one value cannot be both ends"),
         (["x=0:1:3:log"], "must run between numbers > 0"),
+        (["x=1:-1:3:log"], "must run between numbers > 0"),
         (["x=1:2:0"], "count=0: must be a whole number >= 1"),
         (["x=1:2:2.5"], "count='2.5' must be a whole number"),
         (["x=1,b"], "'b' is not a finite number"),
@@ -1096,11 +1248,11 @@ def test_unpaired_points_have_keys_of_their_own(x64):
 
 
 def test_a_block_whose_writing_was_cut_short_is_missing(tmp_path):
-    al.sweep(lambda a: a, {"a": np.arange(4.0)}, block=2, store=tmp_path / "s")
+    al.sweep(lambda a: a, {"a": np.arange(5.0)}, block=2, store=tmp_path / "s")
     group = zarr.open_group(tmp_path / "s", mode="r+")
     group["done_blocks"][0] = False
     left = al.open_sweep(tmp_path / "s")
-    np.testing.assert_array_equal(left["result"], [np.nan, np.nan, 2, 3])
+    np.testing.assert_array_equal(left["result"], [np.nan, np.nan, 2, 3, 4])
 
 
 def test_the_memory_is_that_of_the_blocks_in_flight_with_their_outputs():
@@ -1133,8 +1285,9 @@ class _LosingTheFirst(ThreadPoolExecutor):
 
 
 def test_blocks_that_nobody_waits_for_are_not_computed():
-    with _LosingTheFirst(max_workers=1) as pool, pytest.raises(RuntimeError, match="lost"):
+    with _LosingTheFirst(max_workers=1) as pool, pytest.raises(RuntimeError, match="lost") as lost:
         al.sweep(lambda a: a, {"a": np.arange(40.0)}, block=1, executor=pool)
+    assert not hasattr(lost.value, "__notes__")  # in memory nothing is safe
     assert pool.submitted == 40
     assert pool.ran < 20
 
@@ -1160,6 +1313,28 @@ def test_blocks_that_an_executor_has_finished_are_kept_when_another_fails(tmp_pa
         )
     assert al.open_sweep(tmp_path / "s")["done"].values.tolist() == [True, False, *6 * [True]]
     assert "7 of 8 blocks are safe" in caught.value.__notes__[0]
+
+
+def test_blocks_that_others_still_compute_are_not_waited_for():
+    class Busy:
+        """The first block is lost while the second one runs."""
+
+        def __init__(self):
+            self.blocks = []
+
+        def submit(self, fn, *args):
+            self.blocks.append(Future())
+            if len(self.blocks) == 1:
+                self.blocks[0].set_exception(RuntimeError("lost"))
+            else:
+                self.blocks[1].set_running_or_notify_cancel()
+                Timer(1.0, self.blocks[1].set_result, [fn(*args)]).start()
+            return self.blocks[-1]
+
+    busy = Busy()
+    with pytest.raises(RuntimeError, match="lost"):
+        al.sweep(lambda a: a, {"a": [1.0, 2.0]}, block=1, executor=busy)
+    assert not busy.blocks[1].done()
 
 
 def test_an_axis_whose_name_begins_another_name_is_swept_in_memory():
