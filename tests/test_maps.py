@@ -500,6 +500,7 @@ def test_a_map_holds_every_statistic_and_what_determined_it(small_map):
     assert {"initial_loss", "late_loss", "late_spread", "curve"} <= set(small_map)
     assert small_map["curve"].dims[-1] == "step"
     assert small_map["step"].values[-1] == 200
+    assert small_map["seed"].values.tolist() == [0, 1]
     about = small_map.attrs
     assert (about["problem"], about["optimizer"]) == ("quadratic", "adam")
     assert (about["optimum"], about["target"], about["tolerance"]) == (0.0, None, 1e-3)
@@ -542,6 +543,7 @@ def test_whole_numbers_are_numbers():
         fixed={"condition": 2},
     )  # fmt: skip
     assert found["initial_loss"].values.ravel().tolist() == [1.5, 6.0]
+    assert found["start"].dtype == np.float64
     scalar = al.Problem("scalar", init=lambda key: 1.0, loss=lambda x, batch: x**2)
     assert al.convergence_map(scalar, al.sgd, {"learning_rate": [0.1]}, steps=16)["done"].all()
 

@@ -107,7 +107,7 @@ def test_each_of_several_is_cut_and_run_as_asked(capsys):
 
 
 def test_it_resumes_where_it_was_stopped(tmp_path):
-    store = tmp_path / "map.zarr"
+    store = tmp_path / "deep" / "map.zarr"
     problem = al.quadratic()
 
     def broken(learning_rate):

@@ -72,6 +72,7 @@ def test_importing_adamlab_is_light():
 def test_importing_adamlab_leaves_jax_unstarted():
     code = (
         "import adamlab, jax; adamlab.digits_mlp(); adamlab.adam(1e-3);"
+        "adamlab.analysis, adamlab.compat, adamlab.testing;"
         "jax.config.update('jax_num_cpu_devices', 3); assert jax.device_count() == 3"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

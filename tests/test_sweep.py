@@ -21,6 +21,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from threading import Timer
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 from unittest.mock import Mock
 
@@ -249,6 +250,16 @@ def test_where_a_backend_tells_no_memory_it_is_estimated(told, monkeypatch):
     assert 2 * al.sweep(heavy, axes, memory=2**20).attrs["block_memory"] <= 2**20
     with pytest.raises(ValueError, match=r"memory=10: one point on each device takes \d+ bytes"):
         al.sweep(heavy, axes, memory=10)
+
+
+def test_the_memory_is_that_of_all_devices_and_lanes(monkeypatch):
+    def needed(lanes, told):
+        monkeypatch.setattr(jax.stages.Compiled, "memory_analysis", lambda self: told)
+        return al.sweep(lambda a: a, {"a": np.arange(16.0)}, lanes=lanes).attrs["block_memory"]
+
+    told = SimpleNamespace(temp_size_in_bytes=10, output_size_in_bytes=20)
+    assert needed(1, told) == 2 * 30
+    assert needed(8, None) == 8 * needed(1, None)
 
 
 @pytest.mark.parametrize(
@@ -897,6 +908,17 @@ def test_threads_share_one_program_when_they_resume(whole, tmp_path):
         )
         _same(al.sweep(walk, AXES, store=tmp_path / "s", resume=True, executor=pool), whole)
     assert len(compiled) == 1
+
+
+def test_a_resumed_sweeps_time_is_that_of_its_blocks(tmp_path, monkeypatch):
+    axes, store = {"a": [1.0, 2.0], "b": [3.0]}, tmp_path / "s"
+    al.sweep(product, axes, store=store)
+    shutil.rmtree(store / "done_blocks" / "c")
+    compile_ = jax.stages.Lowered.compile
+    monkeypatch.setattr(
+        jax.stages.Lowered, "compile", lambda self: time.sleep(1.0) or compile_(self)
+    )
+    assert al.sweep(product, axes, store=store, resume=True).attrs["run_seconds"] < 1
 
 
 def test_processes_that_would_hang_are_refused():
