@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import math
 import numbers
 import re
@@ -73,9 +74,11 @@ def check_number(
     allowed = _describe(low, high, open_low, open_high)
     if callable(value) and not scheduled:
         raise TypeError(f"{name}={value!r}: must be {allowed}, not a schedule")
+    if callable(value):
+        check_function(name, value, "count")
+        return
     if not is_concrete(value):
-        if not callable(value):
-            _check_scalar(name, value, allowed)
+        _check_scalar(name, value, allowed)
         return
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if isinstance(value, np.ndarray | np.generic | jax.Array):
@@ -115,10 +118,21 @@ def check_count(name: str, value: Any, *, low: int = 1, high: float = math.inf) 
         raise ValueError(f"{name}={value}: must be {allowed}")
 
 
-def check_function(name: str, value: Any) -> None:
-    """Raise a TypeError unless `value` can be called."""
+def check_function(name: str, value: Any, *taken: str, **named: Any) -> None:
+    """Raise a TypeError unless `value` can be called, with such arguments where any are given."""
     if not callable(value):
         raise TypeError(f"{name}={value!r}: must be a function{_static(name, value)}")
+    if not taken:
+        return
+    try:
+        signature = inspect.signature(value)
+    except (TypeError, ValueError):  # a builtin does not tell
+        return
+    try:
+        signature.bind(*taken, **named)
+    except TypeError as error:
+        call = ", ".join([*taken, *(f"{key}={given}" for key, given in named.items())])
+        raise TypeError(f"{name}: is called as {name}({call}), but {error}") from None
 
 
 def check_flags(**flags: Any) -> None:

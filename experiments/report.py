@@ -90,9 +90,11 @@ def page() -> str:
 <title>What is said about Adam, tested</title><style>{STYLE}</style></head><body>
 <h1>What is said about Adam, tested</h1>
 <p>Each claim below is tested by one experiment: a criterion in code, a measurement, a verdict, and
-a check of the verdict with other seeds, resolution or precision. The criterion was fixed before the
-full run; but {len(REVISED)} of the {len(known)} criteria or measurements were changed after results
-had been seen, and each section says when and how, and what the verdict was before. A case is
+a check of the verdict with other seeds, resolution or precision. Hardly a verdict is that of a
+first attempt: {len(REVISED)} of the {len(known)} criteria or measurements were changed after
+results had been seen, most of them in reviews; each section says when and how, and what the verdict
+was before. Where a run's own numbers led to the change, the check uses seeds that no run had used
+before, but for P07's. A case is
 undecided where an interval contains its threshold, or where run and check disagree; a claim with
 both a yes and a no depends on the case. Intervals are 95 % bootstrap intervals over seeds. They are
 too narrow where there are only eight seeds, where a claim was measured again with more seeds, and

@@ -1457,3 +1457,18 @@ def test_what_is_done_is_kept_where_a_pool_breaks_early(tmp_path):
     with pytest.raises(RuntimeError, match="broke") as caught:
         al.sweep(lambda a: a, axes, block=1, store=store, executor=Breaking())
     assert any("3 of 8 blocks are safe" in note for note in caught.value.__notes__)
+
+
+def test_a_dimension_may_have_texts_as_coordinates(tmp_path):
+    def both(x):
+        return {"value": jnp.stack([x, 2 * x])}
+
+    dims = {"value": {"which": ["one", "two of"]}}
+    options = {"dims": dims, "store": tmp_path / "store", "resume": True}
+    for _ in range(2):
+        found = al.sweep(both, {"x": [1.0, 2.0]}, **options)
+        assert found["which"].values.tolist() == ["one", "two of"]
+        assert found["which"].dtype.kind == "U"
+        np.testing.assert_array_equal(found["value"].sel(which="two of"), [2, 4])
+    with pytest.raises(ValueError, match="which"):
+        al.sweep(both, {"x": [1.0, 2.0]}, **options | {"dims": {"value": {"which": ["a", "b"]}}})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 import adamlab as al
 from adamlab import optimizers, stages
+from adamlab.analysis import bootstrap
 from adamlab.training import checkpoint_steps
 from adamlab.training.statistics import late_from
 
@@ -501,3 +503,27 @@ def test_complex_parameters_descend(optimizer):
     trace = al.train(problem, optimizer, KEY, {"learning_rate": 0.1}, steps=400)
     assert trace.late_loss < 1e-3 * trace.initial_loss
     np.testing.assert_allclose(trace.metrics["end"], goal.imag, atol=1e-2)
+
+
+def test_a_function_that_does_not_take_what_it_is_given_is_refused_by_name():
+    problem, rate = al.quadratic(), {"learning_rate": 0.1}
+    for call, words in (
+        (lambda: al.adam(lambda: 0.1), r"learning_rate: is called as learning_rate\(count\), but"),
+        (lambda: al.adam(0.1, b1=lambda: 0.9), r"b1: is called as b1\(count\), but"),
+        (
+            lambda: stages.change_mu("mine", lambda mu: mu),
+            r"function: is called as function\(mu, gradient\), but",
+        ),
+        (
+            lambda: al.train(problem, al.adam, KEY, rate, steps=8, probe=lambda params: {}),
+            r"probe: is called as probe\(params, state\), but",
+        ),
+        (
+            lambda: bootstrap(np.arange(3.0), lambda samples: samples.mean()),
+            r"statistic: is called as statistic\(samples, axis=0\), but",
+        ),
+        (lambda: bootstrap(np.arange(3.0), 3), "statistic=3: must be a function"),
+    ):
+        with pytest.raises(TypeError, match=words):
+            call()
+    assert bootstrap(np.ones(3), partial(np.quantile, q=0.5)).value == 1

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from adamlab._checks import check_count, check_number
+from adamlab._checks import check_count, check_function, check_number
 
 
 class Interval(NamedTuple):
@@ -70,6 +70,7 @@ def bootstrap(
     check_number("level", level, low=0, high=1, open_low=True, open_high=True, scheduled=False)
     check_count("resamples", resamples)
     check_count("seed", seed, low=0)
+    check_function("statistic", statistic, "samples", axis=0)
     value = _scalar(statistic(array, axis=0))
     if (array == array[:1]).all():
         return Interval(value, value, value)

@@ -134,7 +134,7 @@ def convergence_map(
             except Exception as error:
                 error.add_note(
                     f"raised for the optimizer {label}; what only some of them have can be bound "
-                    "by functools.partial"
+                    "by functools.partial, in a module of your own for the command line"
                 )
                 raise
         folder = None if store is None else Path(store)

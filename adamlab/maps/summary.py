@@ -42,11 +42,15 @@ class Summary:
             f"{self.runs} runs" + (f", {self.missing} of them missing" if self.missing else "")
         ]
         for outcome, share in self.shares.items():
-            if share:
+            if share and not self.by_optimizer:
                 lines.append(f"  {outcome.name.lower().replace('_', '-'):<12}{share:7.1%}")
         if self.best is not None:
             place = ", ".join(f"{name} = {_short(value)}" for name, value in self.best.items())
             lines.append(f"best: late loss {self.best_loss:.3g}" + f" at {place}" * bool(place))
+        if self.by_optimizer:  # of which a border over all of them would say nothing
+            for name, own in self.by_optimizer.items():
+                lines += [f"{name}:", *(f"  {line}" for line in str(own).splitlines())]
+            return "\n".join(lines)
         if not self.shares[Outcome.CONVERGED]:
             lines.append("border: nothing converged")
         elif not self.bands:
@@ -64,8 +68,6 @@ class Summary:
             if low == high:
                 where = f"at {low:.3g}{notes[0] or notes[1]} alone"
             lines.append(f"border: converges for {axis} {where} (median band)")
-        for name, own in self.by_optimizer.items():
-            lines += [f"{name}:", *(f"  {line}" for line in str(own).splitlines())]
         return "\n".join(lines)
 
 

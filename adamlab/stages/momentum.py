@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adamlab._checks import Scalar, ScalarOrSchedule, check_number
+from adamlab._checks import Scalar, ScalarOrSchedule, check_function, check_number
 from adamlab.stages._about import Mark
 from adamlab.stages._average import fold, start_log_decay, step_at
 from adamlab.stages._decay_rate import (
@@ -42,7 +42,8 @@ def change_mu(
     add "by leaf" where `function` looks at more than one element at a time.
 
     Raises:
-        TypeError: `function` does not return an array of `mu`'s shape, of a floating dtype.
+        TypeError: `function` does not take two arguments; in `update`, if it does not return an
+            array of `mu`'s shape, of a floating dtype.
     """
 
     def each(m: jax.Array, g: jax.Array) -> jax.Array:
@@ -56,7 +57,9 @@ def change_mu(
     def change(moments: Moments) -> Moments:
         return moments._replace(mu=jax.tree.map(each, moments.mu, moments.grad))
 
-    return MomentsToMoments.from_function(name, change, needs=("mu",), marks=marks)
+    stage = MomentsToMoments.from_function(name, change, needs=("mu",), marks=marks)
+    check_function("function", function, "mu", "gradient")  # after the name, which comes first
+    return stage
 
 
 class NesterovState(NamedTuple):

@@ -71,4 +71,7 @@ def _lay_out_coordinates(group: zarr.Group, name: str, values: np.ndarray) -> No
     A file that is not there is then damage.
     """
     config: Any = {"write_empty_chunks": True}
-    group.create_array(name, data=np.asarray(values), dimension_names=(name,), config=config)
+    data = np.asarray(values)
+    if data.dtype.kind == "U":  # Zarr has no stable form for texts of one length
+        data = data.astype(np.dtypes.StringDType())
+    group.create_array(name, data=data, dimension_names=(name,), config=config)

@@ -247,7 +247,8 @@ class Store:
         if self.on_disk and array.nchunks_initialized < array.nchunks:
             raise DamagedError(self.where, f"a file of {name!r} is gone; {COPY_AGAIN}")
         try:
-            return np.asarray(array[...])
+            values = np.asarray(array[...])
+            return np.array(values.tolist()) if values.dtype.kind == "T" else values
         except (ValueError, RuntimeError) as error:
             why = f"{name!r} cannot be read ({error}); {COPY_AGAIN}"
             raise DamagedError(self.where, why) from error

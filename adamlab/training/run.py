@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from adamlab._checks import check_count, check_flags
+from adamlab._checks import check_count, check_flags, check_function
 from adamlab.analysis import hessian_diagonal
 from adamlab.problems import Problem
 from adamlab.stages import MissingArgumentError
@@ -112,6 +112,9 @@ def train(
     looks = at_checkpoints or curve or probe is not None
     marks = checkpoint_steps(steps, checkpoints)
     bounds = marks if looks else np.array([steps])
+    if probe is not None:
+        given = ("data",) if problem.data is not None else ()
+        check_function("probe", probe, "params", "state", *given)
     init_key, batch_key = jax.random.split(key)
     data: tuple[Any, ...] = ()
     if problem.data is not None:
