@@ -837,3 +837,13 @@ def test_one_bad_seed_does_not_move_the_best_point():
     )  # fmt: skip
     assert al.summarize(dataset).best == {"x": 1.0}
     np.testing.assert_array_equal(al.maps.typical_loss(dataset), [1, 2])
+
+
+def test_a_band_is_named_by_its_parts_and_says_nothing_of_outcomes():
+    whole = al.convergence_map(
+        al.quadratic(), al.adam, {"learning_rate": [0.01, 0.1], "b1": [0.5, 0.9]}, steps=50
+    )
+    assert whole["outcome"].attrs
+    for name, part in al.converged_band(whole, "learning_rate")._asdict().items():
+        assert (part.name, part.attrs) == (name, {})
+    assert (border(whole).name, border(whole).attrs) == ("border", {})

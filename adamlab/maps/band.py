@@ -99,8 +99,9 @@ def longest_band(good: xr.DataArray, axis: str) -> Band:
     with np.errstate(invalid="ignore", divide="ignore"):
         decades = np.log10(high / low) if values.min() > 0 else np.full(low.shape, np.nan)
     decades = np.where(found, decades, 0.0)
-    template = good.isel({axis: 0}, drop=True)
-    return Band(*(template.copy(data=v.reshape(template.shape)) for v in (low, high, decades)))
+    template = good.isel({axis: 0}, drop=True).drop_attrs(deep=False)
+    parts = zip(Band._fields, (low, high, decades), strict=True)
+    return Band(*(template.copy(data=v.reshape(template.shape)).rename(n) for n, v in parts))
 
 
 def border(dataset: xr.Dataset) -> xr.DataArray:
@@ -122,7 +123,7 @@ def border(dataset: xr.Dataset) -> xr.DataArray:
         length = converged.shape[axis]
         for shift in (0, 2):
             edge |= converged.values & padded.take(range(shift, shift + length), axis=axis)
-    return converged.copy(data=edge)
+    return converged.copy(data=edge).drop_attrs(deep=False).rename("border")
 
 
 def is_numeric(values: xr.DataArray) -> bool:
