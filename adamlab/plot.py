@@ -174,9 +174,8 @@ def _draw_plane(ax: Axes, dataset: xr.Dataset, axes: Sequence[str], shades: xr.D
 
 
 def _draw_line(ax: Axes, dataset: xr.Dataset, axes: Sequence[str]) -> None:
-    name = axes[0] if axes else SEED
-    typical = dataset["late_loss"] if name == SEED else typical_loss(dataset)
-    codes = dataset["outcome"].values if name == SEED else typical_outcome(dataset).values
+    (name,) = axes
+    typical, codes = typical_loss(dataset), typical_outcome(dataset).values
     optimum = dataset.attrs.get("optimum", 0.0)
     cells, excess = cells_of(dataset[name].values), typical.values.astype(float) - optimum
     values = cells.centers
