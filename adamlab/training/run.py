@@ -82,7 +82,8 @@ def train(
     needs `hessian_diag` is given an estimate from each batch (`hessian_diagonal`), at every step
     whether it reads it or not. A problem's objective is observed at `checkpoints` points spread
     evenly over the run; where it has none, the loss itself is observed at every step. The
-    statistics take the memory of one copy of the parameters and a few scalars.
+    statistics take the memory of one copy of the parameters and a few scalars. By complex
+    parameters, the optimizer gets the conjugate of JAX's gradient, along which the loss ascends.
 
     Args:
         problem: what to train.
