@@ -65,16 +65,17 @@ def check_number(
 ) -> None:
     """Refuse a concrete `value` that is not a finite scalar between `low` and `high`.
 
-    A schedule (a callable, where `scheduled` allows one) and a traced value pass unread.
+    A schedule (a callable, where `scheduled` allows one) is not called, and of a traced value only
+    its shape is read.
 
     Raises:
-        TypeError: `value` is not a number.
+        TypeError: `value` is not a number, or a schedule that does not take a step count.
         ValueError: `value` is not a scalar, not finite, or out of range.
     """
     allowed = _describe(low, high, open_low, open_high)
-    if callable(value) and not scheduled:
-        raise TypeError(f"{name}={value!r}: must be {allowed}, not a schedule")
     if callable(value):
+        if not scheduled:
+            raise TypeError(f"{name}={value!r}: must be {allowed}, not a schedule")
         check_function(name, value, "count")
         return
     if not is_concrete(value):
@@ -122,17 +123,22 @@ def check_function(name: str, value: Any, *taken: str, **named: Any) -> None:
     """Raise a TypeError unless `value` can be called, with such arguments where any are given."""
     if not callable(value):
         raise TypeError(f"{name}={value!r}: must be a function{_static(name, value)}")
-    if not taken:
-        return
-    try:
-        signature = inspect.signature(value)
-    except (TypeError, ValueError):  # a builtin does not tell
+    signature = signature_of(value) if taken else None
+    if signature is None:
         return
     try:
         signature.bind(*taken, **named)
     except TypeError as error:
         call = ", ".join([*taken, *(f"{key}={given}" for key, given in named.items())])
         raise TypeError(f"{name}: is called as {name}({call}), but {error}") from None
+
+
+def signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
+    """The signature of `function`; None for a builtin that does not tell."""
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):
+        return None
 
 
 def check_flags(**flags: Any) -> None:

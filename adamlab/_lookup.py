@@ -50,11 +50,11 @@ def underlying(function: Any) -> Any:
     return function
 
 
-_SAME = (
+_DECAYS = [{f"b{n}", f"beta{n}", f"beta_{n}"} for n in (1, 2, 3)]
+_SAME = [
     {"learning_rate", "lr"}, {"eps", "epsilon"},
-    {"initial_accumulator_value", "initial_accumulator"},
-    *({f"b{n}", f"beta{n}", f"beta_{n}"} for n in (1, 2, 3)),
-)  # fmt: skip
+    {"initial_accumulator_value", "initial_accumulator"}, *_DECAYS,
+]  # fmt: skip
 """What different libraries call one argument of an optimizer."""
 
 _FOREIGN = {"lr", "epsilon", "betas", "beta_1"}
@@ -88,18 +88,17 @@ _INSTEAD = {
 
 def what_instead(name: str, known: Sequence[str]) -> str:
     """The end of a message about an argument `name` that is not among `known`."""
-    if here := _called_here(name, known):
-        listed = f"(known: {', '.join(known)})"
-        if _FOREIGN.isdisjoint(known):
-            listed = f"; adamlab.compat takes other libraries' arguments {listed}".lstrip()
-        return f"here it is {' and '.join(here)}{'' if listed[0] == ';' else ' '}{listed}"
-    return _INSTEAD.get(name) or nearest(name, known)
+    here = _called_here(name, known)
+    if not here:
+        return _INSTEAD.get(name) or nearest(name, known)
+    compat = "; adamlab.compat takes other libraries' arguments" * _FOREIGN.isdisjoint(known)
+    return f"here it is {' and '.join(here)}{compat} (known: {', '.join(known)})"
 
 
 def _called_here(name: str, known: Sequence[str]) -> list[str]:
     """The names among `known` for what others call `name`."""
-    if "betas" in known and name in {"b1", "b2", "beta1", "beta2", "beta_1", "beta_2"}:
+    both = _DECAYS[0] | _DECAYS[1]
+    if name in both and "betas" in known:
         return ["betas"]
-    wanted = {"b1", "b2", "beta_1", "beta_2"} if name == "betas" else set()
-    same = wanted.union(*(group for group in _SAME if name in group))
+    same = both if name == "betas" else set().union(*(group for group in _SAME if name in group))
     return [other for other in known if other in same]

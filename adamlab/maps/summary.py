@@ -41,20 +41,26 @@ class Summary:
         lines = [
             f"{self.runs} runs" + (f", {self.missing} of them missing" if self.missing else "")
         ]
-        for outcome, share in self.shares.items():
-            if share and not self.by_optimizer:
-                lines.append(f"  {outcome.name.lower().replace('_', '-'):<12}{share:7.1%}")
+        if not self.by_optimizer:
+            for outcome, share in self.shares.items():
+                if share:
+                    lines.append(f"  {outcome.name.lower().replace('_', '-'):<12}{share:7.1%}")
         if self.best is not None:
             place = ", ".join(f"{name} = {_short(value)}" for name, value in self.best.items())
             lines.append(f"best: late loss {self.best_loss:.3g}" + f" at {place}" * bool(place))
-        if self.by_optimizer:  # of which a border over all of them would say nothing
-            for name, own in self.by_optimizer.items():
-                lines += [f"{name}:", *(f"  {line}" for line in str(own).splitlines())]
-            return "\n".join(lines)
+        # A border over several optimizers would say nothing.
+        lines += [] if self.by_optimizer else self._borders()
+        for name, own in self.by_optimizer.items():
+            lines += [f"{name}:", *(f"  {line}" for line in str(own).splitlines())]
+        return "\n".join(lines)
+
+    def _borders(self) -> list[str]:
+        """A line on the converged band along each axis, or one on why there is none."""
         if not self.shares[Outcome.CONVERGED]:
-            lines.append("border: nothing converged")
-        elif not self.bands:
-            lines.append("border: no axis of numbers along which most seeds of a point converge")
+            return ["border: nothing converged"]
+        if not self.bands:
+            return ["border: no axis of numbers along which most seeds of a point converge"]
+        lines = []
         for axis, (low, high, decades) in self.bands.items():
             notes = [
                 " (the map's end)" if end == edge else " (not computed beyond)" * unknown
@@ -68,7 +74,7 @@ class Summary:
             if low == high:
                 where = f"at {low:.3g}{notes[0] or notes[1]} alone"
             lines.append(f"border: converges for {axis} {where} (median band)")
-        return "\n".join(lines)
+        return lines
 
 
 def _short(value: float | str) -> str:

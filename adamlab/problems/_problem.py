@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from adamlab._checks import check_number, nearest
+from adamlab._checks import check_number, nearest, signature_of
 
 FUNCTIONS = {
     "init": ("key",),
@@ -140,9 +139,8 @@ def _check_takes(
     part: str, function: Callable[..., Any], taken: Iterable[str], names: Iterable[str]
 ) -> None:
     """Refuse a function that does not accept its arguments, or a hyperparameter by name."""
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):  # a builtin does not tell
+    signature = signature_of(function)
+    if signature is None:
         return
     parameters = signature.parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adamlab._checks import check_count
+from adamlab.problems._keys import key_for
 from adamlab.problems._problem import Range
 
 _LOST = 0.1
@@ -90,10 +90,9 @@ class Source:
         by nothing else, seed by seed.
         """
         again = "'" * self.name.split(", ").count(name)  # the same change twice draws anew
-        mark = zlib.crc32(f"{name}{again}".encode())
         return Source(
             f"{self.name}, {name}",
-            partial(_then, self, change, mark, tuple(hyperparameters)),
+            partial(_then, self, change, f"{name}{again}", tuple(hyperparameters)),
             self.features,
             self.outputs,
             {**self.hyperparameters, **hyperparameters},
@@ -102,11 +101,11 @@ class Source:
 
 
 def _then(
-    source: Source, change: Callable[..., Data], mark: int, own: tuple[str, ...], key: jax.Array,
+    source: Source, change: Callable[..., Data], purpose: str, own: tuple[str, ...], key: jax.Array,
     **values: Any,
 ) -> Data:  # fmt: skip
     data = source.rows(key, **values)
-    return change(jax.random.fold_in(key, mark), data, **{name: values[name] for name in own})
+    return change(key_for(purpose, key), data, **{name: values[name] for name in own})
 
 
 def shapes(source: Source) -> Data:

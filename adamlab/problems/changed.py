@@ -5,7 +5,6 @@ They compose: `noisy(scattered(rosenbrock()))` is Rosenbrock's valley with both 
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -16,18 +15,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from adamlab.problems._keys import key_for
 from adamlab.problems._problem import FUNCTIONS, Problem, Range
 from adamlab.problems._source import floating
 from adamlab.problems.network import matrices
-
-_TAKE_PARAMETERS = ("loss", "objective", "metrics", "project")
 
 
 def scattered(problem: Problem) -> Problem:
     """`problem` with Gaussian noise on its initial parameters, another for each seed.
 
-    Its standard deviation is the hyperparameter `scatter`, 0 by default. Problems that begin at one
-    point, such as `rosenbrock()`, run alike with all seeds; so they do not.
+    Its standard deviation is the hyperparameter `scatter`, 0 by default. Without it, problems that
+    begin at one point, such as `rosenbrock()`, run alike with all seeds.
 
     Raises:
         ValueError: `problem` has a hyperparameter `scatter` already.
@@ -44,10 +42,11 @@ def noisy(problem: Problem) -> Problem:
     Raises:
         ValueError: `problem` has batches and no objective, or a hyperparameter `noise` already.
     """
+    if problem.batch is None:  # every step sees all there is
+        whole = problem.objective or partial(_loss_of_all, problem)
+        problem = replace(problem, batch=_all, objective=whole)
     if problem.objective is None:
-        if problem.batch is not None:
-            raise ValueError(f"problem={problem.name!r}: needs an objective, which has no noise")
-        problem = replace(problem, objective=partial(_whole_loss, problem))
+        raise ValueError(f"problem={problem.name!r}: needs an objective, which has no noise")
     return _extended(
         problem, "noisy", {"noise": 0.0},
         loss=partial(_with_noise, problem), batch=partial(_noise_key, problem),
@@ -75,8 +74,8 @@ def rotated(problem: Problem, axes: Any) -> Problem:
         raise ValueError(f"axes={axes!r:.80}: must be orthogonal, so that axes @ axes.T is 1")
     changed: dict[str, Any] = {
         part: partial(_at_turned, turn, function)
-        for part in _TAKE_PARAMETERS
-        if (function := getattr(problem, part)) is not None
+        for part, (first, *_) in FUNCTIONS.items()
+        if first == "params" and (function := getattr(problem, part)) is not None
     }
     if problem.project is not None:
         changed["project"] = partial(_turned_back, turn, changed["project"])
@@ -138,14 +137,9 @@ def _without(own: frozenset[str], function: Callable[..., Any], *args: Any, **va
     return function(*args, **{name: v for name, v in values.items() if name not in own})
 
 
-def _key_for(purpose: str, key: jax.Array) -> jax.Array:
-    """A key of its own beside `key`, which the problem within uses: with 0 and 1 it may split."""
-    return jax.random.fold_in(key, zlib.crc32(purpose.encode()))
-
-
 def _scattered(problem: Problem, key: jax.Array, *, scatter: Any, **rest: Any) -> Any:
     start = jax.tree.map(jnp.asarray, problem.init(key, **rest))
-    moves = optax.tree.random_like(_key_for("scatter", key), start, jax.random.normal)
+    moves = optax.tree.random_like(key_for("scatter", key), start, jax.random.normal)
     return jax.tree.map(lambda p, m: p + jnp.asarray(scatter, m.dtype) * m, start, moves)
 
 
@@ -153,9 +147,8 @@ def _noise_key(
     problem: Problem, key: jax.Array, step: jax.Array, *data: Any, noise: Any, **rest: Any
 ) -> dict[str, Any]:
     del noise
-    own = data[0] if data else None
-    batch = own if problem.batch is None else problem.batch(key, step, *data, **rest)
-    return {"batch": batch, "key": _key_for("noise", key)}
+    assert problem.batch is not None
+    return {"batch": problem.batch(key, step, *data, **rest), "key": key_for("noise", key)}
 
 
 def _with_noise(problem: Problem, params: Any, batch: Any, *, noise: Any, **rest: Any) -> Any:
@@ -165,8 +158,14 @@ def _with_noise(problem: Problem, params: Any, batch: Any, *, noise: Any, **rest
     return loss + jnp.asarray(noise, loss.dtype) * optax.tree.sum(tilt)
 
 
-def _whole_loss(problem: Problem, params: Any, *data: Any, **values: Any) -> Any:
-    return problem.loss(params, *(data or (None,)), **values)
+def _all(key: Any, step: Any, data: Any = None, **_: Any) -> Any:
+    """The batch of a problem without batches: its data, or None."""
+    del key, step
+    return data
+
+
+def _loss_of_all(problem: Problem, params: Any, data: Any = None, **values: Any) -> Any:
+    return problem.loss(params, data, **values)
 
 
 def _turned_start(turn: np.ndarray, problem: Problem, key: jax.Array, **values: Any) -> jax.Array:
@@ -200,7 +199,7 @@ def _with_input_noise(
     if not isinstance(batch, tuple | list) or len(batch) != 2:
         raise ValueError(f"problem={problem.name!r}: a batch must be a pair of inputs and targets")
     inputs, targets = floating(batch[0]), batch[1]
-    noise = jax.random.normal(_key_for("input noise", key), inputs.shape, inputs.dtype)
+    noise = jax.random.normal(key_for("input noise", key), inputs.shape, inputs.dtype)
     return inputs + jnp.asarray(input_noise, inputs.dtype) * noise, targets
 
 

@@ -121,9 +121,10 @@ def _check_fit(source: Source, model: Model, loss: Loss) -> None:
     if not callable(loss):
         raise TypeError(f"loss={loss!r}: must be a function, such as cross_entropy")
     key = jax.eval_shape(jax.random.key, 0)
-    _check_no_collections(jax.eval_shape(model.init, key))
+    params = jax.eval_shape(model.init, key)
+    _check_no_collections(params)
     with _blaming(f"model does not take the inputs of source={source.name!r}"):
-        outputs = jax.eval_shape(lambda k, x: model.apply(model.init(k), x), key, data.inputs)
+        outputs = jax.eval_shape(model.apply, params, data.inputs)
     # Too few logits give NaN and no error. A user's loss may well want another number of outputs.
     if loss is cross_entropy and outputs.shape[-1:] != (source.outputs,):
         raise ValueError(
@@ -134,8 +135,8 @@ def _check_fit(source: Source, model: Model, loss: Loss) -> None:
         jax.eval_shape(loss, outputs, data.targets)
     with _blaming(f"the test rows of source={source.name!r} are not like its train rows"):
         jax.eval_shape(
-            lambda k, x, y: loss(model.apply(model.init(k), x), y),
-            key, data.test_inputs, data.test_targets,
+            lambda p, x, y: loss(model.apply(p, x), y),
+            params, data.test_inputs, data.test_targets,
         )  # fmt: skip
 
 

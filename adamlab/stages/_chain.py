@@ -130,9 +130,8 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
             try:
                 updates, new = stage.update(updates, old, params, **given)
             except (AttributeError, TypeError, ValueError) as error:
-                told = getattr(error, "__notes__", ())
                 if params is None:
-                    if _UNTOLD not in told:
+                    if _UNTOLD not in getattr(error, "__notes__", ()):
                         error.add_note(_UNTOLD)
                 elif found := _other_state(init, state, params):
                     raise ValueError(found) from error

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from adamlab._checks import nearest
+from adamlab._checks import nearest, signature_of
 from adamlab._lookup import underlying
 from adamlab.sweeps.axes import SEED
 
@@ -22,10 +21,10 @@ def check_arguments(fn: Callable[..., Any], axes: Iterable[str]) -> None:
         raise TypeError(f"fn={fn!r}: must be a function")
     if "key" in axes:
         raise ValueError("axis 'key': random keys are made from whole numbers; call it 'seed'")
-    try:
-        parameters = inspect.signature(fn).parameters.values()
-    except (TypeError, ValueError):
+    signature = signature_of(fn)
+    if signature is None:
         return
+    parameters = signature.parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return
     names = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
