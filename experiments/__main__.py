@@ -10,7 +10,7 @@ import sys
 
 import click
 
-BENCHMARKS = ("step", "variants", "formulations", "sweep", "memory", "compiles")
+BENCHMARKS = ("step", "variants", "formulations", "sweep", "memory", "compiles", "start")
 
 _FAST_COMPILE = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 

@@ -63,7 +63,8 @@ def variants_page() -> str:
 
 def figures() -> str:
     """The figures as Markdown."""
-    return "\n\n".join([_sweep(), _step(), _formulations(), _variants(), _memory(), _machine()])
+    parts = _sweep, _step, _formulations, _variants, _start, _memory, _machine
+    return "\n\n".join(part() for part in parts)
 
 
 def _load(name: str) -> dict[str, Any]:
@@ -170,6 +171,16 @@ def _variants() -> str:
         f"{found['adamw_8bit']['state']:.2f} in 8 bits, {found['adam_mini']['state']:.2f} for "
         f"Adam-mini, {found['adafactor']['state']:.2f} for Adafactor."
     )
+
+
+def _start() -> str:
+    found = _load("start")["figures"]
+    parts = "; ".join(
+        f"{part} takes {row['seconds']['adamlab']:.1f} s ({row['ratio']:.1f} times as long as "
+        "Optax's)"
+        for part, row in found["parts"].items()
+    )
+    return f"Before the first step of AdamW on {found['leaves']} leaves, {parts}."
 
 
 def _memory() -> str:

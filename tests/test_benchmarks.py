@@ -13,10 +13,20 @@ import pytest
 pytest.importorskip("experiments", reason="the experiments lie in the checkout alone")
 
 import adamlab as al
-from experiments.benchmarks import compiles, formulations, measure, memory, step, sweep, variants
+from experiments.benchmarks import (
+    compiles,
+    formulations,
+    measure,
+    memory,
+    start,
+    step,
+    sweep,
+    variants,
+)
 
 SMALL = {
     compiles: {"SIDES": (2,)},
+    start: {"LEAVES": 3, "SHAPES": 2, "ROUNDS": 2},
     step: {"PARAMETERS": 40, "LEAVES": (4,), "ROUNDS": 2},
     sweep: {"RUNS": 4, "STEPS": 8, "ROUNDS": 2, "LOOP": 2, "TORCH_LOOP": 1, "MATRIX": 8,
             "RATES": np.geomspace(1e-5, 1, 4), "PROBLEM": al.quadratic()},

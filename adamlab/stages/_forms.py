@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +11,7 @@ import numpy as np
 import optax
 
 from adamlab.stages._moments import Moments
-from adamlab.stages.numerics import wide_dtype
+from adamlab.stages.numerics import average_dtype, real, wide_dtype, widen
 
 
 def pair_of(given: Any, whose: str) -> tuple[Any, Any]:
@@ -43,9 +44,8 @@ def zeros_over(p: jax.Array, axes: tuple[int, ...]) -> jax.Array:
 
     Made from `p`, so that they lie on its devices and vary over the same axes of a mesh.
     """
-    real = jnp.real(p)
-    like = jnp.sum(real, axes, keepdims=True) if axes else real
-    return jnp.zeros_like(like, wide_dtype(real))
+    like = jnp.sum(real(p), axes, keepdims=True) if axes else real(p)
+    return jnp.zeros_like(like, wide_dtype(like))
 
 
 def zero_of(p: jax.Array) -> jax.Array:
@@ -174,3 +174,24 @@ def refuse_foreign(grads: Any, updates: Any, params: Any) -> None:
                 f"the gradient at {_place(path)} has shape {jnp.shape(g)}, the update made of it "
                 f"{jnp.shape(u)}: {why}"
             )
+
+
+def tree_mean(tree: Any) -> jax.Array:
+    """The mean over all elements of all leaves; of an empty tree, zero."""
+    sums = [jnp.sum(widen(x)).astype(average_dtype()) for x in jax.tree.leaves(tree)]
+    return sum(sums, start=jnp.zeros([], average_dtype())) / max(optax.tree.size(tree), 1)
+
+
+def map_pairs(function: Callable[..., tuple[Any, Any]], tree: Any, *rest: Any) -> tuple[Any, Any]:
+    """Two trees like `tree`, from a function of its leaves that returns a pair.
+
+    The trees of `rest` may go deeper than `tree`, or be None for all leaves.
+    """
+    definition: Any
+    leaves, definition = jax.tree.flatten(tree)
+    others = [
+        [None] * len(leaves) if other is None else definition.flatten_up_to(other) for other in rest
+    ]
+    pairs = [function(*parts) for parts in zip(leaves, *others, strict=True)]
+    one, two = zip(*pairs, strict=True) if pairs else ((), ())
+    return definition.unflatten(one), definition.unflatten(two)

@@ -12,9 +12,9 @@ from adamlab._checks import Scalar, check_number
 from adamlab.stages._about import Mark
 from adamlab.stages._average import Step, fold, start_log_decay, step_at
 from adamlab.stages._decay_rate import DecayRate, check_decay
-from adamlab.stages._forms import pack, pair_of, unpack
+from adamlab.stages._forms import map_pairs, pack, pair_of, unpack
 from adamlab.stages._moments import Moments, check_leaf
-from adamlab.stages.numerics import largest_tame, map_pairs, real_dtype, tame, widen
+from adamlab.stages.numerics import largest_tame, real_dtype, scalar, tame, widen
 from adamlab.stages.second_moment import SecondMoment, Seen
 
 
@@ -72,7 +72,7 @@ class NuTracker:
                 g = tame(g)
             g = widen(g)
             old = jax.tree.map(lambda v: v.astype(np.promote_types(v.dtype, real_dtype(g))), old)
-            weight = jnp.asarray(now.weight, jnp.finfo(g.dtype).dtype)
+            weight = scalar(now.weight, jnp.finfo(g.dtype).dtype)
             new, nu = pair_of(self.rule.fold(old, Seen(g, m, m_before), weight), f"{name}'s fold")
             if nu.ndim != g.ndim:  # other shapes may be the gradient's fault, which is told later
                 check_leaf(name, "nu", g, nu)

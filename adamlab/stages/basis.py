@@ -16,7 +16,16 @@ from adamlab.stages._decay_rate import DecayRate, check_decay, decay_at
 from adamlab.stages._forms import holds, is_like, like_gradients, pack, unpack, zero_of
 from adamlab.stages._kinds import GradientToDirection
 from adamlab.stages.eight_bit import QuantizedBlocks
-from adamlab.stages.numerics import cast_like, lerp, tame, wide_dtype, widen
+from adamlab.stages.numerics import (
+    cast_like,
+    lerp,
+    real_dtype,
+    real_product,
+    scalar,
+    tame,
+    wide_dtype,
+    widen,
+)
 
 # State fields, ours or Optax's, that hold gradients or parameters and so turn with the basis.
 TURNING = frozenset({
@@ -221,7 +230,7 @@ def _fold_factors(g: jax.Array, factors: Any, weight: Any) -> Any:
     def fold(axis: int, factor: jax.Array) -> jax.Array:
         others = [i for i in range(g.ndim) if i != axis]
         products = jnp.tensordot(wide, jnp.conj(wide), (others, others), precision="highest")
-        return lerp(factor, products, jnp.asarray(weight, factor.dtype))
+        return lerp(factor, products, scalar(weight, real_dtype(factor)))
 
     return tuple(None if f is None else fold(axis, f) for axis, f in enumerate(factors))
 
@@ -234,7 +243,7 @@ def _find(factor: jax.Array, basis: jax.Array) -> jax.Array:
 def _follow(factor: jax.Array, basis: jax.Array) -> jax.Array:
     """One power iteration from `basis`, made orthonormal from the largest column down."""
     powered = jnp.matmul(_unit(factor), basis, precision="highest")
-    sizes = jnp.sum(jnp.real(jnp.conj(basis) * powered), axis=0)
+    sizes = jnp.sum(real_product(powered, basis), axis=0)
     order = jnp.argsort(-sizes)
     return jnp.linalg.qr(powered[:, order])[0][:, jnp.argsort(order)].astype(basis.dtype)
 

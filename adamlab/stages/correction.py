@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +12,7 @@ from adamlab._checks import Scalar, check_number
 from adamlab.stages._forms import zeros_like_field
 from adamlab.stages._kinds import MomentsToMoments
 from adamlab.stages._moments import Moments
-from adamlab.stages.numerics import ratio, squared_magnitude, tame
+from adamlab.stages.numerics import ratio, real_dtype, scalar, squared_magnitude, tame
 
 
 def correct_bias() -> MomentsToMoments:
@@ -37,7 +38,8 @@ def _divided(average: Any, mass: Any) -> Any:
         return average
     if jax.tree_util.all_leaves([mass]):
         # One division a step in place of one an element, which takes as long as the root.
-        return jax.tree.map(lambda x: x * (1 / jnp.asarray(mass, x.dtype)), average)
+        inverse = cache(lambda dtype: 1 / scalar(mass, dtype))
+        return jax.tree.map(lambda x: x * inverse(real_dtype(x)), average)
     return jax.tree.map(lambda x, w: x / w.astype(x.dtype), average, mass)
 
 

@@ -15,7 +15,7 @@ from adamlab._checks import Scalar, ScalarOrSchedule, check_number, is_constant
 from adamlab.stages._about import Mark
 from adamlab.stages._moments import Moments, refuse_biased
 from adamlab.stages.norms import rms
-from adamlab.stages.numerics import at_step, cbrt, sqrt
+from adamlab.stages.numerics import at_step, cbrt, scalar, sqrt
 
 
 class Denominator(NamedTuple):
@@ -186,4 +186,4 @@ def _of_nu(
 def _each(moments: Moments, size: Callable[..., jax.Array], *values: Any) -> Any:
     """`size(v, *values)` of each leaf of `nu`, with the values of this step in its dtype."""
     now = [at_step(value, moments.steps_done) for value in values]
-    return jax.tree.map(lambda v: size(v, *(jnp.asarray(x, v.dtype) for x in now)), moments.nu)
+    return jax.tree.map(lambda v: size(v, *(scalar(x, v.dtype) for x in now)), moments.nu)

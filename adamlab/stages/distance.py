@@ -29,6 +29,8 @@ from adamlab.stages.numerics import (
     divide,
     expm1,
     ratio,
+    real,
+    real_product,
     sqrt,
     tame,
     widen,
@@ -207,7 +209,7 @@ def _root(decay: Decay) -> tuple[jax.Array, jax.Array]:
 
 def _start(params: Any, distance: Scalar) -> DistanceState:
     mu, grad_sum = (jax.tree.map(lambda p: jnp.zeros_like(widen(p)), params) for _ in range(2))
-    nu = jax.tree.map(lambda p: jnp.zeros_like(jnp.real(widen(p))), params)
+    nu = jax.tree.map(lambda p: jnp.zeros_like(real(widen(p))), params)
     number = jnp.zeros([], average_dtype())
     return DistanceState(
         jnp.zeros([], jnp.int32), mu, nu, grad_sum, None, number + distance, number
@@ -232,7 +234,7 @@ def _longer(d: jax.Array, numerator: jax.Array, denominator: jax.Array) -> jax.A
 def _inner(one: Any, other: Any) -> jax.Array:
     def leaf(a: jax.Array, b: jax.Array) -> jax.Array:
         # The sum is cut off, as XLA would keep copies of factors cut off; infinity times zero is 0.
-        total = jnp.sum(jnp.real(a * jnp.conj(b))).astype(average_dtype())
+        total = jnp.sum(real_product(a, b)).astype(average_dtype())
         most = 2.0 ** (jnp.finfo(average_dtype()).maxexp * 3 // 4)
         return jnp.nan_to_num(jnp.clip(total, -most, most))
 

@@ -11,7 +11,7 @@ import optax
 from adamlab._checks import ScalarOrSchedule, check_number
 from adamlab.stages._kinds import DirectionBeforeRate, GradientToMoments
 from adamlab.stages._moments import Moments
-from adamlab.stages.numerics import at_step, tame, widen
+from adamlab.stages.numerics import at_step, real, tame, widen
 from adamlab.stages.second_moment import square
 
 
@@ -35,7 +35,7 @@ def track_weighted_sums(weight: ScalarOrSchedule = 1.0) -> GradientToMoments:
 
     def init(params: Any) -> WeightedSumsState:
         mu = jax.tree.map(lambda p: jnp.zeros_like(widen(p)), params)
-        nu = jax.tree.map(lambda p: jnp.zeros_like(jnp.real(widen(p))), params)
+        nu = jax.tree.map(lambda p: jnp.zeros_like(real(widen(p))), params)
         return WeightedSumsState(jnp.zeros([], jnp.int32), mu, nu)
 
     def update(updates: Any, state: WeightedSumsState, **_: Any) -> tuple[Any, WeightedSumsState]:

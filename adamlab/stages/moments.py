@@ -12,11 +12,11 @@ from adamlab._checks import Scalar, check_number
 from adamlab.stages._about import label_of
 from adamlab.stages._average import NOTHING_LEFT
 from adamlab.stages._decay_rate import DecayRate, mass_of
-from adamlab.stages._forms import gradient_like, is_floating, same_form, unpack
+from adamlab.stages._forms import gradient_like, is_floating, same_form, tree_mean, unpack
 from adamlab.stages._kinds import GradientToMoments, MomentsToMoments
 from adamlab.stages._moments import Moments
 from adamlab.stages._trackers import MuTracker, NuTracker
-from adamlab.stages.numerics import after, lerp, tame, tree_mean, widen, within_range
+from adamlab.stages.numerics import after, lerp, real, tame, widen, within_range
 from adamlab.stages.second_moment import SecondMoment, second_moment_of
 
 
@@ -196,7 +196,8 @@ def track_mu_by_variance(b0: Scalar = 0.1, eps: Scalar = 1e-3) -> MomentsToMomen
 
     def init(params: Any) -> TrackMuByVarianceState:
         like = jax.tree.map(widen, gradient_like(params))
-        return TrackMuByVarianceState(*(jax.tree.map(jnp.zeros_like, like) for _ in range(2)))
+        log = jax.tree.map(lambda x: jnp.zeros_like(real(x)), like)
+        return TrackMuByVarianceState(jax.tree.map(jnp.zeros_like, like), log)
 
     def update(
         moments: Moments, state: TrackMuByVarianceState, **_: Any

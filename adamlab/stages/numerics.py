@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from functools import partial, reduce
 from math import factorial
@@ -11,7 +11,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 
 @jax.custom_jvp
@@ -38,19 +37,24 @@ def expm1(x: jax.Array) -> jax.Array:
     return jnp.where(near == x, near + near * near * series, jnp.exp(x) - 1)
 
 
-@jax.custom_jvp
+@jax.jit  # as sqrt
 def divide(x: jax.Array, y: jax.Array) -> jax.Array:
     """`x / y` for a `y` that is not 0; its derivative avoids y², which would underflow."""
+    return _divide(x, y)
+
+
+@jax.custom_jvp
+def _divide(x: jax.Array, y: jax.Array) -> jax.Array:
     return x / y
 
 
-@divide.defjvp
+@_divide.defjvp
 def _divide_jvp(
     primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
     (x, y), (dx, dy) = primals, tangents
-    quotient = divide(x, y)
-    return quotient, divide(dx - quotient * dy, y)
+    quotient = _divide(x, y)
+    return quotient, _divide(dx - quotient * dy, y)
 
 
 def ratio(x: jax.Array, y: jax.Array, least: Any = 0.0) -> jax.Array:
@@ -70,7 +74,14 @@ def promoting() -> AbstractContextManager[Any]:
 
 def widen(x: jax.Array) -> jax.Array:
     """`x` in float32 or wider: squares would lose too much in float16 and bfloat16."""
-    return x.astype(wide_dtype(x))
+    dtype = wide_dtype(x)
+    return x if x.dtype == dtype else x.astype(dtype)
+
+
+def scalar(value: Any, dtype: Any) -> Any:
+    """`value` in `dtype`: a NumPy number where it is a Python number, which takes no tracing."""
+    known = not isinstance(value, jax.Array)
+    return np.dtype(dtype).type(value) if known else value.astype(dtype)
 
 
 def largest_tame(x: Any) -> float:
@@ -97,7 +108,7 @@ def tame(x: jax.Array, *kept_in: Any) -> jax.Array:
         large = size > limit
         shrink = jnp.where(large, limit / jnp.where(large, size, 1), 1)
         return jax.lax.complex(parts[0] * shrink, parts[1] * shrink)
-    return jnp.clip(x, -limit, limit)
+    return _between(x, limit)
 
 
 def within_range(x: jax.Array, kept_in: Iterable[Any]) -> jax.Array:
@@ -118,12 +129,23 @@ def wide_dtype(x: jax.Array | jax.ShapeDtypeStruct) -> Any:
 
 def squared_magnitude(x: jax.Array) -> jax.Array:
     """The squared magnitude of each element, real, whatever its size."""
-    return jnp.real(x * jnp.conj(x))
+    return real_product(x, x)
+
+
+def real(x: jax.Array) -> jax.Array:
+    """The real part; a real array itself, where `jnp.real` would be a program for each shape."""
+    return jnp.real(x) if jnp.iscomplexobj(x) else x
+
+
+def real_product(x: jax.Array, y: jax.Array) -> jax.Array:
+    """The real part of each `x` times the conjugate of `y`: their product as vectors in a plane."""
+    is_complex = jnp.iscomplexobj(x) or jnp.iscomplexobj(y)
+    return jnp.real(x * jnp.conj(y)) if is_complex else x * y
 
 
 def agree(x: jax.Array, y: jax.Array) -> jax.Array:
     """Whether two arrays agree in sign; if complex, whether they are less than 90 degrees apart."""
-    return jnp.real(jnp.conj(jnp.sign(x)) * jnp.sign(y).astype(x.dtype)) > 0
+    return real_product(jnp.sign(x), jnp.sign(y).astype(x.dtype)) > 0
 
 
 def step_number(steps_done: jax.Array) -> jax.Array:
@@ -153,20 +175,27 @@ def lerp(a: jax.Array, b: jax.Array, weight: jax.Array) -> jax.Array:
     With a small weight, `(1 - weight) * a` would round the 1 - weight; with a large one, b - a
     would lose b where a is far larger. Both must be finite.
     """
-    from_b = weight.real > 0.5
+    from_b = weight > 0.5
+    if isinstance(weight, np.generic):  # which end is known before the program is
+        return b + (weight - 1) * (b - a) if from_b else a + weight * (b - a)
     return jnp.where(from_b, b, a) + jnp.where(from_b, weight - 1, weight) * (b - a)
 
 
-@jax.custom_jvp
+@jax.jit  # for leaves of one shape it is traced once
 def sqrt(x: jax.Array) -> jax.Array:
     """The square root, with derivative 0 at 0: a zero gradient gives no NaN meta-gradient."""
+    return _sqrt(x)
+
+
+@jax.custom_jvp
+def _sqrt(x: jax.Array) -> jax.Array:
     return jnp.sqrt(x)
 
 
-@sqrt.defjvp
+@_sqrt.defjvp
 def _sqrt_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
     (x,), (dx,) = primals, tangents
-    root = sqrt(x)
+    root = _sqrt(x)
     positive = root > 0
     slope = jnp.where(positive, 0.5 / jnp.where(positive, root, 1), 0)
     return root, slope * dx
@@ -178,7 +207,7 @@ def after(new: jax.Array, *read: jax.Array) -> jax.Array:
     XLA's CPU backend orders a read and an in-place write by data dependences alone, and copies what
     is read where there are none. Nothing is above infinity, but XLA does not know that.
     """
-    above = [jnp.real(x) > jnp.inf for x in read]
+    above = [real(x) > jnp.inf for x in read]
     return jnp.where(reduce(jnp.logical_or, above), jnp.zeros_like(new), new) if above else new
 
 
@@ -214,7 +243,12 @@ def _clip_parts(x: jax.Array, most: float) -> jax.Array:
     """`x` cut off at `most`; if complex, in both parts."""
     if jnp.iscomplexobj(x):
         return jax.lax.complex(_clip_parts(jnp.real(x), most), _clip_parts(jnp.imag(x), most))
-    return jnp.clip(x, -most, most)
+    return _between(x, most)
+
+
+def _between(x: jax.Array, limit: float) -> jax.Array:
+    """`jnp.clip(x, -limit, limit)` as one operation, which is traced in a third of the time."""
+    return jax.lax.clamp(np.asarray(-limit, x.dtype), x, np.asarray(limit, x.dtype))
 
 
 def real_dtype(x: Any) -> Any:
@@ -249,24 +283,3 @@ def at_step(value: Any, steps_done: jax.Array | np.integer) -> Any:
 def checked_schedule(value: Any) -> Any:
     """A schedule whose values `at_step` checks; a constant as it is."""
     return partial(at_step, value) if callable(value) else value
-
-
-def tree_mean(tree: Any) -> jax.Array:
-    """The mean over all elements of all leaves; of an empty tree, zero."""
-    sums = [jnp.sum(widen(x)).astype(average_dtype()) for x in jax.tree.leaves(tree)]
-    return sum(sums, start=jnp.zeros([], average_dtype())) / max(optax.tree.size(tree), 1)
-
-
-def map_pairs(function: Callable[..., tuple[Any, Any]], tree: Any, *rest: Any) -> tuple[Any, Any]:
-    """Two trees like `tree`, from a function of its leaves that returns a pair.
-
-    The trees of `rest` may go deeper than `tree`, or be None for all leaves.
-    """
-    definition: Any
-    leaves, definition = jax.tree.flatten(tree)
-    others = [
-        [None] * len(leaves) if other is None else definition.flatten_up_to(other) for other in rest
-    ]
-    pairs = [function(*parts) for parts in zip(leaves, *others, strict=True)]
-    one, two = zip(*pairs, strict=True) if pairs else ((), ())
-    return definition.unflatten(one), definition.unflatten(two)

@@ -13,7 +13,7 @@ import optax
 from adamlab._checks import Scalar, ScalarOrSchedule, check_number
 from adamlab.stages._average import fold
 from adamlab.stages._decay_rate import ConstantDecay, complement_of
-from adamlab.stages._forms import pack, unpack
+from adamlab.stages._forms import map_pairs, pack, unpack
 from adamlab.stages._kinds import DirectionBeforeRate, DirectionToDirection
 from adamlab.stages._moments import Moments, refuse_biased
 from adamlab.stages.norms import norm, norm_at_two_scales, rms
@@ -21,9 +21,9 @@ from adamlab.stages.numerics import (
     agree,
     at_step,
     cast_within,
-    map_pairs,
     ratio,
     real_dtype,
+    real_product,
     sqrt,
     tame,
     widen,
@@ -271,9 +271,9 @@ def _projected(
     """`u` without its part along `p` where `g` is orthogonal to it, and whether it is."""
     direction, weights, gradient = (x.reshape(len(p), -1) for x in (u, p, g))
     lengths, slopes = jax.vmap(norm)(weights), jax.vmap(norm)(gradient)
-    inner = jnp.sum(jnp.real(gradient * jnp.conj(weights)), axis=1)
+    inner = jnp.sum(real_product(gradient, weights), axis=1)
     unit = ratio(weights, (lengths + eps)[:, None])
-    along = jnp.sum(jnp.real(jnp.conj(unit) * direction), axis=1)
+    along = jnp.sum(real_product(direction, unit), axis=1)
 
     def orthogonal(inner: jax.Array, length: jax.Array, slope: jax.Array, size: int) -> jax.Array:
         cosine = jnp.abs(ratio(ratio(inner, jnp.maximum(length, eps)), jnp.maximum(slope, eps)))

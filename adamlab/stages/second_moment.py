@@ -13,7 +13,7 @@ import optax
 from adamlab._checks import Scalar, check_flags, check_number
 from adamlab.stages._about import Mark
 from adamlab.stages._decay_rate import DecayRate, OneMinus, check_decay, decay_at
-from adamlab.stages.numerics import largest_tame, lerp, squared_magnitude, wide_dtype
+from adamlab.stages.numerics import largest_tame, lerp, real, real_dtype, squared_magnitude
 
 
 class Seen(NamedTuple):
@@ -227,7 +227,7 @@ def means(b2: DecayRate) -> SecondMoment:
     check_decay("b2", b2)
 
     def fold(nu: jax.Array, seen: Seen, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
-        new = lerp(nu, jnp.real(seen.grad), weight)
+        new = lerp(nu, real(seen.grad), weight)
         return new, new
 
     return SecondMoment("means", b2, start_at(0.0), fold, marks=("no squares", "signed nu"))
@@ -247,6 +247,6 @@ def start_at(value: Scalar) -> Callable[[jax.Array], jax.Array]:
     """The `init` of a second moment whose state is one array like the leaf."""
 
     def init(p: jax.Array) -> jax.Array:
-        return jnp.full_like(jnp.real(p), value, dtype=wide_dtype(jnp.real(p)))
+        return jnp.full_like(real(p), value, dtype=real_dtype(p))
 
     return init

@@ -13,6 +13,7 @@ import optax
 
 from adamlab._checks import Scalar, ScalarOrSchedule, check_number
 from adamlab.stages._about import name_of
+from adamlab.stages._forms import tree_mean
 from adamlab.stages._kinds import DirectionAfterRate, DirectionBeforeRate, DirectionToDirection
 from adamlab.stages._moments import Moments, refuse_biased
 from adamlab.stages.norms import rms
@@ -22,7 +23,6 @@ from adamlab.stages.numerics import (
     cast_within,
     checked_schedule,
     sqrt,
-    tree_mean,
     widen,
 )
 
