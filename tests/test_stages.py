@@ -674,7 +674,7 @@ def test_a_stage_of_ones_own_sees_a_gradient_that_it_can_average():
     assert seen.mu.dtype == jnp.float32
     np.testing.assert_array_equal(seen.mu, [0, -(2.0**48)])
     with pytest.raises(ValueError, match="own needs the first moment; give track_moments a b1"):
-        chain(track_moments(None), own, precondition()).init(jnp.ones(2))
+        _step(chain(track_moments(None), own, precondition()), jnp.ones(2))
     for wrong, found in ((lambda m, g: None, "NoneType"), (lambda m, g: m.sum(), r"shape \(\)")):
         with pytest.raises(TypeError, match=rf"own gave {found} for a mu of shape \(2,\): must be"):
             _step(change_mu("own", wrong), given)

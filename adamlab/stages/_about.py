@@ -87,6 +87,8 @@ class About(NamedTuple):
     """The stages that it is chained from, in order."""
     lagging: tuple[str, ...] = ()
     """The fields of its state whose old values it hands on."""
+    sized: bool = True
+    """Whether its state depends on the shapes of what flows into it."""
 
     def walk(self) -> Iterator[Part]:
         """Every part, each before those within it."""

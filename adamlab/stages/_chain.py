@@ -56,10 +56,10 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
     anywhere except between `track_moments` and `precondition`, where they would act on the averages
     and the step count alike. The chain is itself a stage.
 
-    Each stage's `init` sees what the stage before it hands on, so that a block-wise second moment
-    keeps its blocks. Stages after `precondition` get the moments that it saw, and the gradient that
-    those were made from, as the extra arguments `moments` and `gradient`: this chain's gradient,
-    whatever a chain within it may make of it.
+    A stage whose state has the shapes of moments sees in `init` what the stage before it hands on,
+    so that a block-wise second moment keeps its blocks. Stages after `precondition` get the moments
+    that it saw, and the gradient that those were made from, as the extra arguments `moments` and
+    `gradient`: this chain's gradient, whatever a chain within it may make of it.
 
     Each stage's side of the learning rate is checked too, but only for adamlab's stages: Optax's
     transforms, and stages inside `optax.masked`, are accepted anywhere; inside it a stage gets no
@@ -76,6 +76,7 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
     takes, gives = _check_kinds(stages)
     check_order(stages)
     extended = [optax.with_extra_args_support(stage) for stage in stages]
+    last = max((place for place, stage in enumerate(stages) if _is_sized(stage)), default=0)
 
     def init(params: optax.Params) -> tuple[Any, ...]:
         if params is None:
@@ -83,10 +84,10 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
         params = jax.tree.map(jnp.asarray, params)
         refuse_integers("parameter", params)
         states, value = [], params
-        for stage in extended:
+        for place, stage in enumerate(extended):
             state = stage.init(value)
             states.append(state)
-            if isinstance(stage, Stage) and stage.gives == "moments":
+            if place < last and isinstance(stage, Stage) and stage.gives == "moments":
                 # A scalar stands in for the loss, the parameters for trees like them.
                 extra = {
                     name: jnp.zeros([]) if name == "value" else params
@@ -188,6 +189,11 @@ def _refuse_raw(stage: optax.GradientTransformation, extra_args: dict[str, Any])
                     f"{name}: {part.name} would compare it with a gradient that earlier stages "
                     f"have changed; put those after {part.name}, or leave {name} out"
                 )
+
+
+def _is_sized(stage: optax.GradientTransformation) -> bool:
+    """Whether its state takes its shapes from moments, which are then to be found out."""
+    return isinstance(stage, Stage) and stage.takes == "moments" and about(stage).sized
 
 
 def _is_of_trees(stage: Stage) -> bool:

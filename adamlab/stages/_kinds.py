@@ -70,6 +70,7 @@ class Stage(optax.GradientTransformationExtraArgs):
         marks: tuple[Mark, ...] = (),
         raw: tuple[str, ...] = (),
         decays: Mapping[str, Any] = MappingProxyType({}),
+        sized: bool = True,
     ) -> Self:
         """A stage called `name` from its two pure functions. Its state keeps its dtypes.
 
@@ -92,6 +93,7 @@ class Stage(optax.GradientTransformationExtraArgs):
             raw: the extra arguments that it compares the gradient with and that need not be given:
                 a chain refuses them where an earlier stage has changed the gradient.
             decays: the decay rates of "mu" and "nu" that it tracks them with, or takes for granted.
+            sized: whether `init` looks at what it is given: finding out shapes takes a chain time.
 
         Raises:
             TypeError: the class is `Stage` itself.
@@ -152,7 +154,7 @@ class Stage(optax.GradientTransformationExtraArgs):
         checked.__qualname__ = name
         tell(checked, About((Part(
             name, label, cls.side, marks, extra_args, raw, tuple(decays.items())
-        ),), lagging))  # fmt: skip
+        ),), lagging, sized))  # fmt: skip
         return cls(checked_init, checked)
 
     @classmethod
@@ -182,7 +184,7 @@ class Stage(optax.GradientTransformationExtraArgs):
             new = function(flowing, *(given[name] for name in read), *now)
             return new, CountState(optax.safe_increment(steps)) if is_scheduled else state
 
-        return cls.from_update(name, init, update, **told)
+        return cls.from_update(name, init, update, sized=False, **told)
 
     @classmethod
     def from_optax(
