@@ -143,11 +143,10 @@ REVISED: dict[str, tuple[str, str]] = {
         "starts, and nine tenths of them must arrive at a rate, not all, which hung on the worst "
         "start and the more so the more there were; earlier: 32 starts within .001 of the usual "
         "one, instead of that one alone: it was refuted in float32 and supported in float64, as "
-        "the last digits decide which rates arrive by luck; the check is in float64; what the "
-        "middle one of five nearby rates would say is told of scattered starts; earlier: a rate "
-        "counts where those 1 and 2 % beside it arrive too; before: first by a tenth; best rates "
-        "are those of the lowest band that arrives, on a finer grid; a run must stay where it "
-        "arrives: Adam passed the target at a rate at which it does not rest there",
+        "the last digits decide which rates arrive by luck; the check is in float64; before: a "
+        "rate counts where those 1 and 2 % beside it arrive too; first by a tenth; best rates are "
+        "those of the lowest band that arrives, on a finer grid; a run must stay where it arrives: "
+        "Adam passed the target at a rate at which it does not rest there",
     ),
     "C23": (
         FOURTH,

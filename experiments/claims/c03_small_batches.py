@@ -6,31 +6,22 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
 import adamlab
 from adamlab.analysis import gradient_noise_scale
-from adamlab.plot import cell_edges
 from adamlab.problems import cross_entropy, digits, network, noisy_quadratic, supervised
 from experiments import book
 
 MODEL = network((64, 32, 10))
-DEFAULT, PROBLEMS, TIMES = 1e-3, ("quadratic", "digits"), ("early", "at the end")
-COUNTS = 0.1
-"""Decades that count."""
+DEFAULT, PROBLEMS = 1e-3, ("quadratic", "digits")
+KEPT = {"late_loss": "late", "late_spread": "bounce"}
+COUNTS = 0.1  # decades
 
 
-def noise_of_quadratic(params: Any, state: Any) -> dict[str, Any]:
-    """The noise scale at `params`, exactly: a probe."""
-    del state
-    curvatures = 1 / jnp.arange(1.0, params.size + 1)
-    return {"noise": curvatures.sum() / jnp.sum((curvatures * params) ** 2)}
-
-
-def noise_of_digits(params: Any, state: Any, data: Any) -> dict[str, Any]:
-    """The noise scale at `params`, measured: a probe."""
+def noise(params: Any, state: Any, data: Any) -> dict[str, Any]:
+    """The noise scale of the digits' gradient at `params`: a probe."""
     del state
 
     def gradient(key: jax.Array, size: int) -> Any:
@@ -43,45 +34,37 @@ def noise_of_digits(params: Any, state: Any, data: Any) -> dict[str, Any]:
 
 
 def measure(lab: book.Lab) -> xr.Dataset:
-    """Late loss and bounce over batch size x rate, and the noise scale, on both problems."""
+    """Late loss and bounce over batch size x rate on both problems, and the digits' noise scale."""
     adam, steps = adamlab.adam, lab["steps"]
     axes = {
         "batch_size": np.geomspace(0.1, 1e3, lab["batches"]),
         "learning_rate": np.geomspace(1e-3, 1, lab["rates"]),
     }
-    quadratic = lab.map(
-        "quadratic", noisy_quadratic(), adam, axes, steps=steps, probe=noise_of_quadratic
-    )
+    found = {"quadratic": lab.map("quadratic", noisy_quadratic(), adam, axes, steps=steps)}
     sizes, rates = {}, {"learning_rate": np.geomspace(1e-4, 1, lab["rates"])}
     smallest, *_, largest = lab["sizes"]
     for size in lab["sizes"]:
         problem = supervised(digits(), MODEL, cross_entropy, batch_size=size, observed=512)
-        found = lab.map(f"digits-{size}", problem, adam, rates, steps=steps)
-        sizes[size] = found[["late_loss", "late_spread"]]
+        sizes[size] = lab.map(f"digits-{size}", problem, adam, rates, steps=steps)[[*KEPT]]
         if size == smallest:
             as_many = steps * largest // smallest
             longer = lab.map("digits-longer", problem, adam, rates, steps=as_many)["late_loss"]
-    noise = lab.map(
+    found["digits"] = book.side_by_side("batch_size", sizes)
+    early = lab.map(
         "digits-noise", problem, adam, {"learning_rate": [DEFAULT]},
-        steps=steps, checkpoints=8, probe=noise_of_digits,
-    )["noise"]  # fmt: skip
-    scale = quadratic["noise"].sel(batch_size=1e3, learning_rate=10 * DEFAULT, method="nearest")
-    measured = (quadratic, scale), (book.side_by_side("batch_size", sizes), noise.squeeze())
+        steps=steps, checkpoints=8, probe=noise,
+    )["noise"].isel(step=0, learning_rate=0, drop=True)  # fmt: skip
     parts = []
-    for name, (found, scale) in zip(PROBLEMS, measured, strict=True):
-        part = xr.Dataset({
-            "late": book.decades(found["late_loss"], 1e-30),
-            "bounce": book.decades(found["late_spread"], 1e-30),
-            "noise": scale.isel(step=[0, -1]).reset_coords(drop=True).drop_vars("step"),
-        })  # fmt: skip
-        parts.append(part.rename({n: f"{n}_{name}" for n in (*part, *axes)}))
+    for name, part in found.items():
+        logs = part[[*KEPT]].map(book.decades, least=1e-30).rename(KEPT)
+        parts.append(logs.rename({n: f"{n}_{name}" for n in (*logs, *axes)}))
     equal = book.decades(longer).rename(learning_rate="learning_rate_digits")
-    return xr.merge([*parts, equal.to_dataset(name="longer")], combine_attrs="drop")
+    return xr.merge(parts, combine_attrs="drop").assign(longer=equal, noise=early)
 
 
 def part_of(dataset: xr.Dataset, problem: str) -> xr.Dataset:
     """What was measured on one of the problems, under its plain names."""
-    own = dataset[[f"{name}_{problem}" for name in ("late", "bounce", "noise")]]
+    own = dataset[[f"{name}_{problem}" for name in KEPT.values()]]
     return own.rename({name: str(name).removesuffix(f"_{problem}") for name in own.variables})
 
 
@@ -106,20 +89,16 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
             best = float(book.best_rate(late.isel(batch_size=place, drop=True)))
             end = book.at_end(best, late["learning_rate"].values)
             numbers[f"{problem}: best rate of the {which} batch{end}"] = best
-        for place, when in enumerate(TIMES):
-            scale = part["noise"].isel(step=place)
-            if np.isfinite(scale).all():  # else too few repeats to tell gradient from noise
-                name = f"{problem}: noise scale {when}, in examples"
-                numbers[name] = book.over_seeds(scale)
     longer = dataset["longer"].rename(learning_rate_digits="learning_rate")
     way = "digits: settles higher on as many examples, each at its best rate"
     more = book.over_seeds(book.at_best(longer) - book.at_best(late.isel(batch_size=-1)))
     numbers[f"{way}: decades"], kinds[way] = more, book.by_sign(more, COUNTS)
+    numbers["digits: noise scale early on, in examples"] = book.over_seeds(dataset["noise"])
     return book.Verdict(kinds, numbers)
 
 
 def draw(dataset: xr.Dataset) -> book.Figure:
-    """Late loss and bounce over batch size x rate, with the noise scale, a row for each problem."""
+    """Late loss and bounce over batch size x rate, a row for each problem."""
     figure, axes = book.panels(2, 2)
     for row, problem in zip((axes[:2], axes[2:]), PROBLEMS, strict=True):
         own = part_of(dataset, problem)
@@ -127,15 +106,10 @@ def draw(dataset: xr.Dataset) -> book.Figure:
         part = own.median("seed")
         for ax, name, what in zip(row, ("late", "bounce"), ("late loss", "bounce"), strict=True):
             known = part[name].where(np.isfinite(part[name])).rename(f"{what} [decades]")
-            low, high = known.quantile([0, 0.9]).values
-            book.draw_heat(
-                ax, known, "batch_size", "learning_rate", vmin=low, vmax=high, cmap="viridis_r"
-            )
-            edges = cell_edges(known["batch_size"].values)[0]
-            for scale, when, style in zip(part["noise"].values, TIMES, (":", "-"), strict=True):
-                if edges[0] < scale < edges[-1]:
-                    label = f"noise scale {when}"
-                    ax.axvline(scale, color="red", linestyle=style, label=label)
+            style = {"vmax": known.quantile(0.9).item(), "cmap": "viridis_r"}
+            book.draw_heat(ax, known, "batch_size", "learning_rate", **style)
+            if problem == "digits":
+                ax.axvline(dataset["noise"].median("seed"), color="red", label="noise scale")
             ax.axhline(judged, color="white", linestyle="--", label="judged rate")
             ax.set_title(f"{problem}: {what}")
         row[0].legend(fontsize="small", facecolor="silver")
@@ -158,7 +132,7 @@ CLAIM = book.Claim(
     caption="Late loss (left) and bounce, the standard deviation of the late loss (right), over "
     "batch size and rate; lighter is better, and the darkest colour stands for all that is worse. "
     "All runs take the same number of steps, so a larger batch sees more data. On the quadratic "
-    "(top) the batch size only divides the noise and may be below 1. Red: the gradient noise "
-    "scale early in training. Dashed: the best rate of the largest batch, at which the smallest "
-    "and the largest are compared.",
+    "(top) the batch size only divides the noise and may be below 1. Red: the digits' gradient "
+    "noise scale early in training. Dashed: the best rate of the largest batch, at which the "
+    "smallest and the largest are compared.",
 )

@@ -13,18 +13,7 @@ import optax
 import xarray as xr
 
 import adamlab
-from adamlab.problems import (
-    cross_entropy,
-    diabetes,
-    digits,
-    huber,
-    imbalanced,
-    network,
-    squared_error,
-    standardized,
-    supervised,
-    with_outliers,
-)
+from adamlab import problems
 from experiments import book
 
 RATE = 1e-3
@@ -54,15 +43,16 @@ def with_balanced(
 
 def measure(lab: book.Lab) -> xr.Dataset:
     """Rate x imbalance on the digits; rate x outliers' share on diabetes, for both losses."""
-    model, table = network((10, 1)), with_outliers(standardized(diabetes()))
+    table = problems.with_outliers(problems.standardized(problems.diabetes()))
     squares, robust = (
-        supervised(table, model, loss, batch_size=32) for loss in (squared_error, huber)
+        problems.supervised(table, problems.network((10, 1)), loss, batch_size=32)
+        for loss in (problems.squared_error, problems.huber)
     )
     metrics = partial(with_least, squares.metrics)
     # Both are tested by the mean square; the test rows have no outliers.
     squares, robust = (replace(problem, metrics=metrics) for problem in (squares, robust))
-    deep = network((64, 32, 10))
-    classes = supervised(imbalanced(digits()), deep, cross_entropy, batch_size=64)
+    deep, rare = problems.network((64, 32, 10)), problems.imbalanced(problems.digits())
+    classes = problems.supervised(rare, deep, problems.cross_entropy, batch_size=64)
     classes = replace(classes, metrics=partial(with_balanced, deep, classes.metrics))
     levels = lab["levels"]
     ratios, shares = np.geomspace(1, 100, levels), np.linspace(0, 0.1, levels)

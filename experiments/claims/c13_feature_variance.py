@@ -12,22 +12,16 @@ import numpy as np
 import xarray as xr
 
 import adamlab
-from adamlab.problems import (
-    Data,
-    breast_cancer,
-    cross_entropy,
-    diabetes,
-    network,
-    squared_error,
-    supervised,
-    wine,
-)
+from adamlab import problems
 from experiments import book
 
 RATE = 1e-3
 GAINED = 0.1  # decades
 LEAST = 1e-6  # of what can be learnt: a smaller gap is rounding in float32
-SOURCES = {"wine": wine(), "breast cancer": breast_cancer(), "diabetes": diabetes()}
+SOURCES = {
+    "wine": problems.wine(), "breast cancer": problems.breast_cancer(),
+    "diabetes": problems.diabetes(),
+}  # fmt: skip
 FORMS = {
     "as it is": {"shift": 0.0, "scale": 0.0},
     "only shifted": {"shift": 1.0, "scale": 0.0},
@@ -36,7 +30,7 @@ FORMS = {
 }
 
 
-def brought_near(key: jax.Array, data: Data, *, shift: jax.Array, scale: jax.Array) -> Data:
+def brought_near(key: jax.Array, data: Any, *, shift: jax.Array, scale: jax.Array) -> Any:
     """Features less `shift` times their mean, divided by their deviation to the power `scale`."""
     del key
     mean, deviation = data.inputs.mean(0), data.inputs.std(0)
@@ -75,8 +69,9 @@ def measure(lab: book.Lab) -> xr.Dataset:
     tables = {}
     for table, source in SOURCES.items():
         near = source.then("brought near", brought_near, shift=0.0, scale=0.0)
-        loss = squared_error if table == "diabetes" else cross_entropy
-        drawn = supervised(near, network((source.features, source.outputs)), loss)
+        loss = problems.squared_error if table == "diabetes" else problems.cross_entropy
+        model = problems.network((source.features, source.outputs))
+        drawn = problems.supervised(near, model, loss)
         init = partial(same_start, table, drawn.init)
         problem = replace(drawn, name=f"{drawn.name}, one start", init=init)
         late = lab.map(table, problem, adamlab.adam, axes, steps=lab["steps"])["late_loss"]

@@ -99,11 +99,9 @@ def judge(dataset: xr.Dataset) -> book.Verdict:
     left = {n: float(places.sel(sum=n).median()) for n in at_end}
     numbers |= {f"median distance from -2, 1-b2 <= {LARGE:g}, {n}": x for n, x in left.items()}
     arrived = " and ".join(f"{share.value:.0%} for {n}" for n, share in at_end.items())
-    remark = (
-        f"With a large b2 the share that is at -2 at the end, not on its way, is {arrived}; the "
-        f"median distance left of {BEGUN:g} is "
-        f"{' and '.join(f'{x:.2g} for {n}' for n, x in left.items())}."
-    )
+    far = " and ".join(f"{x:.2g} for {n}" for n, x in left.items())
+    remark = f"With a large b2 the share that is at -2 at the end, not on its way, is {arrived}; "
+    remark += f"the median distance left of {BEGUN:g} is {far}."
     return book.Verdict(kinds, numbers, remark)
 
 

@@ -58,10 +58,8 @@ def measure(lab: book.Lab) -> xr.Dataset:
         loss=lambda x, _: jnp.sum(jnp.asarray(CURVATURES, x.dtype) * x**2) / 2,
     )
     shares = 1 + np.linspace(-0.02, 0.02, lab["shares"])
-    frozen = lab.map(
-        "frozen", quadratic, frozen_adam, {"share": shares, "b1": np.array(B1S)},
-        steps=lab["frozen_steps"],
-    )  # fmt: skip
+    frozen = lab.map("frozen", quadratic, frozen_adam, {"share": shares, "b1": np.array(B1S)},
+                     steps=lab["frozen_steps"])  # fmt: skip
     problem = supervised(standardized(diabetes()), MODEL, squared_error)
     axes = {"learning_rate": np.array(lab["rates"]), "b1": np.array(TRAINED_B1S)}
     trained = lab.map(
@@ -141,19 +139,13 @@ CLAIM = book.Claim(
     f"median over seeds within {CLOSE:.0%} of the threshold. Supported if (a) holds and (b) at "
     "every rate and b1; refuted if (a) fails or (b) fails everywhere; depends on rate and b1 if "
     "it fails at some.",
-    settings={
-        "seeds": 128, "shares": 41, "frozen_steps": 4000, "rates": [1e-3, 3e-3, 1e-2, 3e-2],
-        "steps": 12_000,
-        "looks": 48,
-    },
-    quick={
-        "seeds": 2, "shares": 9, "frozen_steps": 800, "rates": [1e-2, 3e-2], "steps": 100,
-        "looks": 8,
-    },
+    settings={"seeds": 128, "shares": 41, "frozen_steps": 4000, "rates": [1e-3, 3e-3, 1e-2, 3e-2],
+              "steps": 12_000, "looks": 48},
+    quick={"seeds": 2, "shares": 9, "frozen_steps": 800, "rates": [1e-2, 3e-2], "steps": 100,
+           "looks": 8},
     check={"first_seed": 9000},
-    caption="Left and middle: the preconditioned sharpness during training, in units of the "
-    "threshold, for b1 = 0 and .9 (grey: within a tenth); at b1 = 0 and a rate of 3e-3 it rests at "
-    "the threshold at first, and drifts off in the second half. Right: with a fixed preconditioner "
-    "the loss shrinks below the threshold and grows above it (cut off at 1e-4 and 1e4); the border "
-    "is told to half a step between shares.",
+    caption="Left and middle: preconditioned sharpness over training, in units of the threshold, "
+    "for b1 = 0 and .9 (grey: within a tenth); at b1 = 0 and 3e-3 it rests there at first, and "
+    "drifts off in the second half. Right: with a fixed preconditioner the loss shrinks below the "
+    "threshold and grows above it (cut off at 1e-4 and 1e4; told to half a step between shares).",
 )  # fmt: skip
