@@ -95,7 +95,7 @@ def _step() -> str:
     found = _load("step")["figures"]
     lines = [
         "One Adam step on 10 million float32 parameters (adamlab's time over the other's, median "
-        "of paired runs):",
+        "over placements of the arrays):",
         "",
         "| leaves | time / Optax | time / fused PyTorch | bytes accessed, adamlab / Optax |",
         "|--:|--:|--:|--:|",

@@ -27,7 +27,7 @@ from experiments.benchmarks import (
 SMALL = {
     compiles: {"SIDES": (2,)},
     start: {"LEAVES": 3, "SHAPES": 2, "ROUNDS": 2},
-    step: {"PARAMETERS": 40, "LEAVES": (4,), "ROUNDS": 2},
+    step: {"PARAMETERS": 40, "LEAVES": (4,), "PLACEMENTS": 2, "ROUNDS": 2},
     sweep: {"RUNS": 4, "STEPS": 8, "ROUNDS": 2, "LOOP": 2, "TORCH_LOOP": 1, "MATRIX": 8,
             "RATES": np.geomspace(1e-5, 1, 4), "PROBLEM": al.quadratic()},
     variants: {"SHAPE": (4, 5), "PARAMETERS": 200, "PLACEMENTS": 1,

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import statistics
 import subprocess
 import sys
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -22,15 +22,15 @@ import optax
 
 import adamlab as al
 from adamlab.stages import group_small_leaves
-from experiments.benchmarks.measure import in_turn, keep, paired_ratio, table, torch_version
-from experiments.benchmarks.steps import Init, Shapes, Step, compiled, plain_step, torch_step
+from experiments.benchmarks.measure import keep, table, torch_version
+from experiments.benchmarks.steps import Init, Step, TorchStep, beside, compiled, plain_step
 
 FLAG = "--xla_backend_extra_options=xla_cpu_use_multi_output_fusion"
 TREES: dict[str, list[tuple[int, ...]]] = {
     "10 of 1000 x 1000": [(1000, 1000)] * 10,
     "300 of 1000": [(1000,)] * 300,
 }
-ROUNDS = 31
+PLACEMENTS, ROUNDS = 7, 11
 LR, B1, B2, EPS = 1e-3, 0.9, 0.999, 1e-8
 BLOCK = 125_000  # a divisor of the large leaves
 
@@ -149,7 +149,10 @@ def main() -> None:
                     [tree, label, name, f"{row['bytes']:.1f}", f"{row['temporary']:.1f}",
                      f"{row['milliseconds']:.2f}", f"{row['over_optax']:.2f}", over]
                 )  # fmt: skip
-    print(f"Adam's step, float32, donated; time in turn with the others, median of {ROUNDS} pairs")
+    print(
+        f"Adam's step, float32, donated; median of {PLACEMENTS} placements, each of {ROUNDS} "
+        "rounds in turn"
+    )
     table(
         ["leaves", "XLA", "form", "bytes", "temporary", "ms", "/ optax.adam there",
          "/ torch fused"],
@@ -162,33 +165,22 @@ def child() -> None:
     """Measure in this process and print JSON."""
     found: dict[str, dict[str, Any]] = {}
     for tree, shapes in TREES.items():
-        steps = {name: _compiled(*form, shapes) for name, form in _forms(tree).items()}
-        torch = torch_step(shapes, LR) if torch_version() else None
+        steps = {name: compiled(*form, shapes) for name, form in _forms(tree).items()}
+        parameters = sum(math.prod(shape) for shape in shapes)
         found[tree] = {}
-        for name, (run, sizes) in steps.items():
-            over: dict[str, float | None] = {"optax": None, "torch": None}
-            for other, step in (("optax", steps["optax.adam"][0]), ("torch", torch)):
-                if step is not None:
-                    pair = {"this": run, "other": step}
-                    in_turn(pair, 4)
-                    times = in_turn(pair, ROUNDS)
-                    over[other] = paired_ratio(times["this"], times["other"])
-            middle = sorted(times["this"])[ROUNDS // 2]
+        for name, step in steps.items():
+            over_optax, spent = beside(step, steps["optax.adam"], PLACEMENTS, ROUNDS)
+            over_torch = None
+            if torch_version():
+                ratios, _ = beside(step, TorchStep(shapes, LR), PLACEMENTS, ROUNDS)
+                over_torch = statistics.median(ratios)
             found[tree][name] = {
-                **sizes, "milliseconds": 1e3 * middle, "over_optax": over["optax"],
-                "over_torch": over["torch"],
+                "bytes": step.sizes["accessed"] / parameters,
+                "temporary": step.sizes["temporary"] / parameters,
+                "milliseconds": spent, "over_optax": statistics.median(over_optax),
+                "over_torch": over_torch,
             }  # fmt: skip
     print(json.dumps(found))
-
-
-def _compiled(init: Init, step: Step, shapes: Shapes) -> tuple[Callable[[], Any], dict[str, float]]:
-    """A compiled step, and its bytes for each parameter."""
-    found = compiled(init, step, shapes)
-    parameters = sum(math.prod(shape) for shape in shapes)
-    return found.placed(), {
-        "bytes": found.sizes["accessed"] / parameters,
-        "temporary": found.sizes["temporary"] / parameters,
-    }
 
 
 if __name__ == "__main__":

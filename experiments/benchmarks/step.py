@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
 from typing import Any
 
 import optax
 
 import adamlab as al
-from experiments.benchmarks.measure import in_turn, keep, paired_ratio, table, torch_version
-from experiments.benchmarks.steps import compiled, plain_step, torch_step
+from experiments.benchmarks.measure import keep, table, torch_version
+from experiments.benchmarks.steps import TorchStep, beside, compiled, plain_step
 
 PARAMETERS = 10_000_000
 LEAVES = (10, 146)
-ROUNDS = 101
+PLACEMENTS, ROUNDS = 21, 21
 
 
 def main() -> None:
@@ -22,31 +21,19 @@ def main() -> None:
     figures, rows = {}, []
     for leaves in LEAVES:
         shapes = [(PARAMETERS // leaves,)] * leaves
-        steps: dict[str, Callable[[], Any]] = {}
-        sizes = {}
-        for name, tx in {"adamlab": al.adam(1e-3), "optax": optax.adam(1e-3)}.items():
-            found = compiled(*plain_step(tx), shapes)
-            steps[name], sizes[name] = found.placed(), found.sizes
+        ours, theirs = (compiled(*plain_step(tx(1e-3)), shapes) for tx in (al.adam, optax.adam))
+        others: dict[str, Any] = {"optax": theirs}
         if torch_version():
-            steps["torch fused"] = torch_step(shapes)
-        ratios: dict[str, float] = {}
-        medians: dict[str, float] = {}
-        for name in [n for n in steps if n != "adamlab"]:  # pairs: a third would disturb one side
-            pair = {"adamlab": steps["adamlab"], name: steps[name]}
-            in_turn(pair, 5)
-            times = in_turn(pair, ROUNDS)
-            ratios[name] = paired_ratio(times["adamlab"], times[name])
-            medians |= {n: 1e3 * statistics.median(t) for n, t in times.items() if n not in medians}
-        figures[str(leaves)] = {"milliseconds": medians, "ratio": ratios, "bytes": sizes}
-        for name, median in medians.items():
-            ratio = f"{ratios[name]:.3f}" if name in ratios else ""
-            size = sizes.get(name, {})
-            rows.append(
-                [leaves, name, f"{median:.2f}", ratio]
-                + [size.get(part, "") for part in ("accessed", "temporary", "state")]
-            )
-    print(f"Adam on {PARAMETERS:,} float32 parameters, donated buffers, {ROUNDS} rounds in turn")
-    table(
-        ["leaves", "step", "median ms", "adamlab/it", "bytes accessed", "temporary", "state"], rows
+            others["torch fused"] = TorchStep(shapes)
+        measured = {name: beside(ours, other, PLACEMENTS, ROUNDS) for name, other in others.items()}
+        ratios = {name: statistics.median(found) for name, (found, _) in measured.items()}
+        sizes = {"adamlab": ours.sizes, "optax": theirs.sizes}
+        spent = measured["optax"][1]
+        figures[str(leaves)] = {"milliseconds": spent, "ratio": ratios, "bytes": sizes}
+        rows += [[leaves, f"{spent:.2f}", name, f"{ratio:.3f}"] for name, ratio in ratios.items()]
+    print(
+        f"Adam on {PARAMETERS:,} float32 parameters, donated buffers, median of {PLACEMENTS} "
+        f"placements, each of {ROUNDS} rounds in turn"
     )
+    table(["leaves", "median ms", "beside", "adamlab/it"], rows)
     keep("step", "python -m experiments bench step", figures)

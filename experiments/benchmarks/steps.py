@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+
+from experiments.benchmarks.measure import in_turn, paired_ratio
 
 Shapes = Sequence[tuple[int, ...]]
 Init = Callable[[Any], Any]
@@ -124,12 +127,40 @@ def compiled(init: Init, step: Step, shapes: Shapes, dtype: Any = jnp.float32) -
     return Compiled(program, start, sizes)
 
 
-def torch_step(shapes: Shapes, learning_rate: float = 1e-3) -> Callable[[], Any]:
+class TorchStep(NamedTuple):
     """PyTorch's fused Adam on parameters of these shapes."""
-    import torch
 
-    torch.manual_seed(0)
-    params = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
-    for p in params:
-        p.grad = 0.1 * p.detach()
-    return torch.optim.Adam(params, lr=learning_rate, fused=True).step
+    shapes: Shapes
+    learning_rate: float = 1e-3
+
+    def placed(self, memory: Memory | None = None) -> Callable[[], Any]:
+        """A call that runs one step after the other, in arrays of its own."""
+        del memory
+        import torch
+
+        torch.manual_seed(0)
+        params = [torch.nn.Parameter(torch.randn(shape)) for shape in self.shapes]
+        for p in params:
+            p.grad = 0.1 * p.detach()
+        return torch.optim.Adam(params, lr=self.learning_rate, fused=True).step
+
+
+def beside(
+    ours: Compiled, other: Compiled | TorchStep, placements: int, rounds: int
+) -> tuple[list[float], float]:
+    """A step beside another: for each placement of the arrays the median ratio of their times.
+
+    The arrays are shared where the two states are alike.
+
+    Returns:
+        The ratios, ours / other, and the median of our milliseconds.
+    """
+    ratios, spent = [], []
+    for _ in range(placements):
+        memory = Memory()
+        pair = {"ours": ours.placed(memory), "other": other.placed(memory)}
+        in_turn(pair, 3)
+        times = in_turn(pair, rounds)
+        ratios.append(paired_ratio(times["ours"], times["other"]))
+        spent += times["ours"]
+    return ratios, 1e3 * statistics.median(spent)

@@ -15,8 +15,8 @@ import optax
 import adamlab as al
 from adamlab import optimizers as opt
 from adamlab.analysis import bootstrap
-from experiments.benchmarks.measure import in_turn, keep, paired_ratio, table
-from experiments.benchmarks.steps import Compiled, Memory, compiled, plain_step
+from experiments.benchmarks.measure import keep, table
+from experiments.benchmarks.steps import Compiled, beside, compiled, plain_step
 
 LEAVES, SHAPE = 10, (640, 625)
 PARAMETERS = LEAVES * SHAPE[0] * SHAPE[1]
@@ -67,11 +67,12 @@ def main() -> None:
     for name in opt.names():
         dtype = jnp.bfloat16 if name in FOR_BFLOAT16 else jnp.float32
         ours = _step(opt.example(name, RATE), dtype)
-        beside_adam = _ratios(ours, adams[dtype], PLACEMENTS)
+        beside_adam, _ = beside(ours, adams[dtype], PLACEMENTS, ROUNDS)
         row: dict[str, Any] = {"times_adam": statistics.median(beside_adam), **_bytes(ours)}
         if name in OPTAX:
             theirs = _step(OPTAX[name]())
-            found = bootstrap(_ratios(ours, theirs, BESIDE_OPTAX), np.median)
+            ratios, _ = beside(ours, theirs, BESIDE_OPTAX, ROUNDS)
+            found = bootstrap(ratios, np.median)
             row["times_optax"], row["times_optax_from"], row["times_optax_to"] = found
             row["optax_bytes"] = _bytes(theirs)["bytes"]
         figures[name] = row
@@ -86,7 +87,8 @@ def main() -> None:
     print(f"median over the {len(ratios)} that Optax has: {statistics.median(ratios):.2f}")
     # What the measure says of two equal programs: how far to trust the others.
     one, other = (_step(optax.adam(RATE)) for _ in range(2))
-    control = [statistics.median(_ratios(one, other, BESIDE_OPTAX)) for _ in range(CONTROLS)]
+    measured = [beside(one, other, BESIDE_OPTAX, ROUNDS)[0] for _ in range(CONTROLS)]
+    control = [statistics.median(ratios) for ratios in measured]
     print(f"Optax's Adam beside itself: {min(control):.2f} to {max(control):.2f}")
     kept = {"variants": figures, "control": control}
     keep("variants", "python -m experiments bench variants", kept)
@@ -106,18 +108,6 @@ def cells(figures: Mapping[str, Any]) -> list[list[str]]:
         ]
         for name, row in figures.items()
     ]  # fmt: skip
-
-
-def _ratios(ours: Compiled, theirs: Compiled, placements: int) -> list[float]:
-    """For each placement of the arrays, shared where the two states are alike, the median."""
-    medians = []
-    for _ in range(placements):
-        memory = Memory()
-        pair = {"ours": ours.placed(memory), "theirs": theirs.placed(memory)}
-        in_turn(pair, 3)
-        times = in_turn(pair, ROUNDS)
-        medians.append(paired_ratio(times["ours"], times["theirs"]))
-    return medians
 
 
 def _step(tx: optax.GradientTransformation, dtype: Any = jnp.float32) -> Compiled:
