@@ -398,3 +398,30 @@ def test_a_state_made_of_the_moments_is_named():
     tx = al.chain(al.track_moments(), stage, al.precondition())
     with pytest.raises(TypeError, match=r"mine: its state holds the Moments .*gradient_like"):
         tx.init({"w": jnp.ones(2)})
+
+
+@pytest.mark.parametrize(
+    ("built", "message"),
+    [
+        ((al.track_moments(0.9, None), al.precondition()), "precondition needs the second moment"),
+        ((al.track_moments(None), stages.sign()), "sign needs the first moment"),
+        ((al.track_moments(), stages.apply_rate()), "apply_rate needs rates; put to_rate"),
+    ],
+)
+def test_what_moments_lack_is_told_and_nothing_else(built, message):
+    params = jnp.ones(3)
+    tx = al.chain(*built)
+    with pytest.raises(ValueError, match=message) as caught:
+        tx.update(params, tx.init(params))  # without parameters, which are not what is missing
+    assert not getattr(caught.value, "__notes__", ())
+
+
+@pytest.mark.parametrize("name", ["adai", "dadapt_adam", "prodigy", "schedule_free_adamw"])
+def test_a_weakly_typed_parameter_makes_no_second_program(name):
+    tx = optimizers.example(name, 1e-3)
+    params = jnp.asarray(1.0)
+    assert params.weak_type
+    step, state = jax.jit(tx.update), tx.init(params)
+    forms = jax.tree.map(lambda x: (x.dtype, x.weak_type), state)
+    _, new = step(params, state, params)
+    assert jax.tree.map(lambda x: (x.dtype, x.weak_type), new) == forms

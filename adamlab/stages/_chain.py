@@ -9,7 +9,16 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adamlab.stages._about import GIVEN, About, about, extra_args_of, name_of, parts_of, tell
+from adamlab.stages._about import (
+    GIVEN,
+    About,
+    MissingArgumentError,
+    about,
+    extra_args_of,
+    name_of,
+    parts_of,
+    tell,
+)
 from adamlab.stages._forms import (
     check_same_form,
     is_like,
@@ -24,7 +33,7 @@ from adamlab.stages._kinds import (
     Kind,
     Stage,
 )
-from adamlab.stages._moments import Moments
+from adamlab.stages._moments import MissingFieldError, Moments
 from adamlab.stages._order import check_order
 from adamlab.stages.numerics import after
 
@@ -130,6 +139,8 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
             given = {**extra_args, **origin} if of_direction else extra_args
             try:
                 updates, new = stage.update(updates, old, params, **given)
+            except (MissingArgumentError, MissingFieldError):
+                raise
             except (AttributeError, TypeError, ValueError) as error:
                 if params is None:
                     if _UNTOLD not in getattr(error, "__notes__", ()):

@@ -76,8 +76,8 @@ class Stage(optax.GradientTransformationExtraArgs):
 
         Args:
             name: what the stage is called in errors.
-            init: from the parameters to the state; in a chain a stage that takes moments sees
-                a `Moments` of shapes instead.
+            init: from the parameters to the state; in a chain a stage that takes moments, and is
+                `sized`, sees a `Moments` of shapes instead.
             update: `update(value, state, *, params, **extra_args)` returns the new value and state;
                 it must accept further keywords, which are meant for other stages.
             needs: the fields of `Moments` that must not be None, or "params".
@@ -224,7 +224,7 @@ class GradientToDirection(Stage):
 class MomentsToMoments(Stage):
     """Changes the averages: bias correction, AMSGrad's maximum.
 
-    In a chain its `init` sees a `Moments` of shapes, elsewhere the parameters.
+    In a chain its `init` sees a `Moments` of shapes if it is `sized`, else the parameters.
     """
 
     takes, gives = "moments", "moments"

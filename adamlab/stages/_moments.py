@@ -21,6 +21,10 @@ FIELD_HINTS = {
 """What each field of `Moments` holds, and what to do where it is None."""
 
 
+class MissingFieldError(ValueError):
+    """A stage was given moments without a field that it needs."""
+
+
 class Moments(NamedTuple):
     """A gradient with its running averages: what `track_moments` hands to the stages after it.
 
@@ -88,7 +92,7 @@ def require_fields(name: str, moments: Moments, needs: tuple[str, ...]) -> None:
     """Refuse moments that lack what the stage called `name` needs."""
     for field in needs:
         if field in FIELD_HINTS and getattr(moments, field) is None:
-            raise ValueError(f"{name} needs {FIELD_HINTS[field]}")
+            raise MissingFieldError(f"{name} needs {FIELD_HINTS[field]}")
 
 
 def refuse_biased(name: str, *masses: Any) -> None:

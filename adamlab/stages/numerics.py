@@ -75,7 +75,8 @@ def promoting() -> AbstractContextManager[Any]:
 def widen(x: jax.Array) -> jax.Array:
     """`x` in float32 or wider: squares would lose too much in float16 and bfloat16."""
     dtype = wide_dtype(x)
-    return x if x.dtype == dtype else x.astype(dtype)
+    is_so = x.dtype == dtype and not getattr(x, "weak_type", False)
+    return x if is_so else x.astype(dtype)
 
 
 def scalar(value: Any, dtype: Any) -> Any:
@@ -247,7 +248,7 @@ def _clip_parts(x: jax.Array, most: float) -> jax.Array:
 
 
 def _between(x: jax.Array, limit: float) -> jax.Array:
-    """`jnp.clip(x, -limit, limit)` as one operation, which is traced in a third of the time."""
+    """`x` cut off at `limit`: as `jnp.clip`, in one operation, traced in a third of the time."""
     return jax.lax.clamp(np.asarray(-limit, x.dtype), x, np.asarray(limit, x.dtype))
 
 

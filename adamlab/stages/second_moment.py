@@ -30,7 +30,8 @@ class SecondMoment(NamedTuple):
     """How `nu` is gathered: what `track_moments` and `track_nu` take in place of a plain b2.
 
     `fold(state, seen, weight)` returns a leaf's new state and its `nu`, of the leaf's shape or with
-    1 on some axes; `weight` is 1 - b2. Where the state is an array it is `nu` itself.
+    1 on some axes; `weight` is 1 - b2, a NumPy number where b2 is a Python number. Where the state
+    is an array it is `nu` itself.
     """
 
     name: str
@@ -38,7 +39,7 @@ class SecondMoment(NamedTuple):
     """b2; None where nothing decays and there is no bias to correct."""
     init: Callable[[jax.Array], Any]
     """From a parameter leaf to its state, which is then kept in float32 or wider."""
-    fold: Callable[[Any, Seen, jax.Array], tuple[Any, jax.Array]]
+    fold: Callable[[Any, Seen, Any], tuple[Any, jax.Array]]
     biased: bool = True
     """Whether it is too small by the weight that it has not gathered yet."""
     previous: bool = False
