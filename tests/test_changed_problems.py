@@ -131,6 +131,12 @@ def test_everything_that_takes_parameters_is_rotated():
     np.testing.assert_allclose(TURN @ problem.project(start, **hyper), [-1, 0.5], rtol=1e-6)
 
 
+def test_a_quarter_turn_may_be_in_whole_numbers():
+    start = rotated(al.rosenbrock(), [[0, -1], [1, 0]]).init(KEY, **al.rosenbrock().hyperparameters)
+    assert start.dtype == jnp.float32
+    np.testing.assert_allclose(start, [1.0, 1.2], rtol=1e-6)
+
+
 SHEAR = np.array([[1.0, 1.0], [0.0, 1.0]])
 
 

@@ -68,6 +68,7 @@ def rotated(problem: Problem, axes: Any) -> Problem:
             a vector of n.
     """
     turn = np.asarray(axes)
+    turn = turn.astype(float) if np.issubdtype(turn.dtype, np.integer) else turn
     if turn.ndim != 2 or not np.issubdtype(turn.dtype, np.floating):
         raise ValueError(f"axes={axes!r:.80}: must be a real matrix, of shape (n, n)")
     if turn.shape[0] != turn.shape[1] or not np.allclose(turn @ turn.T, np.eye(len(turn))):
