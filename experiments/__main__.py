@@ -28,7 +28,7 @@ def bench(name: str) -> None:
     step: one Adam step against Optax's and fused PyTorch's. variants: every variant's step against
     Adam's and Optax's. formulations: bytes and time of several ways to write Adam's step. sweep:
     runs per second against loops and a plain vmap. memory: a million runs in one process. compiles:
-    programs compiled per map.
+    programs compiled per map. start: what comes before the first step, beside Optax's.
     """
     if name == "all":
         for each in BENCHMARKS:  # a process each: what one has started does not help the next

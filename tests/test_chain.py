@@ -406,6 +406,10 @@ def test_a_state_made_of_the_moments_is_named():
         ((al.track_moments(0.9, None), al.precondition()), "precondition needs the second moment"),
         ((al.track_moments(None), stages.sign()), "sign needs the first moment"),
         ((al.track_moments(), stages.apply_rate()), "apply_rate needs rates; put to_rate"),
+        (
+            (al.track_moments(), al.precondition(stages.epsilon_hat(1e-8))),
+            "epsilon_hat needs corrected moments; put correct_bias",
+        ),
     ],
 )
 def test_what_moments_lack_is_told_and_nothing_else(built, message):

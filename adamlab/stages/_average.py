@@ -12,7 +12,7 @@ import optax
 
 from adamlab._checks import Scalar
 from adamlab.stages._decay_rate import DecayRate, decay_at, mass_of
-from adamlab.stages.numerics import average_dtype, lerp, scalar, widen
+from adamlab.stages.numerics import average_dtype, cast_within, lerp, scalar, widen
 
 NOTHING_LEFT = -1e4
 """A sum of logs so low that nothing earlier is left: a finite stand-in for log 0."""
@@ -69,7 +69,7 @@ def fold(average: Any, new: Any, weight: Scalar) -> Any:
     def move(a: jax.Array, x: jax.Array) -> jax.Array:
         a, x = widen(a), widen(x)
         both = np.promote_types(a.dtype, x.dtype)
-        a, x = (part if part.dtype == both else part.astype(both) for part in (a, x))
+        a, x = cast_within(a, both), cast_within(x, both)
         return lerp(a, x, scalar(weight, jnp.finfo(x.dtype).dtype))
 
     return jax.tree.map(move, average, new)

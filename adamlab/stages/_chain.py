@@ -33,7 +33,7 @@ from adamlab.stages._kinds import (
     Kind,
     Stage,
 )
-from adamlab.stages._moments import MissingFieldError, Moments
+from adamlab.stages._moments import Moments, UnfitMomentsError
 from adamlab.stages._order import check_order
 from adamlab.stages.numerics import after
 
@@ -139,7 +139,7 @@ def chain(*stages: optax.GradientTransformation) -> optax.GradientTransformation
             given = {**extra_args, **origin} if of_direction else extra_args
             try:
                 updates, new = stage.update(updates, old, params, **given)
-            except (MissingArgumentError, MissingFieldError):
+            except (MissingArgumentError, UnfitMomentsError):
                 raise
             except (AttributeError, TypeError, ValueError) as error:
                 if params is None:

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from adamlab.stages._moments import Moments
-from adamlab.stages.numerics import average_dtype, real, wide_dtype, widen
+from adamlab.stages.numerics import real, wide_dtype
 
 
 def pair_of(given: Any, whose: str) -> tuple[Any, Any]:
@@ -174,12 +174,6 @@ def refuse_foreign(grads: Any, updates: Any, params: Any) -> None:
                 f"the gradient at {_place(path)} has shape {jnp.shape(g)}, the update made of it "
                 f"{jnp.shape(u)}: {why}"
             )
-
-
-def tree_mean(tree: Any) -> jax.Array:
-    """The mean over all elements of all leaves; of an empty tree, zero."""
-    sums = [jnp.sum(widen(x)).astype(average_dtype()) for x in jax.tree.leaves(tree)]
-    return sum(sums, start=jnp.zeros([], average_dtype())) / max(optax.tree.size(tree), 1)
 
 
 def map_pairs(function: Callable[..., tuple[Any, Any]], tree: Any, *rest: Any) -> tuple[Any, Any]:

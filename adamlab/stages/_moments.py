@@ -21,8 +21,8 @@ FIELD_HINTS = {
 """What each field of `Moments` holds, and what to do where it is None."""
 
 
-class MissingFieldError(ValueError):
-    """A stage was given moments without a field that it needs."""
+class UnfitMomentsError(ValueError):
+    """A stage was given moments without a field that it needs, or not corrected yet."""
 
 
 class Moments(NamedTuple):
@@ -92,13 +92,13 @@ def require_fields(name: str, moments: Moments, needs: tuple[str, ...]) -> None:
     """Refuse moments that lack what the stage called `name` needs."""
     for field in needs:
         if field in FIELD_HINTS and getattr(moments, field) is None:
-            raise MissingFieldError(f"{name} needs {FIELD_HINTS[field]}")
+            raise UnfitMomentsError(f"{name} needs {FIELD_HINTS[field]}")
 
 
 def refuse_biased(name: str, *masses: Any) -> None:
     """Refuse an average that is still to be divided by a mass."""
     if any(mass is not None for mass in masses):
-        raise ValueError(f"{name} needs corrected moments; put correct_bias() before it")
+        raise UnfitMomentsError(f"{name} needs corrected moments; put correct_bias() before it")
 
 
 def check_leaf(name: str, field: str, like: Any, x: Any) -> None:

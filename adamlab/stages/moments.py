@@ -12,10 +12,11 @@ from adamlab._checks import Scalar, check_number
 from adamlab.stages._about import label_of
 from adamlab.stages._average import NOTHING_LEFT
 from adamlab.stages._decay_rate import DecayRate, mass_of
-from adamlab.stages._forms import gradient_like, is_floating, same_form, tree_mean, unpack
+from adamlab.stages._forms import gradient_like, is_floating, same_form, unpack
 from adamlab.stages._kinds import GradientToMoments, MomentsToMoments
 from adamlab.stages._moments import Moments
 from adamlab.stages._trackers import MuTracker, NuTracker
+from adamlab.stages.norms import tree_mean
 from adamlab.stages.numerics import after, lerp, real, tame, widen, within_range
 from adamlab.stages.second_moment import SecondMoment, second_moment_of
 

@@ -24,7 +24,7 @@ from adamlab.stages._forms import gradient_like, zero_of
 from adamlab.stages._kinds import MomentsToMoments
 from adamlab.stages._moments import Moments
 from adamlab.stages.norms import norm
-from adamlab.stages.numerics import at_step, lerp, tame, widen
+from adamlab.stages.numerics import at_step, lerp, scalar, tame, widen
 from adamlab.stages.second_moment import square
 
 
@@ -137,7 +137,7 @@ def mix_square(share: Scalar) -> MomentsToMoments:
 
 
 def _mixed(share: Scalar, average: jax.Array, new: jax.Array) -> jax.Array:
-    return lerp(new, average, jnp.asarray(share, jnp.finfo(average.dtype).dtype))
+    return lerp(new, average, scalar(share, jnp.finfo(average.dtype).dtype))
 
 
 class MixSlowAverageState(NamedTuple):

@@ -1,4 +1,4 @@
-"""Norms of leaves and trees whose squares neither overflow nor vanish."""
+"""Norms of leaves and trees whose squares neither overflow nor vanish, and a tree's mean."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from adamlab.stages.numerics import average_dtype, sqrt, squared_magnitude, widen
 
@@ -82,3 +83,9 @@ def _norm_over(_: jax.Array, x: jax.Array, scale: jax.Array) -> jax.Array:
 
 def _known(near: jax.Array, *_: jax.Array) -> jax.Array:
     return near
+
+
+def tree_mean(tree: Any) -> jax.Array:
+    """The mean over all elements of all leaves; of an empty tree, zero."""
+    sums = [jnp.sum(widen(x)).astype(average_dtype()) for x in jax.tree.leaves(tree)]
+    return sum(sums, start=jnp.zeros([], average_dtype())) / max(optax.tree.size(tree), 1)

@@ -177,9 +177,13 @@ def lerp(a: jax.Array, b: jax.Array, weight: jax.Array) -> jax.Array:
     would lose b where a is far larger. Both must be finite.
     """
     from_b = weight > 0.5
-    if isinstance(weight, np.generic):  # which end is known before the program is
-        return b + (weight - 1) * (b - a) if from_b else a + weight * (b - a)
-    return jnp.where(from_b, b, a) + jnp.where(from_b, weight - 1, weight) * (b - a)
+
+    def either(one: Any, other: Any) -> Any:
+        if isinstance(weight, np.generic):  # which end is known before the program is
+            return one if from_b else other
+        return jnp.where(from_b, one, other)
+
+    return either(b, a) + either(weight - 1, weight) * (b - a)
 
 
 @jax.jit  # for leaves of one shape it is traced once

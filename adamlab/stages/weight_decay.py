@@ -13,10 +13,9 @@ import optax
 
 from adamlab._checks import Scalar, ScalarOrSchedule, check_number
 from adamlab.stages._about import name_of
-from adamlab.stages._forms import tree_mean
 from adamlab.stages._kinds import DirectionAfterRate, DirectionBeforeRate, DirectionToDirection
 from adamlab.stages._moments import Moments, refuse_biased
-from adamlab.stages.norms import rms
+from adamlab.stages.norms import rms, tree_mean
 from adamlab.stages.numerics import (
     agree,
     at_step,
