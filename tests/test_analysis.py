@@ -17,6 +17,7 @@ from adamlab.analysis import (
     adam_stability_threshold,
     bootstrap,
     boundary_corners,
+    boundary_slopes,
     box_dimension,
     gradient_noise_scale,
     hessian_diagonal,
@@ -735,13 +736,35 @@ def test_boundary_corners_are_where_pixels_of_both_kinds_meet():
     assert not boundary_corners(np.ones((3, 3), bool)).any()
 
 
-@pytest.mark.parametrize("name", ["a line", "a filled square", "Sierpinski's carpet"])
-def test_a_sets_slopes_are_its_dimension_at_every_size(name):
-    image, dimension, _ = SETS[name]
-    found = box_dimension(image, least=200)
-    np.testing.assert_allclose(found.slopes, dimension, atol=0.15)
-    assert len(found.slopes) == len(found.sizes)
-    assert np.median(found.slopes) == pytest.approx(dimension, abs=0.05)
+def _inside_a_snowflakes_side(size):
+    """The pixels above Koch's curve: what reaches the image's top edge without crossing it."""
+    regions, _ = label(~_koch(size)[::-1])
+    return regions == regions[0, 0]
+
+
+@pytest.mark.parametrize(
+    ("converged", "dimension", "tolerance"),
+    [
+        (ROW > 100, 1.0, 1e-9),
+        (ROW[:, :200] > COLUMN[:, :200] // 2, 1.0, 0.08),
+        ((ROW + COLUMN) % 2 == 0, 2.0, 1e-9),
+        (_inside_a_snowflakes_side(512), np.log(4) / np.log(3), 0.17),
+    ],
+    ids=["a line", "a slanted line", "a chequered square", "Koch's curve"],
+)
+def test_a_boundarys_slopes_are_its_dimension_at_every_size(converged, dimension, tolerance):
+    found = boundary_slopes(converged)
+    assert len(found) == int(np.log2(min(converged.shape) - 1))
+    np.testing.assert_allclose(found[:5], dimension, atol=tolerance)
+    assert np.median(found) == pytest.approx(dimension, abs=tolerance / 2)
+
+
+def test_the_slopes_of_no_boundary_are_nan():
+    none = np.ones((40, 70), bool)
+    np.testing.assert_array_equal(boundary_slopes(none), np.full(5, np.nan))
+    assert boundary_slopes(np.indices(none.shape)[0] > 20).shape == (5,)
+    with pytest.raises(ValueError, match=r"converged: a boundary of 7 x 69.*three powers of two"):
+        boundary_slopes(none[:8])
 
 
 def test_the_null_counts_boxes_of_the_sizes_asked_for():
@@ -752,9 +775,9 @@ def test_the_null_counts_boxes_of_the_sizes_asked_for():
 def test_slopes_tell_a_rough_scale_from_a_smooth_one():
     """Teeth of 16 pixels' width and 32 pixels' height: lines from near, a filled band from afar."""
     tooth = np.abs(COLUMN % 16 - 8)
-    found = box_dimension(boundary_corners(120 + 4 * tooth < ROW), least=1, smallest=1, largest=16)
-    assert found.slopes[0] < 1.1
-    assert found.slopes[-1] > 1.4
+    found = boundary_slopes(120 + 4 * tooth < ROW)
+    assert found[0] < 1.1
+    assert found[3] > 1.4
 
 
 @pytest.mark.parametrize(

@@ -75,10 +75,10 @@ def test_an_experiment_is_one_short_question(name):
     experiment, path = BOOK[name], records.source_of(BOOK[name])
     assert path.name.startswith(f"{name.lower()}_")
     lines = path.read_text().splitlines()
-    assert len(lines) <= 170
+    assert len(lines) <= 160
     said = {n for node in ast.walk(ast.parse(path.read_text())) for n in _docstring_lines(node)}
     code = [n for n, line in enumerate(lines, start=1) if line.strip() and n not in said]
-    assert len(code) <= (136 if name == "P04" else 120), "lines but for blank ones and docstrings"
+    assert len(code) <= 120, "lines but for blank ones and docstrings"
     assert experiment.question.endswith("?")
     assert experiment.claim.asks.endswith("?")
     for part in ("says", "criterion", "caption"):

@@ -8,6 +8,7 @@ import typing
 from adamlab.analysis.box_counting import (
     BoxDimension,
     boundary_corners,
+    boundary_slopes,
     box_dimension,
     null_dimension,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "adam_stability_threshold",
     "bootstrap",
     "boundary_corners",
+    "boundary_slopes",
     "box_dimension",
     "gradient_noise_scale",
     "hessian_diagonal",

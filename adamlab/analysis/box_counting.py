@@ -26,16 +26,6 @@ class BoxDimension(NamedTuple):
     counts: np.ndarray
     """Mean number of boxes that hold a pixel that is set, over all positions of their grid."""
 
-    @property
-    def slopes(self) -> np.ndarray:
-        """The dimension at each size: the slope of log N there, by differences to its neighbours.
-
-        Over maps that enlarge one place more and more, the median of these is the dimension there
-        (Sohl-Dickstein 2024, arXiv 2402.06184).
-        """
-        slopes: np.ndarray = -np.gradient(np.log(self.counts), np.log(self.sizes))
-        return slopes
-
 
 def boundary_corners(converged: Any) -> np.ndarray:
     """The corners at which four pixels meet that are not all alike.
@@ -136,6 +126,35 @@ def null_dimension(
     row, column = np.indices(shape)
     disc = np.hypot(row - shape[0] / 2 - 0.3, column - shape[1] / 2 - 0.2) < radius
     return box_dimension(boundary_corners(disc), least=1, smallest=smallest, largest=largest)
+
+
+def boundary_slopes(converged: Any) -> np.ndarray:
+    """The dimension of the boundary at each size of box: where log N has which slope.
+
+    Sizes are the powers of two from 2 on that fit the corners; the slopes are by differences to
+    the neighbouring sizes. One map holds few sizes; over maps that enlarge one place more and
+    more, the median of all slopes is the dimension there.
+
+    Source: J. Sohl-Dickstein 2024, the notebook of arXiv 2402.06184.
+
+    Args:
+        converged: shape (rows, columns), boolean; at least 9 of each.
+
+    Returns:
+        shape (sizes,): the slopes, smallest boxes first; NaN where no pixels differ.
+
+    Raises:
+        ValueError: `converged` is not such an array.
+    """
+    corners = boundary_corners(converged)
+    shorter = min(corners.shape)
+    if not corners.any():
+        return np.full(
+            len(_sizes("converged: a boundary", corners.shape, _SMALLEST, shorter)), np.nan
+        )
+    found = box_dimension(corners, least=1, largest=shorter)
+    slopes: np.ndarray = -np.gradient(np.log(found.counts), np.log(found.sizes))
+    return slopes
 
 
 def _mean_boxes(image: np.ndarray, size: int) -> float:
