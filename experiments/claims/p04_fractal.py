@@ -68,16 +68,15 @@ def maps(lab: book.Lab, case: str, run: Any) -> tuple[np.ndarray, np.ndarray]:
     """
     places, found = np.full((len(lab.seeds), 2), (LOW + HIGH) / 2), []
 
-    def around(name: str, draws: list[int], side: int, zoom: int = 0) -> np.ndarray:
+    def around(name: str, of: Any, side: int, zoom: int = 0, **draws: Any) -> np.ndarray:
         """A map with few lanes side by side, so that those that diverge are soon done."""
         steps = np.linspace(LOW - HIGH, HIGH - LOW, side) / 2 / NEARER**zoom
-        axes = {"draw": draws, "x": steps, "y": steps}
-        return lab.sweep(name, partial(run, places), axes, lanes=4)["result"].values
+        return lab.sweep(name, of, {**draws, "x": steps, "y": steps}, lanes=4)["result"].values
 
-    whole = around(case, [0], lab["resolution"])[0]
+    whole = around(case, partial(run, places, 0), lab["resolution"])
     for zoom in range(lab["zooms"] + 1):
-        side = lab["side" if zoom else "coarse"]
-        found.append(around(f"{case}-{zoom}", [*range(len(places))], side, zoom))
+        side, draws = lab["side" if zoom else "coarse"], range(len(places))
+        found.append(around(f"{case}-{zoom}", partial(run, places), side, zoom, draw=draws))
         for draw, image in enumerate(found[-1]):
             border = np.argwhere(boundary_corners(image)) - (side - 2) / 2
             if len(border):  # the next place is that of the border nearest to the middle
