@@ -255,12 +255,29 @@ def test_the_fractal_net_is_the_papers_and_has_one_start_for_all_runs():
     other = problem.init(jax.random.key(1), offset=0.25)
     np.testing.assert_allclose(other["W0"], params["W0"] + 0.25)
     np.testing.assert_array_equal(other["W1"], params["W1"])
-    drawn = problems.fractal_net(draw=1).init(KEY, offset=0.0)
-    assert not np.allclose(drawn["W0"], params["W0"])
+    drawn = [problems.fractal_net(draw=draw).init(KEY, offset=0.0)["W0"] for draw in (0, 1)]
+    assert not np.allclose(*drawn)
+    assert not np.allclose(drawn[0], params["W0"])
+
+
+def test_the_fractal_nets_own_draws_are_the_notebooks():
+    """As drawn by the notebook's lines; what stands here is JAX 0.4's, whatever is installed."""
+    problem = problems.fractal_net()
+    rows = jax.jit(lambda: problem.batch(KEY, jnp.int32(0), offset=0.0))()
+    parts = [*problem.init(KEY, offset=0.0).values(), *rows]
+    expected = (
+        (1.8020351263179202, -0.413799912571702), (0.481221237167072, -0.02586337681663514),
+        (0.012877245180492047, -0.7365180591012189), (-2.3967584431649946, 0.1333345508007231),
+    )  # fmt: skip
+    for part, ends in zip(parts, expected, strict=True):
+        np.testing.assert_allclose(np.ravel(part)[[0, -1]], ends, rtol=1e-6)
+    # Column 1 of W0 is row 1 of the notebook's first layer, whose units lie in columns.
+    assert float(parts[0][0, 1]) == pytest.approx(-0.6874159810146191, rel=1e-6)
 
 
 def test_the_fractal_nets_settings():
-    assert problems.fractal_net("tanh", 272, None, 0).name == "fractal-net"
+    assert problems.fractal_net("tanh", 272, None, None).name == "fractal-net"
+    assert problems.fractal_net(draw=0).name == "fractal-net(draw=0)"
     relu = problems.fractal_net("relu", batch_size=16)
     assert relu.name == "fractal-net(hidden_activation='relu', batch_size=16)"
     inputs, targets = map(np.asarray, relu.batch(KEY, jnp.int32(0), offset=0.0))
