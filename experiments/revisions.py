@@ -198,7 +198,7 @@ REVISED: dict[str, tuple[str, str]] = {
     ),
     "P04": (
         REVIEW,
-        "the paper's own networks, drawn as its notebook does, at 16 places each, beside 16 others; "
+        "the paper's own networks, drawn as its notebook does, 16 places each, beside 16 others; "
         "new check seeds; earlier: twice the networks, since the linear ones' median differed by "
         ".1 between run and check; at first: 16 networks instead of 16 points of one, and the "
         "paper's statistic instead of a slope over the whole map; new check seeds",
