@@ -120,7 +120,7 @@ def draw(dataset: xr.Dataset) -> book.Figure:
 
 CLAIM = book.Claim(
     says="A few mislabelled samples keep Adam oscillating without converging.",
-    asks="Do 5 % of wrong labels do this to more than half of the runs?",
+    asks="Do 5 % of wrong labels do this to more than half of the runs, in 67 epochs?",
     criterion="Digits, 64-32-10 ReLU network, batches of 64, 67 epochs, train labels wrong by 5 "
     "%. Converged: late loss over the train rows, as labelled, at most 0.1, which takes "
     "memorising: by the right labels alone, the wrong ones leave 0.3. Two questions, at the rate "

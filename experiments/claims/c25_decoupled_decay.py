@@ -120,7 +120,7 @@ def draw(dataset: xr.Dataset) -> book.Figure:
 CLAIM = book.Claim(
     says="L2 in the loss misbehaves under Adam because it is scaled by the second moment; "
     "decoupled decay does not (Loshchilov & Hutter 2019).",
-    asks="Is this so?",
+    asks=f"Is this so, by over {COUPLED:g} decades of the best decay for one of the rate?",
     criterion=f"{book.FEW_IMAGES} standardised digits, a fifth mislabelled. How many decades the "
     "best decay moves for a decade of the rate: the slope of adamlab.analysis.separability, on "
     f"the mean test loss, over the rates from {LEAST_RATE:g} up that reach {NEAR:g} times the "

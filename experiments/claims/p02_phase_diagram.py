@@ -127,7 +127,7 @@ CLAIM = book.Claim(
     says="On a sum of n functions, one steep, Adam without bias correction and with a rate of "
     "lr_0/sqrt(k) converges for a large b2 and diverges for a small one; the border rises with n "
     "(Zhang, Chen, Shi, Sun & Luo 2022, arXiv 2208.09632).",
-    asks="Does the phase diagram show this?",
+    asks="Does the phase diagram show this, where a run that comes nearer converges?",
     criterion="50,000 steps, n = 10 and 50, lr_0 = 1, k counts steps, from 1 with a = 1 (ours); "
     "nu begins at the largest squared gradient there, as in the paper's algorithm. A run "
     "converges if it ends within 1 of -2, or nearer than the 3 that it began at and with a mean "
