@@ -112,9 +112,9 @@ def draw(dataset: xr.Dataset) -> book.Figure:
                 book.draw_lines(ax, line, "learning_rate", log="xy", linestyle=style, label=label)
     for ax in axes:
         ax.axvline(RATE, color="grey", linestyle=":")
+        ax.legend(fontsize="x-small")
     for ax, data in zip(axes, ("digits", "diabetes"), strict=False):
         ax.set_title(data)
-        ax.legend(fontsize="small")
     labels = "cost", "cost above the least", "test loss", "test mean square"
     for ax, label in zip(axes, labels, strict=True):
         ax.set_ylabel(f"{label} / initial" if ax in axes[:2] else label)
