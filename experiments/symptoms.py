@@ -155,7 +155,7 @@ SYMPTOMS: dict[str, tuple[Symptom, ...]] = {
             "C06",
         ),
         Symptom(
-            "The cost stays high: some targets are far off, or some classes are rare.",
+            "The cost stays high where some targets are far off; or that of classes that are rare.",
             "supervised(source, model, huber)  # for outliers in regression; no rate cured the "
             "test loss\n"
             "# under imbalance, and weights for the classes were not tried",
