@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from adamlab._checks import check_number, named
 from adamlab.optimizers._finish import Optimizer, finish
@@ -36,7 +35,7 @@ from adamlab.stages import (
     track_mu,
     track_mu_by_variance,
 )
-from adamlab.stages.numerics import step_number
+from adamlab.stages.numerics import scalar, step_number
 
 
 @takes_options
@@ -175,7 +174,7 @@ def simplified_ademamix(
     of_sum = 1 / complement_of("b1", b1)
 
     def add(mu: jax.Array, g: jax.Array) -> jax.Array:
-        return jnp.asarray(of_sum, mu.dtype) * mu + jnp.asarray(alpha, mu.dtype) * g
+        return scalar(of_sum, mu.dtype) * mu + scalar(alpha, mu.dtype) * g
 
     return chain(
         track_moments(None, b2),

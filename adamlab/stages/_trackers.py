@@ -92,7 +92,7 @@ def _look_back(moments: Moments, first: Scalar | None) -> Moments:
     """The moments with the previous step's `nu`: on the first step `first`, or no step."""
     begun = moments.count > 1
     if first is not None:
-        nu = jax.tree.map(lambda v: jnp.where(begun, v, jnp.asarray(first, v.dtype)), moments.nu)
+        nu = jax.tree.map(lambda v: jnp.where(begun, v, scalar(first, v.dtype)), moments.nu)
         return moments._replace(nu=nu)
     # Nothing is known of the gradient's size yet: no step.
     grad, mu = (

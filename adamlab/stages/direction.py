@@ -12,7 +12,7 @@ from adamlab.stages._about import label_of
 from adamlab.stages._kinds import MomentsToDirection
 from adamlab.stages._moments import Moments
 from adamlab.stages.denominator import Denominator, denominator_of
-from adamlab.stages.numerics import cast_within, ratio, sqrt, tame, widen
+from adamlab.stages.numerics import cast_within, ratio, scalar, sqrt, tame, widen
 
 
 def precondition(
@@ -62,7 +62,7 @@ def precondition_atan2(a: Scalar = 1.27, b: Scalar = 1.0) -> MomentsToDirection:
     def angle(moments: Moments) -> Any:
         return jax.tree.map(
             lambda g, m, v: cast_within(
-                jnp.asarray(a, v.dtype) * _atan2(m, jnp.asarray(b, v.dtype) * sqrt(v)), g.dtype
+                scalar(a, v.dtype) * _atan2(m, scalar(b, v.dtype) * sqrt(v)), g.dtype
             ),
             moments.grad, numerator(moments), moments.nu,
         )  # fmt: skip

@@ -31,6 +31,7 @@ from adamlab.stages.numerics import (
     ratio,
     real,
     real_product,
+    scalar,
     sqrt,
     tame,
     widen,
@@ -219,7 +220,7 @@ def _start(params: Any, distance: Scalar) -> DistanceState:
 def _rate(
     learning_rate: Any, b1: DecayRate, b2: DecayRate, state: DistanceState, correct: bool
 ) -> Any:
-    factor = jnp.asarray(at_step(learning_rate, state.count), average_dtype())
+    factor = scalar(at_step(learning_rate, state.count), average_dtype())
     if correct:
         first, second = (step_at(b, None, state.count).mass for b in (b1, b2))
         factor = factor * jnp.sqrt(second) / first

@@ -11,7 +11,7 @@ import optax
 from adamlab._checks import ScalarOrSchedule, check_number
 from adamlab.stages._kinds import DirectionBeforeRate, GradientToMoments
 from adamlab.stages._moments import Moments
-from adamlab.stages.numerics import at_step, real, tame, widen
+from adamlab.stages.numerics import at_step, real, scalar, tame, widen
 from adamlab.stages.second_moment import square
 
 
@@ -42,9 +42,9 @@ def track_weighted_sums(weight: ScalarOrSchedule = 1.0) -> GradientToMoments:
         updates = jax.tree.map(tame, updates)
         now = at_step(weight, state.count)
         count = optax.safe_increment(state.count)
-        mu = jax.tree.map(lambda m, g: m + jnp.asarray(now, m.dtype) * widen(g), state.mu, updates)
+        mu = jax.tree.map(lambda m, g: m + scalar(now, m.dtype) * widen(g), state.mu, updates)
         nu = jax.tree.map(
-            lambda v, g: v + jnp.asarray(now, v.dtype) * square(widen(g)), state.nu, updates
+            lambda v, g: v + scalar(now, v.dtype) * square(widen(g)), state.nu, updates
         )
         return Moments(updates, count, mu, nu), WeightedSumsState(count, mu, nu)
 

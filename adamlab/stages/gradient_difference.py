@@ -15,7 +15,7 @@ from adamlab.stages._forms import gradient_like, like_gradients
 from adamlab.stages._kinds import GradientToGradient, MomentsToMoments
 from adamlab.stages._moments import Moments
 from adamlab.stages.norms import norm
-from adamlab.stages.numerics import cast_within, tame, widen
+from adamlab.stages.numerics import cast_within, scalar, tame, widen
 
 
 class AddGradientDifferenceState(NamedTuple):
@@ -47,7 +47,7 @@ def add_gradient_difference(gain: Scalar, max_norm: Scalar | None = 1.0) -> Grad
 
     def leaf(g: jax.Array, old: jax.Array) -> jax.Array:
         change = _change(g, old)
-        new = widen(tame(g)) + jnp.asarray(gain, change.dtype) * change
+        new = widen(tame(g)) + scalar(gain, change.dtype) * change
         if max_norm is not None:
             new = new / jnp.maximum(norm(new) / max_norm, 1).astype(new.dtype)
         return new.astype(g.dtype)
@@ -113,7 +113,7 @@ def add_difference(b2: DecayRate = 0.92, gain: Scalar | None = None) -> MomentsT
         difference = fold(state.difference, change, now.weight)
 
         def add(x: jax.Array, d: jax.Array, share: Any = 1) -> jax.Array:
-            return cast_within(widen(tame(x)) + jnp.asarray(factor / share, d.dtype) * d, x.dtype)
+            return cast_within(widen(tame(x)) + scalar(factor / share, d.dtype) * d, x.dtype)
 
         mu = jax.tree.map(lambda m, w: add(m, w, now.mass), moments.mu, difference)
         grad = jax.tree.map(add, moments.grad, change)

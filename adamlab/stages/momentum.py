@@ -89,8 +89,8 @@ def nesterov(momentum: DecayRate) -> MomentsToMoments:
         ahead = step_at(momentum, now.log_decay, moments.count)
 
         def mix(m: jax.Array, g: jax.Array) -> jax.Array:
-            coming = jnp.asarray((1 - ahead.weight) / ahead.mass, m.dtype)
-            present = jnp.asarray(now.weight / now.mass, m.dtype)
+            coming = scalar((1 - ahead.weight) / ahead.mass, m.dtype)
+            present = scalar(now.weight / now.mass, m.dtype)
             return coming * m + present * tame(g).astype(m.dtype)
 
         mu = jax.tree.map(mix, moments.mu, moments.grad)
@@ -168,7 +168,7 @@ def mix_slow_average(b3: DecayRate = 0.9999, alpha: ScalarOrSchedule = 5.0) -> M
         weight = decay_at(b3, moments.steps_done).complement
         slow = fold(state.mu_slow, jax.tree.map(tame, moments.grad), weight)
         share = at_step(alpha, moments.steps_done)
-        mu = jax.tree.map(lambda m, s: m + jnp.asarray(share, m.dtype) * s, moments.mu, slow)
+        mu = jax.tree.map(lambda m, s: m + scalar(share, m.dtype) * s, moments.mu, slow)
         return moments._replace(mu=mu), MixSlowAverageState(slow)
 
     return MomentsToMoments.from_update(
@@ -208,8 +208,8 @@ def positive_negative_momentum(b1: ConstantDecay = 0.9, b3: Scalar = 1.0) -> Mom
             state.mu_previous, jax.tree.map(tame, moments.grad), now.weight * (2 - now.weight)
         )  # 1 - b1²
         mu = jax.tree.map(
-            lambda m, old: jnp.asarray((1 + b3) / length, m.dtype) * m
-            - jnp.asarray(b3 / length, m.dtype) * widen(old),
+            lambda m, old: scalar((1 + b3) / length, m.dtype) * m
+            - scalar(b3 / length, m.dtype) * widen(old),
             new, state.mu,
         )  # fmt: skip
         return moments.with_mu(mu, now.mass), PositiveNegativeState(new, state.mu)

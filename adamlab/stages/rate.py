@@ -28,7 +28,14 @@ from adamlab.stages._moments import Moments, refuse_biased
 from adamlab.stages.denominator import Denominator, denominator_of
 from adamlab.stages.direction import numerator
 from adamlab.stages.norms import tree_norm
-from adamlab.stages.numerics import at_step, average_dtype, cast_within, sqrt, squared_magnitude
+from adamlab.stages.numerics import (
+    at_step,
+    average_dtype,
+    cast_within,
+    scalar,
+    sqrt,
+    squared_magnitude,
+)
 
 
 def to_rate(
@@ -102,8 +109,8 @@ def rectify_rate(b2: DecayRate, threshold: Scalar = 5.0) -> MomentsToMoments:
 
     def rectify(moments: Moments) -> Moments:
         decay = decay_at(b2, moments.steps_done)
-        log = jnp.asarray(-decay.log, average_dtype())  # -log b2
-        rest = jnp.asarray(2 / decay.complement - 1, average_dtype())
+        log = scalar(-decay.log, average_dtype())  # -log b2
+        rest = scalar(2 / decay.complement - 1, average_dtype())
         # The two large terms of rho cancel for a young average; with y = t log(1/b2) their
         # difference is 2 (1 - y / expm1(y)) / log(1/b2) up to a term below 1.
         mass = moments.nu_gathered
@@ -178,8 +185,8 @@ def bound_rate(final_rate: ScalarOrSchedule = 0.1, gamma: Scalar = 1e-3) -> Mome
     check_number("gamma", gamma, low=0, open_low=True, scheduled=False)
 
     def bound(moments: Moments) -> Moments:
-        time = jnp.asarray(gamma, average_dtype()) * moments.count.astype(average_dtype())
-        end = jnp.asarray(at_step(final_rate, moments.steps_done), average_dtype())
+        time = scalar(gamma, average_dtype()) * moments.count.astype(average_dtype())
+        end = scalar(at_step(final_rate, moments.steps_done), average_dtype())
         # 1 - 1 / (1 + x) would lose the digits of a small x.
         low, high = end * (time / (time + 1)), end * ((time + 1) / time)
         rate = jax.tree.map(
@@ -230,7 +237,7 @@ def normalize_rate() -> MomentsToMoments:
     def normalize(moments: Moments) -> Moments:
         # Each rate counts as often as there are elements that share it.
         weighted = jax.tree.map(
-            lambda g, r: r * jnp.asarray((g.size / max(r.size, 1)) ** 0.5, r.dtype),
+            lambda g, r: r * scalar((g.size / max(r.size, 1)) ** 0.5, r.dtype),
             moments.grad, moments.rate,
         )  # fmt: skip
         mean = tree_norm(weighted) / max(optax.tree.size(moments.grad), 1) ** 0.5

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from adamlab._checks import Scalar, check_count, check_function, check_number
 from adamlab.stages._decay_rate import DecayRate, check_decay
 from adamlab.stages._forms import zeros_over
-from adamlab.stages.numerics import lerp, ratio, squared_magnitude
+from adamlab.stages.numerics import lerp, ratio, scalar, squared_magnitude
 from adamlab.stages.second_moment import SecondMoment, Seen, at_most_tame, square
 
 Axes = Callable[[tuple[int, ...]], tuple[int, ...]]
@@ -119,7 +119,7 @@ def factored(
         def average(part: jax.Array, over: tuple[int, ...]) -> jax.Array:
             # The limit and eps come after the mean, or XLA would keep a copy of what it reduces.
             mean = squares.mean(over, keepdims=True)
-            return lerp(part, at_most_tame(mean) + jnp.asarray(eps, mean.dtype), weight)
+            return lerp(part, at_most_tame(mean) + scalar(eps, mean.dtype), weight)
 
         if not isinstance(state, Factors):
             new = average(state, ())

@@ -24,6 +24,7 @@ from adamlab.stages.numerics import (
     ratio,
     real_dtype,
     real_product,
+    scalar,
     sqrt,
     tame,
     widen,
@@ -46,7 +47,7 @@ def clip(max_delta: ScalarOrSchedule) -> DirectionToDirection:
     check_number("max_delta", max_delta, low=0, open_low=True)
 
     def leaf(u: jax.Array, limit: Any) -> jax.Array:
-        most = jnp.asarray(limit, jnp.finfo(u.dtype).dtype)
+        most = scalar(limit, jnp.finfo(u.dtype).dtype)
         if jnp.iscomplexobj(u):
             size = jnp.abs(u)
             longer = size > most
@@ -94,7 +95,7 @@ def clip_by_block_rms(max_rms: Scalar = 1.0) -> DirectionToDirection:
 
     def clip(u: jax.Array) -> jax.Array:
         scale, length = norm_at_two_scales(u, 0, 5 / 8)
-        most = jnp.asarray(max_rms, length.dtype) * math.sqrt(max(u.size, 1))
+        most = scalar(max_rms, length.dtype) * math.sqrt(max(u.size, 1))
         # Two factors: their product may be too small for a float.
         unit, factor = widen(u) * (1 / scale), 1 / jnp.maximum(length / most, 1 / scale)
         return (unit * factor).astype(u.dtype)
@@ -161,7 +162,7 @@ def scale_by_gradient_rms(eps: ScalarOrSchedule = 1e-8) -> DirectionToDirection:
     check_number("eps", eps, low=0)
 
     def leaf(u: jax.Array, g: jax.Array, v: jax.Array, floor: Any) -> jax.Array:
-        size = jnp.maximum(sqrt(v), jnp.asarray(floor, v.dtype))
+        size = jnp.maximum(sqrt(v), scalar(floor, v.dtype))
         # Cut off once more so that XLA computes the quotient in one pass, not its parts in two.
         quotient = tame(ratio(widen(tame(g)), size))
         return (widen(u) / jnp.maximum(rms(quotient), 1)).astype(u.dtype)
@@ -221,7 +222,7 @@ def scale_by_confidence(
         def leaf(u: jax.Array, m: jax.Array, old: Any) -> tuple[jax.Array, Any]:
             if not _is_factored(u):
                 return cast_within(m, u.dtype), old
-            weight = jnp.asarray(newest_deviation, real_dtype(u))
+            weight = scalar(newest_deviation, real_dtype(u))
             residual, size = deviations.fold(old, Seen(widen(u) - m, None, None), weight)
             root = sqrt(size)
             return cast_within(ratio(m, root), u.dtype), residual

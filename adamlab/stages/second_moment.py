@@ -13,7 +13,7 @@ import optax
 from adamlab._checks import Scalar, check_flags, check_number
 from adamlab.stages._about import Mark
 from adamlab.stages._decay_rate import DecayRate, OneMinus, check_decay, decay_at
-from adamlab.stages.numerics import largest_tame, lerp, real, real_dtype, squared_magnitude
+from adamlab.stages.numerics import largest_tame, lerp, real, real_dtype, scalar, squared_magnitude
 
 
 class Seen(NamedTuple):
@@ -102,7 +102,7 @@ def deviations(b2: DecayRate, eps: Scalar = 1e-16, *, from_previous: bool = Fals
             where = "; of the step before track_moments alone has it" if from_previous else ""
             raise ValueError(f"deviations() needs the first moment; give track_moments a b1{where}")
         # eps inside the average: as the last operation it would make XLA compute nu twice over.
-        source = square(seen.grad - center) + jnp.asarray(eps, nu.dtype) / weight
+        source = square(seen.grad - center) + scalar(eps, nu.dtype) / weight
         new = lerp(nu, source, weight)
         return new, new
 
@@ -147,7 +147,7 @@ def largest(b2: DecayRate, eps: Scalar = 0.0) -> SecondMoment:
 
     def fold(nu: jax.Array, seen: Seen, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
         size = jnp.minimum(jnp.abs(seen.grad), largest_tame(seen.grad))
-        new = jnp.maximum((1 - weight) * nu, size + jnp.asarray(eps, nu.dtype))
+        new = jnp.maximum((1 - weight) * nu, size + scalar(eps, nu.dtype))
         return new, new
 
     return SecondMoment("largest", b2, start_at(0.0), fold, biased=False, marks=("no squares",))

@@ -12,7 +12,7 @@ from adamlab._checks import check_count, check_number
 from adamlab.stages._decay_rate import ConstantDecay, OneMinus, plain_decay, refuse_narrow
 from adamlab.stages._kinds import GradientToMoments
 from adamlab.stages._moments import Moments
-from adamlab.stages.numerics import cast_within, real_dtype, tame, widen
+from adamlab.stages.numerics import cast_within, real_dtype, scalar, tame, widen
 
 
 class WindowState(NamedTuple):
@@ -72,7 +72,7 @@ def track_window(b1: ConstantDecay = 0.9, length: int = 10) -> GradientToMoments
         def average(q: jax.Array) -> jax.Array:
             dtype = real_dtype(q)
             # One sum in one pass: a product with a vector of weights would copy the queue.
-            mean = sum(jnp.asarray(w, dtype) * widen(before(q, i)) for i, w in enumerate(weights))
+            mean = sum(scalar(w, dtype) * widen(before(q, i)) for i, w in enumerate(weights))
             return jnp.where(full, mean, 0)
 
         mu = jax.tree.map(average, queue)
