@@ -585,6 +585,39 @@ def test_meta_gradients_through_a_warm_up_from_zero_are_finite(power):
     assert jnp.isfinite(jax.grad(end)(0.1))
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["adafactor", "adai", "adam", "adam_atan2", "adamax", "adopt", "exadam", "lamb", "madgrad",
+     "msvag", "prodigy", "radam", "schedule_free_adamw"],
+)  # fmt: skip
+def test_meta_gradients_are_the_slopes_of_the_training(name):
+    """By the start and by every hyperparameter, against central differences of fourth order."""
+    subject, steps = SUBJECTS[name], 6
+    with jax.enable_x64(True):
+        start, target, along = np.random.default_rng(0).normal(size=(3, 3, 4))
+
+        def end(shifts):
+            values = zip(subject.hyperparameters.items(), shifts[1:], strict=True)
+            tx = subject.build(**{name: value * (1 + by) for (name, value), by in values})
+
+            def step(carry, _):
+                params, state = carry
+                grads = {"w": params["w"] - target + jnp.sin(params["w"])}
+                updates, state = subject.step(tx, grads, state, params)
+                return (optax.apply_updates(params, updates), state), None
+
+            params = {"w": start + shifts[0] * along}
+            (params, _), _ = jax.lax.scan(step, (params, tx.init(params)), length=steps)
+            return jnp.sum((params["w"] - target) ** 2)
+
+        here, near = np.zeros(1 + len(subject.hyperparameters)), 1e-3
+        slopes = jax.jit(jax.grad(end))(here)
+        beside = near * np.eye(len(here))[:, None] * np.array([[-2], [-1], [1], [2]])
+        ends = jax.jit(jax.vmap(jax.vmap(end)))(beside)
+    differences = np.asarray(ends) @ [1, -8, 8, -1] / (12 * near)
+    np.testing.assert_allclose(slopes, differences, rtol=1e-5, atol=1e-11)
+
+
 @pytest.mark.parametrize("rate", ["b1", "b2"])
 @pytest.mark.parametrize(
     "name", ["adam", "nadam", "radam", "acprop", "adabelief", "adan", "avagrad", "exadam", "mars"]
