@@ -153,7 +153,7 @@ REVISED: dict[str, tuple[str, str]] = {
     ),
     "C23": (
         REFEREE,
-        "a best rate at the end of those that bring every seed there decides nothing; earlier: "
+        "the least rate that brings every seed there, being best, decides nothing; earlier: "
         "looked at in other steps of the run, which moved one interval's end across the margin; "
         "earlier: the same margin for yes and no; six times the seeds, since a "
         "case was undecided, and new check seeds; before: the loss level, full batches, judged "
