@@ -458,6 +458,14 @@ def test_the_noise_scale_solves_the_two_equations():
     assert found.variance[1] == pytest.approx((small[1] - big) / (1 / 2 - 1 / 32))
 
 
+def test_the_noise_scale_takes_what_numpy_does_and_lists():
+    for kind in (np.uint32, list, np.float32):
+        small, big = (one if kind is list else kind(one) for one in ([1.0], [2.0]))
+        found = noise_scale(small, big, 1, 2)
+        assert (found.variance.item(), found.squared_gradient.item()) == (-2, 3)
+        assert found.variance.dtype == np.float64
+
+
 def test_a_gradient_that_is_all_noise_has_an_infinite_scale():
     found = noise_scale(50 / 2, 49 / 32, 2, 32)
     assert found.squared_gradient < 0
@@ -627,6 +635,8 @@ def test_an_optimum_beyond_the_grid_is_said():
         assert separability(loss, rows, columns, factor=30).at_edge
     at_the_end = 0.01 + (U - 2) ** 2 + V**2
     assert separability(at_the_end, 10**DECADES, 10**DECADES, factor=1.5).at_edge
+    capped = separability([[9, 1.5, 9], [9, 1, 9], [9, 1.6, 9]], [1, 2, 4], [1, 2, 4], cap=1.2)
+    assert (capped.regret, capped.at_edge) == (0, False)
     flat = separability(np.ones((3, 3)), [1, 2, 3], [1, 2, 3])
     assert np.isnan(flat.slope)
     assert (flat.additive, flat.regret, flat.at_edge) == (1, 0, True)
@@ -763,8 +773,11 @@ def test_the_slopes_of_no_boundary_are_nan():
     none = np.ones((40, 70), bool)
     np.testing.assert_array_equal(boundary_slopes(none), np.full(5, np.nan))
     assert boundary_slopes(np.indices(none.shape)[0] > 20).shape == (5,)
-    with pytest.raises(ValueError, match=r"converged: a boundary of 7 x 69.*three powers of two"):
-        boundary_slopes(none[:8])
+    assert boundary_slopes(none[:9]).shape == (3,)
+    for small in (none[:8], none[:1, :5]):
+        shape = re.escape(str(small.shape))
+        with pytest.raises(ValueError, match=rf"converged has shape {shape}: must be at least 9 x"):
+            boundary_slopes(small)
 
 
 def test_the_null_counts_boxes_of_the_sizes_asked_for():
@@ -796,6 +809,7 @@ def test_slopes_tell_a_rough_scale_from_a_smooth_one():
         (lambda: null_dimension((64, 64), largest=4), "a boundary of 63 x 63, smallest=2 and larg"),
         (lambda: null_dimension((64, 64), largest=0), "largest=0: must be"),
         (lambda: null_dimension((256, 256), pixels=0), "pixels=0: must be"),
+        (lambda: null_dimension((64,)), "shape=(64,): must be (rows, columns)"),
     ],
 )
 def test_box_counting_refuses(call, message):

@@ -137,6 +137,18 @@ def test_a_quarter_turn_may_be_in_whole_numbers():
     np.testing.assert_allclose(start, [1.0, 1.2], rtol=1e-6)
 
 
+@pytest.mark.parametrize("size", [2, 8, 64])
+def test_a_rotation_may_be_rounded_to_float32(size):
+    axes = jax.random.orthogonal(KEY, size)
+    problem = rotated(al.quadratic(size), axes)
+    at = jax.random.normal(KEY, (size,))
+    loss = problem.loss(at, None, **problem.hyperparameters)
+    expected = al.quadratic(size).loss(axes @ at, None, **problem.hyperparameters)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    with pytest.raises(ValueError, match="must be orthogonal"):
+        rotated(al.quadratic(size), axes * np.float32(1 + 1e-4))
+
+
 SHEAR = np.array([[1.0, 1.0], [0.0, 1.0]])
 
 

@@ -183,6 +183,16 @@ def test_outliers_spoil_the_share_asked_for(kind):
     np.testing.assert_array_equal(getattr(data, other), getattr(clean, other))
 
 
+def test_outliers_keep_the_shape_of_targets_that_are_a_vector():
+    def drawn(key):
+        clean = linear_data(1000).draw(key)
+        return clean._replace(targets=clean.targets[:, 0], test_targets=clean.test_targets[:, 0])
+
+    data = with_outliers(Source("a vector", drawn, 10, 1)).draw(KEY, outliers=0.1)
+    assert data.targets.shape == (1000,)
+    assert 0.05 < (data.targets != drawn(KEY).targets).mean() < 0.15
+
+
 def test_a_network_computes_what_its_widths_say():
     model = network((3, 5, 2), activation="tanh")
     params = model.init(KEY)

@@ -295,6 +295,19 @@ def test_bad_lengths_are_named(problem, options, message):
         al.train(problem(), al.adam, KEY, {"learning_rate": 1.0}, **options)
 
 
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (-5.0, "condition=-5: must be"),
+        (np.array([1.0, 5.0]), r"condition has shape \(2,\): must be"),
+    ],
+)
+def test_a_problems_hyperparameter_is_checked_as_in_a_map(value, message):
+    given = {"learning_rate": 0.1, "condition": value}
+    with pytest.raises((ValueError, TypeError), match=message):
+        al.train(al.quadratic(), al.sgd, KEY, given, steps=8)
+
+
 def test_data_are_drawn_once_a_run_and_reach_every_function():
     def data(key, *, noise):
         inputs = jax.random.normal(key, (20, 3))

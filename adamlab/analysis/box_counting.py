@@ -113,6 +113,8 @@ def null_dimension(
     Raises:
         ValueError, TypeError: as for `box_dimension`, and `pixels` is below 1.
     """
+    if len(shape) != 2:
+        raise ValueError(f"shape={shape!r}: must be (rows, columns)")
     for length in shape:
         check_count("shape", length)
     corners = tuple(length - 1 for length in shape)
@@ -148,10 +150,11 @@ def boundary_slopes(converged: Any) -> np.ndarray:
     """
     corners = boundary_corners(converged)
     shorter = min(corners.shape)
+    if shorter < 8:
+        rows, columns = np.shape(converged)
+        raise ValueError(f"converged has shape ({rows}, {columns}): must be at least 9 x 9")
     if not corners.any():
-        return np.full(
-            len(_sizes("converged: a boundary", corners.shape, _SMALLEST, shorter)), np.nan
-        )
+        return np.full(int(shorter).bit_length() - 1, np.nan)
     found = box_dimension(corners, least=1, largest=shorter)
     slopes: np.ndarray = -np.gradient(np.log(found.counts), np.log(found.sizes))
     return slopes

@@ -198,8 +198,14 @@ def _lanczos(matvec: Callable[[jax.Array], jax.Array], start: jax.Array, steps: 
         image = matvec(vector)
         diagonal = vector @ image
         largest = jnp.maximum(largest, _norm(image))
-        once = image - (basis @ image) @ basis
-        twice = once - (basis @ once) @ basis
+
+        def within(vector: jax.Array) -> jax.Array:
+            """The part in the span of the basis, not rounded as accelerators do by default."""
+            parts = jnp.matmul(basis, vector, precision="highest")
+            return jnp.matmul(parts, basis, precision="highest")
+
+        once = image - within(image)
+        twice = once - within(once)
         rest = _norm(twice)
         # A remainder that the second pass still halves is made of the vectors before it.
         goes_on = (rest > rounding * largest) & (rest > 0.5 * _norm(once))

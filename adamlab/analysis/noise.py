@@ -49,6 +49,10 @@ def noise_scale(small_squared_norm: Any, big_squared_norm: Any, small: int, big:
     """
     check_count("small", small)
     check_count("big", big, low=small + 1)
+    small_squared_norm, big_squared_norm = (
+        one if isinstance(one, jax.Array) else np.asarray(one, float)
+        for one in (small_squared_norm, big_squared_norm)
+    )
     variance = (small_squared_norm - big_squared_norm) / (1 / small - 1 / big)
     squared_gradient = big_squared_norm - variance / big
     numeric: Any = jnp if isinstance(squared_gradient, jax.Array) else np

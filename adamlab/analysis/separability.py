@@ -74,8 +74,9 @@ def separability(
     check_number("cap", cap, low=least, scheduled=False)
 
     least_of_row = grid.min(1)
-    near_rows = np.flatnonzero(least_of_row <= factor * least)
-    near_columns = np.flatnonzero(grid.min(0) <= factor * least)
+    near = min(factor * least, cap)
+    near_rows = np.flatnonzero(least_of_row <= near)
+    near_columns = np.flatnonzero(grid.min(0) <= near)
     inside = (grid[:, [0, -1]] > least_of_row[:, None]).all(1)
     told = near_rows[inside[near_rows]]
     grid = np.minimum(grid, cap)

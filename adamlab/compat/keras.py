@@ -3,8 +3,8 @@
 `weight_decay` is decoupled in all of them, `Adam` included, times the learning rate, and None means
 none. Arguments about clipping, averaging of weights and loss scaling have stages of their own here.
 
-Gradients are cut off at a magnitude of 2^48 (2^496 in float64), infinities too; in the library an
-infinite one makes its parameter NaN.
+Gradients are cut off at a magnitude of 2^48 (2^496 in float64), infinities too, except in `sgd`; in
+the library an infinite one makes its parameter NaN, except in `Lion`.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 `weight_decay` is coupled, added to the gradient, unless the function says otherwise. Arguments
 about execution (`foreach`, `fused`, `capturable`, `differentiable`) have no counterpart here.
 
-Gradients are cut off at a magnitude of 2^48 (2^496 in float64), infinities too; in the library an
-infinite one makes its parameter NaN.
+Gradients are cut off at a magnitude of 2^48 (2^496 in float64), infinities too, except in `sgd`; in
+the library an infinite one makes its parameter NaN.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def sgd(
         ValueError: `nesterov` without momentum or with dampening, which PyTorch refuses as well.
     """
     check_flags(nesterov=nesterov)
-    check_number("dampening", dampening, low=0, high=1, scheduled=False)
+    check_number("dampening", dampening, scheduled=False)
     if nesterov and (is_constant(momentum, 0) or not is_constant(dampening, 0)):
         raise ValueError(
             "nesterov=True: needs a momentum above 0 and no dampening, got "

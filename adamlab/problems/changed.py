@@ -71,7 +71,9 @@ def rotated(problem: Problem, axes: Any) -> Problem:
     turn = turn.astype(float) if np.issubdtype(turn.dtype, np.integer) else turn
     if turn.ndim != 2 or not np.issubdtype(turn.dtype, np.floating):
         raise ValueError(f"axes={axes!r:.80}: must be a real matrix, of shape (n, n)")
-    if turn.shape[0] != turn.shape[1] or not np.allclose(turn @ turn.T, np.eye(len(turn))):
+    exact, rounding = turn.astype(np.float64), 10 * len(turn) * float(np.finfo(turn.dtype).eps)
+    off = np.abs(exact @ exact.T - np.eye(len(turn)))
+    if turn.shape[0] != turn.shape[1] or not (off <= max(rounding, 1e-8)).all():
         raise ValueError(f"axes={axes!r:.80}: must be orthogonal, so that axes @ axes.T is 1")
     changed: dict[str, Any] = {
         part: partial(_at_turned, turn, function)
@@ -177,19 +179,24 @@ def _turned_start(turn: np.ndarray, problem: Problem, key: jax.Array, **values: 
             f"problem={problem.name!r}: its parameters have the shape {shapes}, and axes "
             f"{turn.shape}: must be a vector of {len(turn)}"
         )
-    return jnp.asarray(turn.T, start.dtype) @ start
+    return _turned(turn.T, start)
+
+
+def _turned(turn: np.ndarray, params: jax.Array) -> jax.Array:
+    """`turn @ params`, not rounded as accelerators do by default."""
+    return jnp.matmul(jnp.asarray(turn, params.dtype), params, precision="highest")
 
 
 def _at_turned(
     turn: np.ndarray, function: Callable[..., Any], params: jax.Array, *args: Any, **values: Any
 ) -> Any:
-    return function(jnp.asarray(turn, params.dtype) @ params, *args, **values)
+    return function(_turned(turn, params), *args, **values)
 
 
 def _turned_back(
     turn: np.ndarray, function: Callable[..., Any], params: jax.Array, **values: Any
 ) -> jax.Array:
-    return jnp.asarray(turn.T, params.dtype) @ function(params, **values)
+    return _turned(turn.T, function(params, **values))
 
 
 def _with_input_noise(

@@ -67,7 +67,8 @@ def _data(key: jax.Array, **_: Any) -> Samples:
     rows = jax.random.normal(key, (_SAMPLES, _FEATURES))
     centred = rows - rows.mean(axis=0, keepdims=True)
     # In ascending order: the first are the directions that PCA drops.
-    variances = jnp.linalg.eigvalsh(centred.T @ centred / _SAMPLES)
+    squares = jnp.matmul(centred.T, centred, precision="highest")
+    variances = jnp.linalg.eigvalsh(squares / _SAMPLES)
     return Samples(rows, variances[: _FEATURES - _RANK].sum() / _FEATURES)
 
 

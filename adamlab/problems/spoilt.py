@@ -139,14 +139,14 @@ def _mislabel(classes: int, key: jax.Array, data: Data, *, label_noise: jax.Arra
 
 def _resample(classes: int, key: jax.Array, data: Data, *, imbalance: jax.Array) -> Data:
     rare = data.targets >= (classes + 1) // 2
-    logits = jnp.where(rare, -jnp.log(imbalance), 0.0)
-    rows = jax.random.categorical(key, logits, shape=data.targets.shape)
+    weights = jnp.where(rare, 1 / imbalance, 1.0)
+    rows = jax.random.choice(key, len(weights), data.targets.shape, p=weights)
     return data._replace(inputs=data.inputs[rows], targets=data.targets[rows])
 
 
 def _spoil(kind: str, key: jax.Array, data: Data, *, outliers: jax.Array) -> Data:
     which, size = jax.random.split(key)
     clean = floating(getattr(data, kind))
-    spoilt = jax.random.uniform(which, (len(clean), 1)) < outliers
+    spoilt = jax.random.uniform(which, (len(clean), *[1] * (clean.ndim - 1))) < outliers
     noise = _OUTLIER * clean.std(axis=0, keepdims=True) * jax.random.normal(size, clean.shape)
     return data._replace(**{kind: clean + jnp.where(spoilt, noise, 0.0)})

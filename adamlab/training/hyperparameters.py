@@ -87,11 +87,15 @@ def build(
 
     Raises:
         ValueError: as for `split_hyperparameters`, the optimizer does not take a hyperparameter by
-            its complement, as `1-b2` gives it, or its stages make no update but a direction.
-        TypeError: what `optimizer` returns is not a gradient transformation.
+            its complement, as `1-b2` gives it, its stages make no update but a direction, or one of
+            the problem's own is out of range.
+        TypeError: what `optimizer` returns is not a gradient transformation, or one of the
+            problem's own hyperparameters is not a number.
         Exception: whatever else `optimizer` raises.
     """
     values, for_problem = split_hyperparameters(problem, optimizer, hyperparameters)
+    for its_own, value in for_problem.items():
+        problem.check_hyperparameter(its_own, value)
     name = name_of_optimizer(optimizer)
     complements = [n for n, value in values.items() if isinstance(value, OneMinus)]
     guard = functools.partial(_naming_complements, name, complements)
