@@ -109,7 +109,7 @@ CLAIM = book.Claim(
     settings={"seeds": 8, "gains": 10, "rates": 5, "norms": NORMS, "layers": 10, "steps": 150},
     quick={"seeds": 2, "gains": 4, "rates": 2, "norms": NORMS[1:], "layers": 4, "steps": 20},
     check={"first_seed": 1000},
-    caption="Share of rates that met NaN or infinity (top; with Adam none, clipped or not: it cuts "
-    "gradients off at 2^48 by itself) and test accuracy at the best rate (bottom), over the factor "
+    caption="Share of rates that met NaN or infinity (top; with Adam none, clipped or not; it cuts "
+    "gradients off at 2^48) and test accuracy at the best rate (bottom), over the factor "
     "on the initial weights; beyond the dotted line gradients explode.",
 )
