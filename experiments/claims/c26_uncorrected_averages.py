@@ -145,6 +145,6 @@ CLAIM = book.Claim(
     check={"first_seed": 1000},
     caption="Left: the length of a step in units of the rate, with and without the correction. "
     "Middle: the uncorrected averages as shares of the means so far (black: theory for gradients "
-    "that stay; by algebra that of squares is at most 10 (1-b2)). Right: how much too long (red) or too short "
-    "(blue) the first uncorrected step is.",
+    "that stay; that of squares is at most 10 (1-b2), by algebra). Right: how much too long (red) "
+    "or too short (blue) the first uncorrected step is.",
 )
