@@ -261,7 +261,7 @@ def test_the_fractal_net_is_the_papers_and_has_one_start_for_all_runs():
 
 
 def test_the_fractal_nets_own_draws_are_the_notebooks():
-    """As drawn by the notebook's lines; what stands here is JAX 0.4's, whatever is installed."""
+    """What stands here was drawn by the notebook's own calls, with JAX 0.4.23."""
     problem = problems.fractal_net()
     rows = jax.jit(lambda: problem.batch(KEY, jnp.int32(0), offset=0.0))()
     parts = [*problem.init(KEY, offset=0.0).values(), *rows]
@@ -271,8 +271,8 @@ def test_the_fractal_nets_own_draws_are_the_notebooks():
     )  # fmt: skip
     for part, ends in zip(parts, expected, strict=True):
         np.testing.assert_allclose(np.ravel(part)[[0, -1]], ends, rtol=1e-6)
-    # Column 1 of W0 is row 1 of the notebook's first layer, whose units lie in columns.
-    assert float(parts[0][0, 1]) == pytest.approx(-0.6874159810146191, rel=1e-6)
+    first_layer_1_0 = -0.6874159810146191  # its units lie in columns there, in rows here
+    assert float(parts[0][0, 1]) == pytest.approx(first_layer_1_0, rel=1e-6)
 
 
 def test_the_fractal_nets_settings():

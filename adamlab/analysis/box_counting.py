@@ -154,7 +154,7 @@ def boundary_slopes(converged: Any) -> np.ndarray:
         rows, columns = np.shape(converged)
         raise ValueError(f"converged has shape ({rows}, {columns}): must be at least 9 x 9")
     if not corners.any():
-        return np.full(int(shorter).bit_length() - 1, np.nan)
+        return np.full(len(_sizes("converged", corners.shape, _SMALLEST, shorter)), np.nan)
     found = box_dimension(corners, least=1, largest=shorter)
     slopes: np.ndarray = -np.gradient(np.log(found.counts), np.log(found.sizes))
     return slopes
